@@ -1,0 +1,27 @@
+"""Whole-or-nothing file writes."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed.
+
+    A reader sees the old file or the new one, never a part. The data is on disk (fsync) before the name is.
+
+    Raises:
+        OSError: as the file system says; callers turn it into their own one-line error.
+    """
+    # A short name of our own: prefixing the target's name could pass the file system's 255-byte limit.
+    temporary = path.parent / f".{secrets.token_hex(8)}.part{path.suffix}"
+    try:
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,85 @@
+"""The image contract that travels inside every model file."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from translate.errors import ModelError
+
+METADATA_KEY = "translate.spec"
+"""Key in the ONNX `metadata_props` (and in snapshot metadata) whose value is `ModelSpec.to_json()`."""
+
+FORMAT = 1
+"""Version of the contract. Raised when an old reader would misunderstand a new file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """What a model eats, what it returns, where it comes from and what may be done with it.
+
+    The graph itself takes `image`: uint8 (N, H, W, input_channels) and returns uint8
+    (N, H*scale, W*scale, output_channels). Padding and normalisation are inside the graph, so nothing
+    here is needed to *run* the model; it is needed to run it well and to know what it is.
+    """
+
+    name: str
+    """Short name, e.g. `sketch-to-photo`."""
+    task: str
+    """Name of the task (a key of `translate.tasks.TASKS`)."""
+    architecture: str
+    """Generator class and its sizes, for people; the snapshot's config is what rebuilds it."""
+    scale: int = 1
+    """Output side length over input side length."""
+    input_channels: int = 3
+    output_channels: int = 3
+    size_multiple: int = 1
+    """The network works on sides divisible by this; the graph pads and crops by itself."""
+    receptive_field: int | None = None
+    """Side, in input pixels, of the square that one output pixel can depend on; None means unbounded, so
+    the model cannot be tiled exactly."""
+    working_size: int | None = None
+    """Longer side in pixels of the pictures it was trained on, for models that know objects at one size
+    (a shoe fills the picture). Other pictures are resized to it and the result is resized back.
+    None: the model works at any size."""
+    min_size: int = 8
+    """Smallest height and width in pixels that make sense as input."""
+    bytes_per_pixel: int = 1024
+    """Working memory the graph needs per input pixel, for refusing pictures that cannot fit."""
+    licence: str = "unknown"
+    """Terms for using the weights."""
+    training_data: str = "unknown"
+    """What it was trained on, with the terms of that data."""
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Measured quality, by name; each with its unit in the name."""
+    weights_sha256: str = ""
+    """SHA-256 of the exported weights (names and bytes in order), hexadecimal."""
+    producer: str = ""
+    """Program and version that wrote the file."""
+
+    def to_json(self) -> str:
+        """Return the contract as one line of JSON with its format version."""
+        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, origin: str) -> "ModelSpec":
+        """Read what `to_json` wrote; `origin` names the file in error messages.
+
+        Raises:
+            ModelError: not JSON, another format version, or fields missing.
+        """
+        try:
+            found: Any = json.loads(text)
+            version = found.pop("format")
+        except (ValueError, AttributeError, KeyError, TypeError):
+            raise ModelError(f"{origin}: its translate.spec is damaged; export the model again") from None
+        if version != FORMAT:
+            raise ModelError(
+                f"{origin}: its contract has format {version}, this version reads format {FORMAT}; "
+                "export the model again or update translate"
+            )
+        try:
+            return cls(**found)
+        except TypeError as error:
+            raise ModelError(f"{origin}: its translate.spec does not fit: {error}; export the model again") from None

@@ -1,0 +1,24 @@
+"""The type of a task."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Something a user asks for by name, e.g. `sketch-to-photo`."""
+
+    name: str
+    """Name on the command line, in model files and in the index of shipped models."""
+    summary: str
+    """One line for people who have never heard of GANs."""
+    trainer: str
+    """`module:Class` of the trainer, imported only when training starts."""
+    source_maker: str
+    """`module:function` that makes the training input from photographs:
+    (photo_BCHW float in [-1, 1], torch.Generator) -> source_BCHW float in [-1, 1]."""
+    draws_input: bool
+    """Whether the page offers a canvas to draw the input on."""
+    input_label: str
+    """What the input is called on the page, e.g. `Sketch`."""
+    output_label: str
+    """What the result is called on the page, e.g. `Photo`."""

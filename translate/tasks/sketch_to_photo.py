@@ -1,0 +1,13 @@
+"""Line drawing in, photograph out."""
+
+from translate.tasks.base import Task
+
+SKETCH_TO_PHOTO = Task(
+    name="sketch-to-photo",
+    summary="Turn a line drawing into a photograph",
+    trainer="translate.trainers.pix2pix:Pix2Pix",
+    source_maker="translate.data.sketches:draw_sketches",
+    draws_input=True,
+    input_label="Sketch",
+    output_label="Photo",
+)
