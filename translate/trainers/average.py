@@ -1,0 +1,29 @@
+"""Exponential moving average of a network's weights."""
+
+import copy
+
+import torch
+from torch import nn
+
+
+class Average:
+    """The moving average of `network`, as a network of its own.
+
+    Args:
+        network: the one that is being trained.
+        halflife_images: images after which a weight's past counts half. Early in a run it is shortened to a
+            tenth of the images seen, so that the initial weights are soon forgotten (Karras et al.,
+            "Analyzing and Improving the Training Dynamics of Diffusion Models", 2024, and StyleGAN2's ramp).
+    """
+
+    def __init__(self, network: nn.Module, halflife_images: int):
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.halflife_images = halflife_images
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, batch_size: int, images_seen: int) -> None:
+        """Move towards the weights of `network` after a step of `batch_size` images."""
+        halflife = min(self.halflife_images, images_seen / 10)
+        keep = 0.5 ** (batch_size / max(halflife, 1e-8))
+        ours, theirs = list(self.network.parameters()), list(network.parameters())
+        torch._foreach_lerp_(ours, theirs, 1.0 - keep)  # pyright: ignore[reportPrivateUsage] - the public way is a loop

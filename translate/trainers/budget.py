@@ -1,0 +1,72 @@
+"""How long a run lasts, how much of it is used, and when this process stops."""
+
+import re
+from dataclasses import dataclass, field
+from time import monotonic
+
+from translate.trainers.base import TrainConfig
+from translate.usage import parse_duration
+
+@dataclass(frozen=True)
+class StopAfter:
+    """When this process ends early: after some seconds, or some images, of its own."""
+
+    seconds: float = float("inf")
+    images: float = float("inf")
+
+    @classmethod
+    def parse(cls, text: str) -> "StopAfter":
+        """`9m` or `500images`.
+
+        Raises:
+            ConfigError: anything else.
+        """
+        images = re.fullmatch(r"(\d+) ?images?", text)
+        return cls(images=int(images[1])) if images else cls(seconds=parse_duration(text))
+
+
+@dataclass
+class Progress:
+    """How far a run is."""
+
+    config: TrainConfig
+    images_seen: int = 0
+    steps: int = 0
+    seconds_before: float = 0.0
+    """Seconds used by earlier processes of this run."""
+    images_before: int = 0
+    _started: float = field(default_factory=monotonic)
+
+    @property
+    def seconds_here(self) -> float:
+        """Seconds used by this process."""
+        return monotonic() - self._started
+
+    @property
+    def images_here(self) -> int:
+        """Images seen by this process."""
+        return self.images_seen - self.images_before
+
+    @property
+    def seconds_used(self) -> float:
+        """Seconds used by the whole run."""
+        return self.seconds_before + self.seconds_here
+
+    @property
+    def share(self) -> float:
+        """Share of the budget used, 0 to 1."""
+        if self.config.max_images is not None:
+            return min(self.images_seen / self.config.max_images, 1.0)
+        if self.config.max_seconds is not None:
+            return min(self.seconds_used / self.config.max_seconds, 1.0)
+        raise AssertionError("a run without a budget")
+
+    def lr_factor(self) -> float:
+        """What the peak learning rate is multiplied with: up, level, then linearly down to zero."""
+        rampup = min((self.images_seen + self.config.batch_size) / max(self.config.lr_rampup_images, 1), 1.0)
+        decay = (1.0 - self.share) / max(1.0 - self.config.lr_decay_start, 1e-8)
+        return rampup * min(decay, 1.0)
+
+    def restart_clock(self) -> None:
+        """Count this process's seconds from now: reading networks and packages is not training."""
+        self._started = monotonic()

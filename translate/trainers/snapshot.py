@@ -1,0 +1,107 @@
+"""A run on disk: one safetensors file with every tensor, and everything else as JSON in its header.
+
+Names of the tensors:
+
+    networks/<network>/<state dict key>
+    average/<network>/<state dict key>          exponential moving average, generator only
+    optimizers/<network>/<parameter>/<slot>     Adam's moments and step count
+    rng/cpu, rng/cuda                           states of torch's own generators
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor, nn
+
+from translate.errors import SnapshotError
+from translate.files import atomic_path
+
+FORMAT = 1
+"""Version of the layout above. Raised when an old reader would misunderstand a new file."""
+
+HEADER_KEY = "translate.run"
+
+FILE_NAME = "snapshot.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a snapshot knows besides tensors."""
+
+    task: str
+    trainer: str
+    """`module:Class`."""
+    config: dict[str, Any]
+    data: str
+    """Folder of the photographs."""
+    images_seen: int
+    steps: int
+    seconds_used: float
+    """Of the budget, over all resumes."""
+
+
+def write_snapshot(path: Path, header: Header, tensors: dict[str, Tensor]) -> None:
+    """Write whole or not at all.
+
+    Raises:
+        SnapshotError: the file system refuses; the previous snapshot is untouched.
+    """
+    text = json.dumps({"format": FORMAT, **header.__dict__})
+    # Convolution weights in channels_last are dense but not contiguous, which the format cannot hold.
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        with atomic_path(path) as temporary:
+            safetensors.torch.save_file(plain, temporary, metadata={HEADER_KEY: text})
+    except (OSError, safetensors.SafetensorError) as error:
+        raise SnapshotError(f"cannot write {path}: {error}; free some space or choose another --out") from None
+
+
+def read_header(path: Path) -> Header:
+    """Read the JSON part only.
+
+    Raises:
+        SnapshotError: missing, damaged, or of another version.
+    """
+    if not path.is_file():
+        raise SnapshotError(f"{path.parent} holds no {FILE_NAME}; start a run there without --resume first")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(HEADER_KEY)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise SnapshotError(f"{path} is damaged ({error}); start the run again") from None
+    if text is None:
+        raise SnapshotError(f"{path} was not written by translate; name the folder given to --out in training")
+    found = json.loads(text)
+    version = found.pop("format")
+    if version != FORMAT:
+        raise SnapshotError(
+            f"{path} has format {version}, this version reads format {FORMAT}; use the version that wrote it"
+        )
+    return Header(**found)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read every tensor, to the CPU. Call `read_header` first, which reports what is wrong with the file."""
+    return safetensors.torch.load_file(path)
+
+
+def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose name starts with `prefix/`, without it."""
+    return {name.removeprefix(prefix + "/"): tensor for name, tensor in tensors.items() if name.startswith(prefix + "/")}
+
+
+def load_state(module: nn.Module, prefix: str, tensors: dict[str, Tensor]) -> None:
+    """Fill `module` from the tensors below `prefix`.
+
+    Raises:
+        SnapshotError: names or shapes do not fit the module.
+    """
+    try:
+        module.load_state_dict(under(prefix, tensors))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise SnapshotError(f"the snapshot does not fit this version's {prefix}: {reason}") from None
