@@ -142,7 +142,7 @@ class Journal:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def sample_batch(photos_BHWC: torch.Tensor, make_source: Any, seed: int, device: torch.device) -> Batch:
+def sample_batch(photos_BHWC: torch.Tensor, make_source: Any, seed: int, device: torch.device | str) -> Batch:
     """Fixed pictures for the grids, as the trainer would see them."""
     target_BCHW = pixels_to_signal(photos_BHWC.to(device))
     return Batch(make_source(target_BCHW, torch.Generator().manual_seed(seed)), target_BCHW)

@@ -1,0 +1,122 @@
+"""A snapshot -> one self-contained, self-describing ONNX file."""
+
+import dataclasses
+import hashlib
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import torch
+from torch import nn
+
+from translate import __version__
+from translate.errors import ModelError
+from translate.files import atomic_path
+from translate.networks.pixels import PixelTranslator
+from translate.spec import METADATA_KEY, ModelSpec
+
+WeightFormat = Literal["float16", "float32"]
+
+SMALL = 1024
+"""Constants of fewer elements stay float32: shrinking them saves nothing."""
+
+
+def build_graph(generator: nn.Module, spec: ModelSpec, weights: WeightFormat) -> onnx.ModelProto:
+    """Export `generator` with pixels in and out.
+
+    Args:
+        generator: float32, on the CPU.
+        spec: its contract; `size_multiple` and `scale` are built into the graph.
+        weights: float16 halves the file; the arithmetic stays float32.
+
+    Returns:
+        Graph with input `image` uint8 (N, H, W, 3) and output `translated` uint8 (N, H*scale, W*scale, 3),
+        N, H and W free.
+    """
+    translator = PixelTranslator(generator, spec.size_multiple, spec.scale).eval()
+    # Sizes that are neither one nor multiples of anything, so that no dimension is taken for a constant.
+    example = torch.zeros(2, 2 * spec.size_multiple + 5, 3 * spec.size_multiple + 7, spec.input_channels, dtype=torch.uint8)
+    free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter's notes on its own internals
+        program = torch.onnx.export(
+            translator,
+            (example,),
+            dynamo=True,
+            input_names=["image"],
+            output_names=["translated"],
+            dynamic_shapes=(free,),
+            opset_version=18,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _strip_traces(model)
+    _name_axes(model)
+    if weights == "float16":
+        _store_as_float16(model)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path) -> ModelSpec:
+    """Put the contract into the metadata and write the file whole or not at all.
+
+    Returns:
+        The spec as written, with weights' digest and producer.
+
+    Raises:
+        ModelError: the file cannot be written.
+    """
+    spec = dataclasses.replace(spec, weights_sha256=_digest(model), producer=f"translate {__version__}")
+    facts = {METADATA_KEY: spec.to_json(), "licence": spec.licence, "task": spec.task}
+    onnx.helper.set_model_props(model, facts)
+    model.producer_name, model.producer_version = "translate", __version__
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(model.SerializeToString())
+    except OSError as error:
+        raise ModelError(f"cannot write {path}: {error.strerror}; choose another file with -o") from None
+    return spec
+
+
+def _strip_traces(model: onnx.ModelProto) -> None:
+    """Remove source paths and stack traces, which describe the exporting machine and not the model."""
+    del model.metadata_props[:]
+    for item in (*model.graph.node, *model.graph.initializer, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        item.doc_string = ""
+        del item.metadata_props[:]
+    del model.graph.metadata_props[:]
+
+
+def _name_axes(model: onnx.ModelProto) -> None:
+    """Call the free axes of the input N, H and W."""
+    for axis, name in zip(model.graph.input[0].type.tensor_type.shape.dim, ("N", "H", "W"), strict=False):
+        axis.dim_param = name
+
+
+def _store_as_float16(model: onnx.ModelProto) -> None:
+    """Replace large float32 constants by float16 ones and a cast, which runtimes fold once at loading."""
+    casts: list[onnx.NodeProto] = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < SMALL:
+            continue
+        name = tensor.name
+        half = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(np.float16), f"{name}.half")
+        tensor.CopyFrom(half)
+        casts.append(onnx.helper.make_node("Cast", [half.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _digest(model: onnx.ModelProto) -> str:
+    """SHA-256 over names and bytes of the weights, in order of their names."""
+    digest = hashlib.sha256()
+    for tensor in sorted(model.graph.initializer, key=lambda tensor: tensor.name):
+        digest.update(tensor.name.encode() + b"\0" + onnx.numpy_helper.to_array(tensor).tobytes())
+    return digest.hexdigest()
