@@ -82,9 +82,10 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 def _one_line(boxed: str) -> str:
     """tyro's framed text -> its sentence, and the option it suggests."""
-    rules = re.split(r"^[\W_]*[-─]{8,}[\W_]*$", boxed, flags=re.MULTILINE)
-    paragraphs = [" ".join(part.replace("│", " ").split()) for part in rules]
-    _, said, *hints = [part for part in paragraphs if part]
+    untitled = "\n".join(boxed.strip().splitlines()[1:])
+    parts = re.split(r"^[\W_]*[-─]{8,}[\W_]*$", untitled, flags=re.MULTILINE)
+    paragraphs = [" ".join(part.replace("│", " ").split()) for part in parts]
+    said, *hints = [part for part in paragraphs if part]
     meant = [hint for hint in hints if hint.startswith("Perhaps you meant")]
     option = re.search(r"--[\w-]+", meant[0]) if meant else None
     return said.rstrip(".") + (f"; did you mean {option[0]}?" if option else "")

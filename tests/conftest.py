@@ -1,0 +1,89 @@
+"""Tiny ONNX models and pictures, made in the test's own folder."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+from translate.spec import METADATA_KEY, ModelSpec
+
+INVERT = ModelSpec(name="invert", task="sketch-to-photo", architecture="255 - x")
+DOUBLE = ModelSpec(name="double", task="super-resolution", architecture="nearest", scale=2)
+
+
+def save_model(path: Path, spec: ModelSpec | None, *, external: bool = False) -> Path:
+    """Write a model of uint8 (N, H, W, 3): `scale` 1 inverts the colours, `scale` 2 repeats every pixel."""
+    scale = spec.scale if spec else 1
+    nodes = [helper.make_node("Sub", ["white", "image"], ["output"])]
+    constants = [helper.make_tensor("white", TensorProto.UINT8, [1], [255])]
+    if scale != 1:
+        nodes = [
+            helper.make_node(
+                "Resize",
+                ["image", "", "scales"],
+                ["output"],
+                mode="nearest",
+                coordinate_transformation_mode="asymmetric",
+                nearest_mode="floor",
+            )
+        ]
+        constants = [helper.make_tensor("scales", TensorProto.FLOAT, [4], [1.0, scale, scale, 1.0])]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", "H", "W", 3])],
+        [helper.make_tensor_value_info("output", TensorProto.UINT8, ["N", "H2", "W2", 3])],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    if spec is not None:
+        helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    if external:
+        for tensor in model.graph.initializer:
+            tensor.raw_data = bytes(tensor.int32_data)
+            del tensor.int32_data[:]
+        onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    else:
+        onnx.save(model, path)
+    return path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not Path("/dev/nvidia0").exists():
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU here"))
+
+
+@pytest.fixture
+def invert_model(tmp_path: Path) -> Path:
+    return save_model(tmp_path / "invert.onnx", INVERT)
+
+
+@pytest.fixture
+def double_model(tmp_path: Path) -> Path:
+    return save_model(tmp_path / "double.onnx", DOUBLE)
+
+
+@pytest.fixture
+def image_HWC() -> np.ndarray:  # noqa: N802 - a fixture's name is its value's name
+    """A 24 x 40 picture without symmetry and with every channel different."""
+    return np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def make_pictures(image_HWC: np.ndarray) -> Callable[[Path, Sequence[str]], Path]:
+    """Return a function that fills a folder with pictures of the given relative names."""
+
+    def make(folder: Path, names: Sequence[str]) -> Path:
+        for name in names:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image_HWC).save(path)
+        return folder
+
+    return make

@@ -1,0 +1,81 @@
+"""The verb `translate convert`."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from translate.convert import ConvertReport, Job, OutputFormat, plan_jobs, run_jobs
+from translate.engine import Device, Engine, cores
+from translate.errors import ConfigError
+from translate.models import resolve, shipped
+from translate.usage import parse_options
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions:
+    """Convert a picture, or all pictures of a folder and its subfolders, with a model."""
+
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IN")]
+    """A picture (PNG, JPEG or WebP) or a folder of them."""
+    destination: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
+    """Folder for the results, made if missing; files of the same name are replaced. For one picture also a file."""
+    model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE.onnx", help_behavior_hint="(required)")] = ""
+    """Name of a shipped model (see `translate models`) or a file written by `translate export`."""
+    format: OutputFormat = "same"
+    """File format of the results."""
+    quality: int = 92
+    """Quality of JPEG and WebP results, 1 to 100."""
+    device: Device = "auto"
+    """Where to compute; auto takes an NVIDIA GPU if there is one."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    """Pictures in work at the same time. Default: two per processor core."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges, so that nothing starts that cannot end well.
+
+        Raises:
+            ConfigError: an option is missing or out of range.
+        """
+        if not self.model:
+            names = ", ".join(model.name for model in shipped()) or "none is shipped yet, so give a .onnx file"
+            raise ConfigError(f"--model is missing; give a .onnx file or the name of a model: {names}")
+        if not 1 <= self.quality <= 100:
+            raise ConfigError(f"--quality {self.quality} is out of range; give 1 to 100 (92 is a good value)")
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"--workers {self.workers} is out of range; give 1 or more, or leave it out")
+
+
+def main(argv: list[str]) -> int:
+    """Convert, print one line of summary, and return 0, or 1 if some pictures failed."""
+    options = parse_options(ConvertOptions, argv, "translate convert")
+    model = resolve(options.model)  # before the output folder is made
+    jobs = plan_jobs(options.source, options.destination, options.format)
+    # One thread per picture when there are pictures for all cores; one picture alone gets all cores.
+    at_once = min(options.workers or cores(), len(jobs))
+    engine = Engine(model, threads=max(1, cores() // at_once), device=options.device)
+    report = _run(jobs, engine, options.quality, options.workers)
+    for failure in report.failed:
+        sys.stderr.write(f"{failure.reason}\n")
+    sys.stdout.write(
+        f"{report.converted} picture{'' if report.converted == 1 else 's'} converted to {options.destination} "
+        f"in {report.seconds:.1f} s ({report.images_per_second:.1f} images/s)"
+        f"{f', {len(report.failed)} failed' if report.failed else ''}\n"
+    )
+    return 1 if report.failed else 0
+
+
+def _run(jobs: list[Job], engine: Engine, quality: int, workers: int | None) -> ConvertReport:
+    if not sys.stderr.isatty():
+        return run_jobs(jobs, engine, quality=quality, workers=workers)
+    # Only here: rich takes a tenth of a second to import.
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress
+
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task("Converting", total=len(jobs))
+        return run_jobs(
+            jobs, engine, quality=quality, workers=workers, on_progress=lambda _path, _reason: bar.advance(task)
+        )
