@@ -45,7 +45,9 @@ class ExportOptions:
             ConfigError: the output is not named .onnx.
         """
         if self.output.suffix != ".onnx":
-            raise ConfigError(f"-o {self.output} does not end in .onnx; name the file for example {self.output.stem}.onnx")
+            raise ConfigError(
+                f"-o {self.output} does not end in .onnx; name the file for example {self.output.stem}.onnx"
+            )
 
 
 def main(argv: list[str]) -> int:
@@ -121,4 +123,6 @@ def _metrics(path: Path | None) -> dict[str, float]:
         found = json.loads(path.read_text(encoding="utf-8"))
         return {str(name): float(value) for name, value in found.items()}
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise ConfigError(f"--metrics {path} is not a JSON object of numbers ({error}); write for example {{\"psnr_db\": 18.2}}") from None
+        raise ConfigError(
+            f'--metrics {path} is not a JSON object of numbers ({error}); write for example {{"psnr_db": 18.2}}'
+        ) from None

@@ -38,7 +38,9 @@ def build_graph(generator: nn.Module, spec: ModelSpec, weights: WeightFormat) ->
     """
     translator = PixelTranslator(generator, spec.size_multiple, spec.scale).eval()
     # Sizes that are neither one nor multiples of anything, so that no dimension is taken for a constant.
-    example = torch.zeros(2, 2 * spec.size_multiple + 5, 3 * spec.size_multiple + 7, spec.input_channels, dtype=torch.uint8)
+    example = torch.zeros(
+        2, 2 * spec.size_multiple + 5, 3 * spec.size_multiple + 7, spec.input_channels, dtype=torch.uint8
+    )
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's notes on its own internals
@@ -87,7 +89,13 @@ def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path) -> ModelSpe
 def _strip_traces(model: onnx.ModelProto) -> None:
     """Remove source paths and stack traces, which describe the exporting machine and not the model."""
     del model.metadata_props[:]
-    for item in (*model.graph.node, *model.graph.initializer, *model.graph.value_info, *model.graph.input, *model.graph.output):
+    for item in (
+        *model.graph.node,
+        *model.graph.initializer,
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+    ):
         item.doc_string = ""
         del item.metadata_props[:]
     del model.graph.metadata_props[:]

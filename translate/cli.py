@@ -27,6 +27,7 @@ class Verb:
 VERBS = {
     "convert": Verb("translate.convert_command:main", "convert a picture or a folder of pictures with a model"),
     "models": Verb("translate.models_command:main", "list the models that come with the program"),
+    "demo": Verb("translate.demo_command:main", "convert the sample pictures of every shipped model"),
     "ui": Verb("ui.command:main", "open the page in the browser"),
     "train": Verb("translate.trainers.command:main", "train a model on a folder of photographs"),
     "export": Verb("export.command:main", "turn a trained model into one .onnx file"),
@@ -37,7 +38,8 @@ Examples:
   translate models
   translate convert sketches photos --model sketch-to-photo
   translate convert in.png out.jpg --model my.onnx
-  translate train sketch-to-photo photographs --out run
+  translate train sketch-to-photo --data photos --out runs/mine --max-time 2h
+  translate export runs/mine -o mine.onnx
   translate VERB --help
 """
 
@@ -73,8 +75,8 @@ def _dispatch(arguments: list[str]) -> int:
         sys.stdout.write(f"translate {__version__}\n")
         return 0
     if name not in VERBS:
-        nearest = difflib.get_close_matches(name, VERBS, n=1)
-        hint = f"did you mean {nearest[0]}?" if nearest else f"choose one of: {', '.join(VERBS)}"
+        close = difflib.get_close_matches(name, VERBS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"choose one of: {', '.join(VERBS)}"
         raise TranslateError(f"unknown verb '{name}'; {hint}")
     module, function = VERBS[name].function.split(":")
     run: Callable[[list[str]], int] = getattr(importlib.import_module(module), function)

@@ -51,8 +51,8 @@ class Picture:
     rgb_HWC: (H, W, 3) uint8. alpha_HW: (H, W) uint8, 255 is opaque, or None for an opaque picture.
     """
 
-    rgb_HWC: Pixels  # noqa: N815 - the shape suffix of this code base
-    alpha_HW: Pixels | None = None  # noqa: N815
+    rgb_HWC: Pixels
+    alpha_HW: Pixels | None = None
 
     @classmethod
     def from_array(cls, array: Pixels) -> "Picture":

@@ -23,8 +23,8 @@ from translate.errors import DataError, ImageError
 from translate.images import READABLE, flatten, read_picture
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its newest version
-import albumentations  # noqa: E402
-import cv2  # noqa: E402
+import albumentations
+import cv2
 
 cv2.setNumThreads(0)  # loader processes are the parallelism; OpenCV's own threads would fight over the cores
 
@@ -99,7 +99,9 @@ class PhotoFolder(Dataset[Photo]):
                 continue  # reported when the stream meets it
             photos.append(torch.from_numpy(np.ascontiguousarray(self._fit(image=photo_HWC)["image"])))
         if not photos:
-            raise DataError(f"{self.folder}: none of {count} pictures tried can be read; put readable photographs there")
+            raise DataError(
+                f"{self.folder}: none of {count} pictures tried can be read; put readable photographs there"
+            )
         return torch.stack(photos)
 
     def _check_some(self) -> None:
@@ -111,7 +113,9 @@ class PhotoFolder(Dataset[Photo]):
                 return
             except ImageError as error:
                 reasons.append(str(error))
-        raise DataError(f"{self.folder}: none of the first {len(reasons)} pictures can be used; the first: {reasons[0]}")
+        raise DataError(
+            f"{self.folder}: none of the first {len(reasons)} pictures can be used; the first: {reasons[0]}"
+        )
 
 
 def list_photos(folder: Path) -> list[Path]:

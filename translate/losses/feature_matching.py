@@ -17,7 +17,5 @@ def feature_matching(fake_features: Sequence[Tensor], real_features: Sequence[Te
     Returns:
         Scalar, at least 0.
     """
-    differences = [
-        (fake - real.detach()).abs().mean() for fake, real in zip(fake_features, real_features, strict=True)
-    ]
+    differences = [(fake - real.detach()).abs().mean() for fake, real in zip(fake_features, real_features, strict=True)]
     return sum(differences[1:], start=differences[0]) / len(differences)

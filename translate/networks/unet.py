@@ -3,6 +3,8 @@
 Shape suffixes: B batch, C channels, H height, W width.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -71,14 +73,10 @@ class UNet(nn.Module):
         self.widths, self.blocks = widths, blocks
         # A strided 4x4 stem sees every input pixel equally often, a strided 3x3 does not.
         self.stem = nn.Conv2d(in_channels, widths[0], 4, stride=2, padding=1)
-        self.downs = nn.ModuleList(
-            nn.Conv2d(narrow, wide, 4, stride=2, padding=1) for narrow, wide in zip(widths, widths[1:], strict=False)
-        )
+        self.downs = nn.ModuleList(nn.Conv2d(narrow, wide, 4, stride=2, padding=1) for narrow, wide in pairwise(widths))
         self.encoder = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
         self.middle = nn.Sequential(*(ResidualBlock(widths[-1]) for _ in range(blocks)))
-        self.ups = nn.ModuleList(
-            nn.Conv2d(wide, narrow, 3, padding=1) for narrow, wide in zip(widths, widths[1:], strict=False)
-        )
+        self.ups = nn.ModuleList(nn.Conv2d(wide, narrow, 3, padding=1) for narrow, wide in pairwise(widths))
         self.merges = nn.ModuleList(nn.Conv2d(2 * width, width, 1) for width in widths[:-1])
         self.decoder = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
         self.edge_up = nn.Conv2d(widths[0], edge_width, 3, padding=1)

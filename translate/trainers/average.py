@@ -25,5 +25,5 @@ class Average:
         """Move towards the weights of `network` after a step of `batch_size` images."""
         halflife = min(self.halflife_images, images_seen / 10)
         keep = 0.5 ** (batch_size / max(halflife, 1e-8))
-        ours, theirs = list(self.network.parameters()), list(network.parameters())
-        torch._foreach_lerp_(ours, theirs, 1.0 - keep)  # pyright: ignore[reportPrivateUsage] - the public way is a loop
+        for ours, theirs in zip(self.network.parameters(), network.parameters(), strict=True):
+            ours.lerp_(theirs, 1.0 - keep)

@@ -119,8 +119,12 @@ class Trainer(nn.Module, ABC):
     Every child module is a network with an optimiser of its own, named by its attribute.
     """
 
-    config: TrainConfig
     spec: ModelSpec
+
+    @property
+    @abstractmethod
+    def config(self) -> TrainConfig:
+        """The settings."""
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -145,6 +149,8 @@ def config_from_json(kind: type[Config], found: Mapping[str, object], origin: st
     known = {field.name for field in dataclasses.fields(kind)}
     unknown = sorted(set(found) - known)
     if unknown:
-        raise ConfigError(f"{origin} has the setting {unknown[0]!r}, which this version does not know; update translate")
+        raise ConfigError(
+            f"{origin} has the setting {unknown[0]!r}, which this version does not know; update translate"
+        )
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
     return kind(**values)  # pyright: ignore[reportArgumentType] - checked by __post_init__

@@ -2,17 +2,25 @@
 
 import re
 from dataclasses import dataclass, field
+from math import inf
 from time import monotonic
 
 from translate.trainers.base import TrainConfig
 from translate.usage import parse_duration
 
+
 @dataclass(frozen=True)
 class StopAfter:
     """When this process ends early: after some seconds, or some images, of its own."""
 
-    seconds: float = float("inf")
-    images: float = float("inf")
+    seconds: float = inf
+    images: float = inf
+
+    def __str__(self) -> str:
+        """What `parse` reads, or `never`."""
+        if self == StopAfter():
+            return "never"
+        return f"{self.images:g}images" if self.images < inf else f"{self.seconds:g}s"
 
     @classmethod
     def parse(cls, text: str) -> "StopAfter":

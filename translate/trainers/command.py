@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CHANGEABLE = {"max_seconds", "max_images", "device", "precision", "workers", "snapshot_seconds", "sample_grids"}
 """Settings that a resumed run may change: they alter how long and where, not what is learnt."""
 
-EXIT_STATUS = {"stop-after": 0, "SIGINT": 130, "SIGTERM": 143}
+EXIT_STATUS = {"done": 0, "stop-after": 0, "SIGINT": 130, "SIGTERM": 143}
 
 
 def main(argv: list[str]) -> int:
@@ -56,6 +56,7 @@ def _train(task: Task, argv: list[str]) -> int:
     from translate.trainers.snapshot import Header, read_tensors
 
     trainer_class: Any = load_object(task.trainer)
+    source_maker: Any = load_object(task.source_maker)
     saved = _saved_header(task, argv)
     options = _parse(task, trainer_class.config_class, saved, argv)
     config = options.config
@@ -63,28 +64,27 @@ def _train(task: Task, argv: list[str]) -> int:
         task=task.name, trainer=task.trainer, config={}, data="", images_seen=0, steps=0, seconds_used=0.0
     )
     header = dataclasses.replace(header, config=dataclasses.asdict(config), data=str(options.data))
-    console = Console(stderr=True)
     photos = PhotoFolder(options.data, config.image_size, config.seed)
-    _prepare_folder(options.out, config, fresh=saved is None)
     torch.manual_seed(config.seed)
     run = Run(trainer_class(config, task), header, options.out)
     if saved:
         run.restore(read_tensors(run.snapshot_path))
         if run.progress.share >= 1.0:
-            raise ConfigError(f"{options.out} has used its whole budget; give a larger --max-time or --max-images to go on")
-    console.print(
-        f"{len(photos)} photographs, {run.fabric.device.type}, images {header.images_seen} on", highlight=False
-    )
-    reason = fit(run, photos, load_object(task.source_maker), options.stop_after, console)  # type: ignore[arg-type]
+            raise ConfigError(f"{options.out} has used its budget; give a larger --max-time or --max-images to go on")
+    _prepare_folder(options.out, config, fresh=saved is None)
+    console = Console(stderr=True)
+    start = f", from image {header.images_seen} on" if saved else ""
+    console.print(f"{len(photos)} photographs, training on the {run.fabric.device.type}{start}", highlight=False)
+    ended = fit(run, photos, source_maker, options.stop_after, console)
     seen = run.progress.images_seen
-    if reason is None:
+    if ended == "done":
         print(f"trained on {seen} images; next: translate export {options.out} -o {task.name}.onnx")  # noqa: T201
-        return 0
-    print(  # noqa: T201
-        f"ended early ({reason}) at {100 * run.progress.share:.0f}% of the budget after {seen} images; go on with: "
-        f"translate train {task.name} --out {options.out} --resume"
-    )
-    return EXIT_STATUS[reason]
+    else:
+        print(  # noqa: T201
+            f"ended early ({ended}) at {100 * run.progress.share:.0f}% of the budget after {seen} images; "
+            f"go on with: translate train {task.name} --out {options.out} --resume"
+        )
+    return EXIT_STATUS[ended]
 
 
 def _saved_header(task: Task, argv: list[str]) -> "Header | None":
@@ -115,6 +115,8 @@ def _parse(task: Task, config_class: type[Any], saved: "Header | None", argv: li
     from translate.trainers.base import config_from_json
     from translate.trainers.budget import StopAfter
 
+    stop_text, never = text_option("TIME|Nimages", StopAfter.parse, str), StopAfter()
+
     @dataclass(frozen=True, kw_only=True)
     class Options:
         data: Path
@@ -123,7 +125,7 @@ def _parse(task: Task, config_class: type[Any], saved: "Header | None", argv: li
         """Folder of the run: snapshot, log and sample grids."""
         resume: bool = False
         """Go on with the run in --out, with its settings."""
-        stop_after: Annotated[StopAfter, text_option("TIME|Nimages", StopAfter.parse, str), tyro.conf.arg(name="stop-after")] = StopAfter()
+        stop_after: Annotated[StopAfter, stop_text, tyro.conf.arg(name="stop-after")] = never
         """End this process early with a snapshot: a duration (9m) or a number of images (500images)."""
         config: Annotated[config_class, tyro.conf.arg(name="")]  # pyright: ignore[reportInvalidTypeForm]
 

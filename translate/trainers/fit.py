@@ -24,7 +24,7 @@ SAMPLES = 8
 SourceMaker = Callable[[Tensor, Generator], Tensor]
 
 
-def fit(run: Run, photos: PhotoFolder, make_source: SourceMaker, stop_after: StopAfter, console: Console) -> str | None:
+def fit(run: Run, photos: PhotoFolder, make_source: SourceMaker, stop_after: StopAfter, console: Console) -> str:
     """Train until the budget is used, `stop_after` is reached, or a signal asks to end; always leaves a snapshot.
 
     Args:
@@ -35,7 +35,7 @@ def fit(run: Run, photos: PhotoFolder, make_source: SourceMaker, stop_after: Sto
         console: for the progress bar.
 
     Returns:
-        None when the budget is used up, else why it ended early: "stop-after", "SIGINT" or "SIGTERM".
+        "done" when the budget is used up, else why it ended early: "stop-after", "SIGINT" or "SIGTERM".
 
     Raises:
         DataError: losses are no numbers any more, or no photograph can be read.
@@ -48,6 +48,7 @@ def fit(run: Run, photos: PhotoFolder, make_source: SourceMaker, stop_after: Sto
         photos, run.config.batch_size, run.progress.images_seen, _workers(run), pin=device.type == "cuda"
     )
     last_snapshot = monotonic()
+    reason = ""
     with _caught_signals() as caught, Journal(run, samples, console) as journal:
         for photo in batches:
             photo_BHWC = photo.photo_BHWC.to(device, non_blocking=True)
@@ -59,14 +60,14 @@ def fit(run: Run, photos: PhotoFolder, make_source: SourceMaker, stop_after: Sto
             run.advance(len(photo_BHWC))
             journal.step_done(photo.rejected)
             reason = _reason_to_stop(run, stop_after, caught)
-            if run.progress.share >= 1.0 or reason:
-                journal.log()
+            if reason:
                 break
             if monotonic() - last_snapshot >= run.config.snapshot_seconds:
                 run.save()
                 last_snapshot = monotonic()
+        journal.log()
         run.save()
-    return None if run.progress.share >= 1.0 else reason
+    return reason
 
 
 def _workers(run: Run) -> int:
@@ -82,12 +83,15 @@ def _step_generator(run: Run) -> Generator:
     return Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
 
 
-def _reason_to_stop(run: Run, stop_after: StopAfter, caught: list[str]) -> str | None:
+def _reason_to_stop(run: Run, stop_after: StopAfter, caught: list[str]) -> str:
+    """Why to end now, or an empty string."""
+    if run.progress.share >= 1.0:
+        return "done"
     if caught:
         return caught[0]
     if run.progress.seconds_here >= stop_after.seconds or run.progress.images_here >= stop_after.images:
         return "stop-after"
-    return None
+    return ""
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any
@@ -49,13 +48,15 @@ class Journal:
             console=console,
             disable=not console.is_terminal,
         )
-        self._row = self._bar.add_task("training", total=1.0, completed=run.progress.share, status="")
+        self._row = self._bar.add_task("training", total=None, status="")
 
     def __enter__(self) -> "Journal":
         self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bar.stop()
 
     def step_done(self, rejected: tuple[str, ...]) -> None:
@@ -95,7 +96,7 @@ class Journal:
             }
         )
         status = self._status(losses, speed)
-        self._bar.update(self._row, completed=progress.share, status=status)
+        self._bar.update(self._row, total=1.0, completed=progress.share, status=status)
         if not self.console.is_terminal and now - self._last_plain >= 10 * LOG_SECONDS:
             self._say(f"{100 * progress.share:3.0f}% {status}")
             self._last_plain = now

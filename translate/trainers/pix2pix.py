@@ -62,7 +62,7 @@ class Pix2Pix(Trainer):
 
     def __init__(self, config: Pix2PixConfig, task: Task):
         super().__init__()
-        self.config: Pix2PixConfig = config
+        self._config = config
         self.generator = UNet(3, 3, config.generator_widths, config.generator_blocks)
         self.discriminator = PatchGAN(6, config.discriminator_width, config.discriminator_layers)
         if config.image_size % self.generator.size_multiple:
@@ -78,6 +78,11 @@ class Pix2Pix(Trainer):
             receptive_field=self.generator.receptive_field,
             working_size=config.image_size,
         )
+
+    @property
+    def config(self) -> Pix2PixConfig:
+        """The settings."""
+        return self._config
 
     def learning_rates(self) -> dict[str, float]:
         """Peak learning rate of each network."""

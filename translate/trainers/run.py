@@ -65,7 +65,7 @@ class Run:
 
     def __init__(self, trainer: Trainer, header: Header, folder: Path):
         self.fabric = make_fabric(trainer.config)
-        self.trainer = trainer.to(self.fabric.device, memory_format=torch.channels_last)
+        self.trainer = trainer.to(self.fabric.device).to(memory_format=torch.channels_last)
         self.config = trainer.config
         self.header = header
         self.folder = folder
@@ -110,8 +110,8 @@ class Run:
         self.bad_steps_in_a_row += 1
         if self.bad_steps_in_a_row >= MAX_BAD_STEPS:
             raise DataError(
-                f"training broke down: the loss of the {network} was not a finite number {MAX_BAD_STEPS} times in a row; "
-                "the last snapshot is intact, resume it with a lower --generator-lr and --discriminator-lr"
+                f"training broke down: the loss of the {network} was no finite number {MAX_BAD_STEPS} times in a row; "
+                "start a new run with lower --generator-lr and --discriminator-lr (the last snapshot is intact)"
             )
 
     def advance(self, images: int) -> None:
@@ -177,4 +177,6 @@ class Run:
 
 
 def _states(networks: dict[str, nn.Module]) -> list[tuple[str, Tensor]]:
-    return [(f"{name}/{key}", tensor) for name, network in networks.items() for key, tensor in network.state_dict().items()]
+    return [
+        (f"{name}/{key}", tensor) for name, network in networks.items() for key, tensor in network.state_dict().items()
+    ]

@@ -91,7 +91,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose name starts with `prefix/`, without it."""
-    return {name.removeprefix(prefix + "/"): tensor for name, tensor in tensors.items() if name.startswith(prefix + "/")}
+    start = prefix + "/"
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
 def load_state(module: nn.Module, prefix: str, tensors: dict[str, Tensor]) -> None:

@@ -1,0 +1,46 @@
+# Needs Python 3.11 or newer, make and git; everything else is installed into .venv.
+PYTHON ?= python3
+SERVE ?= 1
+OUT ?= demo-output
+BIN := .venv/bin
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+
+.PHONY: demo test check fix bench clean
+
+demo: .venv/base  ## convert the samples of every shipped model, then serve the page until Ctrl-C (SERVE=0: do not)
+	$(BIN)/translate demo --out $(OUT)
+ifneq ($(SERVE),0)
+	$(BIN)/translate ui
+endif
+
+test: .venv/all  ## the whole test suite
+	$(BIN)/python -m pytest
+
+check: .venv/all  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+fix: .venv/all  ## mend what lint and format can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/all  ## print speed ratios
+	$(BIN)/python benchmarks/convert.py --model sketch-to-photo
+	$(BIN)/python benchmarks/train_step.py
+
+clean:
+	rm -rf .venv $(OUT)
+
+.venv/bin/uv:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "translate needs Python 3.11 or newer; call make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+.venv/base: .venv/bin/uv pyproject.toml constraints.txt
+	$(INSTALL) --editable .
+	touch $@
+
+.venv/all: .venv/bin/uv pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[train,export,dev]'
+	touch $@ .venv/base
