@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+from torchvision.utils import make_grid
 
 from translate.errors import ImageError
 from translate.images import Picture, write_picture
@@ -19,6 +20,9 @@ from translate.trainers.run import Run
 
 LOG_SECONDS = 5.0
 """Seconds between log lines (and between plain lines, ten times rarer, where there is no terminal)."""
+
+GAP_GREY = 200
+"""Colour of the gaps in a sample grid, 0 to 255."""
 
 
 class Journal:
@@ -110,8 +114,10 @@ class Journal:
             source_BHWC = signal_to_pixels(self.samples.source_BCHW)
             # One by one: a batch of large pictures would need more memory than training itself.
             result_BHWC = torch.cat([translator(source_BHWC[i : i + 1]) for i in range(len(source_BHWC))])
-        rows = torch.cat([source_BHWC, result_BHWC, signal_to_pixels(self.samples.target_BCHW)], dim=2)
-        grid_HWC = rows.reshape(-1, *rows.shape[2:]).cpu().numpy()
+        triples = torch.stack([source_BHWC, result_BHWC, signal_to_pixels(self.samples.target_BCHW)], dim=1)
+        tiles_BCHW = triples.flatten(0, 1).permute(0, 3, 1, 2)
+        grid_CHW = make_grid(tiles_BCHW, nrow=3, padding=4, pad_value=GAP_GREY)
+        grid_HWC = grid_CHW.permute(1, 2, 0).contiguous().cpu().numpy()
         path = self.folder / f"{self.run.progress.images_seen:09d}.png"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
