@@ -13,7 +13,8 @@ def _drawing() -> torch.Tensor:
 
 def test_line_contrast_by_hand() -> None:
     # A step at column 8: Sobel (normalised by 8) answers 0.5 in columns 7 and 8, so the 5-wide maximum is 0.5 in
-    # columns 5 to 10. On the line it is 0.5; off it, 5 of 15 columns have 0.5: the ratio is 15 / 5 (Sobel adds a small constant under its root).
+    # columns 5 to 10. On the line it is 0.5; off it, 5 of 15 columns have 0.5: the ratio is 15 / 5. Sobel adds a
+    # small constant under its root, hence the tolerance.
     result_B3HW = torch.zeros(1, 3, 16, 16)
     result_B3HW[..., 8:] = 1.0
     assert line_contrast(_drawing(), result_B3HW).item() == pytest.approx(3.0, abs=0.02)
