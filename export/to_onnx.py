@@ -20,8 +20,9 @@ from translate.spec import METADATA_KEY, ModelSpec
 
 WeightFormat = Literal["float16", "float32"]
 
-SMALL = 1024
-"""Constants of fewer elements stay float32: shrinking them saves nothing."""
+SMALL = 1 << 15
+"""Constants of fewer elements stay float32. They are a twentieth of the file, and among them are the layers near the
+output, whose rounding shows: at this limit a sixth as many pixels differ as when all are rounded."""
 
 
 def build_graph(generator: nn.Module, spec: ModelSpec, weights: WeightFormat) -> onnx.ModelProto:

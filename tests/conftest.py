@@ -87,3 +87,40 @@ def make_pictures(image_HWC: np.ndarray) -> Callable[[Path, Sequence[str]], Path
         return folder
 
     return make
+
+
+TINY = [
+    "--image-size",
+    "32",
+    "--batch-size",
+    "2",
+    "--generator-widths",
+    "8",
+    "8",
+    "--generator-blocks",
+    "1",
+    "--discriminator-width",
+    "8",
+    "--discriminator-layers",
+    "2",
+    "--workers",
+    "0",
+    "--precision",
+    "32",
+    "--device",
+    "cpu",
+]
+"""Options of a training run that takes a few hundredths of a second a step."""
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with six photographs: striped boxes on white, of different shapes. Read only."""
+    folder = tmp_path_factory.mktemp("photographs")
+    random = np.random.default_rng(0)
+    for number in range(6):
+        photo_HWC = np.full((48, 40 + 2 * number, 3), 255, np.uint8)
+        photo_HWC[10:38, 8:30] = random.integers(0, 200, 3)
+        photo_HWC[15 + number : 20 + number, 8:30] = random.integers(0, 200, 3)
+        Image.fromarray(photo_HWC).save(folder / f"{number}.png")
+    return folder

@@ -56,6 +56,7 @@ def write_snapshot(path: Path, header: Header, tensors: dict[str, Tensor]) -> No
     try:
         with atomic_path(path) as temporary:
             safetensors.torch.save_file(plain, temporary, metadata={HEADER_KEY: text})
+            temporary.chmod(0o644)  # the library makes files that only their owner can read
     except (OSError, safetensors.SafetensorError) as error:
         raise SnapshotError(f"cannot write {path}: {error}; free some space or choose another --out") from None
 

@@ -1,0 +1,231 @@
+"""The page in a real browser: draw, press the button, look at what comes back.
+
+The page runs as its own process, as a user starts it, and ends as a user ends it. Every wait has a deadline.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import DOUBLE, INVERT, save_model
+from PIL import Image
+from playwright.sync_api import Page, Playwright, expect, sync_playwright
+
+from translate.models import shipped
+
+pytestmark = pytest.mark.browser
+
+SCREENSHOTS = Path(__file__).resolve().parent.parent / "screenshots"
+PATIENCE_MS = 20_000
+SIDE = 512
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# The test's own task without a canvas: no such task need be installed.
+ENLARGE = """
+import sys
+from translate.tasks import TASKS, Task
+TASKS["super-resolution"] = Task(
+    name="super-resolution", summary="Enlarge a picture", trainer="", source_maker="", draws_input=False,
+    input_label="Picture", output_label="Large picture")
+from translate.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    if os.environ.get("TRANSLATE_NO_BROWSER") == "1":
+        pytest.skip("TRANSLATE_NO_BROWSER=1")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.fail("no browser found; install Chromium, or set TRANSLATE_NO_BROWSER=1 to leave these tests out")
+    return path
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Generator[Playwright]:
+    SCREENSHOTS.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@contextmanager
+def served(model: Path | str, *start: str) -> Generator[str]:
+    """The page of `model`, as a process; it must end quietly with status 0 on Ctrl-C."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    command = [sys.executable, *(start or ("-m", "translate.cli")), "ui", "--model", str(model), "--port", port]
+    process = subprocess.Popen(
+        [*command, "--no-open", "--device", "cpu"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        line = process.stdout.readline() if process.stdout else ""  # pytest-timeout is the deadline
+        assert f"http://127.0.0.1:{port}/" in line, process.communicate(timeout=10)[1]
+        yield f"http://127.0.0.1:{port}/"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30) == ("", "")
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def opened(playwright: Playwright, chromium: str, address: str, profile: Path) -> Generator[Page]:
+    """The page in a fresh browser; it must ask no other host for anything and report no error."""
+    troubles: list[str] = []
+    context = playwright.chromium.launch_persistent_context(
+        profile, executable_path=chromium, headless=True, args=ARGUMENTS, viewport={"width": 1280, "height": 900}
+    )
+    try:
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.pages[0]
+        own = (address, "blob:", "data:")
+        page.on("request", lambda request: None if request.url.startswith(own) else troubles.append(request.url))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("console", lambda entry: troubles.append(entry.text) if entry.type == "error" else None)
+        page.goto(address)
+        yield page
+        assert troubles == []
+    finally:
+        context.close()
+
+
+def press(page: Page) -> None:
+    page.get_by_role("button", name="Make the").click()
+
+
+def result_address(page: Page) -> str:
+    """Wait for a result and return the address of its picture."""
+    shown = page.locator(".result img").last
+    expect(shown).to_be_visible(timeout=PATIENCE_MS)
+    return str(shown.get_attribute("src"))
+
+
+def wait_for_another(page: Page, old: str) -> None:
+    expect(page.locator(".result img").last).not_to_have_attribute("src", old, timeout=PATIENCE_MS)
+
+
+def downloaded(page: Page) -> np.ndarray:
+    """Download the result by its button and return it, (H, W, 3)."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").or_(page.get_by_role("link", name="Download")).first.click()
+    assert download.value.suggested_filename.endswith(".png")
+    image = Image.open(BytesIO(download.value.path().read_bytes()))
+    assert image.format == "PNG"
+    return np.asarray(image.convert("RGB"))
+
+
+def draw_line(page: Page) -> None:
+    """Draw a horizontal line of 200 screen pixels through the middle of the sheet."""
+    expect(page.locator('.canvas button[aria-label="Brush"].highlight')).to_be_visible(timeout=PATIENCE_MS)
+    sheet = page.locator(".canvas canvas").first.bounding_box()
+    assert sheet is not None
+    x, y = sheet["x"] + sheet["width"] / 2, sheet["y"] + sheet["height"] / 2
+    page.mouse.move(x - 100, y)
+    page.mouse.down()
+    page.mouse.move(x + 100, y, steps=10)
+    page.mouse.up()
+    expect(page.get_by_role("button", name="Undo")).to_be_enabled(timeout=PATIENCE_MS)
+
+
+def upload(page: Page, path: Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Upload a sketch").click()
+    chooser.value.set_files(path)
+
+
+def check_line(inverted_HWC: np.ndarray) -> None:
+    """Black paper of the canvas's size with one white, level, centred line on it."""
+    assert inverted_HWC.shape == (SIDE, SIDE, 3)
+    rows, columns = np.nonzero(inverted_HWC[..., 0] > 128)
+    assert 150 < np.ptp(columns) < 350
+    assert np.ptp(rows) < 12
+    assert abs(rows.mean() - SIDE / 2) < 12
+    assert abs(columns.mean() - SIDE / 2) < 12
+
+
+def test_draw_try_upload(playwright: Playwright, chromium: str, tmp_path: Path, image_HWC: np.ndarray) -> None:
+    model = save_model(tmp_path / "model.onnx", INVERT)
+    for name in ("a", "b"):
+        (tmp_path / "samples").mkdir(exist_ok=True)
+        Image.fromarray(image_HWC if name == "a" else image_HWC[::-1]).save(tmp_path / "samples" / f"{name}.png")
+    Image.fromarray(image_HWC[:, ::-1]).save(tmp_path / "mine.png")
+    (tmp_path / "broken.png").write_bytes(b"not a picture")
+
+    with served(model) as address, opened(playwright, chromium, address, tmp_path / "profile") as page:
+        expect(page.get_by_role("heading", name="Invert")).to_be_visible(timeout=PATIENCE_MS)
+        expect(page.locator('.canvas button[aria-label="Brush"].highlight')).to_be_visible(timeout=PATIENCE_MS)
+        page.screenshot(path=SCREENSHOTS / "before.png", full_page=True)
+
+        press(page)
+        expect(page.get_by_text("The sketch is empty")).to_be_visible(timeout=PATIENCE_MS)
+
+        draw_line(page)
+        press(page)
+        first = result_address(page)
+        page.screenshot(path=SCREENSHOTS / "after.png", full_page=True)
+        check_line(downloaded(page))
+
+        page.locator(".samples").get_by_role("button").nth(1).click()
+        wait_for_another(page, first)
+        np.testing.assert_array_equal(downloaded(page), 255 - image_HWC[::-1])
+
+        second = result_address(page)
+        upload(page, tmp_path / "mine.png")
+        wait_for_another(page, second)
+        np.testing.assert_array_equal(downloaded(page), 255 - image_HWC[:, ::-1])
+
+        # The upload lies on the canvas now: another line goes over it, and all of it is translated.
+        third = result_address(page)
+        draw_line(page)
+        press(page)
+        wait_for_another(page, third)
+        over_HWC = downloaded(page)
+        assert (over_HWC[:8] == 255 - image_HWC[:8, ::-1]).mean() > 0.9
+        assert (over_HWC[12] == 255).all(axis=-1).mean() > 0.3
+
+        upload(page, tmp_path / "broken.png")
+        expect(page.get_by_text(re.compile(r"^broken\.png: not a PNG"))).to_be_visible(timeout=PATIENCE_MS)
+
+
+def test_before_and_after(playwright: Playwright, chromium: str, tmp_path: Path, image_HWC: np.ndarray) -> None:
+    model = save_model(tmp_path / "model.onnx", DOUBLE)
+    Image.fromarray(image_HWC).save(tmp_path / "mine.png")
+    with served(model, "-c", ENLARGE) as address, opened(playwright, chromium, address, tmp_path / "profile") as page:
+        press(page)
+        expect(page.get_by_text("There is no picture yet")).to_be_visible(timeout=PATIENCE_MS)
+        page.locator(".source input[type=file]").first.set_input_files(tmp_path / "mine.png")
+        expect(page.locator(".source img")).to_be_visible(timeout=PATIENCE_MS)
+        press(page)
+        result_address(page)
+        page.screenshot(path=SCREENSHOTS / "slider.png", full_page=True)
+        np.testing.assert_array_equal(downloaded(page), image_HWC.repeat(2, axis=0).repeat(2, axis=1))
+
+
+@pytest.mark.skipif(not shipped(), reason="no model is shipped")
+def test_shipped_model(playwright: Playwright, chromium: str, tmp_path: Path) -> None:
+    model = next(entry for entry in shipped() if entry.task == "sketch-to-photo")
+    with served(model.name) as address, opened(playwright, chromium, address, tmp_path / "profile") as page:
+        page.locator(".samples").get_by_role("button").first.click()
+        result_address(page)
+        page.screenshot(path=SCREENSHOTS / "shipped.png", full_page=True)
+        assert downloaded(page).std() > 5

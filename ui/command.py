@@ -1,0 +1,105 @@
+"""The verb `translate ui`."""
+
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from translate.engine import Device, Engine
+from translate.errors import ConfigError, ModelError, TranslateError
+from translate.models import resolve, shipped
+from translate.usage import parse_options
+
+
+@dataclass(frozen=True, kw_only=True)
+class UiOptions:
+    """Open a page in the browser to draw or upload pictures and translate them. Ctrl-C ends it."""
+
+    model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE.onnx", help_behavior_hint="(default: all)")] = ""
+    """Name of a shipped model (see `translate models`) or a file written by `translate export`.
+    Without it the page has every shipped model."""
+    host: str = "127.0.0.1"
+    """Address to listen on. 127.0.0.1 is this machine only; 0.0.0.0 lets the whole network in, without a password."""
+    port: int = 7860
+    """Port to listen on, 1 to 65535."""
+    device: Device = "auto"
+    """Where to compute; auto takes an NVIDIA GPU if there is one."""
+    open: bool = True
+    """Whether to open the page in the browser."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: the port is out of range.
+        """
+        if not 1 <= self.port <= 65535:
+            raise ConfigError(f"--port {self.port} is out of range; give 1 to 65535 (7860 is usual)")
+
+
+def main(argv: list[str]) -> int:
+    """Serve the page until Ctrl-C, which is how it is meant to end: return 0."""
+    options = parse_options(UiOptions, argv, "translate ui")
+    check_free(options.host, options.port)
+    engines = load(options.model, options.device)
+    # Drawings and results are the user's own business: a private folder, gone when the page is closed.
+    with tempfile.TemporaryDirectory(prefix="translate-ui-", ignore_cleanup_errors=True) as cache:
+        os.environ["GRADIO_TEMP_DIR"] = cache
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        # Gradio checks its own page through any proxy that is set; this program talks to nobody else.
+        os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
+        # Only here: it takes seconds, and reads the variables above when imported.
+        from ui.app import build_page, serve
+
+        page = build_page(engines)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            address = serve(page, options.host, options.port, open_browser=options.open)
+            sys.stdout.write(f"The page is open at {address} (Ctrl-C ends it)\n")
+            sys.stdout.flush()
+            stop = threading.Event()
+            while not stop.wait(1):  # without a timeout Windows would not see Ctrl-C
+                pass
+        except KeyboardInterrupt:
+            page.close(verbose=False)
+    return 0
+
+
+def load(model: str, device: Device) -> list[tuple[Engine, Path]]:
+    """Return the engine for `model`, or for every shipped model if it is empty.
+
+    With each goes the folder `samples` beside the model's file, which need not exist.
+
+    Raises:
+        ModelError: no such model, or none given and none shipped.
+    """
+    paths = [resolve(name) for name in ([model] if model else [entry.name for entry in shipped()])]
+    if not paths:
+        raise ModelError("no model is shipped with this version; give one with --model FILE.onnx")
+    return [(Engine(path, device=device), path.parent / "samples") for path in paths]
+
+
+def check_free(host: str, port: int) -> None:
+    """Check that the address can be listened on, before anything slow starts.
+
+    Raises:
+        TranslateError: it is in use, not allowed, or no address of this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            if os.name == "posix":  # elsewhere the flag would allow to share a port in use
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise TranslateError(
+            f"cannot listen on {host} port {port} ({error.strerror or error}); end the program that uses it, or give "
+            "another --port (or --host)"
+        ) from None
