@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ def _averaged_generator(path: Path, header: "Header") -> tuple[Any, Any]:
 
     if header.task not in TASKS:
         raise ModelError(f"{path} was trained for the task {header.task!r}, which this version does not have")
-    trainer_class: Any = load_object(header.trainer)
+    trainer_class: Any = load_object(TASKS[header.task].trainer)  # never a module that a foreign file names
     config = config_from_json(trainer_class.config_class, header.config, str(path))
     trainer = trainer_class(config, TASKS[header.task])
     load_state(trainer.generator, "average/generator", read_tensors(path))
@@ -121,7 +122,10 @@ def _metrics(path: Path | None) -> dict[str, float]:
         return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): float(value) for name, value in found.items()}
+        numbers = {str(name): float(value) for name, value in found.items()}
+        if not all(map(math.isfinite, numbers.values())):
+            raise ValueError("it holds nan or infinity, which JSON does not have")
+        return numbers
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ConfigError(
             f'--metrics {path} is not a JSON object of numbers ({error}); write for example {{"psnr_db": 18.2}}'

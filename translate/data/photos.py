@@ -159,8 +159,18 @@ def photo_batches(photos: PhotoFolder, batch_size: int, start: int, workers: int
         pin_memory=pin,
         worker_init_fn=_quiet_worker,
         prefetch_factor=4 if workers else None,
+        # Or making the iterator would take a number from torch's own generator, and resuming would take one more.
+        generator=torch.Generator(),
     )
-    return iter(loader)
+    return _one_line_errors(iter(loader))
+
+
+def _one_line_errors(batches: Iterator[PhotoBatch]) -> Iterator[PhotoBatch]:
+    """A loader process hands over its traceback as the message; only the last line is meant for the user."""
+    try:
+        yield from batches
+    except DataError as error:
+        raise DataError(str(error).strip().splitlines()[-1].removeprefix("translate.errors.DataError: ")) from None
 
 
 class _Positions(Sampler[int]):
@@ -198,8 +208,10 @@ def _collate(items: list[Photo]) -> PhotoBatch:
 
 
 def _quiet_worker(_: int) -> None:
-    """Ctrl-C reaches every process of the terminal; only the trainer's own may react."""
+    """Ctrl-C and `timeout` signal the whole process group; only the trainer's own process may react."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # a loader that dies would end the trainer within a step, without a snapshot
 
 
 def _fitting(size: int) -> albumentations.Compose:

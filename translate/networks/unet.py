@@ -39,6 +39,7 @@ class ResidualBlock(nn.Module):
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return x_BCHW + self.conv2(F.silu(self.conv1(F.silu(self.norm(x_BCHW)))))

@@ -18,7 +18,7 @@ Config = TypeVar("Config", bound="TrainConfig")
 
 
 def _seconds(value: float | None) -> str:
-    return "none" if value is None else f"{value:g}s"
+    return "none" if value is None else f"{value:.12g}s"
 
 
 @dataclass(frozen=True, kw_only=True)

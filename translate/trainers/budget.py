@@ -20,7 +20,7 @@ class StopAfter:
         """What `parse` reads, or `never`."""
         if self == StopAfter():
             return "never"
-        return f"{self.images:g}images" if self.images < inf else f"{self.seconds:g}s"
+        return f"{self.images:.0f}images" if self.images < inf else f"{self.seconds:.12g}s"
 
     @classmethod
     def parse(cls, text: str) -> "StopAfter":

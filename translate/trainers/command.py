@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CHANGEABLE = {"max_seconds", "max_images", "device", "precision", "workers", "snapshot_seconds", "sample_grids"}
 """Settings that a resumed run may change: they alter how long and where, not what is learnt."""
 
-EXIT_STATUS = {"done": 0, "stop-after": 0, "SIGINT": 130, "SIGTERM": 143}
+EXIT_STATUS = {"done": 0, "stop-after": 0, "SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
 
 def main(argv: list[str]) -> int:
@@ -63,7 +63,7 @@ def _train(task: Task, argv: list[str]) -> int:
     header = saved or Header(
         task=task.name, trainer=task.trainer, config={}, data="", images_seen=0, steps=0, seconds_used=0.0
     )
-    header = dataclasses.replace(header, config=dataclasses.asdict(config), data=str(options.data))
+    header = dataclasses.replace(header, config=dataclasses.asdict(config), data=str(options.data.resolve()))
     photos = PhotoFolder(options.data, config.image_size, config.seed)
     torch.manual_seed(config.seed)
     run = Run(trainer_class(config, task), header, options.out)
@@ -97,7 +97,10 @@ def _saved_header(task: Task, argv: list[str]) -> "Header | None":
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     early.add_argument("--resume", action="store_true")
     early.add_argument("--out", type=Path)
-    found, _ = early.parse_known_args(argv)
+    try:
+        found, _ = early.parse_known_args(argv)
+    except argparse.ArgumentError:  # --out without a folder; tyro says so below
+        return None
     if not found.resume or found.out is None:
         return None
     header = read_header(found.out / FILE_NAME)

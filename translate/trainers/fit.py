@@ -35,7 +35,7 @@ def fit(run: Run, photos: PhotoFolder, make_source: SourceMaker, stop_after: Sto
         console: for the progress bar.
 
     Returns:
-        "done" when the budget is used up, else why it ended early: "stop-after", "SIGINT" or "SIGTERM".
+        "done" when the budget is used up, else why it ended early: "stop-after" or the name of a signal.
 
     Raises:
         DataError: losses are no numbers any more, or no photograph can be read.
@@ -96,9 +96,11 @@ def _reason_to_stop(run: Run, stop_after: StopAfter, caught: list[str]) -> str:
 
 @contextmanager
 def _caught_signals() -> Iterator[list[str]]:
-    """Collect the names of SIGINT and SIGTERM; a second one of the same kind acts as usual."""
+    """Collect the names of signals that ask to end; a second one of the same kind acts as usual."""
     caught: list[str] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is a closed terminal, which Windows does not have
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
 
     def note(number: int, _: object) -> None:
         caught.append(signal.Signals(number).name)

@@ -45,6 +45,16 @@ class Pix2PixConfig(TrainConfig):
             check_range(self, name, 0.0, 1e6)
         for name in ("generator_blocks", "discriminator_width", "discriminator_layers"):
             check_range(self, name, 1, 4096)
+        if not self.generator_widths or not all(1 <= width <= 4096 for width in self.generator_widths):
+            found = " ".join(map(str, self.generator_widths)) or "empty"
+            raise ConfigError(f"--generator-widths is {found}; it must be numbers between 1 and 4096")
+        # The last two convolutions take one pixel each from what the strided ones leave.
+        if self.image_size >> self.discriminator_layers < 3:
+            most = (self.image_size // 3).bit_length() - 1
+            raise ConfigError(
+                f"--discriminator-layers is {self.discriminator_layers}; at --image-size {self.image_size} "
+                f"it must be at most {most}"
+            )
 
 
 class Pix2Pix(Trainer):

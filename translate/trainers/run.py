@@ -17,7 +17,7 @@ from translate.trainers.budget import Progress
 from translate.trainers.snapshot import FILE_NAME, Header, load_state, under, write_snapshot
 
 MAX_BAD_STEPS = 20
-"""So many updates in a row without a finite loss end the run; fewer are skipped."""
+"""So many updates of one network in a row without a finite loss end the run; fewer are skipped."""
 
 
 def load_object(path: str) -> object:
@@ -84,19 +84,19 @@ class Run:
         }
         self.losses: dict[str, Tensor] = {}
         """Latest value of each term, on the device, as `network.term`."""
-        self.bad_steps_in_a_row = 0
+        self.bad_steps_in_a_row = dict.fromkeys(self.parameters, 0)
         self.bad_steps = 0
 
     def update(self, network: str, terms: Mapping[str, Term]) -> None:
         """Improve `network` by one step on the weighted sum of the terms; skip it when that is not finite."""
         with torch.autocast(self.fabric.device.type, enabled=False):
             total = torch.stack([term.weight * term.value.float() for term in terms.values()]).sum()
-            for name, term in terms.items():
-                self.losses[f"{network}.{name}"] = term.value.detach().float()
             if not torch.isfinite(total):
                 self._count_bad_step(network)
                 return
-            self.bad_steps_in_a_row = 0
+            for name, term in terms.items():
+                self.losses[f"{network}.{name}"] = term.value.detach().float()
+            self.bad_steps_in_a_row[network] = 0
             optimizer = self.optimizers[network]
             for group in optimizer.param_groups:
                 group["lr"] = self.trainer.learning_rates()[network] * self.progress.lr_factor()
@@ -107,8 +107,8 @@ class Run:
 
     def _count_bad_step(self, network: str) -> None:
         self.bad_steps += 1
-        self.bad_steps_in_a_row += 1
-        if self.bad_steps_in_a_row >= MAX_BAD_STEPS:
+        self.bad_steps_in_a_row[network] += 1
+        if self.bad_steps_in_a_row[network] >= MAX_BAD_STEPS:
             raise DataError(
                 f"training broke down: the loss of the {network} was no finite number {MAX_BAD_STEPS} times in a row; "
                 "start a new run with lower --generator-lr and --discriminator-lr (the last snapshot is intact)"
@@ -126,15 +126,25 @@ class Run:
         return self.folder / FILE_NAME
 
     def save(self) -> None:
-        """Write the snapshot, whole or not at all."""
-        progress = self.progress
+        """Write the snapshot, whole or not at all.
+
+        Raises:
+            DataError: weights are no finite numbers; the previous snapshot is untouched.
+            SnapshotError: the file system refuses; the previous snapshot is untouched.
+        """
+        progress, tensors = self.progress, self._tensors()
+        if not all(tensor.isfinite().all() for tensor in tensors.values()):
+            raise DataError(
+                "training broke down: some weights are no finite numbers; "
+                "start a new run with lower --generator-lr and --discriminator-lr (the last snapshot is intact)"
+            )
         header = dataclasses.replace(
             self.header,
             images_seen=progress.images_seen,
             steps=progress.steps,
             seconds_used=progress.seconds_used,
         )
-        write_snapshot(self.snapshot_path, header, self._tensors())
+        write_snapshot(self.snapshot_path, header, tensors)
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"networks/{name}": tensor for name, tensor in _states(self.trainer.networks)}

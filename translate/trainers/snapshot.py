@@ -68,7 +68,7 @@ def read_header(path: Path) -> Header:
         SnapshotError: missing, damaged, or of another version.
     """
     if not path.is_file():
-        raise SnapshotError(f"{path.parent} holds no {FILE_NAME}; start a run there without --resume first")
+        raise SnapshotError(f"{path.parent} holds no {FILE_NAME}; name the --out folder of a run that has begun")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(HEADER_KEY)
@@ -76,13 +76,19 @@ def read_header(path: Path) -> Header:
         raise SnapshotError(f"{path} is damaged ({error}); start the run again") from None
     if text is None:
         raise SnapshotError(f"{path} was not written by translate; name the folder given to --out in training")
-    found = json.loads(text)
-    version = found.pop("format")
+    try:
+        found = json.loads(text)
+        version = found.pop("format")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise SnapshotError(f"{path} is damaged (its {HEADER_KEY} cannot be read); start the run again") from None
     if version != FORMAT:
         raise SnapshotError(
             f"{path} has format {version}, this version reads format {FORMAT}; use the version that wrote it"
         )
-    return Header(**found)
+    try:
+        return Header(**found)
+    except TypeError as error:
+        raise SnapshotError(f"{path} is damaged ({error}); start the run again") from None
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -1,0 +1,115 @@
+"""Drawings made from photographs: range, determinism, and that the lines lie where the edges are.
+
+Shape suffixes: B batch, H height, W width.
+"""
+
+import pytest
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from translate.data.sketches import draw_sketches
+
+MARGIN = 14
+"""Pixels a line may lie from its edge: smoothing, wobble, pen and softness together."""
+
+
+def seeded(seed: int) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def disc(batch: int, side: int = 96) -> tuple[Tensor, Tensor]:
+    """A dark disc on white, (B, 3, H, W) in [-1, 1], and every pixel's distance from its rim, (H, W)."""
+    axis = torch.arange(side) - (side - 1) / 2
+    from_rim_HW = (axis[:, None] ** 2 + axis[None, :] ** 2).sqrt() - side / 4
+    photo_HW = torch.where(from_rim_HW > 0, 1.0, -0.8)
+    return photo_HW.expand(batch, 3, -1, -1).contiguous(), from_rim_HW.abs()
+
+
+@pytest.fixture(scope="module")
+def noisy_B3HW() -> Tensor:  # noqa: N802 - a fixture's name is its value's name
+    coarse_B3HW = torch.rand(6, 3, 8, 8, generator=seeded(1)) * 2 - 1
+    return F.interpolate(coarse_B3HW, (64, 48), mode="bicubic").clamp(-1, 1)
+
+
+def test_shape_range_and_three_equal_channels(noisy_B3HW: Tensor) -> None:
+    sketch_B3HW = draw_sketches(noisy_B3HW, seeded(0))
+    assert sketch_B3HW.shape == noisy_B3HW.shape
+    assert sketch_B3HW.dtype == torch.float32
+    assert sketch_B3HW.min() >= -1.0
+    assert sketch_B3HW.max() == 1.0
+    assert torch.equal(sketch_B3HW, sketch_B3HW[:, :1].expand(-1, 3, -1, -1))
+    assert (sketch_B3HW < 0.5).flatten(1).any(dim=1).all()  # something is drawn everywhere
+
+
+def test_seed_decides(noisy_B3HW: Tensor) -> None:
+    before = noisy_B3HW.clone()
+    once, again, other = (draw_sketches(noisy_B3HW, seeded(seed)) for seed in (3, 3, 4))
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)
+    assert torch.equal(noisy_B3HW, before)
+
+
+def test_torch_s_own_randomness_is_left_alone(noisy_B3HW: Tensor) -> None:
+    before = torch.get_rng_state()
+    draw_sketches(noisy_B3HW, seeded(0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("level", [1.0, 0.0, -1.0])
+def test_flat_photo_gives_blank_paper(level: float) -> None:
+    sketch_B3HW = draw_sketches(torch.full((8, 3, 64, 64), level), seeded(0))
+    assert (sketch_B3HW == 1.0).all()
+
+
+def test_nearly_white_noise_gives_blank_paper() -> None:
+    photo_B3HW = 1.0 - 0.01 * torch.rand(8, 3, 64, 64, generator=seeded(2))
+    assert (draw_sketches(photo_B3HW, seeded(0)) == 1.0).all()
+
+
+def test_one_picture_does_not_change_another(noisy_B3HW: Tensor) -> None:
+    """Equal randomness, other neighbours: the drawing stays."""
+    changed_B3HW = noisy_B3HW.clone()
+    changed_B3HW[1:] = -changed_B3HW[1:].flip(2)
+    drawn, drawn_beside_others = draw_sketches(noisy_B3HW, seeded(0)), draw_sketches(changed_B3HW, seeded(0))
+    torch.testing.assert_close(drawn[0], drawn_beside_others[0], rtol=0, atol=1e-6)
+
+
+def test_lines_lie_on_the_rim() -> None:
+    photo_B3HW, from_rim_HW = disc(24)
+    ink_BHW = draw_sketches(photo_B3HW, seeded(0))[:, 0] < 0.9
+    assert not (ink_BHW & (from_rim_HW > MARGIN)).any()
+    near = ink_BHW.flatten(1).float().mean(dim=1)
+    assert (near > 0.002).float().mean() > 0.9  # gaps may empty a drawing, but rarely
+    # Some part of the rim is found within two pixels in nearly every drawing.
+    on_rim = (ink_BHW & (from_rim_HW < 2.5)).flatten(1).any(dim=1)
+    assert on_rim.float().mean() > 0.9
+
+
+def test_lines_differ_in_width_and_darkness() -> None:
+    photo_B3HW, _ = disc(64)
+    sketch_BHW = draw_sketches(photo_B3HW, seeded(5))[:, 0]
+    drawn = sketch_BHW[(sketch_BHW < 0.9).flatten(1).sum(dim=1) > 60]
+    assert len(drawn) > 50
+    amount = (drawn < 0.0).flatten(1).sum(dim=1).float()
+    assert amount.quantile(0.9) > 2.0 * amount.quantile(0.1)
+    darkest = drawn.flatten(1).amin(dim=1)
+    black = (darkest < -0.99).float().mean()
+    assert 0.3 < black < 0.9
+    assert darkest.max() > -0.6
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 47), (16, 16)])
+def test_small_and_odd_sizes(size: tuple[int, int]) -> None:
+    photo_B3HW = torch.rand(4, 3, *size, generator=seeded(6)) * 2 - 1
+    sketch_B3HW = draw_sketches(photo_B3HW, seeded(0))
+    assert sketch_B3HW.shape == photo_B3HW.shape
+    assert sketch_B3HW.isfinite().all()
+    assert sketch_B3HW.min() >= -1.0
+
+
+def test_extremes_are_finite() -> None:
+    checker_HW = (torch.arange(64)[:, None] + torch.arange(64)[None, :]) % 2 * 2.0 - 1.0
+    steps_HW = (torch.arange(64) > 32).float().expand(64, -1) * 2 - 1
+    photo_B3HW = torch.stack([checker_HW, steps_HW, -steps_HW]).unsqueeze(1).expand(-1, 3, -1, -1).contiguous()
+    assert draw_sketches(photo_B3HW, seeded(0)).isfinite().all()
