@@ -100,7 +100,8 @@ def _caught_signals() -> Iterator[list[str]]:
     caught: list[str] = []
     names = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is a closed terminal, which Windows does not have
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
+    # What the parent has told us to ignore (nohup does so with SIGHUP) stays ignored.
+    before = {number: found for number in numbers if (found := signal.getsignal(number)) is not signal.SIG_IGN}
 
     def note(number: int, _: object) -> None:
         caught.append(signal.Signals(number).name)
