@@ -35,7 +35,7 @@ clean:
 .venv/bin/uv:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "translate needs Python 3.11 or newer; call make PYTHON=...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 
 .venv/base: .venv/bin/uv pyproject.toml constraints.txt
 	$(INSTALL) --editable .

@@ -3,13 +3,13 @@
 #
 #     benchmarks/first_light.sh DATA [OUT]
 #
-# DATA holds train/photo (photographs), test/edges (drawings) and test/photo (the photographs of the same names).
+# Needs the environment of `make test`. DATA holds train/photo (photographs), test/edges (drawings) and test/photo (the photographs of the same names).
 # Two minutes of training and one after resuming: enough to see that everything works, not to see shoes.
 set -euo pipefail
 data=${1:?give the folder with train/photo, test/edges and test/photo}
 out=${2:-runs/first-light}
 bin=$(cd "$(dirname "$0")/.." && pwd)/.venv/bin
-rm -rf "$out"
+[ ! -e "$out" ] || { echo "$out exists; name a new folder" >&2; exit 2; }
 "$bin/translate" train sketch-to-photo --data "$data/train/photo" --out "$out" --max-time 3m --stop-after 2m
 "$bin/translate" train sketch-to-photo --out "$out" --resume
 "$bin/translate" export "$out" -o "$out/model.onnx"

@@ -4,11 +4,11 @@ from math import inf
 
 import pytest
 
-from translate.errors import ConfigError
+from translate.errors import ConfigError, nearest
 from translate.trainers import budget
 from translate.trainers.base import TrainConfig
 from translate.trainers.budget import Progress, StopAfter
-from translate.usage import nearest, parse_duration
+from translate.usage import parse_duration
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,13 @@ def test_single_picture(
     ],
 )
 def test_refused_before_anything_is_written(
-    tmp_path: Path, make_pictures: MakePictures, source: str, destination: str, output_format: str, message: str
+    tmp_path: Path,
+    engine: Engine,
+    make_pictures: MakePictures,
+    source: str,
+    destination: str,
+    output_format: str,
+    message: str,
 ) -> None:
     make_pictures(tmp_path / "in", ["a.png", "a.jpg"])
     make_pictures(tmp_path / "nested", ["nested/nested/a.png", "nested/a.png"])
@@ -164,15 +170,17 @@ def test_refused_before_anything_is_written(
         (tmp_path / "text" / name).write_text("")
     before = tree(tmp_path)
     with pytest.raises(DataError, match=message) as caught:
-        plan_jobs(tmp_path / source, tmp_path / destination, output_format)
+        convert_folder(tmp_path / source, tmp_path / destination, engine, output_format=output_format)
     assert "\n" not in str(caught.value)
     assert tree(tmp_path) == before
 
 
-def test_no_right_to_write(tmp_path: Path, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_right_to_write(
+    tmp_path: Path, engine: Engine, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)  # chmod does not stop root
     with pytest.raises(DataError, match="no right to write"):
-        plan_jobs(make_pictures(tmp_path / "in", ["a.png"]), tmp_path / "out")
+        convert_folder(make_pictures(tmp_path / "in", ["a.png"]), tmp_path / "out", engine)
 
 
 def test_folder_that_cannot_be_listed(

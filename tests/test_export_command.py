@@ -51,7 +51,7 @@ def test_export(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (spec.name, spec.task, spec.licence, spec.training_data) == ("shoes", "sketch-to-photo", "CC0-1.0", "own")
     assert (spec.metrics, spec.working_size, spec.size_multiple) == ({"psnr_db": 18.5}, 32, 4)
     assert spec.receptive_field == 61
-    assert spec.bytes_per_pixel >= 64
+    assert 64 < spec.bytes_per_pixel < 10_000
     assert [path.name for path in (folder / "out").iterdir()] == ["my.onnx"]
     picture_HWC = np.full((70, 50, 3), 255, np.uint8)
     assert Engine(folder / "out" / "my.onnx", device="cpu")(picture_HWC).shape == (70, 50, 3)

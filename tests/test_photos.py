@@ -182,7 +182,7 @@ def make_broken(folder: Path) -> None:
         (make_file, "in is a file; --data expects a folder with photographs$"),
         (make_nothing, "in holds no files; put photographs there or name another folder"),
         (make_notes, "in holds 2 files, none of them PNG, JPEG or WebP; put photographs there"),
-        (make_broken, "in: none of the first 3 pictures can be used; the first: .*0.png: not a PNG"),
+        (make_broken, "in: none of 3 pictures tried can be used; the first: .*0.png: not a PNG"),
     ],
 )
 def test_unusable_folder(tmp_path: Path, make: object, message: str) -> None:

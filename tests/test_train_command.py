@@ -171,5 +171,5 @@ def test_without_torch(verb: str, extra: str, tmp_path: Path) -> None:
         [sys.executable, "-c", code, *verb.split()], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"translate: torch not installed; run: pip install 'translate-app[{extra}]'\n"
+    assert done.stderr == f"translate: torch not installed; in the source folder run: pip install '.[{extra}]'\n"
     assert list(tmp_path.iterdir()) == []

@@ -97,11 +97,18 @@ def test_bad_uploads_are_refused_without_the_servers_paths(engine: Engine, tmp_p
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"GIF89a")
     with pytest.raises(ImageError, match=r"^bad\.png: not a PNG, JPEG or WebP picture"):
-        actions.uploaded_picture({"path": str(bad)}, engine)
+        actions.uploaded_picture({"path": str(bad)}, engine, bad.parent)
     Image.new("L", (300, 300)).save(bad)
     engine.memory_bytes = 1
     with pytest.raises(ImageError, match=r"^bad\.png: 300 x 300 pixels is too large"):
-        actions.uploaded_picture({"path": str(bad)}, engine)
+        actions.uploaded_picture({"path": str(bad)}, engine, bad.parent)
+
+
+def test_only_uploads_are_read(engine: Engine, tmp_path: Path) -> None:
+    private = tmp_path / "private.png"
+    Image.new("RGB", (32, 32)).save(private)
+    with pytest.raises(ImageError, match=r"^private\.png: not an uploaded file; upload it again$"):
+        actions.uploaded_picture({"path": str(private)}, engine, tmp_path / "cache")
 
 
 @pytest.mark.parametrize(("ink", "blank"), [(255, True), (0, False)])

@@ -51,12 +51,11 @@ sys.exit(main())
 
 @pytest.fixture(scope="module")
 def chromium() -> str:
-    if os.environ.get("TRANSLATE_NO_BROWSER") == "1":
-        pytest.skip("TRANSLATE_NO_BROWSER=1")
     names = ("chromium", "chromium-browser", "google-chrome")
     path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
-        pytest.fail("no browser found; install Chromium, or set TRANSLATE_NO_BROWSER=1 to leave these tests out")
+        # Where it matters that they run, a missing browser must not pass for a success.
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("no browser found; install Chromium to run these tests")
     return path
 
 

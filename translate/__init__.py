@@ -2,7 +2,7 @@
 
     from translate import Engine, Picture
     engine = Engine("model.onnx")
-    result = engine(image)              # uint8 (H, W, 3) in and out
+    result = engine.apply(Picture.from_array(image)).to_array()   # uint8 (H, W, 3) in and out
 
 Names are imported when first used, so `import translate` costs nothing.
 """

@@ -1,6 +1,5 @@
 """The command `translate`: verb -> function, imported only when chosen, so that help and errors are instant."""
 
-import difflib
 import importlib
 import os
 import sys
@@ -8,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from translate import __version__
-from translate.errors import TranslateError
+from translate.errors import TranslateError, nearest
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -57,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TranslateError as error:
         sys.stderr.write(f"translate: {error}\n")
         return EXIT_USAGE
+    except PermissionError as error:
+        sys.stderr.write(f"translate: {error.filename}: no right to use it; change its rights or name another\n")
+        return EXIT_USAGE
     except KeyboardInterrupt:
         sys.stderr.write("translate: interrupted\n")
         return EXIT_INTERRUPTED
@@ -75,9 +77,7 @@ def _dispatch(arguments: list[str]) -> int:
         sys.stdout.write(f"translate {__version__}\n")
         return 0
     if name not in VERBS:
-        close = difflib.get_close_matches(name, VERBS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"choose one of: {', '.join(VERBS)}"
-        raise TranslateError(f"unknown verb '{name}'; {hint}")
+        raise TranslateError(f"unknown verb '{name}'; {nearest(name, VERBS)}")
     module, function = VERBS[name].function.split(":")
     run: Callable[[list[str]], int] = getattr(importlib.import_module(module), function)
     try:

@@ -78,12 +78,12 @@ def convert_folder(
 
 
 def plan_jobs(source: Path, destination: Path, output_format: OutputFormat = "same") -> list[Job]:
-    """List what `convert_folder` will do and make the folder for it.
+    """List what `convert_folder` will do; nothing is written.
 
     `source`: a folder or one picture. `destination`: a folder, or for one picture also a file name.
 
     Raises:
-        DataError: no pictures, two results of one name, a result on top of an input, or an unusable destination.
+        DataError: no pictures, two results of one name, or a result on top of an input.
     """
     suffix = None if output_format == "same" else f".{output_format}"
     if source.is_dir():
@@ -94,13 +94,6 @@ def plan_jobs(source: Path, destination: Path, output_format: OutputFormat = "sa
     else:
         raise DataError(f"{source}: no such file or folder; give a picture or a folder of pictures")
     _refuse_collisions(jobs)
-    folder = jobs[0].target.parent if source.is_file() else destination
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made a folder ({error.strerror}); choose another") from None
-    if not os.access(folder, os.W_OK):
-        raise DataError(f"{folder}: no right to write there; choose another folder")
     return jobs
 
 
@@ -119,8 +112,12 @@ def run_jobs(
     `on_progress(source, reason)` is called after each picture, one call at a time, from the worker threads;
     `reason` is None for a success. After a KeyboardInterrupt or a bug the pictures in work are finished,
     no others begun, and the exception is raised.
+
+    Raises:
+        DataError: the results' folder cannot be made or written; nothing is written then.
     """
     started = time.perf_counter()
+    _make_folder(Path(os.path.commonpath([job.target.parent for job in jobs])))
     waiting = deque(jobs)  # popleft is atomic: the queue of all workers
     memory = _Budget(engine.memory_bytes)
     failed: list[Failure] = []
@@ -143,13 +140,26 @@ def run_jobs(
     with ThreadPoolExecutor(count) as pool:
         try:
             futures = [pool.submit(work) for _ in range(count)]
-            wait(futures, return_when=FIRST_EXCEPTION)
+            while True:
+                # In short waits: without a timeout Windows would not see Ctrl-C.
+                done, running = wait(futures, timeout=1, return_when=FIRST_EXCEPTION)
+                if not running or any(future.exception() for future in done):
+                    break
         finally:
             waiting.clear()
     for future in futures:
         future.result()
     failed.sort(key=lambda failure: failure.path)
     return ConvertReport(len(jobs) - len(failed), tuple(failed), time.perf_counter() - started)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made a folder ({error.strerror}); choose another") from None
+    if not os.access(folder, os.W_OK):
+        raise DataError(f"{folder}: no right to write there; choose another folder")
 
 
 class _Budget:

@@ -51,7 +51,7 @@ class ConvertOptions:
 def main(argv: list[str]) -> int:
     """Convert, print one line of summary, and return 0, or 1 if some pictures failed."""
     options = parse_options(ConvertOptions, argv, "translate convert")
-    model = resolve(options.model)  # before the output folder is made
+    model = resolve(options.model)
     jobs = plan_jobs(options.source, options.destination, options.format)
     # One thread per picture when there are pictures for all cores; one picture alone gets all cores.
     at_once = min(options.workers or cores(), len(jobs))

@@ -178,8 +178,8 @@ def _open_session(path: Path, threads: int, device: Device) -> Any:
             return session
         if device == "cuda":
             raise ModelError(
-                f"{path}: no usable NVIDIA GPU found (device, driver, CUDA and cuDNN libraries are needed); "
-                "use --device cpu"
+                f"{path}: no usable NVIDIA GPU found (it needs a driver and the CUDA and cuDNN libraries); "
+                "install the extra `gpu`, or use --device cpu"
             )
     try:
         return _ort.InferenceSession(str(path), _options(path, threads), providers=["CPUExecutionProvider"])

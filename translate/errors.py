@@ -13,6 +13,9 @@ its traceback.
     └── MissingExtra    an optional group of packages is not installed
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class TranslateError(Exception):
     """Base of all errors that are shown to the user as one line."""
@@ -40,3 +43,10 @@ class SnapshotError(TranslateError):
 
 class MissingExtra(TranslateError):  # noqa: N818 - reads as what it is: an extra is missing
     """An optional group of packages (`train`, `export`) is needed and not installed."""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """`did you mean X?`, or the whole list when nothing is near."""
+    choices = list(choices)
+    close = difflib.get_close_matches(word, choices, n=1)
+    return f"did you mean {close[0]}?" if close else f"choose one of: {', '.join(choices)}"

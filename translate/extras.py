@@ -13,4 +13,4 @@ def require(extra: str, *modules: str) -> None:
     """
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
-        raise MissingExtra(f"{', '.join(missing)} not installed; run: pip install 'translate-app[{extra}]'")
+        raise MissingExtra(f"{', '.join(missing)} not installed; in the source folder run: pip install '.[{extra}]'")

@@ -181,7 +181,11 @@ def _half_of_physical_memory() -> int:
 
 def _cgroup_headroom_bytes() -> float:
     """Limit of this process's control group less what it uses; infinite without a limit."""
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+    try:
+        groups = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:  # not every sandbox has it
+        return float("inf")
+    for line in groups:
         _, controllers, group = line.split(":", 2)
         if controllers == "":
             root, limit_name, usage_name = "/sys/fs/cgroup", "memory.max", "memory.current"

@@ -9,7 +9,7 @@ from typing import Any
 from translate.errors import ModelError
 
 METADATA_KEY = "translate.spec"
-"""Key in the ONNX `metadata_props` (and in snapshot metadata) whose value is `ModelSpec.to_json()`."""
+"""Key in the ONNX `metadata_props` whose value is `ModelSpec.to_json()`."""
 
 FORMAT = 1
 """Version of the contract. Raised when an old reader would misunderstand a new file."""

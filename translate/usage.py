@@ -1,10 +1,9 @@
 """Command-line options from a dataclass, with usage errors in one line."""
 
 import contextlib
-import difflib
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import tyro
@@ -73,19 +72,12 @@ def text_option(metavar: str, parse: Callable[[str], Any], show: Callable[[Any],
     )
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """`did you mean X?`, or the whole list when nothing is near."""
-    choices = list(choices)
-    close = difflib.get_close_matches(word, choices, n=1)
-    return f"did you mean {close[0]}?" if close else f"choose one of: {', '.join(choices)}"
-
-
 def _one_line(boxed: str) -> str:
     """tyro's framed text -> its sentence, and the option it suggests."""
     untitled = "\n".join(boxed.strip().splitlines()[1:])
     parts = re.split(r"^[\W_]*[-─]{8,}[\W_]*$", untitled, flags=re.MULTILINE)
     paragraphs = [" ".join(part.replace("│", " ").split()) for part in parts]
-    said, *hints = [part for part in paragraphs if part]
+    said, *hints = [part for part in paragraphs if part] or ["wrong usage"]
     meant = [hint for hint in hints if hint.startswith("Perhaps you meant")]
     option = re.search(r"--[\w-]+", meant[0]) if meant else None
     return said.rstrip(".") + (f"; did you mean {option[0]}?" if option else "")

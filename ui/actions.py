@@ -41,22 +41,26 @@ def drawn_picture(
         return None
     stored = blobs.pop(value["id"], None) if value["id"] else None
     if stored is None or not stored.composite:
-        return uploaded_picture(value["composite"], engine) if value["composite"] else None
+        return uploaded_picture(value["composite"], engine, cache) if value["composite"] else None
     path = _new_path(cache, "drawing.png")
     try:
         path.write_bytes(stored.composite)
-        return uploaded_picture({"path": str(path)}, engine)
+        return uploaded_picture({"path": str(path)}, engine, cache)
     finally:
         shutil.rmtree(path.parent)
 
 
-def uploaded_picture(value: Mapping[str, Any], engine: Engine) -> Picture:
+def uploaded_picture(value: Mapping[str, Any], engine: Engine, cache: Path) -> Picture:
     """Read an uploaded file; `value` is the raw value of a component with one file, which has its `path`.
 
     Raises:
-        ImageError: not a readable picture, or too large for the memory; the message has the file's name alone.
+        ImageError: not in `cache`, where uploads are put, not a readable picture, or too large for the memory; the
+            message has the file's name alone.
     """
     path = Path(value["path"])
+    # The path comes from the browser; it must not name other files of this computer.
+    if not path.resolve().is_relative_to(cache.resolve()):
+        raise ImageError(f"{path.name}: not an uploaded file; upload it again")
     try:
         return read_picture(path, max_pixels=engine.max_pixels)
     except ImageError as error:

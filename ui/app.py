@@ -15,10 +15,9 @@ import gradio as gr
 from gradio.themes import Base, Default
 
 from translate.engine import Engine
-from translate.errors import ModelError, TranslateError
+from translate.errors import ModelError, TranslateError, nearest
 from translate.images import READABLE, Picture, flatten, read_picture, resize
 from translate.tasks import TASKS, Task
-from translate.usage import nearest
 from ui import actions
 
 CANVAS_SIDE = 512
@@ -162,7 +161,7 @@ def _drawing_tab(engine: Engine, task: Task, samples: list[Path]) -> None:
 
     def take_upload(value: dict[str, Any]) -> list[Any]:
         with _explained():
-            return lay_down(actions.uploaded_picture(value, engine))
+            return lay_down(actions.uploaded_picture(value, engine, cache))
 
     def try_sample(event: gr.SelectData) -> list[Any]:
         with _explained():
@@ -212,7 +211,7 @@ def _picture_tab(engine: Engine, task: Task, samples: list[Path]) -> None:
             if value is None:
                 gr.Warning("There is no picture yet: upload one first.")
                 return [gr.skip(), gr.skip()]
-            return compare(actions.uploaded_picture(value, engine))
+            return compare(actions.uploaded_picture(value, engine, cache))
 
     def try_sample(event: gr.SelectData) -> list[Any]:
         with _explained():

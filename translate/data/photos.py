@@ -92,9 +92,9 @@ class PhotoFolder(Dataset[Photo]):
     def plain(self, count: int) -> Tensor:
         """`count` photographs spread evenly over the sorted folder, not augmented: uint8 (B, H, W, C)."""
         photos: list[Tensor] = []
-        for index in np.linspace(0, len(self.files) - 1, min(count, len(self.files))).round().astype(int):
+        for path in _spread(self.files, count):
             try:
-                photo_HWC = _read(self.files[index])
+                photo_HWC = _read(path)
             except ImageError:
                 continue  # reported when the stream meets it
             photos.append(torch.from_numpy(np.ascontiguousarray(self._fit(image=photo_HWC)["image"])))
@@ -105,17 +105,21 @@ class PhotoFolder(Dataset[Photo]):
         return torch.stack(photos)
 
     def _check_some(self) -> None:
-        """Fail before training starts when the first few files are all unusable."""
+        """Fail before training starts when the first few files tried are all unusable."""
+        tried = _spread(self.files, 16)
         reasons: list[str] = []
-        for path in self.files[:16]:
+        for path in tried:
             try:
                 _read(path)
                 return
             except ImageError as error:
                 reasons.append(str(error))
-        raise DataError(
-            f"{self.folder}: none of the first {len(reasons)} pictures can be used; the first: {reasons[0]}"
-        )
+        raise DataError(f"{self.folder}: none of {len(tried)} pictures tried can be used; the first: {reasons[0]}")
+
+
+def _spread(files: list[Path], count: int) -> list[Path]:
+    """`count` of the files, or all if there are fewer, at equal distances from the first to the last."""
+    return [files[index] for index in np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)]
 
 
 def list_photos(folder: Path) -> list[Path]:
@@ -128,7 +132,7 @@ def list_photos(folder: Path) -> list[Path]:
         found = "is a file" if folder.is_file() else "does not exist"
         raise DataError(f"{folder} {found}; --data expects a folder with photographs")
     others, files = 0, list[Path]()
-    for root, _, names in os.walk(folder):
+    for root, _, names in os.walk(folder, onerror=_refuse_folder):
         for name in names:
             if Path(name).suffix.lower() in READABLE and not name.startswith("."):
                 files.append(Path(root, name))
@@ -138,6 +142,11 @@ def list_photos(folder: Path) -> list[Path]:
         found = f"{others} files, none of them PNG, JPEG or WebP" if others else "no files"
         raise DataError(f"{folder} holds {found}; put photographs there or name another folder with --data")
     return sorted(files)
+
+
+def _refuse_folder(error: OSError) -> None:
+    # Skipping it, as os.walk would, leaves photographs out without a word.
+    raise DataError(f"{error.filename}: cannot be listed ({error.strerror}); give yourself the right to read it")
 
 
 def photo_batches(photos: PhotoFolder, batch_size: int, start: int, workers: int, pin: bool) -> Iterator[PhotoBatch]:

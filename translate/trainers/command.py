@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from translate.errors import ConfigError, DataError
+from translate.errors import ConfigError, DataError, nearest
 from translate.extras import require
 from translate.files import atomic_path
 from translate.tasks import TASKS, Task
-from translate.usage import nearest, parse_options, text_option
+from translate.usage import parse_options, text_option
 
 if TYPE_CHECKING:
     from translate.trainers.snapshot import Header
@@ -75,7 +75,13 @@ def _train(task: Task, argv: list[str]) -> int:
     console = Console(stderr=True)
     start = f", from image {header.images_seen} on" if saved else ""
     console.print(f"{len(photos)} photographs, training on the {run.fabric.device.type}{start}", highlight=False)
-    ended = fit(run, photos, source_maker, options.stop_after, console)
+    try:
+        ended = fit(run, photos, source_maker, options.stop_after, console)
+    except torch.OutOfMemoryError:
+        raise ConfigError(
+            f"the GPU's memory is too small for --batch-size {config.batch_size} at --image-size {config.image_size}; "
+            "start a new run with half the --batch-size"
+        ) from None
     seen = run.progress.images_seen
     if ended == "done":
         print(f"trained on {seen} images; next: translate export {options.out} -o {task.name}.onnx")  # noqa: T201

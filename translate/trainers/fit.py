@@ -25,7 +25,9 @@ SourceMaker = Callable[[Tensor, Generator], Tensor]
 
 
 def fit(run: Run, photos: PhotoFolder, make_source: SourceMaker, stop_after: StopAfter, console: Console) -> str:
-    """Train until the budget is used, `stop_after` is reached, or a signal asks to end; always leaves a snapshot.
+    """Train until the budget is used, `stop_after` is reached, or a signal asks to end, and leave a snapshot.
+
+    After an error the last periodic snapshot remains.
 
     Args:
         run: networks and progress; changed in place.

@@ -37,7 +37,7 @@ def make_fabric(config: TrainConfig) -> Fabric:
     device = config.device if config.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
     if config.precision == "auto":
         # On a processor without bfloat16 instructions the emulation is several times slower than float32.
-        fast_bf16 = torch.cuda.is_bf16_supported() if device == "cuda" else _cpu_has_bf16()
+        fast_bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else _cpu_has_bf16()
         bf16 = bool(fast_bf16)
     else:
         bf16 = config.precision == "bf16"
@@ -143,6 +143,7 @@ class Run:
             images_seen=progress.images_seen,
             steps=progress.steps,
             seconds_used=progress.seconds_used,
+            spec=dataclasses.asdict(self.trainer.spec),
         )
         write_snapshot(self.snapshot_path, header, tensors)
 

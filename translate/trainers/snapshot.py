@@ -9,7 +9,7 @@ Names of the tensors:
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ class Header:
     steps: int
     seconds_used: float
     """Of the budget, over all resumes."""
+    spec: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The `ModelSpec` of what is being trained, for readers without our code."""
 
 
 def write_snapshot(path: Path, header: Header, tensors: dict[str, Tensor]) -> None:
