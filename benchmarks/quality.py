@@ -25,7 +25,7 @@ from translate.metrics.drawing import chroma, line_contrast
 
 def unit(image_HWC: np.ndarray) -> torch.Tensor:
     """uint8 (H, W, 3) -> float (1, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(image_HWC)).permute(2, 0, 1)[None].float() / 255
+    return torch.from_numpy(image_HWC.copy()).permute(2, 0, 1)[None].float() / 255
 
 
 def measure(sketch: torch.Tensor, result: torch.Tensor, photo: torch.Tensor) -> dict[str, float]:

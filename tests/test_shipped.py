@@ -72,4 +72,4 @@ def test_batches_and_single_pictures_agree(model: ShippedModel) -> None:
 
 
 def _unit(image_HWC: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image_HWC)).permute(2, 0, 1)[None].float() / 255
+    return torch.from_numpy(image_HWC.copy()).permute(2, 0, 1)[None].float() / 255
