@@ -17,6 +17,7 @@ from typing import Literal
 
 from translate.engine import Engine, cores
 from translate.errors import DataError, ImageError
+from translate.files import refuse_unlistable
 from translate.images import READABLE, read_picture, write_picture
 
 OutputFormat = Literal["same", "png", "jpg", "webp"]
@@ -210,7 +211,7 @@ def _list_pictures(source: Path, destination: Path) -> list[Path]:
         raise DataError(f"{source}: input and output are the same folder; give another folder for the results")
     found: list[Path] = []
     others = 0
-    for folder, subfolders, names in os.walk(source, onerror=_refuse_folder):
+    for folder, subfolders, names in os.walk(source, onerror=refuse_unlistable):
         subfolders[:] = [name for name in subfolders if name[0] != "." and Path(folder, name).resolve() != excluded]
         visible = [name for name in names if name[0] != "."]
         pictures = [name for name in visible if os.path.splitext(name)[1].lower() in READABLE]  # noqa: PTH122 - fast
@@ -221,11 +222,6 @@ def _list_pictures(source: Path, destination: Path) -> list[Path]:
         files = f"{others} files, none of them PNG, JPEG or WebP" if others else "an empty folder"
         raise DataError(f"{source}: {files}; give a folder with pictures")
     return sorted(found)
-
-
-def _refuse_folder(error: OSError) -> None:
-    # Skipping it, as os.walk would, leaves pictures out without a word.
-    raise DataError(f"{error.filename}: cannot be listed ({error.strerror}); give yourself the right to read it")
 
 
 def _single_target(source: Path, destination: Path, suffix: str | None) -> Path:

@@ -1,10 +1,12 @@
-"""Whole-or-nothing file writes."""
+"""Whole-or-nothing file writes, and folders that cannot be listed."""
 
 import os
 import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+
+from translate.errors import DataError
 
 
 @contextmanager
@@ -25,3 +27,12 @@ def atomic_path(path: Path) -> Generator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_unlistable(error: OSError) -> None:
+    """`onerror` of `os.walk`: skipping the folder, as it would, leaves pictures out without a word.
+
+    Raises:
+        DataError: always.
+    """
+    raise DataError(f"{error.filename}: cannot be listed ({error.strerror}); give yourself the right to read it")

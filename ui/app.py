@@ -286,7 +286,8 @@ def _about(engine: Engine, task: Task) -> str:
         size = f"The {made} is as large as the {given}."
     else:
         size = f"The {made} is {spec.scale} times as wide and high as the {given}."
-    return f"{size}\n\nPictures stay on the computer that runs this page. Licence of the model: {spec.licence}."
+    known = "" if spec.training_data == "unknown" else f"It learnt from {spec.training_data}.\n\n"
+    return f"{size}\n\n{known}Pictures stay on the computer that runs this page. Licence of the model: {spec.licence}."
 
 
 @contextmanager

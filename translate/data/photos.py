@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from translate.errors import DataError, ImageError
+from translate.files import refuse_unlistable
 from translate.images import READABLE, flatten, read_picture
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its newest version
@@ -132,7 +133,7 @@ def list_photos(folder: Path) -> list[Path]:
         found = "is a file" if folder.is_file() else "does not exist"
         raise DataError(f"{folder} {found}; --data expects a folder with photographs")
     others, files = 0, list[Path]()
-    for root, _, names in os.walk(folder, onerror=_refuse_folder):
+    for root, _, names in os.walk(folder, onerror=refuse_unlistable):
         for name in names:
             if Path(name).suffix.lower() in READABLE and not name.startswith("."):
                 files.append(Path(root, name))
@@ -142,11 +143,6 @@ def list_photos(folder: Path) -> list[Path]:
         found = f"{others} files, none of them PNG, JPEG or WebP" if others else "no files"
         raise DataError(f"{folder} holds {found}; put photographs there or name another folder with --data")
     return sorted(files)
-
-
-def _refuse_folder(error: OSError) -> None:
-    # Skipping it, as os.walk would, leaves photographs out without a word.
-    raise DataError(f"{error.filename}: cannot be listed ({error.strerror}); give yourself the right to read it")
 
 
 def photo_batches(photos: PhotoFolder, batch_size: int, start: int, workers: int, pin: bool) -> Iterator[PhotoBatch]:
