@@ -64,6 +64,7 @@ def folder(tmp_path: Path, make_pictures: MakePictures, monkeypatch: pytest.Monk
         ("convert in/a.png out.jpg --model double.onnx --quality 100", 0, "^1 picture converted to out.jpg ", "^$"),
         ("convert in out --model invert.onnx --format webp --device cpu --workers 1", 0, "^2 pictures", "^$"),
         ("convert bad out --model invert.onnx", 1, r"^1 picture converted .*, 1 failed$", r"^bad/b\.png: [^\n]*$"),
+        ("convert bad/b.png out --model invert.onnx", 2, "^$", r"^translate: bad/b\.png: [^\n]*$"),
         ("models", 0, r"^No models are shipped|^NAME ", "^$"),
         ("models extra", 2, "^$", "^translate: [^\n]*extra[^\n]*; see translate models --help$"),
     ],

@@ -9,7 +9,7 @@ import tyro
 
 from translate.convert import ConvertReport, Job, OutputFormat, plan_jobs, run_jobs
 from translate.engine import Device, Engine, cores
-from translate.errors import ConfigError
+from translate.errors import ConfigError, ImageError
 from translate.models import resolve, shipped
 from translate.usage import parse_options
 
@@ -49,7 +49,11 @@ class ConvertOptions:
 
 
 def main(argv: list[str]) -> int:
-    """Convert, print one line of summary, and return 0, or 1 if some pictures failed."""
+    """Convert, print one line of summary, and return 0, or 1 if some of many pictures failed.
+
+    Raises:
+        ImageError: there was one picture, and it failed.
+    """
     options = parse_options(ConvertOptions, argv, "translate convert")
     model = resolve(options.model)
     jobs = plan_jobs(options.source, options.destination, options.format)
@@ -57,6 +61,8 @@ def main(argv: list[str]) -> int:
     at_once = min(options.workers or cores(), len(jobs))
     engine = Engine(model, threads=max(1, cores() // at_once), device=options.device)
     report = _run(jobs, engine, options.quality, options.workers)
+    if len(jobs) == 1 and report.failed:
+        raise ImageError(report.failed[0].reason)  # the one thing asked for did not happen: status 2, not 1
     for failure in report.failed:
         sys.stderr.write(f"{failure.reason}\n")
     sys.stdout.write(
