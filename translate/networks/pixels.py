@@ -38,11 +38,7 @@ class PixelTranslator(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[1], image.shape[2]
         signal_BCHW = pixels_to_signal(image)
-        # The border pixel is repeated: unlike mirroring this is defined for a side of one pixel. Padding by a
-        # constant and then cutting keeps the amounts out of the graph's shape arithmetic.
-        extra = self.size_multiple - 1
-        signal_BCHW = F.pad(signal_BCHW, (0, extra, 0, extra), mode="replicate")
-        rows = (height + extra) // self.size_multiple * self.size_multiple
-        columns = (width + extra) // self.size_multiple * self.size_multiple
-        result_BCHW = self.generator(signal_BCHW[:, :, :rows, :columns])
+        # The border pixel is repeated: unlike mirroring this is defined for a side of one pixel.
+        below, right = -height % self.size_multiple, -width % self.size_multiple
+        result_BCHW = self.generator(F.pad(signal_BCHW, (0, right, 0, below), mode="replicate"))
         return signal_to_pixels(result_BCHW[:, :, : height * self.scale, : width * self.scale])
