@@ -3,7 +3,8 @@
 #
 #     benchmarks/first_light.sh DATA [OUT]
 #
-# Needs the environment of `make test`. DATA holds train/photo (photographs), test/edges (drawings) and test/photo (the photographs of the same names).
+# Needs the environment of `make test`. DATA holds train/photo (photographs), test/edges (drawings) and test/photo
+# (the photographs of the same names).
 # Two minutes of training and one after resuming: enough to see that everything works, not to see shoes.
 set -euo pipefail
 data=${1:?give the folder with train/photo, test/edges and test/photo}
