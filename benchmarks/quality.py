@@ -16,7 +16,7 @@ import torch
 from kornia.metrics import psnr, ssim
 from torchvision.utils import make_grid
 
-from translate.data.photos import list_photos
+from translate.data.layouts import list_pictures
 from translate.engine import Engine
 from translate.errors import DataError, TranslateError
 from translate.images import Picture, flatten, read_picture, resize, write_picture
@@ -61,8 +61,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the means, as `translate export --metrics` reads it")
     options = parser.parse_args()
     engine = Engine(options.model, device="cpu")
-    photos = {path.stem: path for path in list_photos(options.photos)}
-    sketches = [path for path in list_photos(options.sketches) if path.stem in photos]
+    photos = {path.stem: path for path in list_pictures(options.photos)}
+    sketches = [path for path in list_pictures(options.sketches) if path.stem in photos]
     if not sketches:
         raise DataError(f"{options.sketches} and {options.photos} have no file names in common; give paired folders")
     rows: dict[str, list[dict[str, float]]] = {"model": [], "the drawing itself": [], "blank paper": [], "truth": []}

@@ -1,93 +1,214 @@
-"""Our training step against a plain one: images/s over images/s, measured alternately in one run.
+"""Our training step against a plain one, measured alternately in one run: images/s, and peak memory.
 
-Plain: the same networks, losses and batch; eager float32, default memory layout, `Adam` as it comes, no moving
-average. Ours: what `translate train` does for every batch, sketch making and loading left out on both sides.
+Plain: the same networks, losses and batch; eager float32, default memory layout, `Adam` as it comes, a backward pass
+through everything, no moving average. Ours: what `translate train` does for every batch, sketch making and loading
+left out on both sides. With --data, how fast pictures are loaded is compared with how fast they are used. On a GPU
+also: model FLOPs a second over the rate measured for bfloat16 matrix products.
 
     python benchmarks/train_step.py
+    python benchmarks/train_step.py --task pix2pix --preset classic --batch-size 16
+    python benchmarks/train_step.py --task sketch-to-photo --data photos --cache /tmp/decoded
 """
 
 import argparse
+import dataclasses
+import os
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from rich.console import Console
+from torch.utils.flop_counter import FlopCounterMode
 
+from translate.data.stream import batches
+from translate.errors import TranslateError
 from translate.tasks import TASKS
-from translate.trainers.base import Batch, Term
-from translate.trainers.pix2pix import Pix2Pix, Pix2PixConfig
+from translate.trainers.base import Batch, Term, Trainer
+from translate.trainers.config import TrainConfig
+from translate.trainers.material import list_material, open_material
+from translate.trainers.objects import load_object
 from translate.trainers.run import Run
 from translate.trainers.snapshot import Header
 
-TASK = TASKS["sketch-to-photo"]
+Step = Callable[[Batch], None]
 
 
-def plain_step(config: Pix2PixConfig, device: torch.device) -> Callable[[Batch], None]:
-    trainer = Pix2Pix(config, TASK).to(device)
+def make_trainer(options: argparse.Namespace) -> Trainer:
+    torch.manual_seed(0)
+    task = TASKS[options.task]
+    trainer_class = load_object(task.trainer)
+    changes = {name: getattr(options, name) for name in ("batch_size", "image_size", "cache") if getattr(options, name)}
+    config: TrainConfig = dataclasses.replace(
+        trainer_class.presets[options.preset], max_images=10**9, **{**task.settings, **changes}
+    )
+    return trainer_class(dataclasses.replace(config, compile=options.compile), task)
+
+
+def plain_step(options: argparse.Namespace) -> Step:
+    trainer = make_trainer(options)
+    trainer.to("cuda" if torch.cuda.is_available() else "cpu")
+    config = trainer.config
+    weights = {
+        player: [weight for network in trainer.networks_of(player) for weight in network.parameters()]
+        for player in trainer.players
+    }
     optimizers = {
-        name: torch.optim.Adam(network.parameters(), lr=trainer.learning_rates()[name], betas=(0.5, 0.99))
-        for name, network in trainer.networks.items()
+        player: torch.optim.Adam(found, lr=1e-5, betas=(config.adam_beta1, config.adam_beta2))
+        for player, found in weights.items()
     }
 
-    def update(network: str, terms: Mapping[str, Term]) -> None:
+    def update(player: str, terms: Mapping[str, Term]) -> None:
         for optimizer in optimizers.values():
             optimizer.zero_grad()
         sum(term.weight * term.value for term in terms.values()).backward()
-        optimizers[network].step()
+        optimizers[player].step()
 
     return lambda batch: trainer.step(batch, update)
 
 
-def our_step(config: Pix2PixConfig, folder: Path) -> tuple[Callable[[Batch], None], Run]:
-    header = Header(task=TASK.name, trainer=TASK.trainer, config={}, data="", images_seen=0, steps=0, seconds_used=0.0)
-    run = Run(Pix2Pix(config, TASK), header, folder)
+def our_step(options: argparse.Namespace) -> tuple[Step, Run]:
+    header = Header(task="", trainer="", config={}, data="", images_seen=0, steps=0, seconds_used=0.0)
+    run = Run(make_trainer(options), header, Path(tempfile.gettempdir()))
 
     def step(batch: Batch) -> None:
-        ours = Batch(*(picture.contiguous(memory_format=torch.channels_last) for picture in batch))
+        pictures = (x.contiguous(memory_format=torch.channels_last) for x in (batch.source_BCHW, batch.target_BCHW))
         with run.fabric.autocast():
-            run.trainer.step(ours, run.update)
-        run.advance(len(ours.source_BCHW))
+            run.trainer.step(Batch(*pictures, *batch[2:]), run.update)
+        run.advance(len(batch.target_BCHW))
 
     return step, run
 
 
-def images_per_second(step: Callable[[Batch], None], batch: Batch, seconds: float) -> float:
+def random_batch(trainer: Trainer, device: torch.device) -> Batch:
+    """In the middle of a run, where every phase has begun."""
+    config, generator = trainer.config, torch.Generator().manual_seed(0)
+    sides = (config.image_size // trainer.spec.scale, config.image_size)
+    pictures = [
+        torch.rand((config.batch_size, pixels.channels, side, side), generator=generator).to(device) * 2 - 1
+        for pixels, side in zip(config.formats, sides, strict=True)
+    ]
+    return Batch(*pictures, torch.zeros(config.batch_size, dtype=torch.int64, device=device), share=0.99, step=1)
+
+
+def images_per_second(step: Step, batch: Batch, seconds: float) -> float:
     images, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
         step(batch)
-        images += len(batch.source_BCHW)
-    if batch.source_BCHW.is_cuda:
+        images += len(batch.target_BCHW)
+    if batch.target_BCHW.is_cuda:
         torch.cuda.synchronize()
     return images / (time.perf_counter() - began)
 
 
-def main() -> None:
+def loaded_per_second(run: Run, options: argparse.Namespace, seconds: float) -> float:
+    """Pictures loaded, moved and made into batches a second, with as many loader processes as training takes."""
+    task = TASKS[options.task]
+    listings, _ = list_material(type(run.trainer), task, run.config, options.data, None)
+    material = open_material(run.trainer, task, listings, Console(stderr=True))
+    on_gpu = run.fabric.device.type == "cuda"
+    workers = min(8, os.cpu_count() or 1)
+    stream = batches(material.stream, run.config.batch_size, 0, workers, pin=on_gpu)
+    for _ in range(workers):  # the processes have started
+        next(stream)
+    images, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        material.batch(next(stream), (0, images), run.fabric.device)
+        images += run.config.batch_size
+    if on_gpu:
+        torch.cuda.synchronize()
+    return images / (time.perf_counter() - began)
+
+
+def peak_bytes(side: str, options: argparse.Namespace) -> int:
+    """Peak memory of three steps: on a GPU what torch has allocated, else what a process of its own has grown by."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    step = plain_step(options) if side == "plain" else our_step(options)[0]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    batch = random_batch(make_trainer(options), device)
+    for _ in range(3):
+        step(batch)
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+
+
+def share_of_matrix_rate(step: Step, batch: Batch, speed: float) -> float:
+    """FLOPs of the model a second over those of one large bfloat16 matrix product."""
+    with FlopCounterMode(display=False) as counter:
+        step(batch)
+    a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
+    for _ in range(3):
+        a @ a
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    for _ in range(20):
+        a @ a
+    torch.cuda.synchronize()
+    rate = 20 * 2 * 8192**3 / (time.perf_counter() - began)
+    return counter.get_total_flops() / len(batch.target_BCHW) * speed / rate
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--image-size", type=int, default=256)
+    parser.add_argument("--task", choices=TASKS, default="sketch-to-photo")
+    parser.add_argument("--preset", default="modern")
+    parser.add_argument("--batch-size", type=int, help="instead of the preset's")
+    parser.add_argument("--image-size", type=int, help="instead of the preset's")
+    parser.add_argument("--compile", action="store_true", help="compile our networks")
+    parser.add_argument("--data", type=Path, help="also measure loading from this folder")
+    parser.add_argument("--cache", default="", help="with --data: decoded pictures kept here")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
-    options = parser.parse_args()
-    config = Pix2PixConfig(max_images=10**9, batch_size=options.batch_size, image_size=options.image_size)
-    with tempfile.TemporaryDirectory() as folder:
-        ours, run = our_step(config, Path(folder))
-        plain = plain_step(config, run.fabric.device)
-        shape = (options.batch_size, 3, options.image_size, options.image_size)
-        generator = torch.Generator().manual_seed(0)
-        pictures = (torch.rand(shape, generator=generator).to(run.fabric.device) * 2 - 1 for _ in range(2))
-        batch = Batch(*pictures)
-        for step in (ours, plain):
-            step(batch)  # allocates, and lets the libraries choose their algorithms
-        print(f"{run.fabric.device}, ours in {run.fabric.strategy.precision.precision}, batch {shape}")
-        rows: list[tuple[float, float]] = []
-        for number in range(options.rounds):
-            rows.append(tuple(images_per_second(step, batch, options.seconds) for step in (ours, plain)))  # type: ignore[arg-type]
-            print(f"round {number + 1}: ours {rows[-1][0]:.2f} images/s, plain {rows[-1][1]:.2f}")
-    ratio = statistics.median(ours / plain for ours, plain in rows)
-    print(f"ours/plain, median: {ratio:.2f}")
+    parser.add_argument("--peak-of", choices=("ours", "plain"), help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def peak_in_own_process(side: str) -> int:
+    command = [sys.executable, __file__, *sys.argv[1:], "--peak-of", side]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def main() -> None:
+    options = parse()
+    if options.peak_of:
+        print(peak_bytes(options.peak_of, options))
+        return
+    peaks = {side: peak_in_own_process(side) for side in ("ours", "plain")}
+    ours, run = our_step(options)
+    plain = plain_step(options)
+    batch = random_batch(run.trainer, run.fabric.device)
+    for step in (ours, plain):
+        step(batch)  # allocates, and lets the libraries choose their algorithms
+    precision: Any = run.fabric.strategy.precision
+    print(
+        f"{options.task}, {options.preset}: {run.fabric.device}, ours in {precision.precision}, "
+        f"targets {tuple(batch.target_BCHW.shape)}"
+    )
+    rows: list[tuple[float, float]] = []
+    for number in range(options.rounds):
+        rows.append((images_per_second(ours, batch, options.seconds), images_per_second(plain, batch, options.seconds)))
+        print(f"round {number + 1}: ours {rows[-1][0]:.2f} images/s, plain {rows[-1][1]:.2f}")
+    speed = statistics.median(ours for ours, _ in rows)
+    print(f"images/s, ours/plain, median: {statistics.median(ours / plain for ours, plain in rows):.2f}")
+    print(f"peak memory, ours/plain: {peaks['ours'] / peaks['plain']:.2f} ({peaks['ours'] / 2**20:.0f} MiB)")
+    if batch.target_BCHW.is_cuda:
+        print(f"model FLOPs/matrix product rate: {share_of_matrix_rate(ours, batch, speed):.2f}")
+    if options.data:
+        loaded = loaded_per_second(run, options, options.seconds)
+        print(f"loading/step: {loaded / speed:.2f} ({loaded:.0f} images/s loaded)")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except TranslateError as error:
+        sys.exit(f"train_step: {error}")

@@ -27,9 +27,14 @@ class ExportOptions:
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE.onnx")]
     """File to write."""
     weights: Literal["float16", "float32"] = "float16"
-    """How weights are stored; float16 halves the file, the arithmetic is float32 either way."""
+    """How weights are stored; float16 halves the file and is exact enough for 8 bits, the arithmetic is float32 either
+    way."""
+    direction: Literal["forward", "back"] = "forward"
+    """Which way; back is the other generator of a CycleGAN, night to day for example."""
+    snapshot: Literal["last", "best"] = "last"
+    """The end of the run, or what measured best on held-out pictures while training."""
     images: Path | None = None
-    """Folder of photographs for the check; without it the training photographs."""
+    """Folder of pictures for the check, laid out like the training data; without it the training data."""
     name: str = ""
     """Name of the model; without it the name of the task."""
     licence: str = "unknown"
@@ -54,15 +59,29 @@ class ExportOptions:
 def main(argv: list[str]) -> int:
     """Export, compare, print the comparison; returns the exit status."""
     options = parse_options(ExportOptions, argv, "translate export")
-    require("export", "torch", "onnx", "onnxscript", "kornia", "albumentations", "lightning_fabric", "safetensors")
+    require(
+        "export",
+        "torch",
+        "onnx",
+        "onnxscript",
+        "kornia",
+        "albumentations",
+        "lightning_fabric",
+        "safetensors",
+        "torchmetrics",
+    )
     from export.to_onnx import build_graph, write_model
-    from export.verify import compare, demand, table, working_memory
-    from translate.networks.pixels import PixelTranslator
-    from translate.trainers.snapshot import FILE_NAME, read_header
+    from export.verify import compare, demand, save_rows, table, working_memory
+    from translate.trainers.base import pixel_translator
+    from translate.trainers.snapshot import BEST_NAME, FILE_NAME, read_header
 
-    header = read_header(options.run / FILE_NAME)
-    generator, spec = _averaged_generator(options.run / FILE_NAME, header)
-    pictures = _real_inputs(header, options.images or Path(header.data))
+    path = options.run / (FILE_NAME if options.snapshot == "last" else BEST_NAME)
+    if options.snapshot == "best" and options.run.is_dir() and not path.is_file():
+        raise ConfigError(f"{options.run} holds no {BEST_NAME}, for nothing was measured; leave --snapshot out")
+    header = read_header(path)
+    trainer, task = _trainer(path, header)
+    generator, spec = _generator(trainer, path, options.direction)
+    pictures = _real_inputs(trainer, task, header, options)
     spec = dataclasses.replace(
         spec,
         name=options.name or spec.name,
@@ -75,46 +94,62 @@ def main(argv: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / "trial.onnx"
         write_model(model, spec, trial)
-        rows = compare(PixelTranslator(generator, spec.size_multiple, spec.scale).eval(), trial, pictures)
-        spec = dataclasses.replace(spec, bytes_per_pixel=working_memory(trial, spec.input_channels))
+        rows = compare(pixel_translator(generator, spec).eval(), trial, pictures, spec)
+        spec = dataclasses.replace(spec, bytes_per_pixel=working_memory(trial, spec))
     print(table(rows))  # noqa: T201
     demand(rows, options.output)
     write_model(model, spec, options.output)
+    save_rows(rows, options.run / "parity.json")
     size = options.output.stat().st_size / 2**20
     print(f"wrote {options.output} ({size:.1f} MiB); next: translate convert IN OUT --model {options.output}")  # noqa: T201
     return 0
 
 
-def _averaged_generator(path: Path, header: "Header") -> tuple[Any, Any]:
-    """The generator of a run as it is used, float32 on the CPU, and its spec."""
+def _trainer(path: Path, header: "Header") -> tuple[Any, Any]:
+    """The trainer of a run with its initial weights, on the CPU, and its task."""
     from translate.tasks import TASKS
-    from translate.trainers.base import config_from_json
-    from translate.trainers.run import load_object
-    from translate.trainers.snapshot import load_state, read_tensors
+    from translate.trainers.config import config_from_json
+    from translate.trainers.objects import load_object
 
     if header.task not in TASKS:
         raise ModelError(f"{path} was trained for the task {header.task!r}, which this version does not have")
-    trainer_class: Any = load_object(TASKS[header.task].trainer)  # never a module that a foreign file names
+    task = TASKS[header.task]
+    trainer_class = load_object(task.trainer)  # never a module that a foreign file names
     config = config_from_json(trainer_class.config_class, header.config, str(path))
-    trainer = trainer_class(config, TASKS[header.task])
-    load_state(trainer.generator, "average/generator", read_tensors(path))
-    return trainer.generator.eval(), trainer.spec
+    # Checkpointed networks compute the same, but only plain ones can be exported; four pictures need no cache.
+    return trainer_class(dataclasses.replace(config, checkpoint_activations=False, cache=""), task), task
 
 
-def _real_inputs(header: "Header", folder: Path) -> list[Any]:
-    """What the generator is given for a few real photographs: uint8 (H, W, C)."""
-    from translate.data.photos import PhotoFolder
+def _generator(trainer: Any, path: Path, direction: str) -> tuple[Any, Any]:
+    """A generator as it is used, averaged, float32 on the CPU, and its contract."""
+    from translate.trainers.snapshot import load_state, read_tensors
+
+    if direction not in trainer.directions:
+        raise ConfigError(f"--direction is {direction}, but {path.parent} learnt forward only; leave it out")
+    name = trainer.directions[direction]
+    generator = trainer.get_submodule(name)
+    load_state(generator, f"average/{name}", read_tensors(path))
+    return generator.eval(), trainer.spec_of(direction)
+
+
+def _real_inputs(trainer: Any, task: Any, header: "Header", options: ExportOptions) -> list[Any]:
+    """What the generator is given for a few real pictures: uint8 or uint16 (H, W, C)."""
+    import torch
+
     from translate.networks.pixels import signal_to_pixels
-    from translate.tasks import TASKS
-    from translate.trainers.journal import sample_batch
-    from translate.trainers.run import load_object
+    from translate.trainers.material import list_material, open_material
 
+    folder = options.images or Path(header.data)
     try:
-        photos = PhotoFolder(folder, header.config["image_size"], header.config["seed"]).plain(4)
+        listings, _ = list_material(type(trainer), task, trainer.config, folder, None)
+        material = open_material(trainer, task, listings)
     except DataError as error:
-        raise DataError(f"{error} (photographs to check the export with; name a folder with --images)") from None
-    samples = sample_batch(photos, load_object(TASKS[header.task].source_maker), header.config["seed"], "cpu")
-    return list(signal_to_pixels(samples.source_BCHW).numpy())
+        raise DataError(f"{error} (pictures to check the export with; name a folder with --images)") from None
+    batch = material.batch(material.samples(4), (header.config["seed"],), torch.device("cpu"))
+    forward = options.direction == "forward"
+    signal_BCHW = batch.source_BCHW if forward else batch.target_BCHW
+    bits = trainer.config.formats[0 if forward else 1].bits
+    return list(signal_to_pixels(signal_BCHW, bits).numpy())
 
 
 def _metrics(path: Path | None) -> dict[str, float]:

@@ -1,4 +1,7 @@
-"""A snapshot -> one self-contained, self-describing ONNX file."""
+"""A snapshot -> one self-contained, self-describing ONNX file.
+
+Shapes: N batch, H height, W width, C channels, S style size.
+"""
 
 import dataclasses
 import hashlib
@@ -15,8 +18,8 @@ from torch import nn
 from translate import __version__
 from translate.errors import ModelError
 from translate.files import atomic_path
-from translate.networks.pixels import PixelTranslator
 from translate.spec import METADATA_KEY, ModelSpec
+from translate.trainers.base import pixel_translator
 
 WeightFormat = Literal["float16", "float32"]
 
@@ -34,24 +37,29 @@ def build_graph(generator: nn.Module, spec: ModelSpec, weights: WeightFormat) ->
         weights: float16 halves the file; the arithmetic stays float32.
 
     Returns:
-        Graph with input `image` uint8 (N, H, W, 3) and output `translated` uint8 (N, H*scale, W*scale, 3),
-        N, H and W free.
+        Graph with input `image` uint8 (N, H, W, C) and output `translated` uint8 (N, H*scale, W*scale, C), N, H and W
+        free (uint16 where the spec says so), and the optional inputs `label` and `style` where it has them.
     """
-    translator = PixelTranslator(generator, spec.size_multiple, spec.scale).eval()
+    translator = pixel_translator(generator, spec).eval()
     # Sizes that are neither one nor multiples of anything, so that no dimension is taken for a constant.
+    side = max(spec.size_multiple, 8)
     example = torch.zeros(
-        2, 2 * spec.size_multiple + 5, 3 * spec.size_multiple + 7, spec.input_channels, dtype=torch.uint8
+        2, 2 * side + 5, 3 * side + 7, spec.input_channels, dtype=torch.uint8 if spec.input_bits == 8 else torch.uint16
     )
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
+    optional = optional_inputs(spec)
+    # By keyword, since the first of two optional inputs may be the one that is missing.
+    knobs = {name: torch.from_numpy(value) for name, value in optional.items()}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's notes on its own internals
         program = torch.onnx.export(
             translator,
-            (example,),
+            (),
+            kwargs={"image": example, **knobs},
             dynamo=True,
-            input_names=["image"],
+            input_names=["image", *knobs],
             output_names=["translated"],
-            dynamic_shapes=(free,),
+            dynamic_shapes={"image": free, **dict.fromkeys(knobs)},
             opset_version=18,
             verbose=False,
         )
@@ -61,8 +69,21 @@ def build_graph(generator: nn.Module, spec: ModelSpec, weights: WeightFormat) ->
     _name_axes(model)
     if weights == "float16":
         _store_as_float16(model)
+    for name, value in optional.items():
+        # An input with a value of its own name is one that callers may leave out.
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def optional_inputs(spec: ModelSpec) -> dict[str, np.ndarray]:
+    """The knobs of a model and what they are when nobody turns them: `label` int64 (1,), `style` float32 (1, S)."""
+    knobs: dict[str, np.ndarray] = {}
+    if spec.labels:
+        knobs["label"] = np.zeros(1, np.int64)
+    if spec.style_size:
+        knobs["style"] = np.zeros((1, spec.style_size), np.float32)
+    return knobs
 
 
 def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path) -> ModelSpec:

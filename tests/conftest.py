@@ -1,7 +1,12 @@
 """Tiny ONNX models and pictures, made in the test's own folder."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+# Before torch is imported. On tiny tensors threads only wait for each other; and a forked process would use another
+# number than this one, so that its sums, and with them its weights, would differ in the last bits.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import onnx
@@ -103,6 +108,8 @@ TINY = [
     "8",
     "--discriminator-layers",
     "2",
+    "--discriminator-scales",
+    "1",
     "--workers",
     "0",
     "--precision",
@@ -124,3 +131,58 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         photo_HWC[15 + number : 20 + number, 8:30] = random.integers(0, 200, 3)
         Image.fromarray(photo_HWC).save(folder / f"{number}.png")
     return folder
+
+
+def _boxes(number: int, colour: int, width: int = 40) -> np.ndarray:
+    """A striped box on a ground of one colour, uint8 (48, width, 3)."""
+    random = np.random.default_rng((colour, number))
+    picture_HWC = np.full((48, width, 3), colour, np.uint8)
+    picture_HWC[10:38, 8:30] = random.integers(0, 200, 3)
+    picture_HWC[12 + number : 18 + number, 8:30] = random.integers(0, 200, 3)
+    return picture_HWC
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ten files of two pictures side by side, the right one the left one's negative. Read only."""
+    folder = tmp_path_factory.mktemp("pairs")
+    for number in range(10):
+        picture_HWC = _boxes(number, 230)
+        Image.fromarray(np.concatenate([picture_HWC, 255 - picture_HWC], axis=1)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Unpaired: five pictures in `source` and `day`, seven in `target` and `night`. Read only."""
+    folder = tmp_path_factory.mktemp("collections")
+    for names, count, colour in ((("source", "day"), 5, 250), (("target", "night"), 7, 40)):
+        for name in names:
+            (folder / name).mkdir()
+            for number in range(count):
+                Image.fromarray(_boxes(number, colour, 40 + number)).save(folder / name / f"{name}{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs of two kinds, in the sub-folders `bags` and `shoes`, three of each. Read only."""
+    folder = tmp_path_factory.mktemp("kinds")
+    for number in range(6):
+        kind = folder / ("bags" if number % 2 else "shoes")
+        kind.mkdir(exist_ok=True)
+        Image.fromarray(_boxes(number, 255)).save(kind / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data_of(photos: Path, pairs: Path, collections: Path) -> dict[str, Path]:
+    """What every task can be trained on."""
+    return {
+        "sketch-to-photo": photos,
+        "day-to-night": collections,
+        "super-resolution": photos,
+        "pix2pix": pairs,
+        "cyclegan": collections,
+        "cut": collections,
+    }

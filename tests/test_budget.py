@@ -1,13 +1,15 @@
 """Durations, early stops, the share of the budget used and the learning rate that follows it."""
 
+import dataclasses
+import json
 from math import inf
 
 import pytest
 
 from translate.errors import ConfigError, nearest
 from translate.trainers import budget
-from translate.trainers.base import TrainConfig
 from translate.trainers.budget import Progress, StopAfter
+from translate.trainers.config import TrainConfig, config_from_json, option_name
 from translate.usage import parse_duration
 
 
@@ -106,23 +108,32 @@ def test_share_of_images() -> None:
 def test_share_of_seconds_over_resumes(clock: Clock) -> None:
     progress = started(TrainConfig(max_seconds=100))
     clock.now += 30
+    assert progress.share == 0.0  # within a step the time stands still
+    assert progress.tick() == 30
     assert (progress.seconds_here, progress.seconds_used, progress.share) == (30, 30, 0.3)
 
     resumed = started(TrainConfig(max_seconds=100), seconds_before=30, images_seen=8, images_before=8)
     assert (resumed.share, resumed.images_here) == (0.3, 0)
     clock.now += 50
+    resumed.tick()
     resumed.images_seen += 4
     assert (resumed.seconds_here, resumed.seconds_used, resumed.share) == (50, 80, 0.8)
     assert resumed.images_here == 4
     clock.now += 500
+    resumed.tick()
     assert resumed.share == 1.0
 
 
 def test_waiting_before_the_start_is_not_counted(clock: Clock) -> None:
     progress = started(TrainConfig(max_seconds=100))
     clock.now += 60
+    progress.tick()
+    assert progress.share == 0.6
     progress.restart_clock()
     assert progress.share == 0.0
+    clock.now += 10
+    progress.tick()
+    assert progress.share == 0.1
 
 
 def test_no_budget_is_a_bug() -> None:
@@ -174,11 +185,37 @@ def test_learning_rate_at_the_ends_of_the_settings(settings: dict[str, float], i
         ({"snapshot_seconds": -1.0}, "^--snapshot-time is -1; it must be at least 0$"),
         ({"seed": 2**31}, "^--seed is "),
         ({"workers": -2}, "^--workers is -2; "),
+        ({"held_out": -2}, "^--held-out is -2; it must be at least -1$"),
+        ({"validations": -1}, "^--validations is -1; it must be between 0 and 10000$"),
+        ({"accumulate": 0}, "^--accumulate is 0; it must be between 1 and 65536$"),
+        ({"accumulate": 3}, "^--accumulate is 3; it must divide --batch-size, which is 4$"),
+        ({"best_by": "fid"}, "^--best-by is fid, which --metrics does not name; add it there$"),
+        ({"patience": 2, "validations": 0}, "^--patience needs measurements, but --validations is 0; leave one"),
+        ({"channels": "x"}, "^--channels is 'x'; write for example 3, 1:3"),
     ],
 )
 def test_settings_out_of_range(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TrainConfig(**settings)
+
+
+def test_settings_survive_json() -> None:
+    config = TrainConfig(max_seconds=90.5, folders=("a", "b"), metrics=("swd",), label_names=("x", "y"), labels=True)
+    found = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert config_from_json(TrainConfig, found, "the snapshot") == config
+
+
+def test_settings_of_another_version() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^the snapshot has the setting 'surprise', which this version does not know"
+    ):
+        config_from_json(TrainConfig, {"surprise": 1}, "the snapshot")
+
+
+def test_option_names() -> None:
+    assert [option_name(name) for name in ("max_seconds", "snapshot_seconds", "max_images")] == [
+        "--max-time", "--snapshot-time", "--max-images"
+    ]  # fmt: skip
 
 
 def test_nearest() -> None:

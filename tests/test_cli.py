@@ -85,7 +85,7 @@ def test_results_are_written(folder: Path, image_HWC: np.ndarray) -> None:
     assert np.array_equal(read_picture(folder / "out" / "a.png").rgb_HWC[::2, ::2], image_HWC)
 
 
-@pytest.mark.parametrize("verb", ["convert", "models"])
+@pytest.mark.parametrize("verb", ["convert", "models", "data", "report"])
 def test_verbs_resolve(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0
     assert f"translate {verb}" in capsys.readouterr().out

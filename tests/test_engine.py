@@ -2,14 +2,51 @@ import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
+import onnx
 import pytest
 from conftest import DOUBLE, INVERT, save_model
+from onnx import TensorProto, helper, numpy_helper
 
 from translate import engine as engine_module
+from translate.cli import main
+from translate.convert import convert_folder
 from translate.engine import Engine
-from translate.errors import ImageError, ModelError
-from translate.images import Picture
+from translate.errors import ConfigError, ImageError, ModelError
+from translate.images import Picture, read_picture, write_picture
+from translate.spec import METADATA_KEY, ModelSpec
+
+KINDS = dataclasses.replace(INVERT, name="kinds", labels=("day", "dusk", "night"))
+STYLES = dataclasses.replace(INVERT, name="styles", style_size=2)
+BOTH = dataclasses.replace(KINDS, name="both", style_size=2)
+GREY = dataclasses.replace(INVERT, name="grey", input_channels=1, output_channels=1)
+DEEP = dataclasses.replace(INVERT, name="deep", input_channels=4, output_channels=4, input_bits=16, output_bits=16)
+
+
+def save_sum(path: Path, spec: ModelSpec) -> Path:
+    """Write a model that adds the label's number and the sum of the style to every value."""
+    kind = TensorProto.UINT8 if spec.input_bits == 8 else TensorProto.UINT16
+    nodes, total = [helper.make_node("Cast", ["image"], ["sum0"], to=TensorProto.FLOAT)], "sum0"
+    inputs = [helper.make_tensor_value_info("image", kind, ["N", "H", "W", spec.input_channels])]
+    constants = []
+    if spec.labels:
+        inputs.append(helper.make_tensor_value_info("label", TensorProto.INT64, [1]))
+        constants.append(numpy_helper.from_array(np.zeros(1, np.int64), "label"))
+        nodes.append(helper.make_node("Cast", ["label"], ["number"], to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Add", [total, "number"], [total := "sum1"]))
+    if spec.style_size:
+        inputs.append(helper.make_tensor_value_info("style", TensorProto.FLOAT, [1, spec.style_size]))
+        constants.append(numpy_helper.from_array(np.zeros((1, spec.style_size), np.float32), "style"))
+        nodes.append(helper.make_node("ReduceSum", ["style"], ["shift"], keepdims=0))
+        nodes.append(helper.make_node("Add", [total, "shift"], [total := "sum2"]))
+    nodes.append(helper.make_node("Cast", [total], ["output"], to=kind))
+    output = helper.make_tensor_value_info("output", kind, ["N", "H", "W", spec.output_channels])
+    graph = helper.make_graph(nodes, "sum", inputs, [output], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    onnx.save(model, path)
+    return path
 
 
 def test_image_in_image_out(invert_model: Path, image_HWC: np.ndarray) -> None:
@@ -55,7 +92,8 @@ def test_apply_at_working_size(tmp_path: Path, spec: object, monkeypatch: pytest
     spec = dataclasses.replace(spec, working_size=32)
     engine = Engine(save_model(tmp_path / "m.onnx", spec))
     seen: list[np.ndarray] = []
-    monkeypatch.setattr(engine, "_run", lambda batch, run=engine._run: seen.append(batch) or run(batch))
+    run = engine._run
+    monkeypatch.setattr(engine, "_run", lambda batch, knobs: seen.append(batch) or run(batch, knobs))
     transparent = Picture(np.zeros((50, 100, 3), np.uint8), np.zeros((50, 100), np.uint8))
     result = engine.apply(transparent)
     assert seen[0].shape == (1, 16, 32, 3)
@@ -154,3 +192,135 @@ def test_apply_at_working_size_keeps_alpha_of_cut_outs_but_not_of_lines(tmp_path
     assert np.array_equal(cut_out.alpha_HW, alpha_HW)
     alpha_HW[:, 2:] = 0
     assert engine.apply(Picture(image_HWC, alpha_HW)).alpha_HW is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "chosen", "added"),
+    [
+        (KINDS, {}, 0),
+        (KINDS, {"label": "day"}, 0),
+        (KINDS, {"label": "night"}, 2),
+        (KINDS, {"label": 1}, 1),
+        (STYLES, {}, 0),
+        (STYLES, {"style": [3, 4.0]}, 7),
+        (STYLES, {"style": np.array([3.0, 4.0])}, 7),
+        (BOTH, {"label": "dusk"}, 1),
+        (BOTH, {"style": (3, 4)}, 7),
+        (BOTH, {"label": "night", "style": np.array([3, 4], np.float32)}, 9),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_label_and_style(tmp_path: Path, spec: ModelSpec, chosen: dict[str, object], added: int) -> None:
+    engine = Engine(save_sum(tmp_path / "m.onnx", spec), device="cpu")
+    image_NHWC = np.stack([np.full((8, 9, 3), level, np.uint8) for level in (10, 20)])
+    assert np.array_equal(engine(image_NHWC, **chosen), image_NHWC + added)
+    assert np.array_equal(engine.apply(Picture(image_NHWC[0]), **chosen).rgb_HWC, image_NHWC[0] + added)
+
+
+@pytest.mark.parametrize(
+    ("spec", "chosen", "message"),
+    [
+        (INVERT, {"label": "night"}, "invert makes one kind of picture and has no labels; leave label out"),
+        (INVERT, {"style": [1.0, 2.0]}, "invert has one result for every picture and no styles; leave style out"),
+        (KINDS, {"style": np.zeros(0)}, "kinds has one result for every picture and no styles"),
+        (KINDS, {"label": "nigth"}, r"kinds has no label 'nigth'; did you mean night\?"),
+        (KINDS, {"label": "x"}, "kinds has no label 'x'; choose one of: day, dusk, night"),
+        (KINDS, {"label": 3}, "kinds has no label 3; choose one of: day, dusk, night"),
+        (KINDS, {"label": -1}, "kinds has no label -1"),
+        (STYLES, {"style": [1.0]}, r"style has shape \(1,\), styles takes \(2,\); give 2 numbers"),
+        (STYLES, {"style": [[1.0, 2.0]]}, r"style has shape \(1, 2\)"),
+    ],
+)
+def test_bad_label_and_style(
+    tmp_path: Path, spec: ModelSpec, chosen: dict[str, object], message: str, image_HWC: np.ndarray
+) -> None:
+    engine = Engine(save_sum(tmp_path / "m.onnx", spec), device="cpu")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"never read")
+    for call in (
+        lambda: engine(image_HWC, **chosen),
+        lambda: engine.apply(Picture(image_HWC), **chosen),
+        lambda: convert_folder(tmp_path / "in", tmp_path / "out", engine, **chosen),
+    ):
+        with pytest.raises(ConfigError, match=message) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_convert_with_label_and_style(tmp_path: Path) -> None:
+    engine = Engine(save_sum(tmp_path / "m.onnx", BOTH), device="cpu")
+    write_picture(tmp_path / "in.png", Picture(np.full((8, 9, 3), 10, np.uint8)))
+    convert_folder(tmp_path / "in.png", tmp_path / "out.png", engine, label="dusk", style=[3.0, 4.0])
+    assert (read_picture(tmp_path / "out.png").rgb_HWC == 18).all()
+
+
+def test_16_bits_and_any_channels(tmp_path: Path) -> None:
+    engine = Engine(save_sum(tmp_path / "m.onnx", DEEP), device="cpu")
+    image_NHWC = np.random.default_rng(0).integers(0, 65536, (2, 8, 9, 4), dtype=np.uint16)
+    result = engine(image_NHWC)
+    assert result.dtype == np.uint16
+    assert np.array_equal(result, image_NHWC)
+    with pytest.raises(ImageError, match=r"type uint8, expected uint16 in 0\.\.65535"):
+        engine(image_NHWC.astype(np.uint8))
+    with pytest.raises(ImageError, match=r"expected \(height, width, 4\)"):
+        engine(image_NHWC[..., :3])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "deep takes 4 channels of 16 bits, pictures here have 3 of 8; call its Engine from Python with arrays"),
+        ({"input_bits": 8}, "deep takes 4 channels of 8 bits"),
+        ({"input_channels": 1}, "deep takes 1 channel of 16 bits"),
+        ({"input_bits": 8, "input_channels": 3}, "deep returns 4 channels of 16 bits"),
+    ],
+)
+def test_apply_refuses_what_pictures_do_not_have(
+    tmp_path: Path, changes: dict[str, object], message: str, image_HWC: np.ndarray
+) -> None:
+    engine = Engine(save_sum(tmp_path / "m.onnx", dataclasses.replace(DEEP, **changes)), device="cpu")
+    with pytest.raises(ImageError, match=message):
+        engine.apply(Picture(image_HWC))
+
+
+@pytest.mark.parametrize("working_size", [None, 64])
+def test_apply_with_a_grey_model(tmp_path: Path, image_HWC: np.ndarray, working_size: int | None) -> None:
+    spec = dataclasses.replace(GREY, working_size=working_size)
+    engine = Engine(save_sum(tmp_path / "m.onnx", spec), device="cpu")
+    result = engine.apply(Picture(np.full_like(image_HWC, 1) * np.array([200, 100, 50], np.uint8)))
+    assert result.rgb_HWC.shape == image_HWC.shape
+    assert (result.rgb_HWC == 124).all()  # 0.299 * 200 + 0.587 * 100 + 0.114 * 50
+    # The same grey as in training, up to one level of rounding.
+    grey_HW = cv2.cvtColor(image_HWC, cv2.COLOR_RGB2GRAY).astype(int)
+    if working_size is None:
+        found_HWC = engine.apply(Picture(image_HWC)).rgb_HWC
+        assert np.abs(found_HWC - grey_HW[..., None]).max() <= 1
+
+
+def test_convert_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_picture(tmp_path / "in.png", Picture(np.full((8, 9, 3), 100, np.uint8)))
+    common = ["convert", str(tmp_path / "in.png"), str(tmp_path / "out.png"), "--model"]
+    both = [*common, str(save_sum(tmp_path / "both.onnx", dataclasses.replace(BOTH, style_size=64)))]
+
+    def level(*arguments: str) -> int:
+        assert main([*both, *arguments]) == 0
+        return int(read_picture(tmp_path / "out.png").rgb_HWC.max())
+
+    assert (level(), level("--style", "0"), level("--label", "night")) == (100, 100, 102)
+    for seed in (1, 7):
+        style_S = np.random.default_rng(seed).standard_normal(64, np.float32)
+        assert level("--style", str(seed), "--label", "dusk") == int(101 + style_S.sum())
+
+    (tmp_path / "out.png").unlink()
+    plain = [*common, str(save_model(tmp_path / "plain.onnx", INVERT))]
+    for arguments, error in [
+        ([*plain, "--label", "day"], "invert makes one kind of picture and has no labels; leave label out"),
+        ([*plain, "--style", "0"], "invert has one result for every picture and no styles; leave style out"),
+        ([*both, "--label", "nigth"], "both has no label 'nigth'; did you mean night?"),
+        ([*both, "--style", "-1"], "--style -1 is out of range; give 0 (the middle), or 1 or more for another one"),
+    ]:
+        capsys.readouterr()
+        assert main(arguments) == 2
+        assert capsys.readouterr() == ("", f"translate: {error}\n")
+    assert not (tmp_path / "out.png").exists()

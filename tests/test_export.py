@@ -4,7 +4,9 @@ Shape suffixes: N batch, H height, W width, C channels.
 """
 
 import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,14 +14,20 @@ import onnx.numpy_helper
 import onnxruntime
 import pytest
 import torch
+from torch import nn
 
 from export.to_onnx import SMALL, build_graph, write_model
-from export.verify import Parity, compare, demand, table, working_memory
+from export.verify import Parity, compare, demand, save_rows, table, working_memory
 from translate.engine import Engine
 from translate.errors import ModelError
+from translate.networks.classic_unet import ClassicUNet
 from translate.networks.pixels import PixelTranslator
+from translate.networks.residual_sr import ResidualSR
+from translate.networks.resnet import ResNet
+from translate.networks.srgan import SRResNet
 from translate.networks.unet import UNet
 from translate.spec import METADATA_KEY, ModelSpec
+from translate.trainers.base import pixel_translator
 
 SPEC = ModelSpec(
     name="tiny",
@@ -33,14 +41,18 @@ SPEC = ModelSpec(
 )
 
 
-@pytest.fixture(scope="module")
-def network() -> UNet:
+def shaken(network: nn.Module) -> Any:
+    """Random weights also where the network starts at zero."""
     torch.manual_seed(0)
-    network = UNet(3, 3, (32, 128), 1).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    return network
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def network() -> UNet:
+    return shaken(UNet(3, 3, (32, 128), 1))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +88,7 @@ def half(network: UNet) -> UNet:
 
 def test_same_pictures_at_every_size(path: Path, network: UNet, pictures: list[np.ndarray]) -> None:
     rounded = half(network) if path.stem == "float16" else network
-    rows = compare(PixelTranslator(rounded, 4).eval(), path, pictures)
+    rows = compare(PixelTranslator(rounded, 4).eval(), path, pictures, SPEC)
     assert {row.batch for row in rows} == {1, 2}
     assert max(row.largest for row in rows) <= 1
     assert max(row.share for row in rows) < 0.01
@@ -163,20 +175,42 @@ def test_damaged_graph_is_noticed(
     tensor = next(tensor for tensor in broken.graph.initializer if tensor.name.endswith("out.bias"))
     tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) + 0.05, tensor.name))
     write_model(broken, SPEC, tmp_path / "broken.onnx")
-    rows = compare(PixelTranslator(network, 4).eval(), tmp_path / "broken.onnx", pictures)
+    rows = compare(PixelTranslator(network, 4).eval(), tmp_path / "broken.onnx", pictures, SPEC)
     with pytest.raises(ModelError, match=r"x.onnx differs from the trained network by \d+ of 255 at \d+x\d+") as caught:
         demand(rows, Path("x.onnx"))
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("largest", "refused"), [(0, False), (1, False), (2, True)])
-def test_demand(largest: int, refused: bool) -> None:
-    rows = [Parity(batch=1, height=8, width=9, largest=level, share=0.0) for level in (0, largest, 0)]
+@pytest.mark.parametrize(
+    ("full", "largest", "refused"),
+    [(255, 0, False), (255, 1, False), (255, 2, True), (65535, 257, False), (65535, 258, True)],
+)
+def test_demand(full: int, largest: int, refused: bool) -> None:
+    rows = [Parity(batch=1, height=8, width=9, largest=level, share=0.0, full=full) for level in (0, largest, 0)]
     if refused:
-        with pytest.raises(ModelError, match="by 2 of 255 at 9x8, at most 1 is allowed; nothing was written"):
+        message = f"by {largest} of {full} at 9x8, at most {largest - 1} is allowed; nothing was written"
+        with pytest.raises(ModelError, match=message):
             demand(rows, Path("x.onnx"))
     else:
         demand(rows, Path("x.onnx"))
+
+
+def test_save_rows(tmp_path: Path) -> None:
+    rows = [
+        Parity(batch=1, height=8, width=9, largest=1, share=0.25),
+        Parity(batch=2, height=5, width=7, largest=300, share=1.0, full=65535, knobs="label, style"),
+    ]
+    save_rows(rows, tmp_path / "parity.json")
+    found = json.loads((tmp_path / "parity.json").read_text())
+    assert [Parity(**row) for row in found] == rows
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ModelError, match=r"^cannot write .*parity.json: .*; give yourself the right to write there$"):
+        save_rows(rows, tmp_path / "file" / "parity.json")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "parity.json"]
+    assert table(rows).splitlines()[2:] == [
+        "      1       8      9            1 of 255           25.0000 %",
+        "      2       5      7        300 of 65535          100.0000 %  label, style",
+    ]
 
 
 def test_unwritable(graphs: dict[str, onnx.ModelProto], tmp_path: Path) -> None:
@@ -190,4 +224,78 @@ def test_unwritable(graphs: dict[str, onnx.ModelProto], tmp_path: Path) -> None:
 
 def test_working_memory(path: Path) -> None:
     # 32 channels at half the size and 16 at full size, in float32: hundreds of bytes, not tens of thousands.
-    assert 64 <= working_memory(path, 3) < 20_000
+    assert 64 <= working_memory(path, SPEC) < 20_000
+
+
+KINDS = ("bag", "hat", "shoe")
+DEEP = {"input_bits": 16, "output_bits": 16}
+NETWORKS: dict[str, tuple[nn.Module, int, int, dict[str, Any]]] = {
+    # name: network, channels in and out, further facts
+    "16-bit grey to 8-bit colour": (UNet(1, 3, (8,), 1), 1, 3, {"input_bits": 16}),
+    "8-bit 4 channels to 16-bit 8": (UNet(4, 8, (8,), 1), 4, 8, {"output_bits": 16}),
+    "label": (UNet(3, 3, (8,), 1, condition_size=3), 3, 3, {"labels": KINDS}),
+    "style": (UNet(3, 3, (8,), 1, condition_size=2, residual=True), 3, 3, {"style_size": 2}),
+    "label and style": (UNet(3, 3, (8,), 1, condition_size=5), 3, 3, {"labels": KINDS, "style_size": 2}),
+    "classic u-net": (ClassicUNet(3, 3, levels=5, width=4), 3, 3, {}),
+    "resnet": (ResNet(3, 1, blocks=1, width=4), 3, 1, {}),
+    "resnet of cut": (ResNet(3, 3, blocks=1, width=4, antialias=True), 3, 3, {}),
+    "srresnet x4": (SRResNet(3, 3, scale=4, blocks=1, width=8), 3, 3, {}),
+    "residual x2": (ResidualSR(3, scale=2, blocks=1, width=8), 3, 3, {}),
+    "residual x4, 16 bits": (ResidualSR(1, scale=4, blocks=1, width=8), 1, 1, DEEP),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_in_every_format(name: str, tmp_path: Path) -> None:
+    network, source, target, facts = NETWORKS[name]
+    spec = dataclasses.replace(
+        SPEC,
+        input_channels=source,
+        output_channels=target,
+        size_multiple=network.size_multiple,
+        scale=network.scale,
+        **facts,
+    )
+    shaken(network)
+    write_model(build_graph(network, spec, "float32"), spec, tmp_path / "m.onnx")
+    random = np.random.default_rng(0)
+    pictures = [
+        random.integers(0, 2**spec.input_bits, (40, 56, source), dtype=f"uint{spec.input_bits}") for _ in range(3)
+    ]
+    rows = compare(pixel_translator(network, spec).eval(), tmp_path / "m.onnx", pictures, spec)
+    assert max(row.largest for row in rows) <= (1 if spec.output_bits == 8 else 4)
+    assert {row.full for row in rows} == {2**spec.output_bits - 1}
+    knobs = (["label"] if spec.labels else []) + (["style"] if spec.style_size else [])
+    assert rows[-1].knobs == ", ".join(knobs)
+
+    engine = Engine(tmp_path / "m.onnx", device="cpu")
+    three_NHWC = np.stack(pictures)
+    results = engine(three_NHWC)
+    assert results.dtype == f"uint{spec.output_bits}"
+    assert results.shape == (3, 40 * spec.scale, 56 * spec.scale, target)
+    # Statistics, where there are any, are those of each picture.
+    one_by_one = np.stack([engine(image_HWC) for image_HWC in pictures])
+    assert np.abs(results.astype(int) - one_by_one).max() <= (1 if spec.output_bits == 8 else 4)
+    if spec.labels:
+        assert np.array_equal(engine(three_NHWC, label="bag"), results)
+        assert not np.array_equal(engine(three_NHWC, label="shoe"), results)
+    if spec.style_size:
+        assert np.array_equal(engine(three_NHWC, style=[0.0, 0.0]), results)
+        assert not np.array_equal(engine(three_NHWC, style=[1.0, -1.0]), results)
+
+
+def test_knobs_may_be_left_out_by_any_runtime(tmp_path: Path) -> None:
+    network = shaken(UNet(3, 3, (32,), 1, condition_size=2 + SMALL))
+    spec = dataclasses.replace(SPEC, size_multiple=2, labels=("bag", "shoe"), style_size=SMALL)
+    write_model(build_graph(network, spec, "float16"), spec, tmp_path / "m.onnx")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # it warns that inputs with a default cannot be folded
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", options, providers=["CPUExecutionProvider"])
+    assert [value.name for value in session.get_inputs()] == ["image"]
+    offered = [(value.name, value.type, value.shape) for value in session.get_overridable_initializers()]
+    # Also a style that is as long as a weight stays float32.
+    assert offered == [("label", "tensor(int64)", [1]), ("style", "tensor(float)", [1, SMALL])]
+    image_NHWC = np.random.default_rng(0).integers(0, 256, (1, 12, 14, 3), dtype=np.uint8)
+    plain_NHWC = session.run(["translated"], {"image": image_NHWC})[0]
+    zeros = {"label": np.zeros(1, np.int64), "style": np.zeros((1, SMALL), np.float32)}
+    assert np.array_equal(session.run(["translated"], {"image": image_NHWC, **zeros})[0], plain_NHWC)

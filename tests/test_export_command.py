@@ -14,6 +14,7 @@ from conftest import TINY
 import export.verify
 from translate.cli import main
 from translate.engine import Engine
+from translate.images import Picture, read_picture, write_picture
 from translate.trainers.snapshot import FILE_NAME, read_header, read_tensors, write_snapshot
 
 
@@ -53,6 +54,9 @@ def test_export(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert spec.receptive_field == 61
     assert 64 < spec.bytes_per_pixel < 10_000
     assert [path.name for path in (folder / "out").iterdir()] == ["my.onnx"]
+    parity = json.loads((folder / "run" / "parity.json").read_text())
+    assert len(parity) == 7
+    assert all(row["largest"] <= 1 and row["full"] == 255 for row in parity)
     picture_HWC = np.full((70, 50, 3), 255, np.uint8)
     assert Engine(folder / "out" / "my.onnx", device="cpu")(picture_HWC).shape == (70, 50, 3)
     assert str(folder.parent).encode() not in (folder / "out" / "my.onnx").read_bytes()
@@ -63,12 +67,12 @@ def test_a_graph_that_differs_is_not_written(
 ) -> None:
     honest = export.verify.compare
 
-    def damaged(translator: object, trial: Path, pictures: object) -> object:
+    def damaged(translator: object, trial: Path, pictures: object, spec: object) -> object:
         model = onnx.load(trial)
         tensor = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("out.bias"))
         tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) + 0.1, tensor.name))
         onnx.save(model, trial)
-        return honest(translator, trial, pictures)
+        return honest(translator, trial, pictures, spec)
 
     monkeypatch.setattr(export.verify, "compare", damaged)
     before = contents(folder)
@@ -86,6 +90,10 @@ def test_a_graph_that_differs_is_not_written(
         ("run", "--output.*; see translate export --help"),
         ("-o my.onnx", "RUN.*; see translate export --help"),
         ("nowhere -o my.onnx", f"nowhere holds no {FILE_NAME}"),
+        ("run -o my.onnx --direction back", "--direction is back, but run learnt forward only; leave it out"),
+        ("run -o my.onnx --direction up", "'up'.*; see translate export --help"),
+        ("run -o my.onnx --snapshot best", "run holds no best.safetensors, for nothing was measured; leave --snapshot"),
+        ("nowhere -o my.onnx --snapshot best", f"nowhere holds no {FILE_NAME}"),
         ("run -o my.onnx --weights int4", "'int4'.*; see translate export --help"),
         ("run -o my.onnx --images nope", r"nope does not exist.*--images\)"),
         ("run -o my.onnx --metrics nope.json", "--metrics nope.json is not a JSON object of numbers"),
@@ -150,10 +158,78 @@ def test_unwritable_output(
     assert list((folder / "my.onnx").iterdir()) == []
 
 
+def train(task: str, data: Path, out: Path, *options: str) -> None:
+    arguments = ["train", task, "--data", str(data), "--out", str(out), "--max-images", "4", *TINY]
+    if task == "super-resolution":  # it has generators of its own
+        place = arguments.index("--generator-widths")
+        arguments[place : place + 3] = ["--generator-width", "8"]
+    assert main([*arguments, *options]) == 0
+
+
+def exported(run: Path, *options: str) -> Engine:
+    path = run.parent / f"{run.name}.onnx"
+    assert main(["export", str(run), "-o", str(path), *options]) == 0
+    return Engine(path, device="cpu")
+
+
+def test_both_directions(collections: Path, tmp_path: Path, image_HWC: np.ndarray) -> None:
+    train("cyclegan", collections, tmp_path / "run", "--channels", "1:3")
+    forward = exported(tmp_path / "run")
+    assert (forward.spec.name, forward.spec.input_channels, forward.spec.output_channels) == ("cyclegan", 1, 3)
+    back = exported(tmp_path / "run", "--direction", "back")
+    assert (back.spec.name, back.spec.input_channels, back.spec.output_channels) == ("cyclegan-back", 3, 1)
+    assert back.spec.weights_sha256 != forward.spec.weights_sha256
+    assert back.apply(Picture(image_HWC)).rgb_HWC.shape == image_HWC.shape
+
+
+def test_best_snapshot(pairs: Path, tmp_path: Path) -> None:
+    train(
+        "pix2pix",
+        pairs,
+        tmp_path / "run",
+        "--layout",
+        "side-by-side",
+        "--held-out",
+        "2",
+        "--validations",
+        "1",
+        "--channels",
+        "3x16",
+    )
+    engine = exported(tmp_path / "run", "--snapshot", "best", "--weights", "float32", "--images", str(pairs))
+    assert (engine.spec.input_bits, engine.spec.output_bits) == (16, 16)
+    parity = json.loads((tmp_path / "run" / "parity.json").read_text())
+    assert {row["full"] for row in parity} == {65535}
+    assert max(row["largest"] for row in parity) <= 4
+
+
+def test_labels_and_styles(kinds: Path, tmp_path: Path, image_HWC: np.ndarray) -> None:
+    train("sketch-to-photo", kinds, tmp_path / "run", "--labels", "--style-size", "2")
+    engine = exported(tmp_path / "run", "--name", "kinds")
+    assert (engine.spec.labels, engine.spec.style_size) == (("bags", "shoes"), 2)
+    assert json.loads((tmp_path / "run" / "parity.json").read_text())[-1]["knobs"] == "label, style"
+    assert engine(image_HWC, label="shoes", style=[1.0, -1.0]).shape == image_HWC.shape
+    write_picture(tmp_path / "a.png", Picture(image_HWC))
+    arguments = ["convert", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--model", str(engine.path)]
+    assert main([*arguments, "--label", "shoes", "--style", "3"]) == 0
+    assert read_picture(tmp_path / "b.png").rgb_HWC.shape == image_HWC.shape
+
+
+def test_super_resolution(photos: Path, tmp_path: Path, image_HWC: np.ndarray) -> None:
+    train("super-resolution", photos, tmp_path / "run", "--scale", "2")
+    engine = exported(tmp_path / "run")
+    assert (engine.spec.scale, engine.spec.size_multiple) == (2, 1)
+    assert engine.apply(Picture(image_HWC)).rgb_HWC.shape == (48, 80, 3)
+    assert 64 <= engine.spec.bytes_per_pixel < 50_000
+
+
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--help"]) == 0
     text = capsys.readouterr().out
-    assert all(option in text for option in ("RUN", "--output", "--weights", "--images", "--licence", "--metrics"))
+    assert all(
+        option in text
+        for option in ("RUN", "--output", "--weights", "--direction", "--snapshot", "--images", "--metrics")
+    )
 
 
 def test_metrics_survive_the_contract(tmp_path: Path) -> None:

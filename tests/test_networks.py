@@ -1,6 +1,6 @@
-"""Shapes, gradients, receptive fields, and what must not differ between training, evaluation and tiles.
+"""The default generator and pixels: what must not differ between training, evaluation and tiles.
 
-Shape suffixes: B batch, C channels, H height, W width.
+Shape suffixes: B batch, C channels, D condition size, H height, W width.
 """
 
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from translate.networks.patchgan import PatchGAN
 from translate.networks.pixels import PixelTranslator, pixels_to_signal, signal_to_pixels
 from translate.networks.unet import ChannelNorm, ResidualBlock, UNet
 
@@ -27,6 +27,39 @@ def stirred(network: nn.Module) -> nn.Module:
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return network
+
+
+def idle(network: nn.Module) -> list[str]:
+    """Names of the parameters without a gradient."""
+    return [name for name, value in network.named_parameters() if value.grad is None or not value.grad.any()]
+
+
+def multiplications(network: nn.Module, side: int) -> float:
+    """Multiply-accumulate operations of one square picture, in units of 10**9."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.to("meta")(torch.zeros(1, 3, side, side))
+    return counter.get_total_flops() / 2e9
+
+
+def assert_same_when_checkpointed(plain: nn.Module, checkpointed: nn.Module, *inputs: Tensor) -> None:
+    """Same output and gradients, although fewer values are kept for the backward pass."""
+    checkpointed.load_state_dict(plain.state_dict())
+    results, kept = [], []
+    for network in (plain, checkpointed):
+        sizes: list[int] = []
+
+        def keep(saved: Tensor, sizes: list[int] = sizes) -> Tensor:
+            sizes.append(saved.numel())
+            return saved
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+            results.append(network.train()(*inputs))
+        results[-1].square().mean().backward()
+        kept.append(sum(sizes))
+    assert kept[1] < kept[0]
+    torch.testing.assert_close(results[1], results[0])
+    for one, other in zip(plain.parameters(), checkpointed.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad)
 
 
 @pytest.fixture(autouse=True)
@@ -53,8 +86,7 @@ def test_unet_shape(unet: UNet) -> None:
 def test_unet_every_parameter_learns(unet: UNet) -> None:
     step = unet.size_multiple
     unet(pictures(unet, 2, 2 * step, 2 * step)).square().mean().backward()
-    idle = [name for name, value in unet.named_parameters() if value.grad is None or not value.grad.any()]
-    assert idle == []
+    assert idle(unet) == []
 
 
 def test_residual_block_starts_as_the_identity() -> None:
@@ -142,42 +174,86 @@ def test_unet_tile_equals_whole() -> None:
     assert (tile_BCHW - whole_BCHW).abs().max() > 1e-3  # the border does differ, so the margin matters
 
 
-@pytest.mark.parametrize(("layers", "patch", "scores"), [(1, 16, 30), (2, 34, 14), (3, 70, 6), (4, 142, 2)])
-def test_patchgan_patch_and_shapes(layers: int, patch: int, scores: int) -> None:
-    network = PatchGAN(6, 4, layers).double().eval()
-    side = 64
-    scores_B1HW, features = network(torch.rand(2, 3, side, side).double(), torch.rand(2, 3, side, side).double())
-    assert scores_B1HW.shape == (2, 1, scores, scores)
-    widths = [4 * min(2**level, 8) for level in range(layers + 1)]
-    sides = [side // 2 ** (level + 1) for level in range(layers)]
-    assert [tuple(feature.shape) for feature in features] == [
-        (2, width, one_side, one_side) for width, one_side in zip(widths, [*sides, sides[-1] - 1], strict=True)
-    ]
-    source_BCHW = torch.rand(1, 3, 2 * patch, 2 * patch).double().requires_grad_()
-    scores_B1HW, _ = network(source_BCHW, torch.rand(1, 3, 2 * patch, 2 * patch).double())
-    middle = scores_B1HW.shape[-1] // 2
-    scores_B1HW[0, 0, middle, middle].backward()
-    touched = source_BCHW.grad[0].ne(0).any(dim=0)
-    assert (int(touched.any(dim=0).sum()), int(touched.any(dim=1).sum())) == (patch, patch)
+def test_unet_costs_little_at_256_pixels() -> None:
+    assert multiplications(UNet(), 256) <= 6.0
 
 
-def test_patchgan_every_parameter_learns() -> None:
-    network = PatchGAN(6, 4, 2)
-    scores_B1HW, _ = network(torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32))
-    scores_B1HW.square().mean().backward()
-    idle = [name for name, value in network.named_parameters() if value.grad is None or not value.grad.any()]
-    assert idle == []
+def test_unet_features() -> None:
+    unet = stirred(UNet(3, 3, (4, 6, 8), 2, 4))
+    features = unet.features(pictures(unet, 2, 16, 24))
+    assert [tuple(layer.shape) for layer in features] == [(2, 4, 8, 12), (2, 6, 4, 6), (2, 8, 2, 3)]
+    assert unet.feature_channels == [4, 6, 8]
 
 
-def test_patchgan_is_bounded_in_slope() -> None:
-    """Spectral normalisation: a hundred times larger weights do not change the score."""
-    network = PatchGAN(6, 4, 2).eval()
-    source_BCHW, target_BCHW = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
-    with torch.no_grad():
-        before_B1HW, _ = network(source_BCHW, target_BCHW)
-        network.score.parametrizations.weight.original.mul_(100.0)
-        after_B1HW, _ = network(source_BCHW, target_BCHW)
-    torch.testing.assert_close(before_B1HW, after_B1HW, rtol=1e-4, atol=1e-5)
+def conditional(**options: bool) -> UNet:
+    return UNet(3, 3, (4, 6), 1, 4, condition_size=5, **options)
+
+
+def test_unet_condition_starts_without_effect_and_none_means_zeros() -> None:
+    unet = conditional()
+    x_BCHW, condition_BD = pictures(unet, 2, 8, 8), torch.randn(2, 5)
+    assert torch.equal(unet(x_BCHW, condition_BD), unet(x_BCHW))
+    stirred(unet)
+    assert (unet(x_BCHW, condition_BD) - unet(x_BCHW)).abs().max() > 1e-3
+    assert torch.equal(unet(x_BCHW, torch.zeros(2, 5)), unet(x_BCHW))
+
+
+def test_unet_one_condition_serves_all_pictures() -> None:
+    unet = stirred(conditional())
+    x_BCHW, condition_1D = pictures(unet, 3, 8, 8), torch.randn(1, 5)
+    torch.testing.assert_close(unet(x_BCHW, condition_1D), unet(x_BCHW, condition_1D.expand(3, -1)))
+
+
+def test_unet_every_modulation_learns() -> None:
+    unet = stirred(conditional())
+    unet(pictures(unet, 2, 8, 8), torch.randn(2, 5)).square().mean().backward()
+    assert idle(unet) == []
+
+
+def test_unet_modulation_by_hand() -> None:
+    block = ResidualBlock(1, condition_size=1)
+    block.modulation.weight.data = torch.tensor([[2.0], [-5.0]])  # gain, shift
+    for conv in (block.conv1, block.conv2):
+        nn.init.dirac_(conv.weight)
+        nn.init.zeros_(conv.bias)
+    x_BCHW = torch.full((1, 1, 3, 3), 4.0)  # normalised to 1
+    modulated = torch.tensor(1.0 * (1.0 + 2.0) - 5.0)
+    expected = 4.0 + nn.functional.silu(nn.functional.silu(modulated))
+    torch.testing.assert_close(block(x_BCHW, torch.ones(1, 1)), expected.expand(1, 1, 3, 3))
+
+
+def test_unet_with_a_condition_traces_for_export() -> None:
+    unet = stirred(conditional()).eval()
+    free = torch.export.Dim.DYNAMIC
+    shapes = {"x_BCHW": {0: free, 2: free, 3: free}, "condition_BD": None}
+    x_BCHW, condition_1D = pictures(unet, 2, 8, 12), torch.randn(1, 5)
+    program = torch.export.export(unet, (x_BCHW, condition_1D), dynamic_shapes=shapes)
+    other_BCHW = pictures(unet, 3, 16, 8)
+    torch.testing.assert_close(program.module()(other_BCHW, condition_1D), unet(other_BCHW, condition_1D))
+
+
+def test_unet_residual_starts_as_the_identity() -> None:
+    unet = UNet(3, 3, (4, 6), 1, 4, residual=True)
+    x_BCHW = pictures(unet, 2, 8, 8)
+    assert torch.equal(unet(x_BCHW), x_BCHW)
+    assert not torch.equal(stirred(unet)(x_BCHW), x_BCHW)
+    with pytest.raises(ValueError, match="1 channels in, 3 out"):
+        UNet(1, 3, (4,), residual=True)
+
+
+def test_unet_checkpointing_changes_nothing() -> None:
+    plain, checkpointed = stirred(conditional()), conditional(checkpoint=True)
+    assert_same_when_checkpointed(plain, checkpointed, pictures(plain, 2, 8, 8), torch.randn(2, 5))
+
+
+def test_unet_keeps_the_names_of_shipped_weights() -> None:
+    names = {name.split(".")[0] for name in UNet().state_dict()}
+    assert names == {
+        "stem", "downs", "encoder", "middle", "ups", "merges", "decoder", "edge_up", "edge_merge", "out",
+    }  # fmt: skip
+    assert {name for name in UNet().state_dict() if name.startswith("middle.1.")} == {
+        f"middle.1.{name}" for name in ("norm.gain", "conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias")
+    }
 
 
 class Repeat(nn.Module):

@@ -8,6 +8,7 @@ import torch
 
 from translate.cli import main
 from translate.engine import Engine
+from translate.errors import ConfigError
 from translate.images import read_picture
 from translate.metrics.drawing import chroma, line_contrast
 from translate.models import ShippedModel, resolve, shipped
@@ -28,6 +29,14 @@ def test_the_index_agrees_with_the_file(model: ShippedModel) -> None:
     assert spec.weights_sha256
     assert spec.training_data != "unknown"
     assert spec.metrics
+
+
+def test_label_and_style_are_offered_only_where_the_model_has_them(model: ShippedModel) -> None:
+    engine = Engine(model.file, device="cpu")
+    for chosen, there in (({"label": "x"}, engine.spec.labels), ({"style": [0.0]}, engine.spec.style_size)):
+        if not there:
+            with pytest.raises(ConfigError, match=f"{model.name} .*; leave"):
+                engine.knobs(**chosen)
 
 
 def test_the_card_says_terms_data_commands_and_every_metric(model: ShippedModel) -> None:

@@ -27,9 +27,12 @@ HEADER = Header(
     trainer="translate.trainers.pix2pix:Pix2Pix",
     config={"max_images": 8, "max_seconds": None, "generator_widths": [8, 8], "generator_lr": 2e-4, "device": "cpu"},
     data="bilder/Müller's „Schuhe“",
+    validation="andere/Bilder",
     images_seen=123,
     steps=45,
     seconds_used=6.7,
+    best={"metric": "swd", "value": 12.5, "images": 100, "since": 2},
+    spec={"name": "sketch-to-photo", "labels": ["a", "b"], "working_size": None},
 )
 
 
@@ -37,11 +40,12 @@ HEADER = Header(
 def tensors() -> dict[str, Tensor]:
     torch.manual_seed(0)
     return {
-        "networks/generator/weight": torch.randn(4, 3, 3, 3).to(memory_format=torch.channels_last),
+        "trainer/generator.weight": torch.randn(4, 3, 3, 3).to(memory_format=torch.channels_last),
         "optimizers/generator/0/step": torch.tensor(45.0),
-        "rng/cpu": torch.get_rng_state(),
-        "networks/generator/half": torch.randn(5, requires_grad=True).to(torch.bfloat16),
-        "networks/generator/empty": torch.zeros(0, 3),
+        "trainer/pool.filled": torch.tensor(3),
+        "average/generator/weight": torch.arange(12, dtype=torch.uint8).reshape(3, 4),
+        "trainer/generator.half": torch.randn(5, requires_grad=True).to(torch.bfloat16),
+        "trainer/generator.empty": torch.zeros(0, 3),
     }
 
 
@@ -63,6 +67,16 @@ def test_round_trip(path: Path, tensors: dict[str, Tensor]) -> None:
     assert read_header(path) == HEADER
     assert same(read_tensors(path), tensors)
     assert list(path.parent.iterdir()) == [path]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_header_without_the_later_facts(path: Path) -> None:
+    found = json.loads(facts()[HEADER_KEY])
+    for name in ("validation", "best", "spec"):
+        del found[name]
+    rewrite(path, {HEADER_KEY: json.dumps(found)})
+    header = read_header(path)
+    assert (header.validation, header.best, header.spec) == ("", {}, {})
 
 
 def test_no_pickle_inside(path: Path) -> None:
@@ -90,6 +104,7 @@ def lacking(name: str) -> dict[str, str]:
     [
         (None, "was not written by translate; name the folder given to --out in training"),
         ({"format": "pt"}, "was not written by translate"),
+        (facts(format=1), f"has format 1, this version reads format {FORMAT}; use the version that wrote it"),
         (facts(format=FORMAT + 1), f"has format {FORMAT + 1}, this version reads format {FORMAT}; use the version"),
         ({HEADER_KEY: "{"}, "damaged"),
         ({HEADER_KEY: "[]"}, "damaged"),
@@ -97,7 +112,17 @@ def lacking(name: str) -> dict[str, str]:
         (lacking("steps"), "damaged"),
         (facts(surprise=1), "damaged"),
     ],
-    ids=["no metadata", "foreign", "newer", "no JSON", "no object", "no version", "missing key", "unknown key"],
+    ids=[
+        "no metadata",
+        "foreign",
+        "older",
+        "newer",
+        "no JSON",
+        "no object",
+        "no version",
+        "missing key",
+        "unknown key",
+    ],
 )
 def test_foreign_header(path: Path, metadata: dict[str, str] | None, message: str) -> None:
     rewrite(path, metadata)
@@ -161,7 +186,7 @@ def test_under() -> None:
 
 def test_load_state() -> None:
     layer, other = nn.Linear(2, 3), nn.Linear(2, 3)
-    load_state(layer, "networks/g", {f"networks/g/{name}": tensor for name, tensor in other.state_dict().items()})
+    load_state(layer, "trainer", {f"trainer/{name}": tensor for name, tensor in other.state_dict().items()})
     assert torch.equal(layer.weight, other.weight)
 
 
@@ -169,7 +194,7 @@ def test_load_state() -> None:
     "shapes", [{"weight": (3, 2)}, {"weight": (3, 9), "bias": (3,)}, {"weight": (3, 2), "extra": ()}]
 )
 def test_load_state_that_does_not_fit(shapes: dict[str, tuple[int, ...]]) -> None:
-    tensors = {f"networks/g/{name}": torch.zeros(shape) for name, shape in shapes.items()}
-    with pytest.raises(SnapshotError, match="the snapshot does not fit this version's networks/g: ") as caught:
-        load_state(nn.Linear(2, 3), "networks/g", tensors)
+    tensors = {f"trainer/{name}": torch.zeros(shape) for name, shape in shapes.items()}
+    with pytest.raises(SnapshotError, match="the snapshot does not fit this version's trainer: ") as caught:
+        load_state(nn.Linear(2, 3), "trainer", tensors)
     assert "\n" not in str(caught.value)

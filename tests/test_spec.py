@@ -7,7 +7,18 @@ from conftest import DOUBLE, INVERT
 from translate.errors import ModelError
 from translate.spec import FORMAT, ModelSpec
 
-FULL = dataclasses.replace(DOUBLE, working_size=256, receptive_field=70, metrics={"psnr_db": 31.5}, licence="CC0-1.0")
+FULL = dataclasses.replace(
+    DOUBLE,
+    working_size=256,
+    receptive_field=70,
+    metrics={"psnr_db": 31.5},
+    licence="CC0-1.0",
+    input_channels=1,
+    input_bits=16,
+    output_bits=16,
+    labels=("shoe", "handbag"),
+    style_size=8,
+)
 
 
 @pytest.mark.parametrize("spec", [INVERT, FULL], ids=["defaults", "full"])
@@ -15,6 +26,14 @@ def test_round_trip(spec: ModelSpec) -> None:
     text = spec.to_json()
     assert "\n" not in text
     assert ModelSpec.from_json(text, "m.onnx") == spec
+
+
+def test_files_of_the_first_version_have_no_knobs() -> None:
+    facts = json.loads(INVERT.to_json())
+    for name in ("input_bits", "output_bits", "labels", "style_size"):
+        del facts[name]
+    assert ModelSpec.from_json(json.dumps(facts), "m.onnx") == INVERT
+    assert (INVERT.input_bits, INVERT.output_bits, INVERT.labels, INVERT.style_size) == (8, 8, (), 0)
 
 
 def test_immutable() -> None:
@@ -33,6 +52,7 @@ def test_immutable() -> None:
         (json.dumps({"format": FORMAT + 1}), rf"format {FORMAT + 1}, this version reads format {FORMAT}"),
         (json.dumps({"format": FORMAT, "name": "x"}), "does not fit"),
         (json.dumps({"format": FORMAT, "colour": 1}), "does not fit.*colour"),
+        (json.dumps({**json.loads(INVERT.to_json()), "labels": 3}), "does not fit"),
     ],
 )
 def test_bad_text(text: str, message: str) -> None:

@@ -1,5 +1,6 @@
 """`translate train`: every wrong use is one line on standard error, and nothing is left behind."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -10,25 +11,54 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TINY
+from PIL import Image
+from tiny_runs import log_lines, options, trainer_class
 
 from translate.cli import main
-from translate.trainers.snapshot import FILE_NAME
+from translate.tasks import TASKS
+from translate.trainers.config import option_name
+from translate.trainers.snapshot import BEST_NAME, FILE_NAME, read_header
 
 TASK = "sketch-to-photo"
 GOOD = f"--data photos --out new {' '.join(TINY)}"
 
 
+def good(task: str, data: str, **changes: object) -> str:
+    """`train` arguments that are right but for what is added to them."""
+    return f"{task} --data {data} --out new {' '.join(options(task, **changes))}"
+
+
 @pytest.fixture(scope="module")
-def made(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`photos`, an empty folder, a file, the run `used` at its end and the run `half` in the middle. Read only."""
+def made(photos: Path, pairs: Path, collections: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Good and bad folders of pictures, the run `used` at its end and the run `half` in the middle. Read only."""
     folder = tmp_path_factory.mktemp("made")
     shutil.copytree(photos, folder / "photos")
+    shutil.copytree(pairs, folder / "pairs")
+    shutil.copytree(collections, folder / "collections")
+    shutil.copytree(collections, folder / "half-empty", ignore=lambda at, names: names if "source" in at else [])
+    make_bad_pairs(folder)
+    (folder / "val").mkdir()
+    shutil.copy(photos / "3.png", folder / "val" / "known.png")
     (folder / "empty").mkdir()
     (folder / "file").write_text("x")
     common = ["train", TASK, "--data", str(folder / "photos"), *TINY]
     assert main([*common, "--out", str(folder / "used"), "--max-images", "2"]) == 0
     assert main([*common, "--out", str(folder / "half"), "--max-images", "4", "--stop-after", "2images"]) == 0
     return folder
+
+
+def make_bad_pairs(folder: Path) -> None:
+    """`sizes`: partners of other sizes. `alone`: files without partner. `odd`: halves that cannot be cut."""
+    for name, width, partner in (("sizes", 40, 44), ("alone", 40, 40)):
+        for side, size in (("source", width), ("target", partner)):
+            (folder / name / side).mkdir(parents=True)
+            for number in range(2):
+                file = f"{side}{number}.png" if name == "alone" else f"{number}.png"
+                Image.new("RGB", (size, 40)).save(folder / name / side / file)
+    (folder / "odd").mkdir()
+    Image.new("RGB", (81, 40)).save(folder / "odd" / "a.png")
+    (folder / "small").mkdir()
+    Image.new("RGB", (40, 31)).save(folder / "small" / "a.png")
 
 
 @pytest.fixture
@@ -50,7 +80,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
         ("zzz", "unknown task 'zzz'; choose one of: sketch-to-photo"),
         (f"{TASK} --data nope --out new --max-images 2", "nope does not exist; --data expects a folder"),
         (f"{TASK} --data file --out new --max-images 2", "file is a file; --data expects a folder"),
-        (f"{TASK} --data empty --out new --max-images 2", "empty holds no files; put photographs there"),
+        (f"{TASK} --data empty --out new --max-images 2", "empty holds no files; put pictures there"),
         (f"{TASK} --out new --max-images 2", "--data.*; see translate train sketch-to-photo --help"),
         (f"{TASK} {GOOD}", "no budget given; add --max-time 20m \\(or --max-images 50000\\)"),
         (f"{TASK} {GOOD} --max-images 2 --max-time 5m", "--max-time and --max-images are both given"),
@@ -63,7 +93,10 @@ def contents(folder: Path) -> dict[str, bytes | None]:
         (f"{TASK} {GOOD} --max-images 2 --device tpu", "'tpu'.*see translate train"),
         (f"{TASK} {GOOD} --max-images 2 --image-size 34", "--image-size is 34; this generator needs a multiple of 4"),
         (f"{TASK} {GOOD} --max-images 2 --image-size 8", "--image-size is 8; it must be between 16 and 4096"),
-        (f"{TASK} {GOOD} --max-images 2 --discriminator-layers 4", "--discriminator-layers is 4"),
+        (
+            f"{TASK} {GOOD} --max-images 2 --discriminator-layers 4",
+            "a discriminator of 4 layers at 1 scales needs at least 48",
+        ),
         (f"{TASK} {GOOD} --max-images 2 --generator-widths 8 0", "--generator-widths"),
         (f"{TASK} {GOOD} --max-images 2 --generator-widths -8 8", "--generator-widths"),
         (f"{TASK} --out new --resume --max-images 9", f"new holds no {FILE_NAME}"),
@@ -77,6 +110,57 @@ def contents(folder: Path) -> dict[str, bytes | None]:
         (f"{TASK} --out used --resume", "used has used its budget; give a larger --max-time or --max-images"),
         (f"{TASK} {GOOD} --max-images 2 --out file", "cannot write to file: File exists; choose another --out"),
         (f"{TASK} {GOOD} --max-images 2 --out file/new", "cannot write to file/new: Not a directory"),
+        (f"{TASK} {GOOD} --max-images 2 --preset nonsense", "--preset is 'nonsense'; choose one of: modern, classic"),
+        (f"{TASK} {GOOD} --max-images 2 --preset", "--preset.*see translate train"),
+        (f"{TASK} {GOOD} --max-images 2 --discriminator-scales 7", "--discriminator-scales is 7; it must be between"),
+        (f"{TASK} {GOOD} --max-images 2 --discriminator-layers 3 --discriminator-scales 2", "needs at least 48, or"),
+        (f"{TASK} {GOOD} --max-images 2 --accumulate 3", "--accumulate is 3; it must divide --batch-size, which is 2"),
+        (f"{TASK} {GOOD} --max-images 2 --labels", "photos/0.png is in no sub-folder, so it has no label"),
+        (f"{TASK} {GOOD} --max-images 2 --held-out 6", "--held-out is 6, but there are only 6 pictures"),
+        (f"{TASK} {GOOD} --max-images 2 --best-by kid", "--best-by is kid, which --metrics does not name"),
+        (f"{TASK} {GOOD} --max-images 2 --metrics swd pnsr", "'pnsr'.*see translate train"),
+        (f"{TASK} {GOOD} --max-images 2 --patience 2 --validations 0", "--patience needs measurements"),
+        (f"{TASK} {GOOD} --max-images 2 --initialisation normal", "--initialisation is normal, but unet brings its"),
+        (f"{TASK} {GOOD} --max-images 2 --generator resnet --style-size 3", "--generator is resnet, which takes no"),
+        (f"{TASK} {GOOD} --max-images 2 --layout two-folders", "photos does not have the folders source and target"),
+        (f"{TASK} {GOOD} --max-images 2 --val val", "1 validation pictures are also in the .*\\(val/known.png\\)"),
+        (f"{TASK} {GOOD} --max-images 2 --val nope", "nope does not exist"),
+        (
+            f"{TASK} {GOOD} --max-images 2 --channels 5",
+            "photos/0.png: found 3 channels, expected 5",
+        ),
+        (f"{TASK} {GOOD} --max-images 2 --channels rgb", "--channels is 'rgb'; write for example"),
+        (f"{TASK} {GOOD} --max-images 2 --cache file", "file: the cache cannot be written"),
+        ("pix2pix --out half --resume", f"half was trained for {TASK}; resume it with: translate train {TASK}"),
+        (f"{TASK} --out half --resume --preset classic", "--preset is classic, but the run was started with modern"),
+        (f"{TASK} --out half --resume --held-out 1", "--held-out is 1, but the run was started with -1"),
+        (good("pix2pix", "photos", layout=None), "photos does not have the folders.*add --layout side-by-side"),
+        (good("pix2pix", "pairs", layout="photos"), "--layout photos is for tasks that make the source themselves"),
+        (good("pix2pix", "sizes", layout=None), "sizes/source/0.png is 40x40 .* sizes/target/0.png is 44x40; a pair"),
+        (
+            good("pix2pix", "alone", layout=None),
+            "2 of 2 in alone/source \\(source0, source1\\), 2 of 2 in",
+        ),
+        (good("pix2pix", "odd"), "odd/a.png is 81x40 pixels; two pictures side by side need an even width"),
+        (
+            good("pix2pix", "pairs", framing="patch", image_size=64),
+            "pairs/0.png is .*smaller than the crop of 64",
+        ),
+        (good("super-resolution", "small"), "small/a.png is 40x31 pixels, smaller than the crop of 32; lower --image"),
+        (good("super-resolution", "photos", scale=3), "--image-size is 32; it must be a multiple of --scale 3"),
+        (good("super-resolution", "photos", channels="1:3"), "--channels is 1:3; super-resolution keeps them"),
+        (good("cyclegan", "photos"), "photos does not have the folders source and target; put pictures into"),
+        (good("cyclegan", "half-empty"), "half-empty/source holds no files; put pictures there"),
+        (
+            good("cyclegan", "pairs", layout="side-by-side"),
+            "--layout side-by-side holds pairs, which this task",
+        ),
+        (good("cyclegan", "collections", best_by="psnr"), "--best-by is psnr, which needs pairs; choose swd"),
+        (good("cyclegan", "collections", labels=True), "--labels needs pairs; leave it out"),
+        (good("cyclegan", "collections", held_out=5), "--held-out is 5, but there are only 5 pictures"),
+        (good("day-to-night", "photos"), "photos does not have the folders day and night"),
+        (good("cut", "collections", generator="classic-unet"), "--generator is classic-unet, whose layers cannot be"),
+        (good("cut", "collections", channels="1:3"), "--channels is 1:3; cut needs as many channels in as out"),
     ],
 )
 def test_wrong_use(folder: Path, capsys: pytest.CaptureFixture[str], arguments: str, error: str) -> None:
@@ -109,11 +193,11 @@ def test_a_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", TASK, *GOOD.split(), "--max-images", "4", "--out", "deep/er"]) == 0
     found = capsys.readouterr()
     assert found.out == "trained on 4 images; next: translate export deep/er -o sketch-to-photo.onnx\n"
-    assert found.err.startswith("6 photographs, training on the cpu\n")
+    assert found.err.startswith("6 pictures to learn from, 0 held out for measuring; training on the cpu\n")
     config = json.loads((folder / "deep" / "er" / "config.json").read_text())
     assert (config["max_images"], config["generator_widths"]) == (4, [8, 8])
     assert {path.name for path in (folder / "deep" / "er").iterdir()} == {
-        "config.json", "log.jsonl", "samples", FILE_NAME
+        "config.json", "log.jsonl", "samples", "tensorboard", FILE_NAME
     }  # fmt: skip
 
 
@@ -125,7 +209,8 @@ def test_stop_and_resume_with_a_larger_budget(folder: Path, capsys: pytest.Captu
         "ended early (stop-after) at 50% of the budget after 4 images; "
         "go on with: translate train sketch-to-photo --out half --resume\n"
     )
-    assert found.err.startswith("6 photographs, training on the cpu, from image 2 on\n")
+    start = "6 pictures to learn from, 0 held out for measuring; training on the cpu, from image 2 on\n"
+    assert found.err.startswith(start)
     assert main(resume) == 0
     assert "trained on 8 images" in capsys.readouterr().out
 
@@ -139,22 +224,67 @@ def test_overview(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> N
     assert found.err == ""
 
 
+@pytest.mark.parametrize("task", TASKS)
 def test_help_shows_and_explains_every_option(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, task: str
 ) -> None:
-    import dataclasses
-
-    from translate.trainers.pix2pix import Pix2PixConfig
-
     monkeypatch.setenv("COLUMNS", "100")
-    assert main(["train", TASK, "--help"]) == 0
+    assert main(["train", task, "--help"]) == 0
     text = capsys.readouterr().out
-    shown = {"max_seconds": "max-time", "snapshot_seconds": "snapshot-time"}
-    names = [shown.get(field.name, field.name.replace("_", "-")) for field in dataclasses.fields(Pix2PixConfig)]
-    for name in [*names, "data", "out", "resume", "stop-after"]:
+    fields = dataclasses.fields(trainer_class(task).config_class)
+    names = [option_name(field.name).removeprefix("--") for field in fields if field.name != "label_names"]
+    assert "label-names" not in text  # found in the data, not given
+    for name in [*names, "data", "out", "val", "resume", "stop-after"]:
         row = re.search(rf"--{name}\b[^\n]*(\n(?![^\w\n]*--)[^\n]*)*", text)
         assert row, name
         assert len(re.findall(r"[a-z]{2,}", row[0])) > 3, f"{name} is not explained: {row[0]}"
+    for preset in trainer_class(task).presets:
+        assert preset in text
+
+
+def test_options_go_over_the_preset(folder: Path) -> None:
+    tiny = options("pix2pix", max_images=2, batch_size=None, framing="fit")
+    start = ["train", "pix2pix", "--data", "pairs", "--preset", "classic", *tiny]
+    assert main([*start, "--batch-size", "2", "--out", "two"]) == 0
+    assert main([*start, "--out", "one"]) == 0
+    two, one = (json.loads((folder / name / "config.json").read_text()) for name in ("two", "one"))
+    assert (two["batch_size"], one["batch_size"]) == (2, 1)
+    for config in (two, one):
+        assert (config["preset"], config["generator"], config["l1_weight"]) == ("classic", "classic-unet", 100.0)
+    assert read_header(folder / "two" / FILE_NAME).steps == 1
+    assert main(["train", "pix2pix", "--out", "one", "--resume", "--max-images", "3"]) == 0
+    assert read_header(folder / "one" / FILE_NAME).config["generator"] == "classic-unet"
+
+
+def test_labels_are_kept_over_a_resume(folder: Path, kinds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(kinds, folder / "kinds")
+    start = ["train", TASK, "--data", "kinds", "--out", "new", *options(max_images=8, labels=True)]
+    assert main([*start, "--stop-after", "2images"]) == 0
+    assert main(["train", TASK, "--out", "new", "--resume", "--stop-after", "2images"]) == 0
+    header = read_header(folder / "new" / FILE_NAME)
+    assert (header.config["label_names"], header.spec["labels"]) == (["bags", "shoes"], ["bags", "shoes"])
+    (folder / "kinds" / "bags").rename(folder / "kinds" / "hats")
+    capsys.readouterr()
+    before = contents(folder)
+    assert main(["train", TASK, "--out", "new", "--resume"]) == 2
+    assert "has the labels hats, shoes, but the run was started with bags, shoes" in capsys.readouterr().err
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_is_trained_and_measured(
+    data_of: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str
+) -> None:
+    out = tmp_path / "run"
+    changes = options(task, max_images=4, held_out=1, validations=2, sample_grids=1)
+    assert main(["train", task, "--data", str(data_of[task]), "--out", str(out), *changes]) == 0
+    assert f"trained on 4 images; next: translate export {out} -o {task}.onnx" in capsys.readouterr().out
+    assert {path.name for path in out.iterdir()} == {
+        "config.json", "log.jsonl", "samples", "tensorboard", FILE_NAME, BEST_NAME
+    }  # fmt: skip
+    assert len(log_lines(out, "validation")) == 3
+    header = read_header(out / FILE_NAME)
+    assert (header.task, header.spec["task"], header.best["metric"]) == (task, task, "swd")
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ ENLARGE = Task(
     summary="Enlarge a picture",
     trainer="",
     source_maker="",
+    data_hint="photographs",
     draws_input=False,
     input_label="Picture",
     output_label="Large picture",

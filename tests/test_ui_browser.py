@@ -37,16 +37,6 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# The test's own task without a canvas: no such task need be installed.
-ENLARGE = """
-import sys
-from translate.tasks import TASKS, Task
-TASKS["super-resolution"] = Task(
-    name="super-resolution", summary="Enlarge a picture", trainer="", source_maker="", draws_input=False,
-    input_label="Picture", output_label="Large picture")
-from translate.cli import main
-sys.exit(main())
-"""
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +57,11 @@ def playwright() -> Generator[Playwright]:
 
 
 @contextmanager
-def served(model: Path | str, *start: str) -> Generator[str]:
+def served(model: Path | str) -> Generator[str]:
     """The page of `model`, as a process; it must end quietly with status 0 on Ctrl-C."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
-    command = [sys.executable, *(start or ("-m", "translate.cli")), "ui", "--model", str(model), "--port", port]
+    command = [sys.executable, "-m", "translate.cli", "ui", "--model", str(model), "--port", port]
     process = subprocess.Popen(
         [*command, "--no-open", "--device", "cpu"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -209,7 +199,7 @@ def test_draw_try_upload(playwright: Playwright, chromium: str, tmp_path: Path, 
 def test_before_and_after(playwright: Playwright, chromium: str, tmp_path: Path, image_HWC: np.ndarray) -> None:
     model = save_model(tmp_path / "model.onnx", DOUBLE)
     Image.fromarray(image_HWC).save(tmp_path / "mine.png")
-    with served(model, "-c", ENLARGE) as address, opened(playwright, chromium, address, tmp_path / "profile") as page:
+    with served(model) as address, opened(playwright, chromium, address, tmp_path / "profile") as page:
         press(page)
         expect(page.get_by_text("There is no picture yet")).to_be_visible(timeout=PATIENCE_MS)
         page.locator(".source input[type=file]").first.set_input_files(tmp_path / "mine.png")

@@ -28,7 +28,9 @@ VERBS = {
     "models": Verb("translate.models_command:main", "list the models that come with the program"),
     "demo": Verb("translate.demo_command:main", "convert the sample pictures of every shipped model"),
     "ui": Verb("ui.command:main", "open the page in the browser"),
+    "data": Verb("translate.data_command:main", "look at a folder of pictures before training with it"),
     "train": Verb("translate.trainers.command:main", "train a model on a folder of photographs"),
+    "report": Verb("translate.report_command:main", "explain a training run in one HTML file"),
     "export": Verb("export.command:main", "turn a trained model into one .onnx file"),
 }
 

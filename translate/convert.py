@@ -8,14 +8,14 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from translate.engine import Engine, cores
+from translate.engine import Engine, Label, Style, cores
 from translate.errors import DataError, ImageError
 from translate.files import refuse_unlistable
 from translate.images import READABLE, read_picture, write_picture
@@ -64,6 +64,8 @@ def convert_folder(
     output_format: OutputFormat = "same",
     quality: int = 92,
     workers: int | None = None,
+    label: Label | None = None,
+    style: Style | None = None,
     on_progress: Progress | None = None,
 ) -> ConvertReport:
     """Convert a picture, or all pictures of a folder and its subfolders; the tree is mirrored.
@@ -73,9 +75,10 @@ def convert_folder(
 
     Raises:
         DataError: nothing to convert, or `destination` cannot take the results; nothing is written then.
+        ConfigError: a label or style that the model does not have; nothing is written then.
     """
     jobs = plan_jobs(source, destination, output_format)
-    return run_jobs(jobs, engine, quality=quality, workers=workers, on_progress=on_progress)
+    return run_jobs(jobs, engine, quality=quality, workers=workers, label=label, style=style, on_progress=on_progress)
 
 
 def plan_jobs(source: Path, destination: Path, output_format: OutputFormat = "same") -> list[Job]:
@@ -104,19 +107,25 @@ def run_jobs(
     *,
     quality: int = 92,
     workers: int | None = None,
+    label: Label | None = None,
+    style: Style | None = None,
     on_progress: Progress | None = None,
 ) -> ConvertReport:
     """Convert the listed pictures.
 
     `quality`: 1..100, for JPEG and WebP. `workers`: pictures in work at once; None: two per core, because a
     worker that waits for the disk (each result is flushed to it) leaves its core idle.
+    `label` and `style`: as in `Engine.apply`, for all pictures.
     `on_progress(source, reason)` is called after each picture, one call at a time, from the worker threads;
     `reason` is None for a success. After a KeyboardInterrupt or a bug the pictures in work are finished,
     no others begun, and the exception is raised.
 
     Raises:
         DataError: the results' folder cannot be made or written; nothing is written then.
+        ConfigError: a label or style that the model does not have; nothing is written then.
     """
+    engine.knobs(label=label, style=style)  # raises now what would be raised for every picture
+    chosen = {name: value for name, value in (("label", label), ("style", style)) if value is not None}
     started = time.perf_counter()
     _make_folder(Path(os.path.commonpath([job.target.parent for job in jobs])))
     waiting = deque(jobs)  # popleft is atomic: the queue of all workers
@@ -130,7 +139,7 @@ def run_jobs(
                 job = waiting.popleft()
             except IndexError:  # another worker took the last one
                 return
-            reason = _convert(job, engine, quality, memory)
+            reason = _convert(job, engine, chosen, quality, memory)
             with lock:
                 if reason is not None:
                     failed.append(Failure(job.source, reason))
@@ -185,13 +194,13 @@ class _Budget:
                 self._changed.notify_all()
 
 
-def _convert(job: Job, engine: Engine, quality: int, memory: _Budget) -> str | None:
-    """Convert one picture; return why it failed."""
+def _convert(job: Job, engine: Engine, chosen: Mapping[str, Any], quality: int, memory: _Budget) -> str | None:
+    """Convert one picture with the chosen label and style; return why it failed."""
     try:
         picture = read_picture(job.source, max_pixels=engine.max_pixels)
         try:
             with memory.hold(engine.work_bytes(picture.height, picture.width)):
-                result = engine.apply(picture)
+                result = engine.apply(picture, **chosen)
         except ImageError as error:
             return f"{job.source}: {error}"
         try:

@@ -1,11 +1,14 @@
-"""The verb `translate convert`."""
+"""The verb `translate convert`. Shape suffix: S style size."""
 
+import functools
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
+from numpy.typing import NDArray
 
 from translate.convert import ConvertReport, Job, OutputFormat, plan_jobs, run_jobs
 from translate.engine import Device, Engine, cores
@@ -30,6 +33,11 @@ class ConvertOptions:
     """Quality of JPEG and WebP results, 1 to 100."""
     device: Device = "auto"
     """Where to compute; auto takes an NVIDIA GPU if there is one."""
+    label: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Which kind to make, for a model that was trained with --labels. Default: its first."""
+    style: Annotated[int | None, tyro.conf.arg(metavar="NUMBER")] = None
+    """Which of many results, for a model that was trained with --style-size: 0 is the middle, every other number
+    another one."""
     workers: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Pictures in work at the same time. Default: two per processor core."""
 
@@ -44,6 +52,10 @@ class ConvertOptions:
             raise ConfigError(f"--model is missing; give a .onnx file or the name of a model: {names}")
         if not 1 <= self.quality <= 100:
             raise ConfigError(f"--quality {self.quality} is out of range; give 1 to 100 (92 is a good value)")
+        if self.style is not None and self.style < 0:
+            raise ConfigError(
+                f"--style {self.style} is out of range; give 0 (the middle), or 1 or more for another one"
+            )
         if self.workers is not None and self.workers < 1:
             raise ConfigError(f"--workers {self.workers} is out of range; give 1 or more, or leave it out")
 
@@ -53,6 +65,7 @@ def main(argv: list[str]) -> int:
 
     Raises:
         ImageError: there was one picture, and it failed.
+        ConfigError: the model does not have such a label or no styles; nothing is written then.
     """
     options = parse_options(ConvertOptions, argv, "translate convert")
     model = resolve(options.model)
@@ -60,7 +73,9 @@ def main(argv: list[str]) -> int:
     # One thread per picture when there are pictures for all cores; one picture alone gets all cores.
     at_once = min(options.workers or cores(), len(jobs))
     engine = Engine(model, threads=max(1, cores() // at_once), device=options.device)
-    report = _run(jobs, engine, options.quality, options.workers)
+    style_S = None if options.style is None else _style(options.style, engine.spec.style_size)
+    engine.knobs(label=options.label, style=style_S)  # before a progress bar appears
+    report = _run(jobs, engine, options, style_S)
     if len(jobs) == 1 and report.failed:
         raise ImageError(report.failed[0].reason)  # the one thing asked for did not happen: status 2, not 1
     for failure in report.failed:
@@ -73,15 +88,31 @@ def main(argv: list[str]) -> int:
     return 1 if report.failed else 0
 
 
-def _run(jobs: list[Job], engine: Engine, quality: int, workers: int | None) -> ConvertReport:
+def _style(number: int, size: int) -> NDArray[np.float32]:
+    """The style (size,) that a number stands for: 0 the middle, any other its own standard normal numbers."""
+    if number == 0:
+        return np.zeros(size, np.float32)
+    return np.random.default_rng(number).standard_normal(size, np.float32)
+
+
+def _run(
+    jobs: list[Job], engine: Engine, options: ConvertOptions, style_S: NDArray[np.float32] | None
+) -> ConvertReport:
+    run = functools.partial(
+        run_jobs,
+        jobs,
+        engine,
+        quality=options.quality,
+        workers=options.workers,
+        label=options.label,
+        style=style_S,
+    )
     if not sys.stderr.isatty():
-        return run_jobs(jobs, engine, quality=quality, workers=workers)
+        return run()
     # Only here: rich takes a tenth of a second to import.
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress
 
     with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True)) as bar:
         task = bar.add_task("Converting", total=len(jobs))
-        return run_jobs(
-            jobs, engine, quality=quality, workers=workers, on_progress=lambda _path, _reason: bar.advance(task)
-        )
+        return run(on_progress=lambda _path, _reason: bar.advance(task))

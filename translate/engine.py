@@ -1,23 +1,26 @@
 """One .onnx file -> callable: image in, image out.
 
-Array names carry their shape: N batch, H height, W width, C channels. All pixels are uint8 in [0, 255].
+Array names carry their shape: N batch, H height, W width, C channels, S style. Pixels are uint8 in [0, 255], or uint16
+in [0, 65535] where the model's ModelSpec says 16 bits.
 """
 
 import contextlib
 import io
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import onnxruntime as _onnxruntime  # pyright: ignore[reportMissingTypeStubs]
+from numpy.typing import NDArray
+from PIL import Image
 
-from translate.errors import ImageError, ModelError
+from translate.errors import ConfigError, ImageError, ModelError, nearest
 from translate.images import (
     BYTES_PER_DECODED_PIXEL,
     Picture,
-    Pixels,
     available_memory_bytes,
     fit_size,
     flatten,
@@ -27,6 +30,15 @@ from translate.models import resolve
 from translate.spec import METADATA_KEY, ModelSpec
 
 Device = Literal["auto", "cpu", "cuda"]
+
+Pixels = NDArray[Any]
+"""uint8 or uint16 array of pixels; the variable's suffix says its shape."""
+
+Label = str | int
+"""Name of a kind that the model can make, or its number."""
+
+Style = Sequence[float] | NDArray[Any]
+"""The S numbers that choose among many results, standard normal; zeros are the middle."""
 
 INK_SHARE = 0.25
 """Lines cover less of a sheet than this; a cut-out picture covers more."""
@@ -83,26 +95,67 @@ class Engine:
             height, width = fit_size(height, width, self.spec.working_size)
         return height * width * self.spec.bytes_per_pixel
 
-    def __call__(self, image: Pixels) -> Pixels:
-        """Run the model as it is: (H, W, C) or (N, H, W, C) uint8 in, the same rank with H*scale, W*scale out.
+    def __call__(self, image: Pixels, *, label: Label | None = None, style: Style | None = None) -> Pixels:
+        """Run the model as it is: (H, W, C) or (N, H, W, C) in, the same rank with H*scale, W*scale out.
+
+        Args:
+            image: uint8, or uint16 for a model with 16 bits; the result has the type of the model's `output_bits`.
+            label: which kind to make; None is the first. For all pictures.
+            style: `spec.style_size` numbers; None is zeros. For all pictures.
 
         Raises:
             ImageError: another type, shape or number of channels, too small, or too large for the memory.
+            ConfigError: a label or style that the model does not have.
         """
-        channels = self.spec.input_channels
-        if image.dtype != np.uint8:
-            raise ImageError(f"picture array has type {image.dtype}, expected uint8 in 0..255; convert it first")
+        channels, bits = self.spec.input_channels, self.spec.input_bits
+        if image.dtype != f"uint{bits}":
+            raise ImageError(
+                f"picture array has type {image.dtype}, expected uint{bits} in 0..{2**bits - 1}; convert it first"
+            )
         if image.ndim not in (3, 4) or image.shape[-1] != channels:
             raise ImageError(
                 f"picture array has shape {image.shape}, expected (height, width, {channels}) "
                 f"or (pictures, height, width, {channels}); reshape it"
             )
+        knobs = self.knobs(label=label, style=style)
         self._check_size(*image.shape[-3:-1])
         if image.ndim == 4:
-            return self._run(image)
-        return self._run(image[None])[0]
+            return self._run(image, knobs)
+        return self._run(image[None], knobs)[0]
 
-    def apply(self, picture: Picture) -> Picture:
+    def knobs(self, *, label: Label | None = None, style: Style | None = None) -> dict[str, NDArray[Any]]:
+        """Return the graph inputs that these choices mean: `label` int64 (1,), `style` float32 (1, S).
+
+        Raises:
+            ConfigError: the model has no labels or no styles, not this label, or styles of another length.
+        """
+        found: dict[str, NDArray[Any]] = {}
+        if label is not None:
+            found["label"] = np.array([self._label_number(label)])
+        if style is not None:
+            size = self.spec.style_size
+            if not size:
+                raise ConfigError(f"{self.spec.name} has one result for every picture and no styles; leave style out")
+            style_S = np.asarray(style, np.float32)
+            if style_S.shape != (size,):
+                raise ConfigError(
+                    f"style has shape {style_S.shape}, {self.spec.name} takes ({size},); give {size} numbers"
+                )
+            found["style"] = style_S[None]
+        return found
+
+    def _label_number(self, label: Label) -> int:
+        names = self.spec.labels
+        if not names:
+            raise ConfigError(f"{self.spec.name} makes one kind of picture and has no labels; leave label out")
+        if isinstance(label, str):
+            if label in names:
+                return names.index(label)
+        elif 0 <= label < len(names):
+            return label
+        raise ConfigError(f"{self.spec.name} has no label {label!r}; {nearest(str(label), names)}")
+
+    def apply(self, picture: Picture, *, label: Label | None = None, style: Style | None = None) -> Picture:
         """Convert a picture of any size the model can use; the result is `spec.scale` times as large.
 
         Models with a `working_size` see the whole picture at that size, laid on white, and the result is
@@ -110,9 +163,15 @@ class Engine:
         one exception: lines drawn on a transparent sheet (less than `INK_SHARE` of it opaque) are taken as
         lines on white paper, for keeping that alpha would cut the photo down to the pen strokes.
 
+        Models of one channel are given the picture's grey, and their grey is returned as three equal channels.
+        `label` and `style` are those of a call.
+
         Raises:
-            ImageError: the picture is too small, too narrow, or too large for the memory.
+            ImageError: the picture is too small, too narrow, or too large for the memory, or the model works with
+                other channels or more bits than a Picture has.
+            ConfigError: a label or style that the model does not have.
         """
+        self._check_format()
         scale = self.spec.scale
         height, width = picture.height, picture.width
         self._check_size(height, width)
@@ -121,7 +180,7 @@ class Engine:
             if alpha_HW is not None:
                 alpha_HW = resize(alpha_HW, height * scale, width * scale)
             if self.spec.working_size is None:
-                return Picture(self(picture.rgb_HWC), alpha_HW)
+                return Picture(self._rgb(picture.rgb_HWC, label, style), alpha_HW)
             if alpha_HW is not None and alpha_HW.mean() < 255 * INK_SHARE:
                 alpha_HW = None
             small_height, small_width = fit_size(height, width, self.spec.working_size)
@@ -131,9 +190,30 @@ class Engine:
                     "to a square"
                 )
             small_HWC = resize(flatten(picture), small_height, small_width)
-            return Picture(resize(self(small_HWC), height * scale, width * scale), alpha_HW)
+            result_HWC = self._rgb(small_HWC, label, style)
+            return Picture(resize(result_HWC, height * scale, width * scale), alpha_HW)
         except MemoryError:
             raise _too_large(height, width) from None
+
+    def _rgb(self, rgb_HWC: Pixels, label: Label | None, style: Style | None) -> Pixels:
+        """Colours in and out, also where the model knows only grey."""
+        if self.spec.input_channels == 1:
+            # BT.601, as training pictures become grey.
+            rgb_HWC = np.asarray(Image.fromarray(rgb_HWC).convert("L"))[..., None]
+        result_HWC = self(rgb_HWC, label=label, style=style)
+        return np.repeat(result_HWC, 3, axis=2) if self.spec.output_channels == 1 else result_HWC
+
+    def _check_format(self) -> None:
+        spec = self.spec
+        for verb, channels, bits in (
+            ("takes", spec.input_channels, spec.input_bits),
+            ("returns", spec.output_channels, spec.output_bits),
+        ):
+            if channels not in (1, 3) or bits != 8:
+                raise ImageError(
+                    f"{spec.name} {verb} {channels} channel{'' if channels == 1 else 's'} of {bits} bits, "
+                    "pictures here have 3 of 8; call its Engine from Python with arrays"
+                )
 
     def _check_size(self, height: int, width: int) -> None:
         if min(height, width) < self.spec.min_size:
@@ -144,9 +224,9 @@ class Engine:
         if height * width > self.max_pixels:
             raise _too_large(height, width)
 
-    def _run(self, image_NHWC: Pixels) -> Pixels:
+    def _run(self, image_NHWC: Pixels, knobs: Mapping[str, NDArray[Any]]) -> Pixels:
         try:
-            return self._session.run(None, {self._input_name: image_NHWC})[0]
+            return self._session.run(None, {self._input_name: image_NHWC, **knobs})[0]
         except Exception as error:
             # ONNX Runtime has no error type of its own for want of memory, neither on the CPU nor on the GPU.
             text = str(error).lower()

@@ -19,9 +19,9 @@ FORMAT = 1
 class ModelSpec:
     """What a model eats, what it returns, where it comes from and what may be done with it.
 
-    The graph itself takes `image`: uint8 (N, H, W, input_channels) and returns uint8
-    (N, H*scale, W*scale, output_channels). Padding and normalisation are inside the graph, so nothing
-    here is needed to *run* the model; it is needed to run it well and to know what it is.
+    The graph itself takes `image`: uint8 (N, H, W, input_channels), and `label` and `style` where it has them, and
+    returns uint8 (N, H*scale, W*scale, output_channels); uint16 where there are 16 bits. Padding and normalisation are
+    inside the graph, so nothing here is needed to *run* the model; it is needed to run it well and to know what it is.
     """
 
     name: str
@@ -34,6 +34,15 @@ class ModelSpec:
     """Output side length over input side length."""
     input_channels: int = 3
     output_channels: int = 3
+    input_bits: int = 8
+    output_bits: int = 8
+    """8 or 16: depth of the pixels; 16 makes them uint16."""
+    labels: tuple[str, ...] = ()
+    """Names of the kinds the model can make; the optional graph input `label`, int64 (1,), chooses by number and
+    is 0 where it is not given."""
+    style_size: int = 0
+    """Length of the optional graph input `style`, float32 (1, style_size): one drawing has many results. Standard
+    normal numbers choose among them, 0 (where it is not given) is the middle."""
     size_multiple: int = 1
     """The network works on sides divisible by this; the graph pads and crops by itself."""
     receptive_field: int | None = None
@@ -80,6 +89,7 @@ class ModelSpec:
                 "export the model again or update translate"
             )
         try:
+            found["labels"] = tuple(found.get("labels", ()))  # JSON has no tuples
             return cls(**found)
         except TypeError as error:
             raise ModelError(f"{origin}: its translate.spec does not fit: {error}; export the model again") from None

@@ -1,44 +1,108 @@
-"""PatchGAN discriminator: is each patch of this picture real, given the source?
+"""PatchGAN discriminator: is each patch of these pictures real?
 
 Shape suffixes: B batch, C channels, H height, W width.
 """
 
-import torch
+from typing import Literal, NamedTuple, get_args
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+JudgeNorm = Literal["spectral", "instance", "instance-affine"]
 
-class PatchGAN(nn.Module):
-    """Convolutional discriminator that judges overlapping patches.
 
-    Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", 2017 (pix2pix), with
-    spectral normalisation (Miyato et al., 2018) in the place of batch statistics.
+class Verdict(NamedTuple):
+    """What a discriminator says."""
 
-    in:  source_BCHW and target_BCHW, same size.
-    out: scores_B1HW (positive means real), and the list of intermediate features for feature matching.
+    scores: list[Tensor]
+    """One (B, 1, H, W) a scale, finest first, unbounded; positive means real."""
+    features: list[Tensor]
+    """Intermediate features (B, C, H, W) of all scales in order, for feature matching."""
 
-    Args:
-        channels: source plus target channels.
-        width: channels of the first layer; doubles with every layer up to 8 times.
-        layers: strided layers; 3 gives patches of 70 pixels, 4 of 142.
+
+class PatchJudge(nn.Module):
+    """A `PatchGAN` of one scale.
+
+    in:  x_BCHW.
+    out: scores_B1HW and the list of features.
     """
 
-    def __init__(self, channels: int = 6, width: int = 32, layers: int = 4):
+    def __init__(self, channels: int, width: int, layers: int, norm: JudgeNorm):
         super().__init__()
         widths = [width * min(2**level, 8) for level in range(layers + 1)]
         strides = [2] * layers + [1]
-        narrow = [channels, *widths[:-1]]
-        self.convs = nn.ModuleList(
-            spectral_norm(nn.Conv2d(before, after, 4, stride=stride, padding=1))
-            for before, after, stride in zip(narrow, widths, strides, strict=True)
-        )
-        self.score = spectral_norm(nn.Conv2d(widths[-1], 1, 4, padding=1))
+        convs = [
+            nn.Conv2d(before, after, 4, stride=stride, padding=1)
+            for before, after, stride in zip([channels, *widths[:-1]], widths, strides, strict=True)
+        ]
+        score = nn.Conv2d(widths[-1], 1, 4, padding=1)
+        norms: list[nn.Module] = [nn.Identity() for _ in convs]
+        if norm == "spectral":
+            convs, score = [spectral_norm(conv) for conv in convs], spectral_norm(score)
+        else:
+            affine = norm == "instance-affine"
+            # Not after the first layer: colours and contrast are evidence too.
+            norms[1:] = [nn.InstanceNorm2d(one_width, affine=affine) for one_width in widths[1:]]
+            if affine:
+                for conv in convs[1:]:
+                    conv.bias = None  # the norm subtracts the mean and adds its own shift
+        self.convs, self.norms, self.score = nn.ModuleList(convs), nn.ModuleList(norms), score
 
-    def forward(self, source_BCHW: Tensor, target_BCHW: Tensor) -> tuple[Tensor, list[Tensor]]:
-        x_BCHW = torch.cat([source_BCHW, target_BCHW], dim=1)
+    def forward(self, x_BCHW: Tensor) -> tuple[Tensor, list[Tensor]]:
         features: list[Tensor] = []
-        for conv in self.convs:
-            x_BCHW = F.leaky_relu(conv(x_BCHW), 0.2)
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x_BCHW = F.leaky_relu(norm(conv(x_BCHW)), 0.2)
             features.append(x_BCHW)
         return self.score(x_BCHW), features
+
+
+class PatchGAN(nn.Module):
+    """Convolutional discriminator that judges overlapping patches, at one or more scales.
+
+    Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", 2017 (pix2pix). More scales
+    are the same architecture with its own weights on the picture halved once more: Wang et al., "High-Resolution
+    Image Synthesis ... with Conditional GANs", 2018 (pix2pixHD).
+
+    in:  x_BCHW, the pictures to judge, each side at least `smallest_size`. A conditional game concatenates source
+    and target to one tensor.
+    out: `Verdict`.
+
+    Args:
+        channels: of the input; source plus target channels in a conditional game.
+        width: channels of the first layer; doubles with every layer up to 8 times.
+        layers: strided layers; 3 gives patches of 70 pixels, 4 of 142.
+        scales: how many sizes of the picture are judged.
+        norm: "spectral" divides the weights by their largest singular value and leaves the features alone (Miyato
+            et al., 2018). "instance" normalises features as CycleGAN's code does, "instance-affine" as pix2pix's
+            code does, with per-image statistics in the place of batch statistics.
+
+    Raises:
+        ValueError: an unknown norm.
+    """
+
+    def __init__(
+        self, channels: int = 6, width: int = 32, layers: int = 3, scales: int = 1, norm: JudgeNorm = "spectral"
+    ):
+        super().__init__()
+        if norm not in get_args(JudgeNorm):
+            raise ValueError(f"norm is {norm!r}; it must be one of {get_args(JudgeNorm)}")
+        self.layers = layers
+        self.scales = nn.ModuleList(PatchJudge(channels, width, layers, norm) for _ in range(scales))
+
+    @property
+    def smallest_size(self) -> int:
+        """The smallest picture side for which every scale gives a score."""
+        # Each strided layer and each scale halves, rounding down; the last two convolutions take a pixel each, so
+        # that features are never normalised over fewer than two by two places.
+        return 3 * 2 ** (self.layers + len(self.scales) - 1)
+
+    def forward(self, x_BCHW: Tensor) -> Verdict:
+        verdict = Verdict([], [])
+        for level, judge in enumerate(self.scales):
+            if level > 0:
+                x_BCHW = F.avg_pool2d(x_BCHW, 2)
+            scores_B1HW, features = judge(x_BCHW)
+            verdict.scores.append(scores_B1HW)
+            verdict.features.extend(features)
+        return verdict

@@ -1,44 +1,64 @@
 """Between stored pixels and what networks see: the only place in torch code that knows the range.
 
-Shape suffixes: B batch, C channels, H height, W width.
+Shape suffixes: B batch, K batch or 1, C channels, H height, W width, D condition.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-def pixels_to_signal(pixels_BHWC: Tensor) -> Tensor:
-    """uint8 (B, H, W, C), 0 to 255 -> float32 (B, C, H, W), -1 to 1."""
-    return pixels_BHWC.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+from translate.networks.condition import condition_vector
 
 
-def signal_to_pixels(signal_BCHW: Tensor) -> Tensor:
-    """float (B, C, H, W), clamped to -1 to 1 -> uint8 (B, H, W, C), rounded half to even."""
-    levels_BCHW = (signal_BCHW.float() + 1.0) * 127.5
-    return levels_BCHW.clamp(0.0, 255.0).round().to(torch.uint8).permute(0, 2, 3, 1)
+def pixels_to_signal(pixels_BHWC: Tensor, bits: int = 8) -> Tensor:
+    """Integers (B, H, W, C), 0 to 2**bits - 1 -> float32 (B, C, H, W), -1 to 1."""
+    half = (2**bits - 1) / 2
+    return pixels_BHWC.permute(0, 3, 1, 2).float() / half - 1.0
+
+
+def signal_to_pixels(signal_BCHW: Tensor, bits: int = 8) -> Tensor:
+    """float (B, C, H, W), clamped to -1 to 1 -> uint8 or uint16 (B, H, W, C), rounded half to even."""
+    full = float(2**bits - 1)
+    levels_BCHW = ((signal_BCHW.float() + 1.0) * (full / 2)).clamp(0.0, full).round()
+    return levels_BCHW.to(torch.uint8 if bits == 8 else torch.uint16).permute(0, 2, 3, 1)
 
 
 class PixelTranslator(nn.Module):
     """A generator that eats and returns stored pixels of any size: the graph that is exported.
 
-    in:  uint8 (N, H, W, C), H and W at least 1.
-    out: uint8 (N, H * scale, W * scale, C).
+    in:  image: uint8 (or uint16) (N, H, W, C), H and W at least 1.
+         label: int64 (K,), number of the kind to make; only where `labels` is not 0.
+         style: float32 (K, S), standard normal or zero; only where `style_size` is not 0.
+    out: uint8 (or uint16) (N, H * scale, W * scale, C).
 
     Args:
-        generator: (B, C, H, W) in [-1, 1] -> (B, C, H * scale, W * scale), H and W divisible by `size_multiple`.
+        generator: (B, C, H, W) in [-1, 1] -> (B, C, H * scale, W * scale), H and W divisible by `size_multiple`;
+            takes a condition (K, labels + S) when there is one.
         size_multiple: what the generator needs both sides to divide by.
         scale: output side over input side.
+        labels, style_size: sizes of the two optional inputs; None in their place means label 0 and style 0.
+        bits: depth of the pixels, in and out.
     """
 
-    def __init__(self, generator: nn.Module, size_multiple: int, scale: int = 1):
+    def __init__(
+        self,
+        generator: nn.Module,
+        size_multiple: int,
+        scale: int = 1,
+        labels: int = 0,
+        style_size: int = 0,
+        bits: tuple[int, int] = (8, 8),
+    ):
         super().__init__()
         self.generator, self.size_multiple, self.scale = generator, size_multiple, scale
+        self.labels, self.style_size, self.bits = labels, style_size, bits
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, label: Tensor | None = None, style: Tensor | None = None) -> Tensor:
         height, width = image.shape[1], image.shape[2]
-        signal_BCHW = pixels_to_signal(image)
+        signal_BCHW = pixels_to_signal(image, self.bits[0])
         # The border pixel is repeated: unlike mirroring this is defined for a side of one pixel.
         below, right = -height % self.size_multiple, -width % self.size_multiple
-        result_BCHW = self.generator(F.pad(signal_BCHW, (0, right, 0, below), mode="replicate"))
-        return signal_to_pixels(result_BCHW[:, :, : height * self.scale, : width * self.scale])
+        padded_BCHW = F.pad(signal_BCHW, (0, right, 0, below), mode="replicate")
+        condition_KD = condition_vector(self.labels, self.style_size, label, style, image.device)
+        result_BCHW = self.generator(padded_BCHW) if condition_KD is None else self.generator(padded_BCHW, condition_KD)
+        return signal_to_pixels(result_BCHW[:, :, : height * self.scale, : width * self.scale], self.bits[1])

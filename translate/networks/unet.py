@@ -1,6 +1,6 @@
 """A compact U-Net without spatial statistics: the default generator.
 
-Shape suffixes: B batch, C channels, H height, W width.
+Shape suffixes: B batch, C channels, D condition size, H height, W width.
 """
 
 from itertools import pairwise
@@ -8,6 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from translate.networks.checkpointing import run_block
 
 
 class ChannelNorm(nn.Module):
@@ -31,24 +33,38 @@ class ResidualBlock(nn.Module):
 
     The last convolution starts at zero, so the block starts as the identity (Zhang et al., "Fixup
     Initialization", 2019).
+
+    With a condition, norm(x) becomes norm(x) * (1 + gain) + shift, both linear in the condition (Perez et al.,
+    "FiLM: Visual Reasoning with a General Conditioning Layer", 2018). They start at zero too.
+
+    in:  x_BCHW, and condition_BD or condition_1D for all pictures; None means zeros.
+    out: (B, C, H, W).
     """
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, condition_size: int = 0):
         super().__init__()
         self.norm = ChannelNorm(channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         for parameter in self.conv2.parameters():
             nn.init.zeros_(parameter)
+        if condition_size:
+            self.modulation = nn.Linear(condition_size, 2 * channels, bias=False)
+            nn.init.zeros_(self.modulation.weight)
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        return x_BCHW + self.conv2(F.silu(self.conv1(F.silu(self.norm(x_BCHW)))))
+    def forward(self, x_BCHW: Tensor, condition_BD: Tensor | None = None) -> Tensor:
+        normed_BCHW = self.norm(x_BCHW)
+        if condition_BD is not None:
+            gain_BC11, shift_BC11 = self.modulation(condition_BD)[:, :, None, None].chunk(2, dim=1)
+            normed_BCHW = normed_BCHW * (1.0 + gain_BC11) + shift_BC11
+        return x_BCHW + self.conv2(F.silu(self.conv1(F.silu(normed_BCHW))))
 
 
 class UNet(nn.Module):
     """Encoder-decoder with skip connections, half resolution inside, full resolution in the last two layers.
 
-    in:  (B, in_channels, H, W), H and W divisible by `size_multiple`, nominally in [-1, 1].
+    in:  (B, in_channels, H, W), H and W divisible by `size_multiple`, nominally in [-1, 1], and if there is a
+    condition (B, condition_size) or (1, condition_size) for all pictures; None means zeros.
     out: (B, out_channels, H, W), **not** bounded: the output is linear and is clamped where signals become
     pixels. A saturating output activation has no gradient where it saturates, and photographs on white
     paper push it there.
@@ -60,7 +76,15 @@ class UNet(nn.Module):
         widths: channels at 1/2, 1/4, 1/8, ... of the input resolution.
         blocks: residual blocks at the coarsest level.
         edge_width: channels of the two full-resolution layers.
+        condition_size: length of the vector that modulates every residual block; 0 for none.
+        residual: add the input to the output, and start as the identity.
+        checkpoint: compute the residual blocks again in the backward pass: slower, less memory.
+
+    Raises:
+        ValueError: `residual` with different numbers of channels in and out.
     """
+
+    scale = 1
 
     def __init__(
         self,
@@ -69,20 +93,28 @@ class UNet(nn.Module):
         widths: tuple[int, ...] = (24, 48, 96, 160, 176),
         blocks: int = 2,
         edge_width: int = 16,
+        condition_size: int = 0,
+        residual: bool = False,
+        checkpoint: bool = False,
     ):
         super().__init__()
-        self.widths, self.blocks = widths, blocks
+        if residual and in_channels != out_channels:
+            raise ValueError(f"{in_channels} channels in, {out_channels} out; residual needs as many out as in")
+        self.widths, self.blocks, self.residual, self.checkpoint = widths, blocks, residual, checkpoint
         # A strided 4x4 stem sees every input pixel equally often, a strided 3x3 does not.
         self.stem = nn.Conv2d(in_channels, widths[0], 4, stride=2, padding=1)
         self.downs = nn.ModuleList(nn.Conv2d(narrow, wide, 4, stride=2, padding=1) for narrow, wide in pairwise(widths))
-        self.encoder = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
-        self.middle = nn.Sequential(*(ResidualBlock(widths[-1]) for _ in range(blocks)))
+        self.encoder = nn.ModuleList(ResidualBlock(width, condition_size) for width in widths[:-1])
+        self.middle = nn.ModuleList(ResidualBlock(widths[-1], condition_size) for _ in range(blocks))
         self.ups = nn.ModuleList(nn.Conv2d(wide, narrow, 3, padding=1) for narrow, wide in pairwise(widths))
         self.merges = nn.ModuleList(nn.Conv2d(2 * width, width, 1) for width in widths[:-1])
-        self.decoder = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
+        self.decoder = nn.ModuleList(ResidualBlock(width, condition_size) for width in widths[:-1])
         self.edge_up = nn.Conv2d(widths[0], edge_width, 3, padding=1)
         self.edge_merge = nn.Conv2d(edge_width + in_channels, edge_width, 3, padding=1)
         self.out = nn.Conv2d(edge_width, out_channels, 3, padding=1)
+        if residual:
+            for parameter in self.out.parameters():
+                nn.init.zeros_(parameter)
 
     @property
     def size_multiple(self) -> int:
@@ -108,19 +140,37 @@ class UNet(nn.Module):
                 field += 2 * 2 * stride * self.blocks
         return field
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
+    @property
+    def feature_channels(self) -> list[int]:
+        """Channels of each of `features`."""
+        return list(self.widths)
+
+    def features(self, x_BCHW: Tensor, condition_BD: Tensor | None = None) -> list[Tensor]:
+        """What the encoder sees, for contrastive losses; takes what `forward` takes.
+
+        Returns:
+            (B, widths[level], H / 2**(level + 1), W / 2**(level + 1)), finest first: the skips, then the middle.
+        """
         features_BCHW = self.stem(x_BCHW)
         skips: list[Tensor] = []
         for block, down in zip(self.encoder, self.downs, strict=True):
-            features_BCHW = block(features_BCHW)
-            skips.append(features_BCHW)
-            features_BCHW = down(features_BCHW)
-        features_BCHW = self.middle(features_BCHW)
+            skips.append(self._run(block, features_BCHW, condition_BD))
+            features_BCHW = down(skips[-1])
+        for block in self.middle:
+            features_BCHW = self._run(block, features_BCHW, condition_BD)
+        return [*skips, features_BCHW]
+
+    def forward(self, x_BCHW: Tensor, condition_BD: Tensor | None = None) -> Tensor:
+        *skips, features_BCHW = self.features(x_BCHW, condition_BD)
         levels = zip(reversed(self.ups), reversed(self.merges), reversed(self.decoder), reversed(skips), strict=True)
         for up, merge, block, skip_BCHW in levels:
             # Convolving before the enlargement costs a quarter and gives the same family of functions.
             features_BCHW = F.interpolate(up(features_BCHW), scale_factor=2.0, mode="nearest")
-            features_BCHW = block(merge(torch.cat([features_BCHW, skip_BCHW], dim=1)))
+            features_BCHW = self._run(block, merge(torch.cat([features_BCHW, skip_BCHW], dim=1)), condition_BD)
         features_BCHW = F.interpolate(F.silu(self.edge_up(features_BCHW)), scale_factor=2.0, mode="nearest")
         features_BCHW = F.silu(self.edge_merge(torch.cat([features_BCHW, x_BCHW], dim=1)))
-        return self.out(features_BCHW)
+        result_BCHW = self.out(features_BCHW)
+        return x_BCHW + result_BCHW if self.residual else result_BCHW
+
+    def _run(self, block: nn.Module, x_BCHW: Tensor, condition_BD: Tensor | None) -> Tensor:
+        return run_block(block, x_BCHW, condition_BD, checkpointed=self.checkpoint)

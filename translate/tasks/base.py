@@ -1,6 +1,7 @@
 """The type of a task."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,10 +14,15 @@ class Task:
     """One line for people who have never heard of GANs."""
     trainer: str
     """`module:Class` of the trainer, imported only when training starts."""
-    source_maker: str
+    source_maker: str = ""
     """`module:function` that makes the training input from photographs:
-    (photo_BCHW float in [-1, 1], torch.Generator) -> source_BCHW float in [-1, 1]."""
-    draws_input: bool
+    (photo_BCHW float in [-1, 1], torch.Generator) -> source_BCHW float in [-1, 1]. Empty where pairs are given
+    or the trainer makes it."""
+    settings: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Trainer settings that differ from the preset's because of what is being learnt."""
+    data_hint: str
+    """What --data expects, for the help and the errors."""
+    draws_input: bool = False
     """Whether the page offers a canvas to draw the input on."""
     input_label: str
     """What the input is called on the page, e.g. `Sketch`."""

@@ -14,6 +14,7 @@ class Average:
         halflife_images: images after which a weight's past counts half. Early in a run it is shortened to a
             tenth of the images seen, so that the initial weights are soon forgotten (Karras et al.,
             "Analyzing and Improving the Training Dynamics of Diffusion Models", 2024, and StyleGAN2's ramp).
+            0: no average, always the latest weights.
     """
 
     def __init__(self, network: nn.Module, halflife_images: int):
@@ -25,5 +26,7 @@ class Average:
         """Move towards the weights of `network` after a step of `batch_size` images."""
         halflife = min(self.halflife_images, images_seen / 10)
         keep = 0.5 ** (batch_size / max(halflife, 1e-8))
-        for ours, theirs in zip(self.network.parameters(), network.parameters(), strict=True):
-            ours.lerp_(theirs, 1.0 - keep)
+        # All tensors in one call: a loop would start a kernel for each on a GPU.
+        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+            list(self.network.parameters()), list(network.parameters()), 1.0 - keep
+        )

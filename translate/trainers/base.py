@@ -1,100 +1,32 @@
-"""What every trainer is: named networks, the contract of the model they make, and one step."""
+"""What every trainer is: networks, who plays together, the contract of the model they make, and one step."""
 
-import dataclasses
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol
 
-import tyro
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from translate.errors import ConfigError
+from translate.networks.pixels import PixelTranslator
 from translate.spec import ModelSpec
-from translate.usage import parse_duration, text_option
+from translate.tasks import Task
+from translate.trainers.config import TrainConfig
 
-Config = TypeVar("Config", bound="TrainConfig")
-
-
-def _seconds(value: float | None) -> str:
-    return "none" if value is None else f"{value:.12g}s"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Settings that every trainer has; the formula's own settings are added by the trainer's config."""
-
-    max_seconds: Annotated[
-        float | None, text_option("TIME", parse_duration, _seconds), tyro.conf.arg(name="max-time")
-    ] = None
-    """The whole run's budget, e.g. 20m or 1h30m, over all resumes. The learning rate follows the share used."""
-    max_images: int | None = None
-    """The whole run's budget in training images seen, in place of a time."""
-    image_size: int = 256
-    """Side in pixels of the squares the networks learn from."""
-    batch_size: int = 4
-    """Images a step. Few, and so more steps, suit a CPU and short budgets; a GPU is fed well by 16 to 32."""
-    generator_lr: float = 2e-4
-    """Adam step size of the generator (pix2pix, 2017)."""
-    discriminator_lr: float = 4e-4
-    """Adam step size of the discriminator; twice the generator's (TTUR, Heusel et al., 2017)."""
-    lr_rampup_images: int = 200
-    """The learning rate rises from zero over this many images."""
-    lr_decay_start: float = 0.5
-    """Share of the budget after which the learning rate falls linearly to zero."""
-    ema_halflife_images: int = 4000
-    """Half-life, in images, of the averaged generator, which is the one that is exported."""
-    seed: int = 0
-    """Of initial weights, order of the files, augmentation and drawing."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train; auto takes a GPU when there is one."""
-    precision: Literal["auto", "32", "bf16"] = "auto"
-    """Number format of the convolutions; auto takes bfloat16 where the hardware has it."""
-    workers: int = -1
-    """Processes that load and augment photographs; -1 chooses by the machine."""
-    snapshot_seconds: Annotated[
-        float, text_option("TIME", parse_duration, _seconds), tyro.conf.arg(name="snapshot-time")
-    ] = 300.0
-    """Time between snapshots."""
-    sample_grids: int = 24
-    """How many sample grids are written over the whole budget."""
-
-    def __post_init__(self) -> None:
-        if self.max_seconds is not None and self.max_images is not None:
-            raise ConfigError("--max-time and --max-images are both given; a run has one budget, leave one out")
-        for name, low, high in (
-            ("max_seconds", 1e-3, math.inf),
-            ("max_images", 1, math.inf),
-            ("image_size", 16, 4096),
-            ("batch_size", 1, 65536),
-            ("generator_lr", 0.0, 1.0),
-            ("discriminator_lr", 0.0, 1.0),
-            ("lr_rampup_images", 0, math.inf),
-            ("lr_decay_start", 0.0, 1.0),
-            ("ema_halflife_images", 1, math.inf),
-            ("seed", 0, 2**31 - 1),
-            ("workers", -1, 256),
-            ("snapshot_seconds", 0.0, math.inf),
-            ("sample_grids", 0, 10_000),
-        ):
-            check_range(self, name, low, high)
-
-
-def check_range(config: object, name: str, low: float, high: float) -> None:
-    """Raise ConfigError unless `config.name` is None or low <= it <= high."""
-    value = getattr(config, name)
-    if value is not None and not low <= value <= high:
-        option = {"max_seconds": "max-time", "snapshot_seconds": "snapshot-time"}.get(name, name.replace("_", "-"))
-        limits = f"between {low:g} and {high:g}" if high < math.inf else f"at least {low:g}"
-        raise ConfigError(f"--{option} is {value:g}; it must be {limits}")
+SourceMaker = Callable[[Tensor, Generator], Tensor]
+"""(photo_BCHW in [-1, 1], randomness on the CPU) -> source_BCHW in [-1, 1]."""
 
 
 class Batch(NamedTuple):
-    """Aligned pictures, float (B, C, H, W) in [-1, 1]."""
+    """Pictures for one step, float (B, C, H, W) in [-1, 1], and where in the run it happens."""
 
     source_BCHW: Tensor
     target_BCHW: Tensor
+    """Aligned with the source for trainers of pairs; any other picture of that side for the others."""
+    label_B: Tensor
+    """int64, which of the labels the target shows; 0 without labels."""
+    share: float = 0.0
+    """Share of the run's budget used, 0 to 1, for formulas with phases."""
+    step: int = 0
+    """Steps before this one."""
 
 
 class Term(NamedTuple):
@@ -106,51 +38,92 @@ class Term(NamedTuple):
 
 
 class Update(Protocol):
-    """What `fit` hands to `step`: improve one network by the weighted sum of the terms."""
+    """What `fit` hands to `step`: improve one player by the weighted sum of the terms."""
 
-    def __call__(self, network: str, terms: Mapping[str, Term]) -> None:
-        """Backward for the named network's parameters only, optimiser step, logging by name."""
+    def __call__(self, player: str, terms: Mapping[str, Term]) -> None:
+        """Backward for the named player's parameters only, optimiser step, logging by name."""
         ...
 
 
 class Trainer(nn.Module, ABC):
     """Networks and the formula that trains them; no optimiser, device, file or log.
 
-    Every child module is a network with an optimiser of its own, named by its attribute.
+    Networks are child modules, named by their attribute. A player is one or more networks that one optimiser
+    improves by one loss. Everything else that must survive a resume is a buffer.
     """
 
+    config_class: ClassVar[type[TrainConfig]]
+    presets: ClassVar[Mapping[str, TrainConfig]]
+    """Starting points by name; `modern` and `classic` at least."""
+    paired: ClassVar[bool] = True
+    """Whether source and target must show the same thing."""
+    players: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "generator": ("generator",),
+        "discriminator": ("discriminator",),
+    }
+    """Who is improved together: player -> its networks."""
+    directions: ClassVar[Mapping[str, str]] = {"forward": "generator"}
+    """What can be exported: direction -> network. These are averaged too."""
     spec: ModelSpec
+    """Contract of the forward direction."""
 
     @property
     @abstractmethod
     def config(self) -> TrainConfig:
         """The settings."""
 
-    @property
-    def networks(self) -> dict[str, nn.Module]:
-        """The networks by name."""
-        return dict(self.named_children())
-
     @abstractmethod
     def step(self, batch: Batch, update: Update) -> None:
-        """One training step: compute loss terms and hand them to `update`, network by network."""
+        """One training step: compute loss terms and hand them to `update`, player by player."""
 
-    @abstractmethod
+    def networks_of(self, player: str) -> list[nn.Module]:
+        """The networks of a player that exist under these settings."""
+        return [self.get_submodule(name) for name in self.players[player] if hasattr(self, name)]
+
     def learning_rates(self) -> dict[str, float]:
-        """Peak learning rate of each network."""
+        """Peak learning rate of each player."""
+        return {
+            name: self.config.discriminator_lr if name == "discriminator" else self.config.generator_lr
+            for name in self.players
+        }
 
+    def source_maker(self) -> SourceMaker | None:
+        """What makes the source of a photograph, for trainers that bring their own; None leaves it to the task."""
+        return None
 
-def config_from_json(kind: type[Config], found: Mapping[str, object], origin: str) -> Config:
-    """Rebuild a config from JSON, tuples included.
+    def spec_of(self, direction: str) -> ModelSpec:
+        """Contract of one of the `directions`."""
+        assert direction == "forward"
+        return self.spec
 
-    Raises:
-        ConfigError: a key this version does not know.
-    """
-    known = {field.name for field in dataclasses.fields(kind)}
-    unknown = sorted(set(found) - known)
-    if unknown:
-        raise ConfigError(
-            f"{origin} has the setting {unknown[0]!r}, which this version does not know; update translate"
+    def make_spec(self, task: Task, generator: Any, architecture: str, style_size: int = 0) -> ModelSpec:
+        """The contract as far as networks and settings know it."""
+        source, target = self.config.formats
+        return ModelSpec(
+            name=task.name,
+            task=task.name,
+            architecture=architecture,
+            scale=generator.scale,
+            input_channels=source.channels,
+            output_channels=target.channels,
+            input_bits=source.bits,
+            output_bits=target.bits,
+            size_multiple=generator.size_multiple,
+            receptive_field=generator.receptive_field,
+            # Whole things on white are known at one size only; scenes and patches are learnt at many.
+            working_size=self.config.image_size if self.config.framing == "fit" else None,
+            labels=self.config.label_names,
+            style_size=style_size,
         )
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
-    return kind(**values)  # pyright: ignore[reportArgumentType] - checked by __post_init__
+
+
+def pixel_translator(generator: nn.Module, spec: ModelSpec) -> PixelTranslator:
+    """`generator` with pixels in and out, as `spec` promises and as it is exported."""
+    return PixelTranslator(
+        generator,
+        size_multiple=spec.size_multiple,
+        scale=spec.scale,
+        labels=len(spec.labels),
+        style_size=spec.style_size,
+        bits=(spec.input_bits, spec.output_bits),
+    )

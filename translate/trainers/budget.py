@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
 
-from translate.trainers.base import TrainConfig
+from translate.trainers.config import TrainConfig
 from translate.usage import parse_duration
 
 
@@ -43,12 +43,14 @@ class Progress:
     seconds_before: float = 0.0
     """Seconds used by earlier processes of this run."""
     images_before: int = 0
+    seconds_here: float = 0.0
+    """Seconds used by this process, as of the last `tick`: constant within a step."""
     _started: float = field(default_factory=monotonic)
 
-    @property
-    def seconds_here(self) -> float:
-        """Seconds used by this process."""
-        return monotonic() - self._started
+    def tick(self) -> float:
+        """Read the clock; returns `seconds_here`."""
+        self.seconds_here = monotonic() - self._started
+        return self.seconds_here
 
     @property
     def images_here(self) -> int:
@@ -78,3 +80,4 @@ class Progress:
     def restart_clock(self) -> None:
         """Count this process's seconds from now: reading networks and packages is not training."""
         self._started = monotonic()
+        self.seconds_here = 0.0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
+from tyro import MISSING
 
 from translate.errors import ConfigError, DataError, nearest
 from translate.extras import require
@@ -16,12 +17,22 @@ from translate.tasks import TASKS, Task
 from translate.usage import parse_options, text_option
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from translate.trainers.material import Material
+    from translate.trainers.run import Run
     from translate.trainers.snapshot import Header
 
-CHANGEABLE = {"max_seconds", "max_images", "device", "precision", "workers", "snapshot_seconds", "sample_grids"}
+PACKAGES = ("torch", "torchvision", "kornia", "albumentations", "lightning_fabric", "safetensors", "torchmetrics")
+"""What training imports, from the extra `train`."""
+
+CHANGEABLE = {
+    "max_seconds", "max_images", "device", "precision", "compile", "checkpoint_activations", "workers", "cache",
+    "snapshot_seconds", "sample_grids", "validations", "metrics", "best_by", "patience", "label_names",
+}  # fmt: skip
 """Settings that a resumed run may change: they alter how long and where, not what is learnt."""
 
-EXIT_STATUS = {"done": 0, "stop-after": 0, "SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
+EXIT_STATUS = {"done": 0, "stop-after": 0, "early-stop": 0, "SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
 
 def main(argv: list[str]) -> int:
@@ -32,7 +43,9 @@ def main(argv: list[str]) -> int:
     name, *rest = argv
     if name not in TASKS:
         raise ConfigError(f"unknown task {name!r}; {nearest(name, TASKS)}")
-    require("train", "torch", "torchvision", "kornia", "albumentations", "lightning_fabric", "safetensors")
+    require(
+        "train", "torch", "torchvision", "kornia", "albumentations", "lightning_fabric", "safetensors", "torchmetrics"
+    )
     return _train(TASKS[name], rest)
 
 
@@ -50,47 +63,73 @@ def _train(task: Task, argv: list[str]) -> int:
     import torch
     from rich.console import Console
 
-    from translate.data.photos import PhotoFolder
     from translate.trainers.fit import fit
-    from translate.trainers.run import Run, load_object
+    from translate.trainers.material import list_material, open_material
+    from translate.trainers.objects import load_object
+    from translate.trainers.run import Run
     from translate.trainers.snapshot import Header, read_tensors
+    from translate.trainers.validation import measured_names
 
-    trainer_class: Any = load_object(task.trainer)
-    source_maker: Any = load_object(task.source_maker)
+    trainer_class = load_object(task.trainer)
     saved = _saved_header(task, argv)
-    options = _parse(task, trainer_class.config_class, saved, argv)
-    config = options.config
+    options = _parse(task, trainer_class, saved, argv)
+    listings, config = list_material(trainer_class, task, options.config, options.data, options.val)
     header = saved or Header(
         task=task.name, trainer=task.trainer, config={}, data="", images_seen=0, steps=0, seconds_used=0.0
     )
-    header = dataclasses.replace(header, config=dataclasses.asdict(config), data=str(options.data.resolve()))
-    photos = PhotoFolder(options.data, config.image_size, config.seed)
+    header = dataclasses.replace(
+        header,
+        config=dataclasses.asdict(config),
+        data=str(options.data.resolve()),
+        validation="" if options.val is None else str(options.val.resolve()),
+    )
     torch.manual_seed(config.seed)
     run = Run(trainer_class(config, task), header, options.out)
     if saved:
         run.restore(read_tensors(run.snapshot_path))
         if run.progress.share >= 1.0:
             raise ConfigError(f"{options.out} has used its budget; give a larger --max-time or --max-images to go on")
-    _prepare_folder(options.out, config, fresh=saved is None)
-    console = Console(stderr=True)
-    start = f", from image {header.images_seen} on" if saved else ""
-    console.print(f"{len(photos)} photographs, training on the {run.fabric.device.type}{start}", highlight=False)
+    measured_names(run.trainer)  # before anything is written
+    console = Console(stderr=True, quiet=not run.fabric.is_global_zero)
+    material = open_material(run.trainer, task, listings, console)
+    if run.fabric.is_global_zero:
+        _prepare_folder(options.out, config, fresh=saved is None)
+    _say_start(console, run, material, resumed=saved is not None)
     try:
-        ended = fit(run, photos, source_maker, options.stop_after, console)
+        ended = fit(run, material, options.stop_after, console)
     except torch.OutOfMemoryError:
         raise ConfigError(
             f"the GPU's memory is too small for --batch-size {config.batch_size} at --image-size {config.image_size}; "
-            "start a new run with half the --batch-size"
+            f"go on with: --resume --accumulate {2 * config.accumulate}, or add --checkpoint-activations"
         ) from None
-    seen = run.progress.images_seen
-    if ended == "done":
-        print(f"trained on {seen} images; next: translate export {options.out} -o {task.name}.onnx")  # noqa: T201
+    if run.fabric.is_global_zero:
+        _say_end(task, run, options.out, ended)
+    return EXIT_STATUS[ended]
+
+
+def _say_start(console: "Console", run: "Run", material: "Material", *, resumed: bool) -> None:
+    held_out = 0 if material.held_out is None else len(material.held_out.target_BHWC)
+    processes = f" in {run.fabric.world_size} processes" if run.fabric.world_size > 1 else ""
+    start = f", from image {run.progress.images_seen} on" if resumed else ""
+    console.print(
+        f"{len(material.stream)} pictures to learn from, {held_out} held out for measuring; "
+        f"training on the {run.fabric.device.type}{processes}{start}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _say_end(task: Task, run: "Run", out: Path, ended: str) -> None:
+    seen, skipped = run.progress.images_seen, int(run.bad_steps)
+    note = f" ({skipped} steps without a finite loss were skipped)" if skipped else ""
+    if ended in ("done", "early-stop"):
+        why = " (no improvement any more)" if ended == "early-stop" else ""
+        print(f"trained on {seen} images{why}{note}; next: translate export {out} -o {task.name}.onnx")  # noqa: T201
     else:
         print(  # noqa: T201
-            f"ended early ({ended}) at {100 * run.progress.share:.0f}% of the budget after {seen} images; "
-            f"go on with: translate train {task.name} --out {options.out} --resume"
+            f"ended early ({ended}) at {100 * run.progress.share:.0f}% of the budget after {seen} images{note}; "
+            f"go on with: translate train {task.name} --out {out} --resume"
         )
-    return EXIT_STATUS[ended]
 
 
 def _saved_header(task: Task, argv: list[str]) -> "Header | None":
@@ -115,47 +154,70 @@ def _saved_header(task: Task, argv: list[str]) -> "Header | None":
     return header
 
 
-def _parse(task: Task, config_class: type[Any], saved: "Header | None", argv: list[str]) -> Any:
-    """Command line -> options; when resuming, what is not given comes from the snapshot.
+def _parse(task: Task, trainer_class: Any, saved: "Header | None", argv: list[str]) -> Any:
+    """Command line -> options; what is not given comes from the preset or, when resuming, from the snapshot.
 
     Raises:
         ConfigError: wrong usage, no budget, or a setting that a resumed run may not change.
     """
-    from translate.trainers.base import config_from_json
     from translate.trainers.budget import StopAfter
+    from translate.trainers.config import config_from_json, option_name
 
     stop_text, never = text_option("TIME|Nimages", StopAfter.parse, str), StopAfter()
+    config_class = trainer_class.config_class
 
     @dataclass(frozen=True, kw_only=True)
     class Options:
         data: Path
-        """Folder with photographs (PNG, JPEG, WebP), searched with its subfolders."""
+        """Folder with the pictures to learn from (PNG, JPEG, WebP and others), searched with its subfolders."""
         out: Path
         """Folder of the run: snapshot, log and sample grids."""
+        val: Path | None = None
+        """Folder with pictures to measure with, laid out like --data; without it some of --data are held out."""
         resume: bool = False
         """Go on with the run in --out, with its settings."""
         stop_after: Annotated[StopAfter, stop_text, tyro.conf.arg(name="stop-after")] = never
         """End this process early with a snapshot: a duration (9m) or a number of images (500images)."""
         config: Annotated[config_class, tyro.conf.arg(name="")]  # pyright: ignore[reportInvalidTypeForm]
 
-    Options.__doc__ = f"{task.summary}: learn it from photographs."
+    presets = ", ".join(trainer_class.presets)
+    Options.__doc__ = f"{task.summary}. --data expects {task.data_hint}. Presets: {presets}."
     prog = f"translate train {task.name}"
     if saved is None:
-        options = parse_options(Options, argv, prog)
+        start = _preset(task, trainer_class, argv)
+        options = parse_options(Options, argv, prog, Options(data=MISSING, out=MISSING, config=start))
     else:
-        old = config_from_json(config_class, saved.config, "the snapshot")
-        default = Options(data=Path(saved.data), out=Path(), config=old)
+        start = config_from_json(config_class, saved.config, "the snapshot")
+        validation = Path(saved.validation) if saved.validation else None
+        default = Options(data=Path(saved.data), out=Path(), val=validation, config=start)
         options = parse_options(Options, argv, prog, default)
-        for field in dataclasses.fields(old):
-            before, now = getattr(old, field.name), getattr(options.config, field.name)
+        for field in dataclasses.fields(start):
+            before, now = getattr(start, field.name), getattr(options.config, field.name)
             if before != now and field.name not in CHANGEABLE:
                 raise ConfigError(
-                    f"--{field.name.replace('_', '-')} is {now}, but the run was started with {before}; "
+                    f"{option_name(field.name)} is {now}, but the run was started with {before}; "
                     "leave it out, or start a new run in another --out"
                 )
     if options.config.max_seconds is None and options.config.max_images is None:
         raise ConfigError("no budget given; add --max-time 20m (or --max-images 50000), a few hours give good pictures")
     return options
+
+
+def _preset(task: Task, trainer_class: Any, argv: list[str]) -> Any:
+    """The settings that the options change: those of `--preset`, with what the task needs.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    early.add_argument("--preset", default="modern")
+    try:
+        name = early.parse_known_args(argv)[0].preset
+    except argparse.ArgumentError:  # --preset without a name; tyro says so below
+        name = "modern"
+    if name not in trainer_class.presets:
+        raise ConfigError(f"--preset is {name!r}; choose one of: {', '.join(trainer_class.presets)}")
+    return dataclasses.replace(trainer_class.presets[name], **task.settings)
 
 
 def _prepare_folder(out: Path, config: Any, *, fresh: bool) -> None:

@@ -2,74 +2,87 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 
-import numpy as np
 import torch
 from rich.console import Console
-from torch import Generator, Tensor
 
-from translate.data.photos import PhotoFolder, photo_batches
-from translate.networks.pixels import pixels_to_signal
-from translate.trainers.base import Batch
+from translate.data.stream import RawBatch, batches
+from translate.errors import SnapshotError
 from translate.trainers.budget import StopAfter
-from translate.trainers.journal import Journal, sample_batch
+from translate.trainers.distributed import Agreement
+from translate.trainers.journal import Journal
+from translate.trainers.material import Material, parts, seed_number
 from translate.trainers.run import Run
+from translate.trainers.validation import Validation
 
-SAMPLES = 8
-"""Rows of a sample grid."""
-
-SourceMaker = Callable[[Tensor, Generator], Tensor]
+REASONS = ("", "done", "stop-after", "early-stop", "SIGINT", "SIGTERM", "SIGHUP")
+"""Why a run ends; the numbers are what processes tell each other."""
 
 
-def fit(run: Run, photos: PhotoFolder, make_source: SourceMaker, stop_after: StopAfter, console: Console) -> str:
+def fit(run: Run, material: Material, stop_after: StopAfter, console: Console) -> str:
     """Train until the budget is used, `stop_after` is reached, or a signal asks to end, and leave a snapshot.
 
     After an error the last periodic snapshot remains.
 
     Args:
         run: networks and progress; changed in place.
-        photos: the stream of training photographs.
-        make_source: makes what the generator is given from (B, 3, H, W) photographs.
+        material: the stream of training pictures, and the held-out ones.
         stop_after: when this process ends early.
         console: for the progress bar.
 
     Returns:
-        "done" when the budget is used up, else why it ended early: "stop-after" or the name of a signal.
+        "done" when the budget is used up, else why it ended early: one of `REASONS`.
 
     Raises:
-        DataError: losses are no numbers any more, or no photograph can be read.
-        SnapshotError: the snapshot cannot be written.
+        DataError: losses are no numbers any more, or no picture can be read.
+        SnapshotError: the last snapshot cannot be written.
     """
-    run.progress.restart_clock()
-    device = run.fabric.device
-    samples = sample_batch(photos.plain(SAMPLES), make_source, run.config.seed, device)
-    batches = photo_batches(
-        photos, run.config.batch_size, run.progress.images_seen, _workers(run), pin=device.type == "cuda"
+    agreement = Agreement(run.fabric)
+    stream = batches(
+        material.stream,
+        run.config.batch_size,
+        run.progress.images_seen,
+        _workers(run),
+        pin=run.fabric.device.type == "cuda",
+        rank=run.fabric.global_rank,
+        world=run.fabric.world_size,
     )
+    validation = Validation(run, material)
+    run.progress.restart_clock()
     last_snapshot = monotonic()
     reason = ""
-    with _caught_signals() as caught, Journal(run, samples, console) as journal:
-        for photo in batches:
-            photo_BHWC = photo.photo_BHWC.to(device, non_blocking=True)
-            target_BCHW = pixels_to_signal(photo_BHWC).contiguous(memory_format=torch.channels_last)
-            source_BCHW = make_source(target_BCHW, _step_generator(run))
-            source_BCHW = source_BCHW.contiguous(memory_format=torch.channels_last)
-            with run.fabric.autocast():
-                run.trainer.step(Batch(source_BCHW, target_BCHW), run.update)
-            run.advance(len(photo_BHWC))
-            journal.step_done(photo.rejected)
-            reason = _reason_to_stop(run, stop_after, caught)
+    with _caught_signals() as caught, Journal(run, material, console) as journal:
+        validation.at_start(journal)
+        for raw in stream:
+            _step(run, material, raw)
+            run.progress.tick()
+            journal.step_done(raw.rejected)
+            validation.if_due(journal)
+            reason = _agree(run, agreement, _reason_to_stop(run, stop_after, validation, caught))
             if reason:
                 break
             if monotonic() - last_snapshot >= run.config.snapshot_seconds:
-                run.save()
+                _save_or_say(run, journal)
                 last_snapshot = monotonic()
         journal.log()
-        run.save()
+        if run.fabric.is_global_zero:
+            run.save()
     return reason
+
+
+def _step(run: Run, material: Material, raw: RawBatch) -> None:
+    progress = run.progress
+    for number, part in enumerate(parts(raw, run.config.accumulate)):
+        # All randomness of a step is fixed by these numbers, so there is none to save.
+        seed = (run.config.seed, progress.images_seen, run.fabric.global_rank, number)
+        torch.manual_seed(seed_number(*seed))
+        batch = material.batch(part, seed, run.fabric.device, progress.share, progress.steps)
+        with run.fabric.autocast():
+            run.trainer.step(batch, run.update)
+    run.advance(run.config.batch_size)
 
 
 def _workers(run: Run) -> int:
@@ -79,13 +92,17 @@ def _workers(run: Run) -> int:
     return min(8, os.cpu_count() or 1) if run.fabric.device.type == "cuda" else 1
 
 
-def _step_generator(run: Run) -> Generator:
-    """Randomness for making sources, fixed by the seed and the number of images seen."""
-    entropy = np.random.SeedSequence((run.config.seed, run.progress.images_seen))
-    return Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
+def _save_or_say(run: Run, journal: Journal) -> None:
+    """A full disk at night must not end the run: there may be room again at the next snapshot."""
+    if not run.fabric.is_global_zero:
+        return
+    try:
+        run.save()
+    except SnapshotError as error:
+        journal.say(f"no snapshot: {error}; training goes on, the snapshot before is intact")
 
 
-def _reason_to_stop(run: Run, stop_after: StopAfter, caught: list[str]) -> str:
+def _reason_to_stop(run: Run, stop_after: StopAfter, validation: Validation, caught: list[str]) -> str:
     """Why to end now, or an empty string."""
     if run.progress.share >= 1.0:
         return "done"
@@ -93,7 +110,14 @@ def _reason_to_stop(run: Run, stop_after: StopAfter, caught: list[str]) -> str:
         return caught[0]
     if run.progress.seconds_here >= stop_after.seconds or run.progress.images_here >= stop_after.images:
         return "stop-after"
-    return ""
+    return "early-stop" if validation.out_of_patience else ""
+
+
+def _agree(run: Run, agreement: Agreement, reason: str) -> str:
+    """The first process's clock and reason, in all of them."""
+    seconds, number = agreement.on(run.progress.seconds_here, REASONS.index(reason))
+    run.progress.seconds_here = seconds
+    return REASONS[int(number)]
 
 
 @contextmanager

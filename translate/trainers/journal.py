@@ -10,39 +10,48 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
-from torchvision.utils import make_grid
 
 from translate.errors import ImageError
 from translate.images import Picture, write_picture
-from translate.networks.pixels import PixelTranslator, pixels_to_signal, signal_to_pixels
-from translate.trainers.base import Batch
+from translate.trainers.curves import Curves
+from translate.trainers.machine import machine_facts
+from translate.trainers.material import Material
 from translate.trainers.run import Run
+from translate.trainers.samples import Samples
 
 LOG_SECONDS = 5.0
 """Seconds between log lines (and between plain lines, ten times rarer, where there is no terminal)."""
 
-GAP_GREY = 200
-"""Colour of the gaps in a sample grid, 0 to 255."""
-
 
 class Journal:
-    """Context manager around training; call `step_done` after every step.
+    """Context manager around training; call `step_done` after every step. Silent in all processes but the first.
+
+    The log has one JSON object a line, whose `event` is `start` (of a process), `progress`, `validation` or
+    `rejected` (a file that cannot be used).
 
     Args:
         run: what is reported on.
-        samples: fixed source and target pictures for the grids.
+        material: where the sample pictures come from.
         console: where the bar goes.
     """
 
-    def __init__(self, run: Run, samples: Batch, console: Console):
-        self.run, self.samples, self.console = run, samples, console
+    def __init__(self, run: Run, material: Material, console: Console):
+        self.run, self.console = run, console
+        self.silent = not run.fabric.is_global_zero
+        self.samples = Samples(run, material)
         self.folder = run.folder / "samples"
         self.log_path = run.folder / "log.jsonl"
+        self.curves = Curves(run.folder / "tensorboard", enabled=not self.silent)
+        self._counts = {
+            "train": len(material.stream),
+            "held_out": 0 if material.held_out is None else len(material.held_out.target_BHWC),
+        }
         self._sums: dict[str, torch.Tensor] = {}
         self._steps = 0
         self._last_time = monotonic()
         self._last_images = run.progress.images_seen
         self._last_plain = -math.inf
+        self._measured = ""
         self._grids_done = math.floor(run.progress.share * run.config.sample_grids)
         self._rejected: set[str] = set()
         self._bar = Progress(
@@ -50,28 +59,38 @@ class Journal:
             BarColumn(),
             TextColumn("{task.percentage:3.0f}% {task.fields[status]}"),
             console=console,
-            disable=not console.is_terminal,
+            disable=self.silent or not console.is_terminal,
         )
         self._row = self._bar.add_task("training", total=None, status="")
 
     def __enter__(self) -> "Journal":
         self._bar.start()
+        self._append(
+            {
+                "event": "start",
+                "images": self.run.progress.images_seen,
+                "pictures": self._counts,
+                "machine": machine_facts(self.run.fabric.device, self.run.fabric.world_size),
+            }
+        )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+        self.curves.close()
 
     def step_done(self, rejected: tuple[str, ...]) -> None:
         """Take note of a step; log and draw when it is time."""
         for line in rejected:
             if line not in self._rejected:
                 self._rejected.add(line)
-                self._say(f"passed over: {line}")
-                self._append({"rejected": line})
-        # Sums stay on the device; reading them every step would make a GPU wait.
+                self.say(f"passed over: {line}")
+                self._append({"event": "rejected", "file": line})
+        # Sums stay on the device; reading them every step would make a GPU wait. A skipped step counts as nothing.
         for name, value in self.run.losses.items():
+            value = torch.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0)
             self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
         self._steps += 1
         if monotonic() - self._last_time >= LOG_SECONDS:
@@ -81,49 +100,56 @@ class Journal:
             self._grids_done = grids_due
             self.draw()
 
+    def measured(self, metrics: Mapping[str, float], *, best: bool) -> None:
+        """Take note of a measurement of held-out pictures."""
+        progress = self.run.progress
+        rounded = {name: round(value, 5) for name, value in metrics.items()}
+        line = {"event": "validation", "images": progress.images_seen, "seconds": round(progress.seconds_used, 2)}
+        self._append({**line, "share": round(progress.share, 5), "metrics": rounded, "best": best})
+        self.curves.add("held out", metrics, progress.images_seen)
+        self._measured = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        self.say(f"{100 * progress.share:3.0f}% held out: {self._measured}{'  (best so far)' if best else ''}")
+
     def log(self) -> None:
         """Write the means since the last line to the log and to the bar."""
-        if not self._steps:
+        if not self._steps or self.silent:
             return
         progress, now = self.run.progress, monotonic()
-        losses = {name: round(float(value) / self._steps, 5) for name, value in self._sums.items()}
+        means = {name: round(float(value) / self._steps, 5) for name, value in self._sums.items()}
         speed = (progress.images_seen - self._last_images) / max(now - self._last_time, 1e-9)
+        losses = {name: value for name, value in means.items() if not name.endswith(".gradient")}
         self._append(
             {
+                "event": "progress",
                 "images": progress.images_seen,
                 "seconds": round(progress.seconds_used, 2),
                 "share": round(progress.share, 5),
                 "lr_factor": round(progress.lr_factor(), 5),
                 "images_per_second": round(speed, 3),
-                "bad_steps": self.run.bad_steps,
+                "bad_steps": int(self.run.bad_steps),
                 "losses": losses,
+                "gradients": {name.split(".")[0]: value for name, value in means.items() if name not in losses},
             }
         )
+        self.curves.add("training", {**means, "images_per_second": speed}, progress.images_seen)
         status = self._status(losses, speed)
         self._bar.update(self._row, total=1.0, completed=progress.share, status=status)
         if not self.console.is_terminal and now - self._last_plain >= 10 * LOG_SECONDS:
-            self._say(f"{100 * progress.share:3.0f}% {status}")
+            self.say(f"{100 * progress.share:3.0f}% {status}")
             self._last_plain = now
         self._sums, self._steps, self._last_time, self._last_images = {}, 0, now, progress.images_seen
 
     def draw(self) -> None:
-        """Write a grid with one row a sample: source, result of the averaged generator, truth."""
-        generator = self.run.average.network
-        translator = PixelTranslator(generator, self.run.trainer.spec.size_multiple, self.run.trainer.spec.scale)
-        with torch.inference_mode():
-            source_BHWC = signal_to_pixels(self.samples.source_BCHW)
-            # One by one: a batch of large pictures would need more memory than training itself.
-            result_BHWC = torch.cat([translator(source_BHWC[i : i + 1]) for i in range(len(source_BHWC))])
-        triples = torch.stack([source_BHWC, result_BHWC, signal_to_pixels(self.samples.target_BCHW)], dim=1)
-        tiles_BCHW = triples.flatten(0, 1).permute(0, 3, 1, 2)
-        grid_CHW = make_grid(tiles_BCHW, nrow=3, padding=4, pad_value=GAP_GREY)
-        grid_HWC = grid_CHW.permute(1, 2, 0).contiguous().cpu().numpy()
+        """Write a grid with one row a sample: source, result of the averaged generator, truth where there is one."""
+        if self.silent:
+            return
+        grid_HWC = self.samples.grid()
         path = self.folder / f"{self.run.progress.images_seen:09d}.png"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_picture(path, Picture(grid_HWC, None))
         except (OSError, ImageError) as error:
-            self._say(f"no sample grid: {error}")  # a full disk must not end the run for a picture
+            self.say(f"no sample grid: {error}")  # a full disk must not end the run for a picture
 
     def _status(self, losses: Mapping[str, float], speed: float) -> str:
         progress = self.run.progress
@@ -139,20 +165,18 @@ class Journal:
         return progress.seconds_before / (config.max_seconds or 1.0)
 
     def _append(self, line: dict[str, Any]) -> None:
+        if self.silent:
+            return
         try:
             with self.log_path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            self._say(f"no log line: {error}")
+            self.say(f"no log line: {error}")
 
-    def _say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def sample_batch(photos_BHWC: torch.Tensor, make_source: Any, seed: int, device: torch.device | str) -> Batch:
-    """Fixed pictures for the grids, as the trainer would see them."""
-    target_BCHW = pixels_to_signal(photos_BHWC.to(device))
-    return Batch(make_source(target_BCHW, torch.Generator().manual_seed(seed)), target_BCHW)
+    def say(self, text: str) -> None:
+        """A line for the person watching."""
+        if not self.silent:
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _clock(seconds: float) -> str:

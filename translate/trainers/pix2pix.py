@@ -1,122 +1,150 @@
 """pix2pix: learn a translation from aligned pairs of pictures.
 
-Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", 2017, with the hinge game,
-feature matching (pix2pixHD, 2018) and a generator without spatial statistics.
+Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", 2017. With `style_size` the same
+source has many results: Zhu et al., "Toward Multimodal Image-to-Image Translation", 2017 (BicycleGAN).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from translate.errors import ConfigError
-from translate.losses.adversarial import discriminator_hinge, generator_hinge
-from translate.losses.feature_matching import feature_matching
-from translate.networks.patchgan import PatchGAN
-from translate.networks.unet import UNet
-from translate.spec import ModelSpec
+from translate.losses.style import kl_to_standard_normal
+from translate.networks.condition import condition_vector, label_planes
+from translate.networks.style_encoder import StyleEncoder
 from translate.tasks import Task
-from translate.trainers.base import Batch, Term, TrainConfig, Trainer, Update, check_range
+from translate.trainers.adversary import CLASSIC, SMALL_DATA, Shown, judge_terms, make_discriminator, player_terms
+from translate.trainers.base import Batch, Term, Trainer, Update
+from translate.trainers.config import TrainConfig, check_range
+from translate.trainers.translators import TranslatorConfig, describe, initialise, make_translator
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pix2PixConfig(TrainConfig):
+class Pix2PixConfig(TranslatorConfig):
     """Settings of pix2pix."""
 
-    adversarial_weight: float = 1.0
-    """Weight of the adversarial term."""
     l1_weight: float = 10.0
     """Weight of the mean absolute difference to the truth, on the [-1, 1] range."""
-    feature_weight: float = 10.0
-    """Weight of feature matching (10 in pix2pixHD)."""
-    generator_widths: tuple[int, ...] = (24, 48, 96, 160, 176)
-    """Channels of the generator at 1/2, 1/4, 1/8, ... of the image size."""
-    generator_blocks: int = 2
-    """Residual blocks at the generator's coarsest level."""
-    discriminator_width: int = 32
-    """Channels of the discriminator's first layer."""
-    discriminator_layers: int = 4
-    """Strided layers of the discriminator; 3 judges patches of 70 pixels, 4 of 142."""
+    warm_start: float = 0.05
+    """Share of the budget at the start in which only the difference to the truth is learnt, without the game."""
+    style_size: int = 0
+    """Numbers that choose among many results for one source, 8 for example; 0: every source has one result."""
+    style_kl_weight: float = 0.01
+    """Weight of keeping encoded styles standard normal (0.01 in BicycleGAN)."""
+    style_recovery_weight: float = 0.5
+    """Weight of the style being readable from the result, so that it is not ignored (0.5 in BicycleGAN)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("adversarial_weight", "l1_weight", "feature_weight"):
+        for name in ("l1_weight", "style_kl_weight", "style_recovery_weight"):
             check_range(self, name, 0.0, 1e6)
-        for name in ("generator_blocks", "discriminator_width", "discriminator_layers"):
-            check_range(self, name, 1, 4096)
-        if not self.generator_widths or not all(1 <= width <= 4096 for width in self.generator_widths):
-            found = " ".join(map(str, self.generator_widths)) or "empty"
-            raise ConfigError(f"--generator-widths is {found}; it must be numbers between 1 and 4096")
-        # The last two convolutions take one pixel each from what the strided ones leave.
-        if self.image_size >> self.discriminator_layers < 3:
-            most = (self.image_size // 3).bit_length() - 1
-            raise ConfigError(
-                f"--discriminator-layers is {self.discriminator_layers}; at --image-size {self.image_size} "
-                f"it must be at most {most}"
-            )
+        check_range(self, "warm_start", 0.0, 1.0)
+        check_range(self, "style_size", 0, 512)
+        if self.style_size and self.image_size < 32:  # the style encoder halves five times
+            raise ConfigError(f"--image-size is {self.image_size}; --style-size needs at least 32")
+
+
+class Results(NamedTuple):
+    """What the generator made in a step, and what it is compared with."""
+
+    fake_BCHW: Tensor
+    """With styles: first from the styles of the targets, then from random ones, 2B pictures."""
+    target_BCHW: Tensor
+    given_BCHW: Tensor
+    style_terms: Mapping[str, Term]
 
 
 class Pix2Pix(Trainer):
-    """A U-Net that translates and a PatchGAN that judges.
+    """A generator that translates and a discriminator that judges source and result together.
 
     Args:
         config: the settings.
         task: what is being learnt; its name goes into the spec.
 
     Raises:
-        ConfigError: the image size does not suit the generator.
+        ConfigError: the image size does not suit the networks.
     """
 
     config_class = Pix2PixConfig
+    presets: ClassVar[Mapping[str, TrainConfig]] = {
+        "modern": Pix2PixConfig(discriminator_augmentation=SMALL_DATA),
+        "classic": replace(Pix2PixConfig(), **CLASSIC, generator="classic-unet", l1_weight=100.0, warm_start=0.0),
+    }
+    players: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "generator": ("generator", "encoder"),
+        "discriminator": ("discriminator",),
+    }
 
     def __init__(self, config: Pix2PixConfig, task: Task):
         super().__init__()
         self._config = config
-        self.generator = UNet(3, 3, config.generator_widths, config.generator_blocks)
-        self.discriminator = PatchGAN(6, config.discriminator_width, config.discriminator_layers)
-        if config.image_size % self.generator.size_multiple:
-            raise ConfigError(
-                f"--image-size is {config.image_size}; this generator needs a multiple of "
-                f"{self.generator.size_multiple}"
-            )
-        self.spec = ModelSpec(
-            name=task.name,
-            task=task.name,
-            architecture=f"UNet(widths={config.generator_widths}, blocks={config.generator_blocks})",
-            size_multiple=self.generator.size_multiple,
-            receptive_field=self.generator.receptive_field,
-            working_size=config.image_size,
-        )
+        self.labels = len(config.label_names)
+        channels = (config.formats[0].channels, config.formats[1].channels)
+        self.generator = make_translator(config, channels, condition_size=self.labels + config.style_size)
+        self.discriminator = make_discriminator(config, sum(channels) + self.labels)
+        if config.style_size:
+            self.encoder = StyleEncoder(channels[1], style_size=config.style_size)
+        initialise(config, self.generator, self.discriminator)
+        self.spec = self.make_spec(task, self.generator, describe(config), config.style_size)
 
     @property
     def config(self) -> Pix2PixConfig:
         """The settings."""
         return self._config
 
-    def learning_rates(self) -> dict[str, float]:
-        """Peak learning rate of each network."""
-        return {"generator": self.config.generator_lr, "discriminator": self.config.discriminator_lr}
-
     def step(self, batch: Batch, update: Update) -> None:
         """Judge first, then the generator against the improved judge; one fake serves both."""
-        fake_BCHW = self.generator(batch.source_BCHW)
-        update("discriminator", self.discriminator_terms(batch, fake_BCHW.detach()))
-        update("generator", self.generator_terms(batch, fake_BCHW))
+        results = self.translate(batch)
+        if batch.share < self.config.warm_start:
+            update("generator", self.closeness(batch, results))
+            return
+        shown = Shown(results.target_BCHW, results.fake_BCHW, results.given_BCHW)
+        judged = shown._replace(fake_BCHW=results.fake_BCHW.detach())
+        update("discriminator", judge_terms(self.config, self.discriminator, judged, batch.step))
+        matched = len(batch.target_BCHW)
+        game = player_terms(self.config, self.discriminator, shown, matched=matched)
+        update("generator", {**game, **self.closeness(batch, results)})
 
-    def discriminator_terms(self, batch: Batch, fake_BCHW: Tensor) -> dict[str, Term]:
-        """Tell real from fake."""
-        real_scores, _ = self.discriminator(batch.source_BCHW, batch.target_BCHW)
-        fake_scores, _ = self.discriminator(batch.source_BCHW, fake_BCHW)
-        return {"game": Term(1.0, discriminator_hinge(real_scores, fake_scores))}
-
-    def generator_terms(self, batch: Batch, fake_BCHW: Tensor) -> dict[str, Term]:
-        """Be taken for real, look alike to the judge, and be close to the truth."""
-        fake_scores, fake_features = self.discriminator(batch.source_BCHW, fake_BCHW)
-        with torch.no_grad():
-            _, real_features = self.discriminator(batch.source_BCHW, batch.target_BCHW)
-        return {
-            "adversarial": Term(self.config.adversarial_weight, generator_hinge(fake_scores)),
-            "features": Term(self.config.feature_weight, feature_matching(fake_features, real_features)),
-            "l1": Term(self.config.l1_weight, F.l1_loss(fake_BCHW, batch.target_BCHW)),
+    def translate(self, batch: Batch) -> Results:
+        """Make the pictures that both players are judged by."""
+        if not self.config.style_size:
+            condition_BD = self._condition(batch.label_B, None)
+            fake_BCHW = self._generate(batch.source_BCHW, condition_BD)
+            return Results(fake_BCHW, batch.target_BCHW, self._given(batch.source_BCHW, batch.label_B), {})
+        mean_BS, logvar_BS = self.encoder(batch.target_BCHW)
+        encoded_BS = mean_BS.float() + torch.randn_like(mean_BS.float()) * (0.5 * logvar_BS.float()).exp()
+        random_BS = torch.randn_like(encoded_BS)
+        source_BCHW, label_B = torch.cat([batch.source_BCHW] * 2), torch.cat([batch.label_B] * 2)
+        fake_BCHW = self._generate(source_BCHW, self._condition(label_B, torch.cat([encoded_BS, random_BS])))
+        terms = {
+            "kl": Term(self.config.style_kl_weight, kl_to_standard_normal(mean_BS.float(), logvar_BS.float())),
+            "style": Term(self.config.style_recovery_weight, self._recovery(fake_BCHW[len(random_BS) :], random_BS)),
         }
+        return Results(fake_BCHW, torch.cat([batch.target_BCHW] * 2), self._given(source_BCHW, label_B), terms)
+
+    def closeness(self, batch: Batch, results: Results) -> dict[str, Term]:
+        """Mean absolute difference to the truth, where the truth's own style was given, and the styles' terms."""
+        fake_BCHW = results.fake_BCHW[: len(batch.target_BCHW)]
+        return {"l1": Term(self.config.l1_weight, F.l1_loss(fake_BCHW, batch.target_BCHW)), **results.style_terms}
+
+    def _recovery(self, fake_BCHW: Tensor, style_BS: Tensor) -> Tensor:
+        # The encoder's weights are held fixed: improved for this, it would hide the style in the picture together
+        # with the generator instead of reading what can be seen (BicycleGAN, section 3.3).
+        fixed = {name: value.detach() for name, value in self.encoder.named_parameters()}
+        mean_BS, _ = torch.func.functional_call(self.encoder, fixed, (fake_BCHW,))
+        return F.l1_loss(mean_BS.float(), style_BS)
+
+    def _condition(self, label_B: Tensor, style_BS: Tensor | None) -> Tensor | None:
+        return condition_vector(self.labels, self.config.style_size, label_B, style_BS, label_B.device)
+
+    def _generate(self, source_BCHW: Tensor, condition_BD: Tensor | None) -> Tensor:
+        return self.generator(source_BCHW) if condition_BD is None else self.generator(source_BCHW, condition_BD)
+
+    def _given(self, source_BCHW: Tensor, label_B: Tensor) -> Tensor:
+        if not self.labels:
+            return source_BCHW
+        return torch.cat([source_BCHW, label_planes(label_B, self.labels, source_BCHW)], dim=1)

@@ -1,8 +1,8 @@
-"""The state of a training run: networks, optimisers, average, progress; saved and restored as one."""
+"""The state of a training run: networks, optimisers, averages, progress; saved and restored as one."""
 
 import dataclasses
-import importlib
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,22 +12,23 @@ from torch import Tensor, nn
 
 from translate.errors import ConfigError, DataError
 from translate.trainers.average import Average
-from translate.trainers.base import Term, TrainConfig, Trainer
+from translate.trainers.base import Term, Trainer
 from translate.trainers.budget import Progress
-from translate.trainers.snapshot import FILE_NAME, Header, load_state, under, write_snapshot
+from translate.trainers.config import TrainConfig
+from translate.trainers.distributed import average_over_processes
+from translate.trainers.snapshot import BEST_NAME, FILE_NAME, Header, load_state, under, write_snapshot
 
 MAX_BAD_STEPS = 20
-"""So many updates of one network in a row without a finite loss end the run; fewer are skipped."""
+"""So many updates of one player in a row without a finite loss and gradient end the run; fewer are skipped."""
 
+HEALTH_INTERVAL = 10
+"""Steps between looking at the count of bad steps, for which a GPU has to be waited for."""
 
-def load_object(path: str) -> object:
-    """`module:name` -> the object."""
-    module, name = path.split(":")
-    return getattr(importlib.import_module(module), name)
+ADVICE = "start a new run with lower --generator-lr and --discriminator-lr (the last snapshot is intact)"
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
-    """Device and precision for the settings, on one device.
+    """Device and precision for the settings: one device, or as many processes as torchrun has started.
 
     Raises:
         ConfigError: a GPU is asked for and there is none.
@@ -41,8 +42,23 @@ def make_fabric(config: TrainConfig) -> Fabric:
         bf16 = bool(fast_bf16)
     else:
         bf16 = config.precision == "bf16"
+    if device == "cuda":
+        # Pictures of one size: convolution algorithms are tried once. What stays in float32 may use TF32.
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    return Fabric(accelerator=device, devices=1, precision="bf16-mixed" if bf16 else "32-true")
+    world, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    fabric = Fabric(
+        accelerator=device,
+        devices=here,
+        num_nodes=world // here,
+        # Only its processes are used: gradients are averaged in `Run.update`, because the wrapper's hooks expect
+        # one backward pass for one forward pass, and two players share a forward pass here.
+        strategy="ddp" if world > 1 else "auto",
+        precision="bf16-mixed" if bf16 else "32-true",
+    )
+    fabric.launch()
+    return fabric
 
 
 def _cpu_has_bf16() -> bool:
@@ -61,15 +77,26 @@ class Run:
         trainer: the networks and the formula.
         header: task, trainer and data names for snapshots; progress is taken from it.
         folder: where snapshots go.
+
+    Raises:
+        ConfigError: the device is not there, or the batch cannot be shared among the processes.
     """
 
     def __init__(self, trainer: Trainer, header: Header, folder: Path):
-        self.fabric = make_fabric(trainer.config)
-        self.trainer = trainer.to(self.fabric.device).to(memory_format=torch.channels_last)
         self.config = trainer.config
+        self.fabric = make_fabric(self.config)
+        if self.config.batch_size % (self.fabric.world_size * self.config.accumulate):
+            raise ConfigError(
+                f"--batch-size is {self.config.batch_size}; {self.fabric.world_size} processes with --accumulate "
+                f"{self.config.accumulate} need a multiple of {self.fabric.world_size * self.config.accumulate}"
+            )
+        self.trainer = trainer.to(self.fabric.device).to(memory_format=torch.channels_last)
         self.header = header
         self.folder = folder
-        self.average = Average(trainer.networks["generator"], self.config.ema_halflife_images)
+        self.averages = {
+            network: Average(trainer.get_submodule(network), self.config.ema_halflife_images)
+            for network in trainer.directions.values()
+        }
         self.progress = Progress(
             self.config,
             images_seen=header.images_seen,
@@ -77,48 +104,85 @@ class Run:
             steps=header.steps,
             seconds_before=header.seconds_used,
         )
-        self.parameters = {name: list(network.parameters()) for name, network in trainer.networks.items()}
-        self.optimizers = {
-            name: torch.optim.Adam(parameters, lr=0.0, betas=(0.5, 0.99), fused=True)
-            for name, parameters in self.parameters.items()
+        self.best = dict(header.best)
+        """`metric`, `value`, `images` and `since` (measurements without a better one); empty before the first."""
+        self.parameters = {
+            player: [weight for network in trainer.networks_of(player) for weight in network.parameters()]
+            for player in trainer.players
         }
+        self.parameters = {player: weights for player, weights in self.parameters.items() if weights}
+        self.optimizers = {
+            player: torch.optim.Adam(
+                weights, lr=0.0, betas=(self.config.adam_beta1, self.config.adam_beta2), fused=True
+            )
+            for player, weights in self.parameters.items()
+        }
+        if self.config.compile:
+            for player in self.parameters:
+                for network in trainer.networks_of(player):
+                    network.compile()
         self.losses: dict[str, Tensor] = {}
-        """Latest value of each term, on the device, as `network.term`."""
-        self.bad_steps_in_a_row = dict.fromkeys(self.parameters, 0)
-        self.bad_steps = 0
+        """Latest value of each term, on the device, as `player.term`; and the gradient's norm, as `player.gradient`."""
+        self.parts_left = dict.fromkeys(self.parameters, self.config.accumulate)
+        zero = torch.zeros((), device=self.fabric.device)
+        self.bad_steps = zero.clone()
+        self.bad_steps_in_a_row = {player: zero.clone() for player in self.parameters}
 
-    def update(self, network: str, terms: Mapping[str, Term]) -> None:
-        """Improve `network` by one step on the weighted sum of the terms; skip it when that is not finite."""
+    @property
+    def generator(self) -> nn.Module:
+        """The averaged generator of the forward direction: what is shown, measured and exported."""
+        return self.averages[self.trainer.directions["forward"]].network
+
+    def update(self, player: str, terms: Mapping[str, Term]) -> None:
+        """Improve `player` by one step on the weighted sum of the terms; skip it when that is not finite.
+
+        With `accumulate` the step is taken at the last part of the batch. Nothing here waits for the device.
+        """
         with torch.autocast(self.fabric.device.type, enabled=False):
             total = torch.stack([term.weight * term.value.float() for term in terms.values()]).sum()
-            if not torch.isfinite(total):
-                self._count_bad_step(network)
-                return
             for name, term in terms.items():
-                self.losses[f"{network}.{name}"] = term.value.detach().float()
-            self.bad_steps_in_a_row[network] = 0
-            optimizer = self.optimizers[network]
-            for group in optimizer.param_groups:
-                group["lr"] = self.trainer.learning_rates()[network] * self.progress.lr_factor()
-            optimizer.zero_grad()
-            # Only this network's parameters: a plain backward would leave stray gradients in the others.
-            self.fabric.backward(total, inputs=self.parameters[network])
-            optimizer.step()
+                self.losses[f"{player}.{name}"] = term.value.detach().float()
+            # Only this player's parameters: a plain backward would leave stray gradients in the others.
+            self.fabric.backward(total / self.config.accumulate, inputs=self.parameters[player])
+            self.parts_left[player] -= 1
+            if not self.parts_left[player]:
+                self.parts_left[player] = self.config.accumulate
+                self._take_step(player)
 
-    def _count_bad_step(self, network: str) -> None:
-        self.bad_steps += 1
-        self.bad_steps_in_a_row[network] += 1
-        if self.bad_steps_in_a_row[network] >= MAX_BAD_STEPS:
-            raise DataError(
-                f"training broke down: the loss of the {network} was no finite number {MAX_BAD_STEPS} times in a row; "
-                "start a new run with lower --generator-lr and --discriminator-lr (the last snapshot is intact)"
-            )
+    def _take_step(self, player: str) -> None:
+        gradients = [weight.grad for weight in self.parameters[player] if weight.grad is not None]
+        average_over_processes(self.fabric, gradients)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        bad = 1.0 - torch.isfinite(norm).float()
+        self.losses[f"{player}.gradient"] = norm
+        self.bad_steps += bad
+        in_a_row = self.bad_steps_in_a_row[player]
+        in_a_row.add_(bad).mul_(bad)
+        optimizer = self.optimizers[player]
+        for group in optimizer.param_groups:
+            group["lr"] = self.trainer.learning_rates()[player] * self.progress.lr_factor()
+        # The fused optimiser's own way, made for GradScaler, of skipping a step by a flag on the device.
+        optimizer.found_inf, optimizer.grad_scale = bad, None  # pyright: ignore[reportAttributeAccessIssue]
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def check_health(self) -> None:
+        """Raise DataError when training has broken down for good. Waits for the device."""
+        for player, count in self.bad_steps_in_a_row.items():
+            if count >= MAX_BAD_STEPS:
+                raise DataError(
+                    f"training broke down: the loss of the {player} was no finite number "
+                    f"{MAX_BAD_STEPS} times in a row; {ADVICE}"
+                )
 
     def advance(self, images: int) -> None:
-        """Count a finished step and move the average."""
+        """Count a finished step and move the averages."""
         self.progress.images_seen += images
         self.progress.steps += 1
-        self.average.update(self.trainer.networks["generator"], images, self.progress.images_seen)
+        for name, average in self.averages.items():
+            average.update(self.trainer.get_submodule(name), images, self.progress.images_seen)
+        if self.progress.steps % HEALTH_INTERVAL == 0:
+            self.check_health()
 
     @property
     def snapshot_path(self) -> Path:
@@ -132,30 +196,35 @@ class Run:
             DataError: weights are no finite numbers; the previous snapshot is untouched.
             SnapshotError: the file system refuses; the previous snapshot is untouched.
         """
-        progress, tensors = self.progress, self._tensors()
-        if not all(tensor.isfinite().all() for tensor in tensors.values()):
-            raise DataError(
-                "training broke down: some weights are no finite numbers; "
-                "start a new run with lower --generator-lr and --discriminator-lr (the last snapshot is intact)"
-            )
-        header = dataclasses.replace(
+        self.check_health()
+        write_snapshot(self.snapshot_path, self._header(), _finite({**self._averaged(), **self._trained()}))
+
+    def save_best(self) -> None:
+        """Write the averaged networks as the best so far, whole or not at all; raises as `save` does."""
+        write_snapshot(self.folder / BEST_NAME, self._header(), _finite(self._averaged()))
+
+    def _header(self) -> Header:
+        return dataclasses.replace(
             self.header,
-            images_seen=progress.images_seen,
-            steps=progress.steps,
-            seconds_used=progress.seconds_used,
+            images_seen=self.progress.images_seen,
+            steps=self.progress.steps,
+            seconds_used=self.progress.seconds_used,
+            best=self.best,
             spec=dataclasses.asdict(self.trainer.spec),
         )
-        write_snapshot(self.snapshot_path, header, tensors)
 
-    def _tensors(self) -> dict[str, Tensor]:
-        tensors = {f"networks/{name}": tensor for name, tensor in _states(self.trainer.networks)}
-        tensors |= {f"average/{name}": tensor for name, tensor in _states({"generator": self.average.network})}
+    def _averaged(self) -> dict[str, Tensor]:
+        return {
+            f"average/{name}/{key}": tensor
+            for name, average in self.averages.items()
+            for key, tensor in average.network.state_dict().items()
+        }
+
+    def _trained(self) -> dict[str, Tensor]:
+        tensors = {f"trainer/{key}": tensor for key, tensor in self.trainer.state_dict().items()}
         for name, optimizer in self.optimizers.items():
             for number, slots in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizers/{name}/{number}/{slot}": tensor for slot, tensor in slots.items()}
-        tensors["rng/cpu"] = torch.get_rng_state()
-        if self.fabric.device.type == "cuda":
-            tensors["rng/cuda"] = torch.cuda.get_rng_state(self.fabric.device)
         return tensors
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
@@ -164,14 +233,11 @@ class Run:
         Raises:
             SnapshotError: the tensors do not fit the networks.
         """
-        for name, network in self.trainer.networks.items():
-            load_state(network, f"networks/{name}", tensors)
-        load_state(self.average.network, "average/generator", tensors)
+        load_state(self.trainer, "trainer", tensors)
+        for name, average in self.averages.items():
+            load_state(average.network, f"average/{name}", tensors)
         for name, optimizer in self.optimizers.items():
             self._restore_optimizer(optimizer, self.parameters[name], under(f"optimizers/{name}", tensors))
-        torch.set_rng_state(tensors["rng/cpu"])
-        if self.fabric.device.type == "cuda" and "rng/cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["rng/cuda"], self.fabric.device)
 
     @staticmethod
     def _restore_optimizer(
@@ -187,7 +253,7 @@ class Run:
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _states(networks: dict[str, nn.Module]) -> list[tuple[str, Tensor]]:
-    return [
-        (f"{name}/{key}", tensor) for name, network in networks.items() for key, tensor in network.state_dict().items()
-    ]
+def _finite(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise DataError(f"training broke down: some weights are no finite numbers; {ADVICE}")
+    return tensors

@@ -2,10 +2,11 @@
 
 Names of the tensors:
 
-    networks/<network>/<state dict key>
-    average/<network>/<state dict key>          exponential moving average, generator only
-    optimizers/<network>/<parameter>/<slot>     Adam's moments and step count
-    rng/cpu, rng/cuda                           states of torch's own generators
+    trainer/<state dict key>                    networks and whatever else a trainer keeps
+    average/<network>/<state dict key>          exponential moving averages of the generators
+    optimizers/<player>/<parameter>/<slot>      Adam's moments and step count
+
+There is no state of random numbers: those of every step are fixed by the seed and the number of images seen.
 """
 
 import json
@@ -20,12 +21,15 @@ from torch import Tensor, nn
 from translate.errors import SnapshotError
 from translate.files import atomic_path
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout above. Raised when an old reader would misunderstand a new file."""
 
 HEADER_KEY = "translate.run"
 
 FILE_NAME = "snapshot.safetensors"
+
+BEST_NAME = "best.safetensors"
+"""The averages alone, at the best measurement so far; for export, not for resuming."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +41,15 @@ class Header:
     """`module:Class`."""
     config: dict[str, Any]
     data: str
-    """Folder of the photographs."""
+    """Folder of the pictures."""
+    validation: str = ""
+    """Folder of pictures to measure with; empty when some of `data` are held out."""
     images_seen: int
     steps: int
     seconds_used: float
     """Of the budget, over all resumes."""
+    best: dict[str, Any] = field(default_factory=dict[str, Any])
+    """`metric`, `value`, `images` and `since` (measurements without a better one)."""
     spec: dict[str, Any] = field(default_factory=dict[str, Any])
     """The `ModelSpec` of what is being trained, for readers without our code."""
 

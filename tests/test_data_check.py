@@ -1,0 +1,213 @@
+"""`translate data check`: what it finds, what it says, and what it leaves alone."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from translate.cli import main
+from translate.data import check
+from translate.data.check import NEAR, near_duplicates, needs_of
+from translate.tasks import TASKS, Task
+
+PAIRS = "--task pix2pix"
+
+
+def picture(number: int, height: int = 260, width: int = 264) -> np.ndarray:
+    """A coarse mosaic, so that its thumbnail is unlike that of another number."""
+    tiles_HWC = np.random.default_rng(number).integers(0, 256, (6, 6, 3), np.uint8)
+    return np.asarray(Image.fromarray(tiles_HWC).resize((width, height), Image.Resampling.NEAREST))
+
+
+def save(path: Path, array: np.ndarray, **options: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path, **options)
+
+
+def ask(capsys: pytest.CaptureFixture[str], folder: Path, options: str) -> tuple[int, dict]:
+    status = main(["data", "check", str(folder), *options.split(), "--json"])
+    return status, json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
+def test_what_a_task_needs_is_what_its_trainer_says(task: Task) -> None:
+    from translate.data.framing import MIN_SIDE
+    from translate.trainers.base import Trainer
+    from translate.trainers.objects import load_object
+
+    trainer_class, needs = load_object(task.trainer), needs_of(task)
+    preset = {**vars(trainer_class.presets["modern"]), **task.settings}
+    assert needs.paired == trainer_class.paired
+    assert needs.makes_source == (bool(task.source_maker) or trainer_class.source_maker is not Trainer.source_maker)
+    assert (needs.square, needs.folders) == (preset["image_size"], preset["folders"])
+    assert needs.least == (preset["image_size"] if preset["framing"] == "patch" else MIN_SIDE)
+
+
+@pytest.mark.parametrize(
+    "module", ["translate.data_command", "translate.report_command", "translate.data.contact_sheet"]
+)
+def test_without_torch(module: str) -> None:
+    code = f"import sys; sys.modules['torch'] = None; import {module}"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_good_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        save(tmp_path / f"{number}.png", picture(number, 200 + 100 * number))
+    status, answer = ask(capsys, tmp_path, "--task sketch-to-photo")
+    assert (status, answer["findings"], answer["square"]) == (0, [], 256)
+    (split,) = answer["splits"]
+    assert (split["layout"], split["counts"], split["labels"]) == ("photos", {"pictures": 3}, {})
+    assert split["sizes"]["pictures"] == {
+        "pictures": 3,
+        "smallest": [264, 200],
+        "median": [264, 300],
+        "largest": [264, 400],
+        "below_square": 1,
+    }
+    assert main(["data", "check", str(tmp_path), "--task", "sketch-to-photo"]) == 0
+    text = capsys.readouterr().out
+    assert "Nothing to mend." in text
+    assert f"Next: translate train sketch-to-photo --data {tmp_path} --out" in text
+
+
+def test_broken_and_double_and_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "a.png", picture(1))
+    save(tmp_path / "b.webp", picture(1), lossless=True, exact=True)
+    save(tmp_path / "c.png", picture(2, 100))
+    (tmp_path / "d.jpg").write_bytes(b"no picture")
+    status, answer = ask(capsys, tmp_path, "--task super-resolution")
+    assert status == 1
+    found = {finding["kind"]: finding for finding in answer["findings"]}
+    assert set(found) == {"broken", "duplicates", "small"}
+    assert found["duplicates"]["names"] == ["a.png = b.webp"]
+    assert found["small"]["names"] == ["c.png (264x100)"]
+    assert found["broken"]["names"][0].startswith("d.jpg: not a PNG, JPEG or WebP picture")
+
+
+def test_pairs_without_partner_and_of_two_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for side, numbers in (("source", range(30)), ("target", range(25, 31))):
+        for number in numbers:
+            save(
+                tmp_path / side / f"{number:02}.png",
+                picture(number, 32, 48 if number == 26 and side == "source" else 32),
+            )
+    status, answer = ask(capsys, tmp_path, PAIRS)
+    assert status == 1
+    unmatched, sizes = answer["findings"]
+    assert (unmatched["kind"], unmatched["count"], len(unmatched["names"])) == ("unmatched", 26, check.NAMED)
+    assert unmatched["names"][0] == "source/00"
+    assert "rename or remove" in unmatched["text"]
+    assert sizes["names"] == ["source/26.png = target/26.png (48x32, 32x32)"]
+    assert answer["splits"][0]["counts"] == {"pairs": 5}
+    main(["data", "check", str(tmp_path), *PAIRS.split()])
+    assert "and 6 more" in capsys.readouterr().out
+
+
+def test_equal_masks_are_no_duplicates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(2):
+        save(tmp_path / "source" / f"{number}.png", picture(number))
+        save(tmp_path / "target" / f"{number}.png", picture(9))
+    assert ask(capsys, tmp_path, PAIRS)[0] == 0
+
+
+def test_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "a.png", picture(1, 260, 520))
+    save(tmp_path / "b.png", picture(2, 260, 521))
+    status, answer = ask(capsys, tmp_path, f"{PAIRS} --layout side-by-side")
+    assert status == 1
+    assert answer["splits"][0]["sizes"]["pairs"]["largest"] == [260, 260]
+    assert [(finding["kind"], finding["names"]) for finding in answer["findings"]] == [("sizes", ["b.png"])]
+
+
+def test_near_duplicates_across_splits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(4):
+        save(tmp_path / "train" / "day" / f"{number}.png", picture(number))
+        save(tmp_path / "train" / "night" / f"{number}.png", picture(10 + number))
+    save(tmp_path / "test" / "day" / "x.jpg", picture(2)[:, ::1] // 2 + 120, quality=80)  # much brighter: another one
+    save(tmp_path / "test" / "night" / "y.jpg", picture(12), quality=80)
+    save(tmp_path / "test" / "night" / "z.jpg", picture(2), quality=80)  # by day in train, which is another side
+    status, answer = ask(capsys, tmp_path, "--task day-to-night")
+    assert status == 1
+    assert [split["split"] for split in answer["splits"]] == ["train", "test"]
+    (finding,) = answer["findings"]
+    assert finding["kind"] == "near-duplicates"
+    (name,) = finding["names"]
+    assert name.startswith("test/night/y.jpg ~ train/night/2.png (")
+
+
+def test_val_folder_and_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for label, number in (("bag", 1), ("shoe", 2), ("shoe", 3)):
+        save(tmp_path / "mine" / label / f"{number}.png", picture(number))
+    save(tmp_path / "other" / "bag" / "4.png", picture(4))
+    save(tmp_path / "other" / "hat" / "5.png", picture(5))
+    status, answer = ask(capsys, tmp_path / "mine", f"--task sketch-to-photo --labels --val {tmp_path / 'other'}")
+    assert status == 1
+    assert answer["splits"][0]["labels"] == {"bag": 1, "shoe": 2}
+    assert "labels bag, shoe" in answer["findings"][0]["text"]
+
+
+def test_near_duplicates_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "_ROWS", 3)
+    random = np.random.default_rng(0)
+    known = random.integers(0, 256, (10, 768), np.uint8)
+    asked = random.integers(0, 256, (7, 768), np.uint8)
+    asked[5] = np.clip(known[8].astype(int) + 4, 0, 255)
+    asked[6] = np.clip(known[1].astype(int) + NEAR + 2, 0, 255)
+    ((row, nearest, distance),) = near_duplicates(known, asked)
+    assert (row, nearest) == (5, 8)
+    assert distance == pytest.approx(np.sqrt(((asked[5].astype(float) - known[8]) ** 2).mean()), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        ("--task pix2pix", (4 * 12 + 3 * 258, 2 * 12 + 128)),
+        ("--task pix2pix --channels 1:3", (4 * 12 + 3 * 258, 2 * 12 + 128)),
+        ("--task cyclegan", (7 * 12 + 6 * 128, 2 * 12 + 128)),
+        ("--task super-resolution --layout photos", (7 * 12 + 6 * 128, 2 * 12 + 128)),
+    ],
+)
+def test_sheet(tmp_path: Path, options: str, size: tuple[int, int], capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        save(tmp_path / "data" / "A" / f"{number}.png", picture(number))
+        save(tmp_path / "data" / "B" / f"{number}.png", picture(number + 9))
+    status, _ = ask(capsys, tmp_path / "data", f"{options} --sheet {tmp_path / 'sheet.png'}")
+    assert status == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == size
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        ("data", 0, "usage: translate data check DIR"),
+        ("data look", 2, "unknown word 'look'"),
+        ("data check --help", 0, "--source-side"),
+        ("data check .", 2, "--task is missing; choose one of: sketch-to-photo"),
+        ("data check . --task pix2pics", 2, "unknown task 'pix2pics'; did you mean pix2pix?"),
+        ("data check nowhere --task pix2pix", 2, "nowhere is not there; name a folder"),
+        ("data check . --task pix2pix", 2, "does not have the folders source and target"),
+        ("data check . --task cut --layout side-by-side", 2, "--layout side-by-side holds pairs"),
+        ("data check . --task cut --sheet a.txt", 2, "--sheet a.txt is no picture's name"),
+        ("data check . --task cut --channels x", 2, "--channels is 'x'"),
+    ],
+)
+def test_usage(
+    arguments: str,
+    status: int,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments.split()) == status
+    found = capsys.readouterr()
+    assert words in found.out + found.err
+    assert status == 0 or found.err.count("\n") == 1

@@ -1,0 +1,158 @@
+"""Super-resolution: first faithful, then sharp.
+
+Shape suffixes: B batch, C channels, H height, W width.
+"""
+
+from typing import Any
+
+import pytest
+import torch
+from test_adversary import TINY, Calls, Judge, assert_players_keep_apart, batch_of, falls_to, pictures, recorded, total
+from torch import Generator
+from torch.nn import functional as F
+
+from translate.data.degradation import degrade
+from translate.errors import ConfigError
+from translate.networks.patchgan import PatchGAN
+from translate.networks.residual_sr import ResidualSR
+from translate.networks.srgan import SRDiscriminator, SRResNet
+from translate.tasks import TASKS
+from translate.trainers.base import Batch, pixel_translator
+from translate.trainers.superres import SuperRes, SuperResConfig
+
+TASK = TASKS["super-resolution"]
+
+CLASSIC = {"generator": "srresnet", "discriminator": "srgan", "fidelity": "l2"}
+
+
+def made(**changes: Any) -> SuperRes:
+    small = {"generator_width": 8, "generator_blocks": 2}
+    return SuperRes(SuperResConfig(**(TINY | small | changes)), TASK)
+
+
+def some_batch(scale: int = 4, channels: int = 3, **place: float) -> Batch:
+    target_BCHW = F.interpolate(pictures(2, channels, 8, 8), 32, mode="bilinear")
+    return batch_of(degrade(target_BCHW, Generator().manual_seed(0), scale), target_BCHW, **({"share": 0.9} | place))
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+def test_faithful_first_then_the_game_too() -> None:
+    trainer = made(adversarial_start=0.5, fidelity_weight=7.0, adversarial_weight=0.5, feature_weight=3.0)
+    calls = Calls(trainer.generator)
+    first, second = (recorded(trainer, some_batch(share=share)) for share in (0.49, 0.5))
+    assert first.players == ["generator"]
+    assert first.weights("generator") == {"fidelity": 7.0}
+    assert second.players == ["discriminator", "generator"]
+    assert second.weights("discriminator") == {"game": 1.0}
+    assert second.weights("generator") == {"fidelity": 7.0, "adversarial": 0.5, "features": 3.0}
+    assert calls.sizes == [2, 2]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.99, 1.0])
+def test_a_game_that_starts_at_one_never_starts(share: float) -> None:
+    trainer = made(adversarial_start=1.0)
+    assert not hasattr(trainer, "discriminator")
+    assert trainer.networks_of("discriminator") == []
+    assert recorded(trainer, some_batch(share=share)).players == ["generator"]
+
+
+def test_step_by_hand() -> None:
+    trainer = made()
+    trainer.discriminator = judge = Judge()
+    batch = some_batch()
+    # The untrained network is bicubic enlargement.
+    bicubic_BCHW = F.interpolate(batch.source_BCHW, scale_factor=4.0, mode="bicubic")
+    given_BCHW = bicubic_BCHW.clamp(-1, 1)
+    difference = (bicubic_BCHW - batch.target_BCHW).square()
+    step = recorded(trainer, batch)
+    assert step.value("generator", "fidelity") == pytest.approx((difference + 1e-6).sqrt().mean().item(), rel=1e-4)
+    made_BCHW, real_BCHW = (torch.cat([given_BCHW, x_BCHW], dim=1) for x_BCHW in (bicubic_BCHW, batch.target_BCHW))
+    torch.testing.assert_close(judge.seen[0], torch.cat([real_BCHW, made_BCHW]))
+    torch.testing.assert_close(judge.seen[1], made_BCHW)
+    assert step.value("generator", "adversarial") == pytest.approx(-made_BCHW.mean().item(), rel=1e-4, abs=1e-5)
+    assert step.value("generator", "features") == pytest.approx((made_BCHW - real_BCHW).abs().mean().item(), rel=1e-3)
+
+
+def test_srgan_judges_results_alone_by_squared_difference() -> None:
+    trainer = made(**CLASSIC, feature_weight=0.0)
+    trainer.discriminator = judge = Judge()
+    batch = some_batch()
+    with torch.no_grad():
+        fake_BCHW = trainer.generator(batch.source_BCHW)
+    step = recorded(trainer, batch)
+    torch.testing.assert_close(judge.seen[0], torch.cat([batch.target_BCHW, fake_BCHW]))
+    expected = (fake_BCHW - batch.target_BCHW).square().mean().item()
+    assert step.value("generator", "fidelity") == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, CLASSIC, {"adversarial": "relativistic", "r1_weight": 1.0}])
+def test_players_keep_apart(options: dict[str, Any]) -> None:
+    assert_players_keep_apart(made(**options), some_batch())
+
+
+@pytest.mark.parametrize("options", [{}, {"generator": "srresnet", "fidelity": "l2"}], ids=["residual", "srresnet"])
+def test_learns_one_batch_by_heart(options: dict[str, Any]) -> None:
+    assert falls_to(made(adversarial_weight=0.005, **options), some_batch(), "generator", "fidelity") < 0.8
+
+
+def test_networks_are_what_the_settings_say() -> None:
+    modern, classic = made(), made(**CLASSIC)
+    assert isinstance(modern.generator, ResidualSR)
+    assert isinstance(modern.discriminator, PatchGAN)
+    assert isinstance(classic.generator, SRResNet)
+    assert isinstance(classic.discriminator, SRDiscriminator)
+    assert modern.spec.architecture == "ResidualSR width 8, 2 blocks"
+
+
+@pytest.mark.parametrize(("scale", "channels"), [(1, 3), (2, 1), (4, 1), (8, 4)])
+def test_scales_and_channels(scale: int, channels: int) -> None:
+    trainer = made(scale=scale, channels=str(channels), discriminator_augmentation=("colour", "translation", "cutout"))
+    batch = some_batch(scale, channels)
+    assert batch.source_BCHW.shape == (2, channels, 32 // scale, 32 // scale)
+    assert total(recorded(trainer, batch).terms["generator"]).isfinite()
+    spec = trainer.spec
+    assert (spec.scale, spec.input_channels, spec.output_channels) == (scale, channels, channels)
+    image_NHWC = torch.zeros(1, 5, 7, channels, dtype=torch.uint8)
+    with torch.no_grad():
+        result_NHWC = pixel_translator(trainer.generator, trainer.spec)(image_NHWC)
+    assert result_NHWC.shape == (1, 5 * scale, 7 * scale, channels)
+
+
+def test_makes_its_own_sources_as_the_settings_say() -> None:
+    photo_BCHW = pictures(2, 3, 32, 32)
+    for spoilt in ({}, {"blur": 1.0, "noise": 1.0, "jpeg": 1.0}):
+        source_BCHW = made(**spoilt).source_maker()(photo_BCHW, Generator().manual_seed(3))
+        expected_BCHW = degrade(photo_BCHW, Generator().manual_seed(3), 4, **spoilt)
+        assert torch.equal(source_BCHW, expected_BCHW)
+        assert source_BCHW.shape == (2, 3, 8, 8)
+
+
+def test_classic_weights_on_request() -> None:
+    trainer = made(generator="srresnet", generator_width=64, initialisation="normal")
+    assert trainer.generator.body[0].layers[0].weight.std().item() == pytest.approx(0.02, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scale": 3, "image_size": 48, "generator": "srresnet"}, "--scale is 3; srresnet enlarges 2 or 4 times"),
+        ({"scale": 3}, "--image-size is 32; it must be a multiple of --scale 3"),
+        ({"scale": 9}, "--scale is 9; it must be between 1 and 8"),
+        ({"labels": True}, "--labels means nothing for super-resolution"),
+        ({"channels": "1:3"}, "--channels is 1:3; super-resolution keeps them"),
+        ({"channels": "3x16:3"}, "--channels is 3x16:3; super-resolution keeps them"),
+        ({"discriminator_scales": 3}, "--image-size is 32; .* needs at least 48"),
+        ({"discriminator": "srgan", "image_size": 16}, "--image-size is 16; .* needs at least 17"),
+        ({"initialisation": "normal"}, "--initialisation is normal, but residual brings its own"),
+        ({"jpeg": 1.5}, "--jpeg is 1.5"),
+        ({"adversarial_start": -0.1}, "--adversarial-start is -0.1"),
+    ],
+)
+def test_settings_that_do_not_go_together(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
+        made(**changes)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,400 @@
+"""What should be known about a folder of pictures before a night of training. Needs no torch.
+
+Shape suffixes: H height, W width, C channels, N pictures, D numbers a picture.
+"""
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from translate.data.formats import PixelFormat, Pixels, read_pixels
+from translate.data.layouts import OTHERS, OURS, Layout, Listing, Side, list_files
+from translate.errors import DataError, ImageError, TranslateError
+from translate.images import resize
+from translate.tasks import Task
+
+NAMED = 20
+"""How many files a finding names."""
+
+NEAR = 9.0
+"""Root mean square difference of two thumbnails, of 255, below which pictures count as nearly the same."""
+
+MIN_SIDE = 16
+"""Pictures with a shorter side are passed over in training (`translate.data.framing`)."""
+
+UNPAIRED = ("translate.trainers.cyclegan:CycleGAN", "translate.trainers.cut:CUT")
+SUPER_RESOLUTION = "translate.trainers.superres:SuperRes"
+
+_GREY_SIDE, _COLOUR_SIDE = 24, 8
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
+_ROWS = 2048
+"""Pictures compared at once: a table of 16 MB, however many there are."""
+
+SPLITS = ("val", "test")
+"""Folders beside `train` whose pictures a model must not have learnt from."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a task wants of its pictures; known without importing its trainer, which needs torch."""
+
+    paired: bool
+    makes_source: bool
+    square: int
+    """Side in pixels of the squares that are learnt from."""
+    least: int
+    """Pictures with a shorter side are passed over."""
+    folders: tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """As what a folder is checked; the options of `translate train` of the same names."""
+
+    needs: Needs
+    layout: Layout | Literal["auto"] = "auto"
+    folders: tuple[str, str] = OURS
+    labels: bool = False
+    source_side: Side = "left"
+    formats: tuple[PixelFormat, PixelFormat] = (PixelFormat(), PixelFormat())
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to mend."""
+
+    kind: str
+    text: str
+    """One line that ends with what to do."""
+    names: tuple[str, ...] = ()
+    """The files, `NAMED` at most."""
+    count: int = 0
+    """How many there are."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A file that could be decoded."""
+
+    path: Path
+    height: int
+    width: int
+    """Of one side, where a file holds two."""
+    digest: bytes
+    """Equal for equal pixels."""
+    thumbnail_D: Pixels
+    """uint8: 24 x 24 grey and 8 x 8 colour values, of either side."""
+    odd: bool
+    """Two pictures side by side that cannot be halved."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The pictures of one folder, all looked at."""
+
+    name: str
+    """train, val, test, or nothing where there is one folder."""
+    folder: Path
+    listing: Listing
+    side_names: tuple[str, ...]
+    seen: dict[Path, Seen]
+    broken: dict[Path, str]
+    """Why each cannot be read."""
+    findings: list[Finding] = field(default_factory=list[Finding])
+    """About files that have no partner."""
+
+    @property
+    def sides(self) -> dict[str, tuple[Path, ...]]:
+        """Files by what they are."""
+        listing = self.listing
+        if listing.layout == "two-folders":
+            return dict(zip(self.side_names, (listing.sources, listing.targets), strict=True))
+        return {"pictures" if listing.layout == "photos" else "pairs": listing.targets}
+
+    def samples(self) -> dict[str, list[tuple[Seen, ...]]]:
+        """What is learnt from as one: the readable pictures of every side, or of every pair."""
+        rows = {name: [(path,) for path in files] for name, files in self.sides.items()}
+        if self.listing.layout == "two-folders" and self.listing.paired:
+            rows = {"pairs": list(zip(self.listing.sources, self.listing.targets, strict=True))}
+        return {
+            name: [tuple(self.seen[path] for path in files) for files in entries if all(f in self.seen for f in files)]
+            for name, entries in rows.items()
+        }
+
+    def show(self, files: Iterable[Path]) -> str:
+        """Names below the folder, or below the folder that holds the splits."""
+        start = self.folder.parent if self.name else self.folder
+        return " = ".join(path.relative_to(start).as_posix() for path in files)
+
+
+def needs_of(task: Task) -> Needs:
+    """What `task` wants of its pictures, by the defaults of its trainer."""
+    enlarges = task.trainer == SUPER_RESOLUTION
+    square: Any = task.settings.get("image_size", 128 if enlarges else 256)
+    folders: Any = task.settings.get("folders", OURS)
+    as_they_are = task.settings.get("framing", "patch" if enlarges else "crop") == "patch"
+    return Needs(
+        paired=task.trainer not in UNPAIRED,
+        makes_source=bool(task.source_maker) or enlarges,
+        square=square,
+        least=square if as_they_are else MIN_SIDE,  # a patch is cut, never enlarged
+        folders=folders,
+    )
+
+
+def find_splits(data: Path, validation: Path | None) -> dict[str, Path]:
+    """Folders to be checked against each other, by name; `train` is the first. The name of a single one is empty."""
+    if validation is not None:
+        return {"train": data, "val": validation}
+    others = {name: data / name for name in SPLITS if (data / name).is_dir()}
+    return {"train": data / "train", **others} if others and (data / "train").is_dir() else {"": data}
+
+
+def look(name: str, folder: Path, question: Question, on_progress: Callable[[int, int], object]) -> Split:
+    """List and decode the pictures of `folder`; `on_progress` is told how many of how many are done.
+
+    Raises:
+        DataError: there is nothing to look at.
+        ConfigError: the layout does not serve the task.
+    """
+    listing, findings = _list(folder, question)
+    files = dict.fromkeys(listing.sources, question.formats[0]) | dict.fromkeys(listing.targets, question.formats[1])
+    halves = listing.layout == "side-by-side"
+    seen, broken = dict[Path, Seen](), dict[Path, str]()
+    # Decoding releases Python's lock, so threads use all cores.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for path, found in zip(files, pool.map(lambda path: _see(path, files[path], halves), files), strict=True):
+                if isinstance(found, Seen):
+                    seen[path] = found
+                else:
+                    broken[path] = found.removeprefix(f"{path}: ")
+                on_progress(len(seen) + len(broken), len(files))
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return Split(name, folder, listing, _side_names(folder, question), seen, broken, findings)
+
+
+def find_faults(splits: Sequence[Split], needs: Needs) -> list[Finding]:
+    """Everything to mend: in each split, and between the first and each of the others."""
+    found = list[Finding]()
+    for split in splits:
+        found += split.findings + _unreadable(split) + _wrong_sizes(split, needs) + _duplicates(split)
+    for other in splits[1:]:
+        found += _between(splits[0], other)
+    return found
+
+
+def facts(split: Split, needs: Needs) -> dict[str, Any]:
+    """Counts and sizes, as JSON values. Sizes are (width, height), of one side where a file holds two."""
+    listing = split.listing
+    sizes = {
+        name: _size_table([split.seen[path] for path in files if path in split.seen], needs.square)
+        for name, files in split.sides.items()
+    }
+    counts = {name: len(files) for name, files in split.sides.items()}
+    labels = Counter(listing.label_names[number] for number in listing.labels) if listing.label_names else {}
+    return {
+        "split": split.name,
+        "folder": str(split.folder),
+        "layout": listing.layout,
+        "paired": listing.paired,
+        "counts": {"pairs": len(listing.targets)} if listing.layout != "photos" and listing.paired else counts,
+        "labels": dict(labels),
+        "sizes": sizes,
+    }
+
+
+def near_duplicates(known_ND: Pixels, asked_ND: Pixels) -> list[tuple[int, int, float]]:
+    """Rows of `asked_ND` that are nearly in `known_ND`: (row, the row nearest to it, root mean square difference).
+
+    Args:
+        known_ND: uint8 thumbnails.
+        asked_ND: the same of others.
+    """
+    best_N, nearest_N = np.full(len(asked_ND), np.inf, np.float32), np.zeros(len(asked_ND), np.int64)
+    for first in range(0, len(known_ND), _ROWS):
+        # Centred, the sums of products stay small enough to be exact in float32.
+        known = known_ND[first : first + _ROWS].astype(np.float32) - 128.0
+        for start in range(0, len(asked_ND), _ROWS):
+            part = slice(start, start + _ROWS)
+            asked = asked_ND[part].astype(np.float32) - 128.0
+            squares = (asked**2).sum(1)[:, None] + (known**2).sum(1) - 2.0 * asked @ known.T
+            place = squares.argmin(1)
+            least = squares[np.arange(len(asked)), place]
+            closer = least < best_N[part]
+            nearest_N[part] = np.where(closer, first + place, nearest_N[part])
+            best_N[part] = np.minimum(best_N[part], least)
+    distance_N = np.sqrt(np.maximum(best_N, 0.0) / known_ND.shape[1])
+    return [(int(row), int(nearest_N[row]), float(distance_N[row])) for row in np.flatnonzero(distance_N < NEAR)]
+
+
+def as_rgb(image_HWC: Pixels) -> Pixels:
+    """Any pixels as uint8 (H, W, 3): of many channels the first three, of fewer the first for all."""
+    if image_HWC.dtype == np.uint16:
+        image_HWC = (image_HWC >> 8).astype(np.uint8)
+    shown_HW3 = image_HWC[..., :3] if image_HWC.shape[2] >= 3 else np.repeat(image_HWC[..., :1], 3, axis=2)
+    return np.ascontiguousarray(shown_HW3)
+
+
+def _list(folder: Path, question: Question) -> tuple[Listing, list[Finding]]:
+    """The files; of pairs in two folders those that have a partner, and what is wrong with the others."""
+
+    def listed(paired: bool) -> Listing:
+        return list_files(
+            folder,
+            layout=question.layout,
+            paired=paired,
+            folders=question.folders,
+            makes_source=question.needs.makes_source,
+            labels=question.labels,
+            source_side=question.source_side,
+        )
+
+    try:
+        return listed(question.needs.paired), []
+    except DataError as error:
+        if not question.needs.paired:
+            raise
+        try:
+            loose = listed(paired=False)
+        except TranslateError:  # partners are not the trouble
+            raise error from None
+        reason = str(error)
+    names = _side_names(folder, question)
+    by_stem = [
+        {path.relative_to(folder / name).with_suffix("").as_posix(): path for path in files}
+        for name, files in zip(names, (loose.sources, loose.targets), strict=True)
+    ]
+    matched = sorted(by_stem[0].keys() & by_stem[1].keys())
+    alone = [
+        f"{name}/{stem}"
+        for name, stems, others in zip(names, by_stem, reversed(by_stem), strict=True)
+        for stem in sorted(stems.keys() - others.keys())
+    ]
+    sources, targets = (tuple(stems[stem] for stem in matched) for stems in by_stem)
+    label_of = dict(zip(loose.targets, loose.labels, strict=True))
+    labels = tuple(label_of[path] for path in targets)
+    listing = Listing("two-folders", True, sources, targets, labels, loose.label_names)
+    return listing, [Finding("unmatched", reason, tuple(alone[:NAMED]), len(alone))]
+
+
+def _side_names(folder: Path, question: Question) -> tuple[str, str]:
+    """The names of the two folders that `list_files` takes."""
+    candidates = [question.folders, *(OTHERS if question.folders == OURS else ())]
+    present = [names for names in candidates if all((folder / name).is_dir() for name in names)]
+    return present[0] if present else question.folders
+
+
+def _see(path: Path, format: PixelFormat, halves: bool) -> Seen | str:
+    """What is remembered of a file, or why it cannot be read."""
+    try:
+        image_HWC = read_pixels(path, format)
+    except ImageError as error:
+        return str(error)
+    height, width = image_HWC.shape[:2]
+    digest = hashlib.blake2b(f"{image_HWC.shape}".encode() + image_HWC.tobytes(), digest_size=16).digest()
+    middle = width // 2
+    sides = [image_HWC[:, :middle], image_HWC[:, middle:]] if halves and middle else [image_HWC]
+    thumbnail_D = np.concatenate([_thumbnail(side_HWC) for side_HWC in sides])
+    return Seen(path, height, middle if halves else width, digest, thumbnail_D, halves and width % 2 == 1)
+
+
+def _thumbnail(image_HWC: Pixels) -> Pixels:
+    """uint8 (768,): 24 x 24 grey values, then 8 x 8 colours."""
+    small_HW3 = resize(as_rgb(image_HWC), _GREY_SIDE, _GREY_SIDE).astype(np.float32)
+    step = _GREY_SIDE // _COLOUR_SIDE
+    colour_HW3 = small_HW3.reshape(_COLOUR_SIDE, step, _COLOUR_SIDE, step, 3).mean((1, 3))
+    return np.concatenate([(small_HW3 @ _GREY).ravel(), colour_HW3.ravel()]).round().astype(np.uint8)
+
+
+def _size_table(pictures: list[Seen], square: int) -> dict[str, Any]:
+    if not pictures:
+        return {"pictures": 0}
+    ordered = sorted(((seen.width, seen.height) for seen in pictures), key=lambda size: (size[0] * size[1], size))
+    return {
+        "pictures": len(ordered),
+        "smallest": ordered[0],
+        "median": ordered[len(ordered) // 2],
+        "largest": ordered[-1],
+        "below_square": sum(min(size) < square for size in ordered),
+    }
+
+
+def _finding(kind: str, split: Split, text: str, names: Sequence[str]) -> list[Finding]:
+    """A finding about the files named, or none if there are none."""
+    where = f"{split.name}: " if split.name else ""
+    return [Finding(kind, f"{where}{len(names)} {text}", tuple(names[:NAMED]), len(names))] if names else []
+
+
+def _unreadable(split: Split) -> list[Finding]:
+    names = [f"{split.show([path])}: {reason}" for path, reason in split.broken.items()]
+    text = "files that cannot be read; training passes over them, so replace or remove them"
+    return _finding("broken", split, text, names)
+
+
+def _wrong_sizes(split: Split, needs: Needs) -> list[Finding]:
+    small = [seen for seen in split.seen.values() if min(seen.width, seen.height) < needs.least]
+    odd = [seen.path for seen in split.seen.values() if seen.odd]
+    unequal = [
+        f"{split.show(seen.path for seen in pair)} ({', '.join(f'{seen.width}x{seen.height}' for seen in pair)})"
+        for pair in split.samples().get("pairs", ())
+        if len({(seen.height, seen.width) for seen in pair}) > 1
+    ]
+    cut = f"with a side below {needs.least} pixels, which training passes over; put larger ones in their place"
+    if needs.least > MIN_SIDE:
+        cut += " or train with a smaller --image-size"
+    small_names = [f"{split.show([seen.path])} ({seen.width}x{seen.height})" for seen in small]
+    differ = "pairs whose pictures differ in size, which training passes over; replace one of each"
+    uneven = "files of an odd width, which cannot be halved; cut or replace them"
+    return [
+        *_finding("small", split, f"pictures {cut}", small_names),
+        *_finding("sizes", split, differ, unequal),
+        *_finding("sizes", split, uneven, [split.show([path]) for path in odd]),
+    ]
+
+
+def _duplicates(split: Split) -> list[Finding]:
+    """The same pixels more than once; of pairs both sides must be the same."""
+    names = list[str]()
+    for samples in split.samples().values():
+        equal: dict[tuple[bytes, ...], list[Path]] = defaultdict(list)
+        for sample in samples:
+            equal[tuple(seen.digest for seen in sample)].append(sample[-1].path)
+        names += [split.show(paths) for paths in equal.values() if len(paths) > 1]
+    text = "pictures that are there more than once, and so are learnt more than others; keep one of each"
+    return _finding("duplicates", split, text, names)
+
+
+def _between(train: Split, other: Split) -> list[Finding]:
+    """What is wrong between the pictures to learn from and others to measure with."""
+    if (train.listing.layout, train.listing.label_names) != (other.listing.layout, other.listing.label_names):
+        kinds = [
+            f"{split.name} is {split.listing.layout} with the labels {', '.join(split.listing.label_names) or 'none'}"
+            for split in (train, other)
+        ]
+        return [Finding("splits", f"{' and '.join(kinds)}; lay both folders out alike")]
+    names = list[str]()
+    for known, asked in zip(train.samples().values(), other.samples().values(), strict=True):
+        if known and asked:
+            tables = [
+                np.stack([np.concatenate([seen.thumbnail_D for seen in sample]) for sample in samples])
+                for samples in (known, asked)
+            ]
+            names += [
+                f"{other.show([asked[row][-1].path])} ~ {train.show([known[nearest][-1].path])} ({distance:.1f} of 255)"
+                for row, nearest, distance in near_duplicates(*tables)
+            ]
+    text = (
+        f"pictures that are nearly the same in {train.name}, so quality would be measured on what was learnt by heart; "
+        f"look at them, then take them out of {train.name} or {other.name}"
+    )
+    return _finding("near-duplicates", other, text, names)

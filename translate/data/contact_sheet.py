@@ -1,0 +1,88 @@
+"""One picture that shows what is in a folder of pictures.
+
+Shape suffixes: H height, W width, C channels.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from translate.data.check import Seen, Split, as_rgb
+from translate.data.formats import PixelFormat, Pixels, read_pixels
+from translate.images import Picture, fit_size, resize, write_picture
+
+PICTURES = 48
+"""Pictures, or pairs, on a sheet; of unpaired sides half of them each."""
+
+_TILE = 128
+_GAP = 12
+_INNER_GAP = 2
+"""Between the two pictures of a pair."""
+_GREY = 200
+"""Colour of the gaps, 0 to 255."""
+_ACROSS = 8
+"""Tiles in a row."""
+
+
+def write_sheet(path: Path, split: Split, formats: tuple[PixelFormat, PixelFormat]) -> None:
+    """Write a sheet of `PICTURES` readable pictures, evenly spread over their order by name.
+
+    Pairs lie side by side, the source on the left. Unpaired sides follow one another, sources first.
+
+    Raises:
+        ImageError: the file cannot be written.
+    """
+    samples = [entries for entries in split.samples().values() if entries]
+    tiles = [
+        # Sources first; the last picture of a sample is a target unless the side is that of unpaired sources.
+        _tile(sample, split, formats if entries is samples[-1] else formats[:1])
+        for entries in samples
+        for sample in _spread(entries, PICTURES // len(samples))
+    ]
+    if tiles:
+        write_picture(path, Picture(_arrange(tiles)))
+
+
+def _spread(entries: list[tuple[Seen, ...]], count: int) -> list[tuple[Seen, ...]]:
+    count = min(count, len(entries))
+    return [entries[(2 * number + 1) * len(entries) // (2 * count)] for number in range(count)]
+
+
+def _tile(sample: tuple[Seen, ...], split: Split, formats: Sequence[PixelFormat]) -> Pixels:
+    """(H, W, 3) uint8: a square, or two squares with a narrow gap."""
+    if split.listing.layout == "side-by-side":
+        whole_HWC = read_pixels(sample[0].path, formats[-1])
+        middle = whole_HWC.shape[1] // 2
+        pictures = [whole_HWC[:, :middle], whole_HWC[:, middle:]]
+        if split.listing.source_side == "right":
+            pictures.reverse()
+    else:
+        pictures = [
+            read_pixels(*one) for one in zip((seen.path for seen in sample), formats[-len(sample) :], strict=True)
+        ]
+    squares = [_square(picture_HWC) for picture_HWC in pictures]
+    gap_HWC = np.full((_TILE, _INNER_GAP, 3), _GREY, np.uint8)
+    return np.concatenate([squares[0], *(part for square in squares[1:] for part in (gap_HWC, square))], axis=1)
+
+
+def _square(image_HWC: Pixels) -> Pixels:
+    """The whole picture in the middle of a grey square: (H, W, 3) uint8."""
+    height, width = fit_size(image_HWC.shape[0], image_HWC.shape[1], _TILE)
+    square_HWC = np.full((_TILE, _TILE, 3), _GREY, np.uint8)
+    top, left = (_TILE - height) // 2, (_TILE - width) // 2
+    square_HWC[top : top + height, left : left + width] = resize(as_rgb(image_HWC), height, width)
+    return square_HWC
+
+
+def _arrange(tiles: list[Pixels]) -> Pixels:
+    """All tiles, which are of one size, in rows with gaps between and around."""
+    height, width = tiles[0].shape[:2]
+    across = min(len(tiles), _ACROSS if width == _TILE else _ACROSS * 3 // 4)
+    down = -(-len(tiles) // across)
+    sheet_HWC = np.full((down * (height + _GAP) + _GAP, across * (width + _GAP) + _GAP, 3), _GREY, np.uint8)
+    for number, tile_HWC in enumerate(tiles):
+        row, column = divmod(number, across)
+        top, left = _GAP + row * (height + _GAP), _GAP + column * (width + _GAP)
+        sheet_HWC[top : top + height, left : left + width] = tile_HWC
+    return sheet_HWC

@@ -1,0 +1,133 @@
+"""Augmentation of what the discriminator sees, through which the generator still learns.
+
+Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", 2020. Real and fake pictures pass through
+the same kind of distortion, so a discriminator cannot learn the few real pictures by heart and the generator does not
+learn to make distorted ones.
+
+Shape suffixes: B batch, C channels, H height, W width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, overload
+
+import torch
+from torch import Tensor
+
+Kind = Literal["colour", "translation", "cutout"]
+
+REACH = 1 / 8
+"""A picture is moved by at most this share of its side, in each direction."""
+
+HOLE = 1 / 2
+"""Side of the hole over side of the picture."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """One distortion per place in the batch, applied alike to as many batches as wanted. Made by `draw`.
+
+    Attributes:
+        colour_3B111: brightness added, saturation factor, contrast factor; None leaves colours alone.
+        row_B1H1, column_B11W: where each row and column of the outcome comes from, int64, within the picture.
+        keep_B1HW: False where the outcome is 0 (mid-grey): moved in from outside, or in the hole. None if nothing
+            moves and nothing is cut.
+    """
+
+    colour_3B111: Tensor | None
+    row_B1H1: Tensor
+    column_B11W: Tensor
+    keep_B1HW: Tensor | None
+
+    @overload
+    def __call__(self, target_BCHW: Tensor) -> Tensor: ...
+    @overload
+    def __call__(self, target_BCHW: Tensor, source_BCHW: Tensor) -> tuple[Tensor, Tensor]: ...
+    def __call__(self, target_BCHW: Tensor, source_BCHW: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Distort a batch; differentiable, twice where a gradient penalty needs it, and without waiting for the device.
+
+        Args:
+            target_BCHW: float, range [-1, 1], of the batch and size that were drawn for; any channel count.
+            source_BCHW: the same, another channel count allowed: moved and cut alike, its colours kept, because they
+                are what was asked for.
+
+        Returns:
+            The target, or (source, target) if a source was given. Colours may leave [-1, 1].
+
+        Raises:
+            ValueError: batch or size differ from what was drawn for.
+        """
+        target_BCHW = self._move_and_cut(self._colour(target_BCHW))
+        return target_BCHW if source_BCHW is None else (self._move_and_cut(source_BCHW), target_BCHW)
+
+    def _colour(self, picture_BCHW: Tensor) -> Tensor:
+        if self.colour_3B111 is None:
+            return picture_BCHW
+        brightness_B111, saturation_B111, contrast_B111 = self.colour_3B111.to(picture_BCHW.dtype)
+        picture_BCHW = picture_BCHW + brightness_B111
+        grey_B1HW = picture_BCHW.mean(dim=1, keepdim=True)
+        picture_BCHW = grey_B1HW + saturation_B111 * (picture_BCHW - grey_B1HW)
+        mean_B111 = picture_BCHW.mean(dim=(1, 2, 3), keepdim=True)
+        return mean_B111 + contrast_B111 * (picture_BCHW - mean_B111)
+
+    def _move_and_cut(self, picture_BCHW: Tensor) -> Tensor:
+        if self.keep_B1HW is None:
+            return picture_BCHW
+        batch, _, height, width = self.keep_B1HW.shape
+        # `gather` would silently crop a larger picture.
+        if (picture_BCHW.shape[0], *picture_BCHW.shape[2:]) != (batch, height, width):
+            raise ValueError(f"drawn for {batch} of {height} x {width}, found {tuple(picture_BCHW.shape)}")
+        # Whole pixels by index: exact, and unlike `grid_sample` differentiable twice.
+        moved_BCHW = picture_BCHW.gather(2, self.row_B1H1.expand_as(picture_BCHW))
+        moved_BCHW = moved_BCHW.gather(3, self.column_B11W.expand_as(picture_BCHW))
+        return moved_BCHW * self.keep_B1HW.to(picture_BCHW.dtype)
+
+
+def draw(
+    kinds: Sequence[Kind], batch: int, height: int, width: int, device: torch.device | str = "cpu"
+) -> Augmentation:
+    """Draw one distortion for each of `batch` pictures, from torch's global generator of the CPU.
+
+    Equal seeds give equal distortions on every device, and a kind is drawn alike whichever others are chosen.
+
+    Args:
+        kinds: any of "colour" (brightness, saturation, contrast), "translation" (up to `REACH` of the side, the gap
+            filled with 0) and "cutout" (a hole of 0, `HOLE` of the side, that may reach over the rim); empty leaves
+            pictures as they are.
+        batch, height, width: of the pictures to distort.
+        device: where the pictures are.
+    """
+    # One small copy, which the device need not be waited for.
+    chance_7B111 = torch.rand(batch, 7).T.reshape(7, batch, 1, 1, 1).to(device, non_blocking=True)
+    colour_3B111 = torch.stack([chance_7B111[0] - 0.5, chance_7B111[1] * 2.0, chance_7B111[2] + 0.5])
+    row_B1H1 = torch.arange(height, device=device).view(1, 1, height, 1).expand(batch, -1, -1, -1)
+    column_B11W = torch.arange(width, device=device).view(1, 1, 1, width).expand(batch, -1, -1, -1)
+    # Holes lie in the moved picture, so they are cut before the rows and columns are moved.
+    keep_B1HW = torch.ones(batch, 1, height, width, dtype=torch.bool, device=device)
+    if "cutout" in kinds:
+        keep_B1HW = ~(_hole(chance_7B111[5], row_B1H1, height) & _hole(chance_7B111[6], column_B11W, width))
+    if "translation" in kinds:
+        row_B1H1 = row_B1H1 - _shift(chance_7B111[3], height)
+        column_B11W = column_B11W - _shift(chance_7B111[4], width)
+        inside_B1HW = (row_B1H1 >= 0) & (row_B1H1 < height) & (column_B11W >= 0) & (column_B11W < width)
+        keep_B1HW = keep_B1HW & inside_B1HW
+    return Augmentation(
+        colour_3B111=colour_3B111 if "colour" in kinds else None,
+        row_B1H1=row_B1H1.clamp(0, height - 1),
+        column_B11W=column_B11W.clamp(0, width - 1),
+        keep_B1HW=keep_B1HW if "translation" in kinds or "cutout" in kinds else None,
+    )
+
+
+def _shift(chance_B111: Tensor, side: int) -> Tensor:
+    """Whole pixels, (B, 1, 1, 1) int64, uniform from -reach to reach."""
+    reach = int(side * REACH + 0.5)
+    return (chance_B111 * (2 * reach + 1)).long() - reach
+
+
+def _hole(chance_B111: Tensor, place: Tensor, side: int) -> Tensor:
+    """Which of the places 0 to side - 1 along one axis lie in the hole, shape of `place`."""
+    hole = int(side * HOLE + 0.5)
+    # The middle may be any pixel, so holes at the rim are smaller; an even hole has its middle between two pixels.
+    first_B111 = (chance_B111 * (side + 1 - hole % 2)).long() - hole // 2
+    return (place >= first_B111) & (place < first_B111 + hole)

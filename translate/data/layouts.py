@@ -1,0 +1,288 @@
+"""Files on disk -> which of them belong together. Needs neither torch nor OpenCV."""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from translate.errors import ConfigError, DataError
+from translate.files import refuse_unlistable
+from translate.images import READABLE
+
+Layout = Literal["photos", "side-by-side", "two-folders"]
+Side = Literal["left", "right"]
+
+SUFFIXES = READABLE | {".npy", ".tif", ".tiff"}
+"""Suffixes (lower case) of the files a model can be trained on; `translate.data.formats` reads them."""
+
+OURS = ("source", "target")
+OTHERS = (("A", "B"), ("trainA", "trainB"))
+"""Names of the two folders in data sets made for other programs."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Which files there are and which belong together.
+
+    sources: () for photos (the source is made from the target), equal to `targets` for side-by-side, aligned with
+        `targets` for pairs in two folders, and of any number when nothing is paired.
+    labels: one number for each target, an index into `label_names`; zeros without labels.
+    """
+
+    layout: Layout
+    paired: bool
+    """False: sources and targets have nothing to do with each other (day, night)."""
+    sources: tuple[Path, ...]
+    targets: tuple[Path, ...]
+    labels: tuple[int, ...]
+    label_names: tuple[str, ...] = ()
+    source_side: Side = "left"
+    """Which half of a side-by-side file is the source."""
+
+
+def list_files(
+    data: Path,
+    *,
+    layout: Layout | Literal["auto"],
+    paired: bool,
+    folders: tuple[str, str] = OURS,
+    makes_source: bool = False,
+    labels: bool = False,
+    source_side: Side = "left",
+) -> Listing:
+    """Find the pictures below `data` and what belongs together.
+
+    Args:
+        data: the folder, searched recursively; hidden files and folders are left out.
+        layout: auto takes two folders where they exist, else photographs where the task makes its own source.
+        paired: whether source and target must show the same thing; if not, there must be two folders.
+        folders: names of the source's and the target's folder below `data`. Without the default ones, A and B or
+            trainA and trainB are taken.
+        makes_source: whether the task makes the source from the target, so that photographs alone will do.
+        labels: whether the sub-folders are kinds. Of unpaired sources nobody asks the kind.
+        source_side: which half of a side-by-side file is the source.
+
+    Raises:
+        ConfigError: the layout does not serve the task.
+        DataError: a folder is missing or empty, files have no partner, or the labels do not fit.
+    """
+    _refuse_no_folder(data)
+    chosen, folders = _choose_layout(data, layout, paired, folders, makes_source)
+    if chosen == "two-folders":
+        return _list_two_folders(data / folders[0], data / folders[1], paired, labels)
+    targets = list_pictures(data)
+    names, numbers = _labels(data, targets, labels)
+    sources = tuple(targets) if chosen == "side-by-side" else ()
+    return Listing(chosen, True, sources, tuple(targets), numbers, names, source_side)
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """All files below `folder` with one of the SUFFIXES, sorted; hidden files and folders are left out.
+
+    Raises:
+        DataError: missing, not a folder, not to be listed, or no such file in it.
+    """
+    _refuse_no_folder(folder)
+    others, files = 0, list[Path]()
+    for root, below, names in os.walk(folder, onerror=refuse_unlistable):
+        below[:] = [name for name in below if not name.startswith(".")]
+        for name in names:
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                files.append(Path(root, name))
+            else:
+                others += 1
+    if not files:
+        kinds = "PNG, JPEG, WebP, TIFF or .npy"
+        found = f"{others} files, none of them {kinds}" if others else "no files"
+        raise DataError(f"{folder} holds {found}; put pictures there or name another folder with --data")
+    return sorted(files)
+
+
+def hold_out(listing: Listing, count: int) -> tuple[Listing, Listing]:
+    """Split into (training, validation): `count` targets at equal distances, and `count` sources if unpaired.
+
+    Raises:
+        ConfigError: nothing would remain for training.
+    """
+    sides = [listing.targets] if listing.paired else [listing.sources, listing.targets]
+    fewest = min(len(files) for files in sides)
+    if count >= fewest:
+        raise ConfigError(
+            f"--held-out is {count}, but there are only {fewest} pictures and one at least must remain for training; "
+            "give a smaller number"
+        )
+    return _part(listing, count, kept=False), _part(listing, count, kept=True)
+
+
+def held_out_count(listing: Listing, share: float = 0.05, most: int = 64) -> int:
+    """How many pictures to hold out by default: `share` of them, 1 to `most`, or 0 of fewer than 8."""
+    fewest = len(listing.targets) if listing.paired else min(len(listing.sources), len(listing.targets))
+    return 0 if fewest < 8 else min(most, max(1, round(share * fewest)))
+
+
+def refuse_overlap(train: Listing, validation: Listing) -> None:
+    """Refuse validation pictures that are in the training data, byte for byte, under whatever name.
+
+    Of a pair both files must be known: two photographs without any person share their empty mask rightly.
+
+    Raises:
+        DataError: naming the first three, and how many there are.
+    """
+    found = list[Path]()
+    for known, asked in zip(_samples(train), _samples(validation), strict=True):
+        # Reading every file would take minutes; most differ in size already.
+        sizes = {_per_file(files, _size) for files in known}
+        same_size = [files for files in asked if _per_file(files, _size) in sizes]
+        if not same_size:
+            continue
+        asked_sizes = {_per_file(files, _size) for files in same_size}
+        digests = {_per_file(files, _digest) for files in known if _per_file(files, _size) in asked_sizes}
+        found += [files[-1] for files in same_size if _per_file(files, _digest) in digests]
+    if found:
+        raise DataError(
+            f"{len(found)} validation pictures are also in the training data ({_first_three(found)}); "
+            "take them out of one of the two, or quality is measured on what was learnt by heart"
+        )
+
+
+def _samples(listing: Listing) -> list[list[tuple[Path, ...]]]:
+    """What can be known already: pairs of files, or the files of either side."""
+    targets = [(path,) for path in listing.targets]
+    if not listing.paired:
+        return [[(path,) for path in listing.sources], targets]
+    if listing.layout == "two-folders":
+        return [list(zip(listing.sources, listing.targets, strict=True))]
+    return [targets]
+
+
+def _per_file(files: tuple[Path, ...], measure: Callable[[Path], str]) -> tuple[str, ...]:
+    return tuple(measure(path) for path in files)
+
+
+def _size(path: Path) -> str:
+    try:
+        return str(path.stat().st_size)
+    except OSError:
+        return str(path)  # like no other file; the stream reports it
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError:
+        return str(path)
+
+
+def _first_three(names: Sequence[object]) -> str:
+    return ", ".join(str(name) for name in names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _part(listing: Listing, count: int, kept: bool) -> Listing:
+    """The held-out part, or the other."""
+
+    def chosen(length: int) -> list[int]:
+        held = {(2 * number + 1) * length // (2 * count) for number in range(count)}
+        return [index for index in range(length) if (index in held) == kept]
+
+    targets = chosen(len(listing.targets))
+    # Aligned with the targets, or none at all, unless unpaired.
+    sources = chosen(len(listing.sources)) if listing.sources else []
+    return replace(
+        listing,
+        sources=tuple(listing.sources[index] for index in sources),
+        targets=tuple(listing.targets[index] for index in targets),
+        labels=tuple(listing.labels[index] for index in targets),
+    )
+
+
+def _refuse_no_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        found = "is a file" if folder.is_file() else "does not exist"
+        raise DataError(f"{folder} {found}; --data expects a folder with pictures")
+
+
+def _choose_layout(
+    data: Path, layout: Layout | Literal["auto"], paired: bool, folders: tuple[str, str], makes_source: bool
+) -> tuple[Layout, tuple[str, str]]:
+    """What `auto` stands for here, and the names of the two folders."""
+    if layout == "photos" and not (makes_source and paired):
+        raise ConfigError("--layout photos is for tasks that make the source themselves; leave the option out")
+    if layout == "side-by-side" and not paired:
+        raise ConfigError("--layout side-by-side holds pairs, which this task does not use; leave the option out")
+    if layout in ("photos", "side-by-side"):
+        return layout, folders
+    candidates = [folders, *OTHERS] if folders == OURS else [folders]
+    present = [names for names in candidates if all((data / name).is_dir() for name in names)]
+    if present:
+        return "two-folders", present[0]
+    if layout == "auto" and makes_source and paired:
+        return "photos", folders
+    wanted = " and ".join(folders)
+    hint = f"put pictures into {data / folders[0]} and {data / folders[1]}, or name yours with --folders"
+    if layout == "auto" and paired:
+        hint = f"if every file holds a pair, add --layout side-by-side; otherwise {hint}"
+    raise DataError(f"{data} does not have the folders {wanted}; {hint}")
+
+
+def _list_two_folders(source: Path, target: Path, paired: bool, labels: bool) -> Listing:
+    sources, targets = list_pictures(source), list_pictures(target)
+    names, _ = _labels(target, targets, labels)
+    if paired:
+        source_names, _ = _labels(source, sources, labels)
+        if source_names != names:
+            only = sorted(set(names) ^ set(source_names))
+            raise DataError(
+                f"the sub-folders of {source} and {target} differ ({_first_three(only)}); labels need the same in both"
+            )
+        sources, targets = _match(source, sources, target, targets)
+    _, numbers = _labels(target, targets, labels)
+    return Listing("two-folders", paired, tuple(sources), tuple(targets), numbers, names)
+
+
+def _match(source: Path, sources: list[Path], target: Path, targets: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Both lists in one order, each file beside its partner: the same path below its folder but for the suffix."""
+    by_source, by_target = _by_stem(source, sources), _by_stem(target, targets)
+    alone = [sorted(by_source.keys() - by_target.keys()), sorted(by_target.keys() - by_source.keys())]
+    if alone[0] or alone[1]:
+        parts = [
+            f"{len(stems)} of {len(files)} in {folder}" + (f" ({_first_three(stems)})" if stems else "")
+            for stems, files, folder in zip(alone, (sources, targets), (source, target), strict=True)
+        ]
+        raise DataError(
+            f"pictures without a partner: {parts[0]}, {parts[1]}; a pair has the same name but for the suffix, "
+            "so rename or remove these"
+        )
+    stems = sorted(by_source)
+    return [by_source[stem] for stem in stems], [by_target[stem] for stem in stems]
+
+
+def _by_stem(folder: Path, files: list[Path]) -> dict[str, Path]:
+    found = dict[str, Path]()
+    for path in files:
+        stem = path.relative_to(folder).with_suffix("").as_posix()
+        if stem in found:
+            raise DataError(
+                f"{found[stem]} and {path} differ only in the suffix, so their partner is unclear; remove one of them"
+            )
+        found[stem] = path
+    return found
+
+
+def _labels(folder: Path, files: list[Path], wanted: bool) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Names of the sub-folders of `folder` that hold pictures, and the number of each file's."""
+    if not wanted:
+        return (), (0,) * len(files)
+    parts = [path.relative_to(folder).parts for path in files]
+    for path, below in zip(files, parts, strict=True):
+        if len(below) < 2:
+            raise DataError(f"{path} is in no sub-folder, so it has no label; move it into one or leave out --labels")
+    names = tuple(sorted({below[0] for below in parts}))
+    if len(names) < 2:
+        raise DataError(
+            f"{folder} has pictures in one sub-folder only ({parts[0][0]}); labels need two, or leave out --labels"
+        )
+    number = {name: index for index, name in enumerate(names)}
+    return names, tuple(number[below[0]] for below in parts)

@@ -1,0 +1,33 @@
+"""Patchwise contrast: a place in the result should be recognisable among all places of the picture it was made from.
+
+Shape suffixes: B batch, P patches of one picture, D features of one patch.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def patch_nce(query_BPD: Tensor, key_BPD: Tensor, temperature: float = 0.07) -> Tensor:
+    """Mean over all patches of -log softmax(q_i . k_j / temperature) at j = i, j over the same picture's patches.
+
+    Park et al., "Contrastive Learning for Unpaired Image-to-Image Translation", 2020 (CUT), eq. 3 and 4. Features are
+    brought to length 1 here, which changes nothing if they have it. No gradient flows into `key_BPD`.
+
+    Args:
+        query_BPD: features of the result.
+        key_BPD: features of the source at the same places, equal shape.
+        temperature: above 0; lower asks for clearer winners.
+
+    Returns:
+        Scalar, at least 0; log P when every patch looks the same.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if query_BPD.shape != key_BPD.shape:
+        raise ValueError(f"patches are paired: found {tuple(query_BPD.shape)} and {tuple(key_BPD.shape)}")
+    query_BPD, key_BPD = F.normalize(query_BPD, dim=2), F.normalize(key_BPD.detach(), dim=2)
+    logits_BPP = query_BPD @ key_BPD.transpose(1, 2) / temperature
+    own_BP = torch.arange(query_BPD.shape[1], device=query_BPD.device).expand(query_BPD.shape[:2])
+    return F.cross_entropy(logits_BPP.flatten(0, 1), own_BP.flatten())

@@ -1,0 +1,37 @@
+"""What networks are told besides the picture: which kind of thing, and in which style.
+
+Shape suffixes: K batch or 1, L labels, S style, D condition (L + S), B batch, C channels, H height, W width.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def condition_vector(
+    labels: int, style_size: int, label_K: Tensor | None, style_KS: Tensor | None, device: torch.device
+) -> Tensor | None:
+    """(K, labels + style_size): one-hot label, then style; None when the model has neither.
+
+    Args:
+        labels, style_size: sizes of the two parts; 0 leaves a part out.
+        label_K: int64; None means the first label.
+        style_KS: float; None means the zero style.
+        device: for what is filled in.
+    """
+    parts: list[Tensor] = []
+    if labels:
+        if label_K is None:
+            rows = len(style_KS) if style_size and style_KS is not None else 1
+            label_K = torch.zeros(rows, dtype=torch.int64, device=device)
+        parts.append(F.one_hot(label_K, labels).float())
+    if style_size:
+        rows = len(parts[0]) if parts else 1
+        parts.append(torch.zeros(rows, style_size, device=device) if style_KS is None else style_KS)
+    return torch.cat(parts, dim=1) if parts else None
+
+
+def label_planes(label_B: Tensor, labels: int, like_BCHW: Tensor) -> Tensor:
+    """(B, labels, H, W): one plane a label, 1 where the picture has it, else 0; for discriminators."""
+    one_hot_BL = F.one_hot(label_B, labels).to(like_BCHW)
+    return one_hot_BL[:, :, None, None].expand(-1, -1, *like_BCHW.shape[-2:])

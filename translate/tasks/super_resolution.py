@@ -1,0 +1,12 @@
+"""Small picture in, large and sharp picture out."""
+
+from translate.tasks.base import Task
+
+SUPER_RESOLUTION = Task(
+    name="super-resolution",
+    summary="Enlarge pictures, sharper than by stretching them",
+    trainer="translate.trainers.superres:SuperRes",
+    data_hint="sharp photographs; small ones are made from them",
+    input_label="Small",
+    output_label="Large",
+)

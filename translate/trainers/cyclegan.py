@@ -1,0 +1,148 @@
+"""CycleGAN: learn a translation and its way back from two unpaired collections of pictures.
+
+Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", 2017.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from translate.errors import ConfigError
+from translate.networks.image_pool import ImagePool
+from translate.spec import ModelSpec
+from translate.tasks import Task
+from translate.trainers.adversary import (
+    CLASSIC_UNPAIRED,
+    SMALL_DATA,
+    Shown,
+    judge_terms,
+    make_discriminator,
+    player_terms,
+)
+from translate.trainers.base import Batch, Term, Trainer, Update
+from translate.trainers.config import TrainConfig, check_range
+from translate.trainers.translators import TranslatorConfig, describe, initialise, make_translator
+
+
+@dataclass(frozen=True, kw_only=True)
+class CycleGANConfig(TranslatorConfig):
+    """Settings of CycleGAN."""
+
+    cycle_weight: float = 10.0
+    """Weight of coming back to the same picture there and back again, on the [-1, 1] range."""
+    identity_weight: float = 5.0
+    """Weight of leaving a picture alone that is of the wanted kind already; keeps colours where they are."""
+    pool_size: int = 0
+    """Made pictures kept to show the discriminators again later; 50 in the paper."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("cycle_weight", "identity_weight"):
+            check_range(self, name, 0.0, 1e6)
+        check_range(self, "pool_size", 0, 100_000)
+        if self.labels:
+            raise ConfigError("--labels needs pairs; leave it out, or train with pix2pix")
+
+
+class CycleGAN(Trainer):
+    """Two generators, there and back, and a discriminator on either side.
+
+    Args:
+        config: the settings.
+        task: what is being learnt; its name goes into the spec.
+
+    Raises:
+        ConfigError: the image size does not suit the networks.
+    """
+
+    config_class = CycleGANConfig
+    presets: ClassVar[Mapping[str, TrainConfig]] = {
+        # Half the paper's cycle weight, a tenth of its identity weight, twice its rate: these generators start as the
+        # identity, where both terms are satisfied already and hold them back.
+        "modern": CycleGANConfig(
+            generator_widths=(24, 48, 96, 160),
+            cycle_weight=5.0,
+            identity_weight=0.5,
+            generator_lr=4e-4,
+            discriminator_lr=8e-4,
+            discriminator_augmentation=SMALL_DATA,
+        ),
+        "classic": replace(CycleGANConfig(), **CLASSIC_UNPAIRED, pool_size=50),
+    }
+    paired = False
+    players: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "generator": ("generator", "back_generator"),
+        "discriminator": ("discriminator", "back_discriminator"),
+    }
+    directions: ClassVar[Mapping[str, str]] = {"forward": "generator", "back": "back_generator"}
+
+    def __init__(self, config: CycleGANConfig, task: Task):
+        super().__init__()
+        self._config = config
+        source, target = (pixels.channels for pixels in config.formats)
+        # From the identity on: what can stay stays, and the game needs no warm start.
+        self.generator = make_translator(config, (source, target), residual=True)
+        self.back_generator = make_translator(config, (target, source), residual=True)
+        self.discriminator = make_discriminator(config, target)
+        self.back_discriminator = make_discriminator(config, source)
+        self.pool = ImagePool(config.pool_size, target, config.image_size)
+        self.back_pool = ImagePool(config.pool_size, source, config.image_size)
+        initialise(config, self.generator, self.back_generator, self.discriminator, self.back_discriminator)
+        self.spec = self.make_spec(task, self.generator, describe(config))
+
+    @property
+    def config(self) -> CycleGANConfig:
+        """The settings."""
+        return self._config
+
+    def spec_of(self, direction: str) -> ModelSpec:
+        """Contract of `forward` or `back`."""
+        if direction == "forward":
+            return self.spec
+        spec = self.spec
+        return dataclasses.replace(
+            spec,
+            name=f"{spec.name}-back",
+            input_channels=spec.output_channels,
+            output_channels=spec.input_channels,
+            input_bits=spec.output_bits,
+            output_bits=spec.input_bits,
+        )
+
+    def step(self, batch: Batch, update: Update) -> None:
+        """Both judges first, then both generators against the improved judges; one fake a side serves both."""
+        there_BCHW = self.generator(batch.source_BCHW)
+        back_BCHW = self.back_generator(batch.target_BCHW)
+        update("discriminator", self._judges(batch, there_BCHW.detach(), back_BCHW.detach()))
+        update("generator", self._generators(batch, there_BCHW, back_BCHW))
+
+    def _judges(self, batch: Batch, there_BCHW: Tensor, back_BCHW: Tensor) -> dict[str, Term]:
+        shown = Shown(batch.target_BCHW, self.pool(there_BCHW))
+        back_shown = Shown(batch.source_BCHW, self.back_pool(back_BCHW))
+        return {
+            **judge_terms(self.config, self.discriminator, shown, batch.step),
+            **_back(judge_terms(self.config, self.back_discriminator, back_shown, batch.step)),
+        }
+
+    def _generators(self, batch: Batch, there_BCHW: Tensor, back_BCHW: Tensor) -> dict[str, Term]:
+        source_BCHW, target_BCHW = batch.source_BCHW, batch.target_BCHW
+        config = self.config
+        terms = {
+            **player_terms(config, self.discriminator, Shown(target_BCHW, there_BCHW)),
+            **_back(player_terms(config, self.back_discriminator, Shown(source_BCHW, back_BCHW))),
+            "cycle": Term(config.cycle_weight, F.l1_loss(self.back_generator(there_BCHW), source_BCHW)),
+            "back_cycle": Term(config.cycle_weight, F.l1_loss(self.generator(back_BCHW), target_BCHW)),
+        }
+        if config.identity_weight and source_BCHW.shape == target_BCHW.shape:
+            terms["identity"] = Term(config.identity_weight, F.l1_loss(self.generator(target_BCHW), target_BCHW))
+            back = F.l1_loss(self.back_generator(source_BCHW), source_BCHW)
+            terms["back_identity"] = Term(config.identity_weight, back)
+        return terms
+
+
+def _back(terms: Mapping[str, Term]) -> dict[str, Term]:
+    return {f"back_{name}": term for name, term in terms.items()}

@@ -1,0 +1,40 @@
+"""Several processes that train one model: started by torchrun, each with its share of every batch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, distributed
+
+
+def average_over_processes(fabric: Fabric, tensors: Sequence[Tensor]) -> None:
+    """Replace every tensor by its mean over all processes, in one message a data type."""
+    if fabric.world_size == 1:
+        return
+    for dtype in {tensor.dtype for tensor in tensors}:
+        alike = [tensor for tensor in tensors if tensor.dtype == dtype]
+        joined = torch.cat([tensor.flatten() for tensor in alike])
+        distributed.all_reduce(joined)
+        joined /= fabric.world_size
+        for tensor, part in zip(alike, joined.split([tensor.numel() for tensor in alike]), strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+
+class Agreement:
+    """What the first process says, all do: when to stop, and how much of the time is used.
+
+    Clocks and signals differ between processes, and one that decides for itself leaves the others waiting. Talks
+    over the CPU, so that no GPU is waited for.
+    """
+
+    def __init__(self, fabric: Fabric):
+        self._group: Any = distributed.new_group(backend="gloo") if fabric.world_size > 1 else None
+
+    def on(self, *numbers: float) -> tuple[float, ...]:
+        """The first process's `numbers`, in every process."""
+        if self._group is None:
+            return numbers
+        told = torch.tensor(numbers, dtype=torch.float64)
+        distributed.broadcast(told, src=0, group=self._group)
+        return tuple(told.tolist())

@@ -1,0 +1,172 @@
+"""From the data folder and the settings of a run to batches of pictures on the device.
+
+Shape suffixes: B batch, C channels, H height, W width.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from torch import Generator, Tensor
+
+from translate.data.cache import Cache
+from translate.data.framing import Framing
+from translate.data.layouts import Listing, held_out_count, hold_out, list_files, refuse_overlap
+from translate.data.stream import PictureStream, RawBatch, open_caches
+from translate.errors import ConfigError, DataError
+from translate.networks.pixels import pixels_to_signal
+from translate.tasks import Task
+from translate.trainers.base import Batch, SourceMaker, Trainer
+from translate.trainers.config import TrainConfig
+from translate.trainers.objects import load_object
+
+MOST_HELD_OUT = 64
+"""Pictures measured at most, evenly spread over a larger --val folder: measuring is not training."""
+
+
+@dataclass(frozen=True)
+class Listings:
+    """Which files a run learns from and which it is measured with."""
+
+    train: Listing
+    held_out: Listing
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run learns from, and pictures it never learns from."""
+
+    stream: PictureStream
+    held_out: RawBatch | None
+    """Not augmented; None when there are too few pictures to keep any back."""
+    make_source: SourceMaker | None
+    """None where the data brings its own sources."""
+    config: TrainConfig
+
+    def samples(self, count: int) -> RawBatch:
+        """A few fixed pictures to look at: held-out ones where there are any."""
+        if self.held_out is None:
+            return self.stream.plain(count)
+        return _select(self.held_out, slice(0, count))
+
+    def batch(
+        self, raw: RawBatch, seed: tuple[int, ...], device: torch.device, share: float = 0.0, step: int = 0
+    ) -> Batch:
+        """`raw` on the device, as the networks see it, with sources made by the randomness of `seed`."""
+        source_format, target_format = self.config.formats
+        target_BCHW = _signal(raw.target_BHWC, target_format.bits, device)
+        if raw.source_BHWC is not None:
+            source_BCHW = _signal(raw.source_BHWC, source_format.bits, device)
+        else:
+            assert self.make_source is not None
+            source_BCHW = self.make_source(target_BCHW, Generator().manual_seed(seed_number(*seed)))
+            source_BCHW = source_BCHW.contiguous(memory_format=torch.channels_last)
+        return Batch(source_BCHW, target_BCHW, raw.label_B.to(device, non_blocking=True), share, step)
+
+
+def list_material(
+    trainer_class: type[Trainer], task: Task, config: TrainConfig, data: Path, validation: Path | None
+) -> tuple[Listings, TrainConfig]:
+    """Find the files; returns them and the settings with the names of the labels filled in.
+
+    Raises:
+        DataError: files missing, unmatched, or in both of `data` and `validation`.
+        ConfigError: the labels differ from those the run was begun with.
+    """
+    listing = _list(trainer_class, task, config, data)
+    if config.label_names and listing.label_names != config.label_names:
+        raise ConfigError(
+            f"{data} has the labels {', '.join(listing.label_names)}, but the run was started with "
+            f"{', '.join(config.label_names)}; name the same folders, or start a new run"
+        )
+    if validation is not None:
+        held_out = _list(trainer_class, task, config, validation)
+        if held_out.label_names != listing.label_names:
+            raise DataError(
+                f"{validation} has the labels {', '.join(held_out.label_names)}, {data} has "
+                f"{', '.join(listing.label_names)}; both need the same sub-folders"
+            )
+        refuse_overlap(listing, held_out)
+        listings = Listings(listing, held_out)
+    else:
+        count = held_out_count(listing) if config.held_out < 0 else config.held_out
+        listings = Listings(*hold_out(listing, count))
+    return listings, dataclasses.replace(config, label_names=listing.label_names)
+
+
+def open_material(trainer: Trainer, task: Task, listings: Listings, console: Console | None = None) -> Material:
+    """Open the files for training; builds the cache of decoded pictures where the settings name one.
+
+    Raises:
+        DataError: none of the first few pictures can be used, or the cache cannot be written.
+    """
+    config = trainer.config
+    framing = Framing(config.framing, config.image_size, config.augmentation)
+    cache = _open_cache(config, listings.train, framing, console) if config.cache else None
+    stream = PictureStream(listings.train, framing, config.formats, config.seed, cache)
+    held_out = None
+    if listings.held_out.targets:
+        measured = PictureStream(listings.held_out, framing, config.formats, config.seed)
+        held_out = measured.plain(min(len(measured), max(MOST_HELD_OUT, config.held_out)))
+    return Material(stream, held_out, trainer.source_maker() or _task_source_maker(task), config)
+
+
+def _open_cache(
+    config: TrainConfig, listing: Listing, framing: Framing, console: Console | None
+) -> tuple[Cache, Cache]:
+    """Find or build the cache, with a progress bar."""
+    quiet = console is None or not console.is_terminal
+    with Progress(*Progress.get_default_columns(), console=console, disable=quiet) as bar:
+        row = bar.add_task("decoding pictures", total=None)
+        return open_caches(
+            Path(config.cache),
+            listing,
+            framing,
+            config.formats,
+            lambda done, total: bar.update(row, completed=done, total=total),
+        )
+
+
+def _task_source_maker(task: Task) -> SourceMaker | None:
+    return load_object(task.source_maker) if task.source_maker else None
+
+
+def _list(trainer_class: type[Trainer], task: Task, config: TrainConfig, data: Path) -> Listing:
+    own_source = trainer_class.source_maker is not Trainer.source_maker
+    return list_files(
+        data,
+        layout=config.layout,
+        paired=trainer_class.paired,
+        folders=config.folders,
+        makes_source=bool(task.source_maker) or own_source,
+        labels=config.labels,
+        source_side=config.source_side,
+    )
+
+
+def seed_number(*numbers: int) -> int:
+    """One seed for torch from several numbers; different ones give unrelated randomness."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def parts(raw: RawBatch, count: int) -> Iterator[RawBatch]:
+    """`raw` in `count` equal parts."""
+    size = len(raw.target_BHWC) // count
+    for number in range(count):
+        yield _select(raw, slice(number * size, (number + 1) * size))
+
+
+def _select(raw: RawBatch, chosen: slice) -> RawBatch:
+    source_BHWC = None if raw.source_BHWC is None else raw.source_BHWC[chosen]
+    return RawBatch(source_BHWC, raw.target_BHWC[chosen], raw.label_B[chosen], raw.rejected)
+
+
+def _signal(pixels_BHWC: Tensor, bits: int, device: torch.device) -> Tensor:
+    # Moved as integers, a quarter of the bytes; the layout the networks work in.
+    signal_BCHW = pixels_to_signal(pixels_BHWC.to(device, non_blocking=True), bits)
+    return signal_BCHW.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,392 @@
+"""What a run did, for somebody who was not there: its log, samples and settings as one HTML file.
+
+Shape suffixes: H height, W width, C channels.
+"""
+
+import ast
+import base64
+import inspect
+import io
+import json
+import math
+import re
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+
+from translate.errors import DataError, ImageError
+from translate.files import atomic_path
+from translate.images import fit_size, flatten, read_picture, resize
+from translate.metrics.names import HIGHER_IS_BETTER
+from translate.tasks import TASKS
+from translate.trainers.config import TrainConfig, option_name
+from translate.trainers.objects import load_object
+
+METRICS = {
+    "psnr": "likeness to the true picture, in decibels",
+    "psnr_luma": "likeness of brightness to the true picture, in decibels",
+    "ssim": "likeness of structure to the true picture, 1 at most",
+    "swd": "how far the textures are from those of real pictures",
+    "lpips": "difference from the true picture as an eye would see it",
+    "fid": "how far the results are from real pictures",
+    "kid": "how far the results are from real pictures",
+}
+
+GRID_BYTES, STRIP_BYTES = 700_000, 90_000
+"""Largest size of a picture in the report, so that the whole stays below 5 MB."""
+STRIP = 8
+LISTED = 50
+"""Passed-over files named at most."""
+POINTS = 300
+"""Points of a curve; more are averaged."""
+
+# matplotlib wants colours; in the page they become variables, which differ in light and dark mode.
+_INK, _FAINT = "#010203", "#040506"
+_SERIES = ("#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06", "#0a0b07", "#0a0b08")
+_VARIABLES = {_INK: "var(--soft)", _FAINT: "var(--line)"} | {
+    colour: f"var(--series-{number})" for number, colour in enumerate(_SERIES, 1)
+}
+
+Curves = Mapping[str, Sequence[tuple[float, float]]]
+"""(images, value) by name."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """What `log.jsonl` says, without what a killed process did in vain."""
+
+    start: dict[str, Any]
+    """Of the last process; empty in a log without one."""
+    progress: list[dict[str, Any]]
+    validation: list[dict[str, Any]]
+    rejected: list[str]
+    """Files that were passed over, and why."""
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The newest line that knows how far the run is; empty at its beginning."""
+        return max((*self.progress, *self.validation), key=lambda line: line["images"], default={})
+
+    @property
+    def bad_steps(self) -> int:
+        """Steps without a finite loss, which were skipped."""
+        return self.progress[-1]["bad_steps"] if self.progress else 0
+
+
+def read_log(path: Path) -> Log:
+    """Read a log. A process that goes on from a snapshot repeats what a killed one did after it; that is dropped.
+
+    Lines that are cut off, as by a full disk, are left out.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        raise DataError(f"{path.parent} holds no {path.name}; name the --out folder of a run that has begun") from None
+    bad_before = 0  # every process counts its own
+    start, progress, validation, rejected = dict[str, Any](), list[Any](), list[Any](), list[str]()
+    for line in map(_json_object, text.splitlines()):
+        event = line.get("event")
+        if event == "start":
+            start, first = line, line.get("images", 0)
+            # Before the first snapshot there is nothing to go on from, and everything is repeated.
+            for lines in (progress, validation):
+                lines[:] = [kept for kept in lines if first and kept["images"] <= first]
+            bad_before = progress[-1]["bad_steps"] if progress else 0
+        elif event == "progress":
+            progress.append({**line, "bad_steps": bad_before + line.get("bad_steps", 0)})
+        elif event == "validation":
+            validation.append(line)
+        elif event == "rejected" and line["file"] not in rejected:
+            rejected.append(line["file"])
+    return Log(start, progress, validation, rejected)
+
+
+def write_report(run: Path, path: Path) -> int:
+    """Write the report of the run in folder `run` to `path`, whole or not at all; returns its size in bytes.
+
+    Raises:
+        DataError: the folder holds no log, or the file cannot be written.
+    """
+    log = read_log(run / "log.jsonl")
+    config = _json_object(_text(run / "config.json"))
+    header = _header(run / "snapshot.safetensors")
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters |= {"number": _number, "duration": _duration, "value": _value}
+    template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
+    measured = _measured(log.validation)
+    parity = _json_value(_text(run / "parity.json"))
+    page = template.render(
+        name=run.resolve().name,
+        **_summary(log, config, header),
+        measured=measured,
+        headline=next((row for row in measured if row["name"] == config.get("best_by")), next(iter(measured), None)),
+        charts=_charts(log, config),
+        **_samples(run / "samples", config.get("image_size", 0)),
+        rejected=log.rejected[:LISTED],
+        rejected_count=len(log.rejected),
+        bad_steps=log.bad_steps,
+        settings=[(option_name(key), value, help) for key, value, help in _settings(config, header.get("task", ""))],
+        machine=log.start.get("machine", {}),
+        parity=parity if isinstance(parity, list) else [],
+        quality=_json_object(_text(run / "metrics.json")),
+    )
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}; choose another file with -o") from None
+    return len(page.encode())
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:  # most files of a run need not be there
+        return ""
+
+
+def _json_value(text: str) -> Any:
+    """What the text says, or None if it is cut off."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    """The object, or an empty one if it is something else or cut off."""
+    found = _json_value(text)
+    return found if isinstance(found, dict) else {}
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """The run's facts in its snapshot, or none: at first there is no snapshot."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return _json_object((file.metadata() or {}).get("translate.run", ""))
+    except (OSError, SafetensorError):
+        return {}
+
+
+def _summary(log: Log, config: Mapping[str, Any], header: Mapping[str, Any]) -> dict[str, Any]:
+    task = TASKS.get(header.get("task", ""))
+    last = log.last
+    speeds = [line["images_per_second"] for line in log.progress if "images_per_second" in line]
+    return {
+        "task": header.get("task", ""),
+        "summary": task.summary if task else "A translation from pictures to pictures",
+        "method": header.get("trainer", "").rpartition(":")[2],
+        "data": header.get("data", ""),
+        "pictures": {"train": 0, "held_out": 0} | log.start.get("pictures", {}),
+        "budget_seconds": config.get("max_seconds"),
+        "budget_images": config.get("max_images"),
+        "share": min(1.0, last.get("share", 0.0)),
+        "images": last.get("images", 0),
+        "seconds": last.get("seconds", 0.0),
+        "speed": sum(speeds) / len(speeds) if speeds else 0.0,
+    }
+
+
+def _measured(validation: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For every metric its first, best and last value, and what that means."""
+    rows: list[dict[str, Any]] = []
+    for name in dict.fromkeys(name for line in validation for name in line["metrics"]):
+        points = _points(validation, lambda line, name=name: line["metrics"].get(name))
+        if not points:
+            continue
+        higher = name in HIGHER_IS_BETTER
+        # The first measurement is of the untrained networks: the start, never the best.
+        best = (max if higher else min)(points[1:] or points, key=lambda point: point[1])
+        start = points[0][1]
+        verdicts = ("equal", "better", "worse")  # by 0, 1 and -1
+        change = best[1] - start if higher else start - best[1]
+        rows.append(
+            {
+                "name": name,
+                "meaning": METRICS.get(name, ""),
+                "better": "higher" if higher else "lower",
+                "start": start,
+                "best": best[1],
+                "images": best[0],
+                "last": points[-1][1],
+                "verdict": "the start" if len(points) == 1 else verdicts[(change > 0) - (change < 0)],
+            }
+        )
+    return rows
+
+
+def _points(
+    lines: Sequence[Mapping[str, Any]], value_of: Callable[[Mapping[str, Any]], Any]
+) -> list[tuple[float, float]]:
+    """(images, value) of the lines that have a finite one."""
+    found = [(line["images"], value_of(line)) for line in lines]
+    return [(images, value) for images, value in found if isinstance(value, int | float) and math.isfinite(value)]
+
+
+def _charts(log: Log, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Groups of charts: what is measured, then what is learnt, then the machinery."""
+    progress = log.progress
+
+    def curves(group: str, prefix: str = "") -> dict[str, list[tuple[float, float]]]:
+        names = dict.fromkeys(name for line in progress for name in line.get(group, ()) if name.startswith(prefix))
+        return {
+            name.removeprefix(prefix): _points(progress, lambda line, name=name: line.get(group, {}).get(name))
+            for name in names
+        }
+
+    metrics = [
+        _chart(
+            name,
+            f"{METRICS.get(name, 'measured')}; {'higher' if name in HIGHER_IS_BETTER else 'lower'} is better",
+            {name: _points(log.validation, lambda line, name=name: line["metrics"].get(name))},
+            best=max if name in HIGHER_IS_BETTER else min,
+        )
+        for name in dict.fromkeys(name for line in log.validation for name in line["metrics"])
+    ]
+    players = dict.fromkeys(name.split(".")[0] for line in progress for name in line.get("losses", ()))
+    losses = [
+        _chart(f"Losses: {player}", "what it is trained to make small", curves("losses", f"{player}."))
+        for player in players
+    ]
+    rates = {
+        player: _points(progress, lambda line, rate=rate: line.get("lr_factor", math.nan) * rate)
+        for player, rate in ((player, config.get(f"{player}_lr")) for player in ("generator", "discriminator"))
+        if isinstance(rate, float)
+    }
+    speeds = _points(progress, lambda line: line.get("images_per_second"))
+    machinery = [
+        _chart("Gradient norms", "how strongly the networks are pushed", curves("gradients")),
+        _chart("Learning rate", "how far a step goes", rates),
+        _chart("Speed", "training images a second", {"images/s": speeds}),
+    ]
+    groups = (("Held-out pictures", metrics), ("Losses", losses), ("Machinery", machinery))
+    return [{"title": title, "charts": drawn} for title, charts in groups if (drawn := [c for c in charts if c])]
+
+
+def _chart(
+    title: str, text: str, curves: Curves, best: Callable[..., tuple[float, float]] | None = None
+) -> dict[str, Any] | None:
+    """A drawing that takes its colours from the page, or None if there is nothing to draw."""
+    curves = {name: points for name, points in curves.items() if points}
+    if not curves:
+        return None
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": title, "text.parse_math": False, "font.size": 9}
+    with mpl.rc_context(settings):
+        figure = Figure(figsize=(4.6, 2.5), layout="constrained")
+        axes = figure.subplots()
+        for number, (name, points) in enumerate(curves.items()):
+            images, values = zip(*_thin(points), strict=True)
+            # Colours repeat after eight curves, dashed.
+            style = "-" if number < len(_SERIES) else "--"
+            marker = "o" if len(points) < (40 if best else 3) else ""  # one point alone draws no line
+            axes.plot(images, values, style, color=_SERIES[number % 8], lw=1.6, label=name, marker=marker, ms=3)
+            if best:
+                where, value = best(points[1:] or points, key=lambda point: point[1])
+                axes.plot(where, value, "o", ms=9, mfc="none", mec=_SERIES[1], mew=1.8, label=f"best: {value:.4g}")
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.spines["bottom"].set_color(_FAINT)
+        axes.grid(axis="y", color=_FAINT, lw=0.8)
+        axes.tick_params(colors=_INK, length=0)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.set_xlabel("training images seen", color=_INK)
+        figure.legend(loc="outside upper left", ncols=3, frameon=False, labelcolor=_INK, handlelength=1.2)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # the same names in every drawing
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"([^>]*?) width="[^"]*"', r'\1\2 role="img"', svg, count=1)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    return {"title": title, "text": text, "svg": Markup(svg)}
+
+
+def _thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most `POINTS` points, each the mean of its neighbours."""
+    size = math.ceil(len(points) / POINTS)
+    groups = [points[first : first + size] for first in range(0, len(points), size)]
+    return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
+
+
+def _samples(folder: Path, side: int) -> dict[str, Any]:
+    """The first, middle and last grid, and up to `STRIP` of the first two rows between."""
+    paths = sorted(path for path in folder.glob("*.png") if path.stem.isdigit())
+
+    def spread(count: int) -> list[Path]:
+        count = min(count, len(paths))
+        return [paths[round(number * (len(paths) - 1) / max(1, count - 1))] for number in range(count)]
+
+    grids = [_embed(path, 1400, GRID_BYTES) for path in spread(3)]
+    rows = 4 + 2 * (side + 4)
+    strip = [_embed(path, 420, STRIP_BYTES, rows) for path in spread(STRIP)] if len(paths) > 3 else []
+    return {"grids": [grid for grid in grids if grid], "strip": [grid for grid in strip if grid]}
+
+
+def _embed(path: Path, longer: int, most: int, rows: int | None = None) -> dict[str, Any] | None:
+    """A grid, or its first `rows` of pixels, as a JPEG data address of `most` bytes; None if it cannot be read."""
+    try:
+        image_HWC = flatten(read_picture(path))[:rows]
+    except ImageError:  # being deleted, or cut off by a full disk
+        return None
+    height, width = image_HWC.shape[:2]
+    if max(height, width) > longer:
+        height, width = fit_size(height, width, longer)
+    for quality in (85, 65, 40, 15):
+        file = io.BytesIO()
+        Image.fromarray(resize(image_HWC, height, width)).save(file, "JPEG", quality=quality, optimize=True)
+        if file.tell() <= most:
+            break
+    data = base64.b64encode(file.getvalue()).decode()
+    return {"images": int(path.stem), "width": width, "height": height, "address": f"data:image/jpeg;base64,{data}"}
+
+
+def _settings(config: Mapping[str, Any], task: str) -> list[tuple[str, Any, str]]:
+    """(field, value, what it means) of every setting."""
+    kind = load_object(TASKS[task].trainer).config_class if task in TASKS else TrainConfig
+    helps: dict[str, str] = {}
+    for owner in reversed(kind.__mro__[:-1]):
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+        assert isinstance(body, ast.ClassDef)
+        for field, text in zip(body.body, body.body[1:], strict=False):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(help))):
+                    helps[name] = " ".join(help.split())
+                case _:
+                    pass
+    return [(name, value, helps.get(name, "")) for name, value in config.items()]
+
+
+def _number(value: float) -> str:
+    """1234567 -> 1,234,567; 0.123456 -> 0.1235."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def _value(value: Any) -> str:
+    """A setting as text."""
+    if value is None or value in ("", []):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,84 @@
+"""Sample grids: the same few pictures, drawn again and again while the run learns.
+
+Shape suffixes: B batch, H height, W width, C channels.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.utils import make_grid
+
+from translate.networks.pixels import signal_to_pixels
+from translate.trainers.base import pixel_translator
+from translate.trainers.material import Material
+from translate.trainers.run import Run
+
+ROWS = 8
+"""Rows of a sample grid at most."""
+
+STYLES = 3
+"""Results in other styles shown beside the first one, for models that have styles."""
+
+GAP_GREY = 200
+"""Colour of the gaps in a sample grid, 0 to 255."""
+
+
+class Samples:
+    """Fixed held-out pictures (training pictures where none are held out) and their translations.
+
+    Args:
+        run: whose averaged generator is shown.
+        material: where the pictures come from.
+    """
+
+    def __init__(self, run: Run, material: Material):
+        self.run = run
+        raw = material.samples(ROWS)
+        batch = material.batch(raw, (run.config.seed,), run.fabric.device)
+        self._source_BHWC = signal_to_pixels(batch.source_BCHW, run.config.formats[0].bits)
+        self._label_B = batch.label_B
+        # Of unpaired pictures the target shows something else; beside the result it would only confuse.
+        self._truth_BHWC = None
+        if run.trainer.paired:
+            self._truth_BHWC = signal_to_pixels(batch.target_BCHW, run.config.formats[1].bits)
+        size = run.trainer.spec.style_size
+        generator = torch.Generator().manual_seed(run.config.seed)
+        self._styles = [torch.zeros(1, size), *torch.randn(STYLES, 1, size, generator=generator)] if size else [None]
+
+    @torch.inference_mode()
+    def grid(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """uint8 (H, W, 3): one row a sample, the source, its result (in every style), and the truth."""
+        columns = [self._source_BHWC, *(self._results(style) for style in self._styles)]
+        if self._truth_BHWC is not None:
+            columns.append(self._truth_BHWC)
+        shown = [_shown(column_BHWC) for column_BHWC in columns]
+        side = shown[-1].shape[-2:]
+        shown = [F.interpolate(column_BCHW, side, mode="nearest") for column_BCHW in shown]
+        tiles_BCHW = torch.stack(shown, dim=1).flatten(0, 1)
+        grid_CHW = make_grid(tiles_BCHW, nrow=len(columns), padding=4, pad_value=GAP_GREY)
+        return grid_CHW.permute(1, 2, 0).to(torch.uint8).contiguous().cpu().numpy()
+
+    def _results(self, style: Tensor | None) -> Tensor:
+        spec, device = self.run.trainer.spec, self.run.fabric.device
+        translator = pixel_translator(self.run.generator, spec)
+        style = None if style is None else style.to(device)
+        # One by one: a batch of large pictures would need more memory than training itself.
+        return torch.cat(
+            [
+                translator(self._source_BHWC[i : i + 1], self._label_B[i : i + 1] if spec.labels else None, style)
+                for i in range(len(self._source_BHWC))
+            ]
+        )
+
+
+def _shown(pixels_BHWC: Tensor) -> Tensor:
+    """Any pixels as float (B, 3, H, W), 0 to 255: grey is repeated, of many channels the first three are taken."""
+    levels_BCHW = pixels_BHWC.permute(0, 3, 1, 2).float()
+    if pixels_BHWC.dtype != torch.uint8:
+        levels_BCHW = (levels_BCHW / 257.0).round()
+    if levels_BCHW.shape[1] < 3:
+        return levels_BCHW[:, :1].expand(-1, 3, -1, -1)
+    return levels_BCHW[:, :3]

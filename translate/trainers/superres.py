@@ -1,0 +1,186 @@
+"""Super-resolution: learn to enlarge, first faithfully, then sharply.
+
+The first phase minimises the Charbonnier difference to the truth, the second adds the adversarial game. Classic: Ledig
+et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network", 2017 (SRResNet, SRGAN).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from translate.data.degradation import degrade
+from translate.errors import ConfigError
+from translate.losses.charbonnier import charbonnier
+from translate.networks.residual_sr import ResidualSR
+from translate.networks.srgan import SRDiscriminator, SRResNet
+from translate.tasks import Task
+from translate.trainers.adversary import AdversarialConfig, Shown, judge_terms, make_discriminator, player_terms
+from translate.trainers.base import Batch, SourceMaker, Term, Trainer, Update
+from translate.trainers.config import TrainConfig, check_range
+from translate.trainers.translators import initialise
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuperResConfig(AdversarialConfig):
+    """Settings of super-resolution."""
+
+    scale: int = 4
+    """How many times larger the result is, in width and in height."""
+    adversarial_start: float = 0.6
+    """Share of the budget after which the game begins, which makes results sharper and less faithful; 1: never."""
+    fidelity_weight: float = 1.0
+    """Weight of the difference to the truth, on the [-1, 1] range."""
+    fidelity: Literal["charbonnier", "l2"] = "charbonnier"
+    """Which difference; l2 (mean squared) is SRGAN's."""
+    blur: float = 0.0
+    """Share of training pictures that are blurred before they are reduced; 0.5 suits photographs of unknown origin."""
+    noise: float = 0.0
+    """Share that gets noise after being reduced."""
+    jpeg: float = 0.0
+    """Share that is compressed as JPEG after being reduced."""
+    generator: Literal["residual", "srresnet"] = "residual"
+    """residual has no normalisation and can be tiled exactly; srresnet is the classic (2017)."""
+    generator_width: int = 48
+    """Channels of the generator; 64 in srresnet."""
+    generator_blocks: int = 12
+    """Residual blocks of the generator; 16 in srresnet."""
+    discriminator: Literal["patch", "srgan"] = "patch"
+    """Which discriminator; srgan is the classic (2017)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self, "scale", 1, 8)
+        check_range(self, "fidelity_weight", 0.0, 1e6)
+        for name in ("adversarial_start", "blur", "noise", "jpeg"):
+            check_range(self, name, 0.0, 1.0)
+        for name in ("generator_width", "generator_blocks"):
+            check_range(self, name, 1, 4096)
+        if self.image_size % self.scale:
+            raise ConfigError(f"--image-size is {self.image_size}; it must be a multiple of --scale {self.scale}")
+        if self.generator == "srresnet" and self.scale not in (2, 4):
+            raise ConfigError(f"--scale is {self.scale}; srresnet enlarges 2 or 4 times, use --generator residual")
+        if self.checkpoint_activations and self.generator == "srresnet":
+            raise ConfigError("--checkpoint-activations does nothing for srresnet; use --accumulate to save memory")
+        if self.initialisation != "default" and self.generator == "residual":
+            raise ConfigError(f"--initialisation is {self.initialisation}, but residual brings its own; leave it out")
+        if self.discriminator == "srgan" and self.image_size < SRDiscriminator.smallest_size:
+            raise ConfigError(
+                f"--image-size is {self.image_size}; --discriminator srgan needs at least "
+                f"{SRDiscriminator.smallest_size}"
+            )
+        if self.labels:
+            raise ConfigError("--labels means nothing for super-resolution; leave it out")
+        if self.formats[0] != self.formats[1]:
+            raise ConfigError(f"--channels is {self.channels}; super-resolution keeps them, write them once")
+
+
+_MODERN = SuperResConfig(
+    framing="patch",
+    image_size=128,
+    batch_size=8,
+    generator_lr=5e-4,
+    discriminator_lr=2e-4,
+    adam_beta1=0.9,
+    adversarial_weight=0.005,
+    feature_weight=0.05,
+    discriminator_scales=1,
+    metrics=("psnr_luma", "ssim", "swd"),
+    best_by="swd",
+)
+_FIDELITY = replace(_MODERN, preset="fidelity", adversarial_start=1.0, best_by="psnr_luma")
+
+
+class SuperRes(Trainer):
+    """A generator that enlarges and a discriminator that knows sharp pictures from enlarged ones.
+
+    Args:
+        config: the settings.
+        task: what is being learnt; its name goes into the spec.
+
+    Raises:
+        ConfigError: the image size does not suit the networks.
+    """
+
+    config_class = SuperResConfig
+    presets: ClassVar[Mapping[str, TrainConfig]] = {
+        "modern": _MODERN,
+        "fidelity": _FIDELITY,
+        "robust": replace(_MODERN, preset="robust", blur=0.5, noise=0.5, jpeg=0.5),
+        "classic": replace(
+            _MODERN,
+            preset="classic",
+            adversarial_start=0.83,
+            image_size=96,
+            batch_size=16,
+            generator="srresnet",
+            generator_width=64,
+            generator_blocks=16,
+            discriminator="srgan",
+            fidelity="l2",
+            adversarial="non-saturating",
+            adversarial_weight=1e-3,
+            feature_weight=0.0,
+            generator_lr=1e-4,
+            discriminator_lr=1e-4,
+            adam_beta2=0.999,
+            lr_rampup_images=0,
+            ema_halflife_images=0,
+            augmentation="flip",
+        ),
+    }
+
+    def __init__(self, config: SuperResConfig, task: Task):
+        super().__init__()
+        self._config = config
+        channels = config.formats[0].channels
+        width, blocks = config.generator_width, config.generator_blocks
+        if config.generator == "residual":
+            self.generator: nn.Module = ResidualSR(
+                channels, scale=config.scale, blocks=blocks, width=width, checkpoint=config.checkpoint_activations
+            )
+        else:
+            self.generator = SRResNet(channels, channels, config.scale, blocks, width)
+        if config.adversarial_start < 1.0:
+            classic = config.discriminator == "srgan"
+            self.discriminator = SRDiscriminator(channels) if classic else make_discriminator(config, 2 * channels)
+        initialise(config, *self.children())
+        name = f"{type(self.generator).__name__} width {width}, {blocks} blocks"
+        self.spec = self.make_spec(task, self.generator, name)
+
+    @property
+    def config(self) -> SuperResConfig:
+        """The settings."""
+        return self._config
+
+    def source_maker(self) -> SourceMaker:
+        """Reduce photographs by the scale, and spoil them as the settings say."""
+        config = self.config
+
+        def make(photo_BCHW: Tensor, generator: Generator) -> Tensor:
+            return degrade(photo_BCHW, generator, config.scale, config.blur, config.noise, config.jpeg)
+
+        return make
+
+    def step(self, batch: Batch, update: Update) -> None:
+        """Fidelity alone, then with the game; one fake serves both players."""
+        fake_BCHW = self.generator(batch.source_BCHW)
+        terms = {"fidelity": Term(self.config.fidelity_weight, self._difference(fake_BCHW, batch.target_BCHW))}
+        if hasattr(self, "discriminator") and batch.share >= self.config.adversarial_start:
+            shown = Shown(batch.target_BCHW, fake_BCHW, self._given(batch))
+            judged = shown._replace(fake_BCHW=fake_BCHW.detach())
+            update("discriminator", judge_terms(self.config, self.discriminator, judged, batch.step))
+            terms |= player_terms(self.config, self.discriminator, shown, matched=len(fake_BCHW))
+        update("generator", terms)
+
+    def _given(self, batch: Batch) -> Tensor | None:
+        """The enlarged source, so that sharp but wrong is told from sharp; SRGAN judges results alone."""
+        if self.config.discriminator == "srgan":
+            return None
+        return F.interpolate(batch.source_BCHW, batch.target_BCHW.shape[-2:], mode="bicubic").clamp(-1.0, 1.0)
+
+    def _difference(self, fake_BCHW: Tensor, target_BCHW: Tensor) -> Tensor:
+        difference = charbonnier if self.config.fidelity == "charbonnier" else F.mse_loss
+        return difference(fake_BCHW.float(), target_BCHW)

@@ -1,0 +1,141 @@
+"""Held-out pictures, measured while training: is it getting better, which snapshot was the best, when to stop.
+
+Shape suffixes: B batch, H height, W width, C channels.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from translate.errors import ConfigError, SnapshotError
+from translate.metrics.fidelity import psnr, psnr_luma, ssim
+from translate.metrics.learned import Name, missing, score
+from translate.metrics.names import HIGHER_IS_BETTER, PAIRED
+from translate.metrics.wasserstein import mean_distance, sliced_wasserstein
+from translate.networks.pixels import signal_to_pixels
+from translate.trainers.base import Trainer, pixel_translator
+from translate.trainers.material import Material
+from translate.trainers.run import Run
+
+if TYPE_CHECKING:
+    from translate.trainers.journal import Journal
+
+LEARNED: tuple[Name, ...] = ("lpips", "fid", "kid")
+"""Metrics that need weights of other people's networks."""
+
+
+def measured_names(trainer: Trainer) -> list[str]:
+    """The metrics of the settings that fit the trainer.
+
+    Raises:
+        ConfigError: one cannot be computed here, or the one that decides is left out.
+    """
+    config = trainer.config
+    names = [name for name in config.metrics if trainer.paired or name not in PAIRED]
+    for name in names:
+        reason = missing(name) if name in LEARNED else None
+        if reason:
+            raise ConfigError(f"--metrics names {name}: {reason}")
+    if config.best_by not in names:
+        raise ConfigError(f"--best-by is {config.best_by}, which needs pairs; choose swd")
+    return names
+
+
+class Validation:
+    """Measures the averaged generator on held-out pictures at equal shares of the budget.
+
+    Args:
+        run: what is measured.
+        material: its held-out pictures; without any nothing is measured.
+
+    Raises:
+        ConfigError: a metric cannot be computed here.
+    """
+
+    def __init__(self, run: Run, material: Material):
+        self.run = run
+        config = run.config
+        self.names = measured_names(run.trainer)
+        self._rounds = config.validations
+        if material.held_out is None or not run.fabric.is_global_zero:
+            self._rounds = 0
+        self._done = math.floor(run.progress.share * self._rounds)
+        if self._rounds and material.held_out is not None:
+            batch = material.batch(material.held_out, (config.seed,), run.fabric.device)
+            source_bits, target_bits = (pixels.bits for pixels in config.formats)
+            self._source_BHWC = signal_to_pixels(batch.source_BCHW, source_bits)
+            self._truth_BCHW = unit(signal_to_pixels(batch.target_BCHW, target_bits))
+            self._label_B = batch.label_B
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the measurement has not improved for as long as the settings allow."""
+        patience = self.run.config.patience
+        return patience > 0 and self.run.best.get("since", 0) >= patience
+
+    def at_start(self, journal: "Journal") -> None:
+        """Measure the untrained networks: what everything later is compared with."""
+        if self._rounds and not self.run.progress.steps:
+            journal.measured(self.measure(), best=False)
+
+    def if_due(self, journal: "Journal") -> None:
+        """Measure when the next share of the budget is used; keep the networks when they are the best so far."""
+        due = math.floor(self.run.progress.share * self._rounds)
+        if due <= self._done:
+            return
+        self._done = due
+        metrics = self.measure()
+        best = self._note(metrics[self.run.config.best_by])
+        if best:
+            try:
+                self.run.save_best()
+            except SnapshotError as error:
+                journal.say(f"the best networks so far are not kept: {error}")
+        journal.measured(metrics, best=best)
+
+    def _note(self, value: float) -> bool:
+        """Count towards patience; returns whether `value` is the best so far."""
+        run, metric = self.run, self.run.config.best_by
+        sign = 1.0 if metric in HIGHER_IS_BETTER else -1.0
+        better = math.isfinite(value) and (
+            not run.best or run.best["metric"] != metric or sign * value > sign * run.best["value"]
+        )
+        if better:
+            run.best = {"metric": metric, "value": value, "images": run.progress.images_seen, "since": 0}
+        elif run.best:
+            run.best = {**run.best, "since": run.best["since"] + 1}
+        return better
+
+    @torch.inference_mode()
+    def measure(self) -> dict[str, float]:
+        """The metrics of the settings, by name, as the exported model would score."""
+        translator = pixel_translator(self.run.generator, self.run.trainer.spec)
+        count = len(self._source_BHWC)
+        # One by one: a batch of large pictures would need more memory than training itself.
+        results = [translator(self._source_BHWC[i : i + 1], self._label(i)) for i in range(count)]
+        result_BCHW = unit(torch.cat(results))
+        return {name: self._metric(name, result_BCHW) for name in self.names}
+
+    def _label(self, number: int) -> Tensor | None:
+        return self._label_B[number : number + 1] if self.run.trainer.spec.labels else None
+
+    def _metric(self, name: str, result_BCHW: Tensor) -> float:
+        truth_BCHW = self._truth_BCHW
+        if name == "psnr":
+            return float(psnr(result_BCHW, truth_BCHW).mean())
+        if name == "psnr_luma":
+            return float(psnr_luma(result_BCHW, truth_BCHW, self.run.trainer.spec.scale).mean())
+        if name == "ssim":
+            return float(ssim(result_BCHW, truth_BCHW).mean())
+        if name == "swd":
+            return mean_distance(sliced_wasserstein(result_BCHW, truth_BCHW, seed=self.run.config.seed))
+        assert name in LEARNED
+        return score(name, result_BCHW, truth_BCHW)
+
+
+def unit(pixels_BHWC: Tensor) -> Tensor:
+    """uint8 or uint16 (B, H, W, C) -> float (B, C, H, W) in [0, 1]."""
+    full = 255.0 if pixels_BHWC.dtype == torch.uint8 else 65535.0
+    return pixels_BHWC.permute(0, 3, 1, 2).float() / full
