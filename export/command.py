@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
         "torchmetrics",
     )
     from export.to_onnx import build_graph, write_model
-    from export.verify import compare, demand, save_rows, table, working_memory
+    from export.verify import compare, demand, save_for_report, table, working_memory
     from translate.trainers.base import pixel_translator
     from translate.trainers.snapshot import BEST_NAME, FILE_NAME, read_header
 
@@ -99,7 +99,9 @@ def main(argv: list[str]) -> int:
     print(table(rows))  # noqa: T201
     demand(rows, options.output)
     write_model(model, spec, options.output)
-    save_rows(rows, options.run / "parity.json")
+    save_for_report([dataclasses.asdict(row) for row in rows], options.run / "parity.json")
+    if spec.metrics:
+        save_for_report(dict(spec.metrics), options.run / "metrics.json")
     size = options.output.stat().st_size / 2**20
     print(f"wrote {options.output} ({size:.1f} MiB); next: translate convert IN OUT --model {options.output}")  # noqa: T201
     return 0
@@ -141,7 +143,9 @@ def _real_inputs(trainer: Any, task: Any, header: "Header", options: ExportOptio
 
     folder = options.images or Path(header.data)
     try:
-        listings, _ = list_material(type(trainer), task, trainer.config, folder, None)
+        # Nothing is measured, so nothing is held out, however few pictures there are.
+        config = dataclasses.replace(trainer.config, held_out=0, patience=0)
+        listings, _ = list_material(type(trainer), task, config, folder, None)
         material = open_material(trainer, task, listings)
     except DataError as error:
         raise DataError(f"{error} (pictures to check the export with; name a folder with --images)") from None

@@ -3,7 +3,6 @@
 Shape suffixes: N batch, H height, W width, C channels, S style size.
 """
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -127,15 +126,15 @@ def demand(rows: Sequence[Parity], path: Path) -> None:
         )
 
 
-def save_rows(rows: Sequence[Parity], path: Path) -> None:
-    """Write the comparison as a JSON list of objects, whole or not at all.
+def save_for_report(found: Any, path: Path) -> None:
+    """Write what `translate report` shows as JSON, whole or not at all.
 
     Raises:
         ModelError: the file cannot be written.
     """
     try:
         with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=1) + "\n")
+            temporary.write_text(json.dumps(found, indent=1) + "\n")
     except OSError as error:
         raise ModelError(f"cannot write {path}: {error.strerror}; give yourself the right to write there") from None
 

@@ -202,7 +202,7 @@ def test_what_a_killed_build_left_is_removed_by_the_next(tmp_path: Path, paths: 
 def test_only_a_few_pictures_are_in_memory_at_once(
     tmp_path: Path, paths: list[Path], decoded: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_module.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(cache_module, "cores", lambda: 2)
     ahead: list[int] = []
     Cache.open(tmp_path / "cache", paths, RGB, FIT, lambda done, _: ahead.append(len(decoded) - done))
     assert max(ahead) <= 2

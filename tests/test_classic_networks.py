@@ -136,6 +136,13 @@ def test_patch_heads_take_the_same_place_from_every_picture() -> None:
     torch.testing.assert_close(vectors_BPD[:, 0], expected_BD)
 
 
+def test_patch_heads_are_of_length_one_under_autocast() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (vectors_BPD,), _ = PatchHeads([2])([torch.rand(1, 2, 6, 6)])
+    assert vectors_BPD.dtype == torch.float32
+    torch.testing.assert_close(vectors_BPD.norm(dim=2), torch.ones(1, 36), rtol=0, atol=1e-6)
+
+
 def test_patch_heads_draw_from_the_global_generator() -> None:
     heads, features = PatchHeads([2]), [torch.rand(1, 2, 20, 20)]
     torch.manual_seed(1)

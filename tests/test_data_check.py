@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from translate.cli import main
-from translate.data import check
-from translate.data.check import NEAR, near_duplicates, needs_of
+from translate.data import check, thumbnails
+from translate.data.check import needs_of
+from translate.data.thumbnails import NEAR, as_rgb, near_duplicates
 from translate.tasks import TASKS, Task
 
 PAIRS = "--task pix2pix"
@@ -36,7 +37,7 @@ def ask(capsys: pytest.CaptureFixture[str], folder: Path, options: str) -> tuple
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 def test_what_a_task_needs_is_what_its_trainer_says(task: Task) -> None:
-    from translate.data.framing import MIN_SIDE
+    from translate.data.layouts import MIN_SIDE
     from translate.trainers.base import Trainer
     from translate.trainers.objects import load_object
 
@@ -141,6 +142,19 @@ def test_near_duplicates_across_splits(tmp_path: Path, capsys: pytest.CaptureFix
     assert name.startswith("test/night/y.jpg ~ train/night/2.png (")
 
 
+@pytest.mark.parametrize(
+    ("others", "advice"), [(["test"], ""), (["val"], " --val {}/val"), (["val", "test"], " --val {}/val")]
+)
+def test_only_val_is_recommended_to_measure_with(
+    tmp_path: Path, others: list[str], advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, name in enumerate(["train", *others]):
+        save(tmp_path / name / "a.png", picture(number))
+    assert main(["data", "check", str(tmp_path), "--task", "sketch-to-photo"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert f"--data {tmp_path}/train{advice.format(tmp_path)} --out" in line
+
+
 def test_val_folder_and_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for label, number in (("bag", 1), ("shoe", 2), ("shoe", 3)):
         save(tmp_path / "mine" / label / f"{number}.png", picture(number))
@@ -152,8 +166,13 @@ def test_val_folder_and_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "labels bag, shoe" in answer["findings"][0]["text"]
 
 
+def test_sixteen_bits_are_rounded_to_eight() -> None:
+    levels_HWC = np.array([[[0, 128, 129], [257 * 200 - 128, 257 * 200 + 129, 65535]]], np.uint16)
+    assert as_rgb(levels_HWC).tolist() == [[[0, 0, 1], [200, 201, 255]]]
+
+
 def test_near_duplicates_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check, "_ROWS", 3)
+    monkeypatch.setattr(thumbnails, "_ROWS", 3)
     random = np.random.default_rng(0)
     known = random.integers(0, 256, (10, 768), np.uint8)
     asked = random.integers(0, 256, (7, 768), np.uint8)

@@ -116,6 +116,22 @@ def test_jpeg_skips_what_is_not_colour(photo_BCHW: Tensor) -> None:
     assert torch.equal(degrade(grey_BCHW, seeded(0), 2, jpeg=1.0), reduce_bicubic(grey_BCHW, 2))
 
 
+def test_sixteen_bits_keep_what_eight_round_off(photo_BCHW: Tensor) -> None:
+    for small_BCHW in (
+        reduce_bicubic(photo_BCHW, 2, bits=16),
+        degrade(photo_BCHW, seeded(0), 2, 0.5, 0.5, 0.5, bits=16),
+    ):
+        levels_BCHW = (small_BCHW.double() + 1.0) * 32767.5
+        torch.testing.assert_close(levels_BCHW, levels_BCHW.round(), rtol=0, atol=0.01)
+        assert len(small_BCHW.unique()) > 4096
+    assert len(reduce_bicubic(photo_BCHW, 2).unique()) <= 256
+
+
+def test_blur_asks_no_tensor_for_its_values(photo_BCHW: Tensor) -> None:
+    """There are none on `meta`; on a GPU it would be waited for them."""
+    assert degrade(photo_BCHW.to("meta"), seeded(0), 2, blur=0.5).shape == (8, 3, 36, 24)
+
+
 @pytest.mark.gpu
 def test_does_not_wait_for_the_device(photo_BCHW: Tensor) -> None:
     there_BCHW = photo_BCHW.cuda()

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from export.to_onnx import SMALL, build_graph, write_model
-from export.verify import Parity, compare, demand, save_rows, table, working_memory
+from export.verify import Parity, compare, demand, save_for_report, table, working_memory
 from translate.engine import Engine
 from translate.errors import ModelError
 from translate.networks.classic_unet import ClassicUNet
@@ -195,17 +195,17 @@ def test_demand(full: int, largest: int, refused: bool) -> None:
         demand(rows, Path("x.onnx"))
 
 
-def test_save_rows(tmp_path: Path) -> None:
+def test_save_for_report(tmp_path: Path) -> None:
     rows = [
         Parity(batch=1, height=8, width=9, largest=1, share=0.25),
         Parity(batch=2, height=5, width=7, largest=300, share=1.0, full=65535, knobs="label, style"),
     ]
-    save_rows(rows, tmp_path / "parity.json")
+    save_for_report([dataclasses.asdict(row) for row in rows], tmp_path / "parity.json")
     found = json.loads((tmp_path / "parity.json").read_text())
     assert [Parity(**row) for row in found] == rows
     (tmp_path / "file").write_text("x")
     with pytest.raises(ModelError, match=r"^cannot write .*parity.json: .*; give yourself the right to write there$"):
-        save_rows(rows, tmp_path / "file" / "parity.json")
+        save_for_report([dataclasses.asdict(row) for row in rows], tmp_path / "file" / "parity.json")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "parity.json"]
     assert table(rows).splitlines()[2:] == [
         "      1       8      9            1 of 255           25.0000 %",

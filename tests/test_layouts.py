@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from translate.data.layouts import Listing, held_out_count, hold_out, list_files, list_pictures, refuse_overlap
+from translate.data.layouts import (
+    Listing,
+    held_out_count,
+    hold_out,
+    list_files,
+    list_pictures,
+    present_folders,
+    refuse_overlap,
+)
 from translate.errors import ConfigError, DataError, TranslateError
 
 
@@ -70,6 +78,12 @@ def test_own_folder_names_win_and_two_folders_win_over_photographs(tmp_path: Pat
     assert names(listing.sources, tmp_path) == ["day/c.png"]
     assert names(listing.targets, tmp_path) == ["night/d.png", "night/e.png"]
     assert len(list_files(tmp_path, layout="photos", paired=True, makes_source=True).targets) == 5
+
+
+def test_present_folders(tmp_path: Path) -> None:
+    fill(tmp_path, "A/1.png", "B/1.png")
+    assert present_folders(tmp_path, ("source", "target")) == ("A", "B")
+    assert present_folders(tmp_path, ("day", "night")) is None
 
 
 def test_labels_are_the_first_sub_folders(tmp_path: Path) -> None:

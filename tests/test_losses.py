@@ -134,6 +134,18 @@ def test_games_over_scales() -> None:
         game_over_scales(discriminator_hinge, real, fake[:1])
 
 
+@pytest.mark.parametrize("name", GAMES)
+def test_games_over_scales_are_precise_under_autocast(name: str) -> None:
+    torch.manual_seed(0)
+    real, fake = ([torch.randn(2, 1, side, side).bfloat16() for side in (9, 5)] for _ in range(2))
+    for function in GAMES[name][:2]:
+        expected = game_over_scales(function, [map.float() for map in real], [map.float() for map in fake])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = game_over_scales(function, real, fake)
+        assert found.dtype == torch.float32
+        assert torch.equal(found, expected)
+
+
 def test_zero_centred_penalty_by_hand() -> None:
     # D(x) = mean of the maps 3 x and 5 times the mean of x^2: its gradient is that of 1/2 (3/4 sum x + 5/4 sum x^2).
     pictures_BCHW = torch.tensor([1.0, -2.0]).view(2, 1, 1, 1).repeat(1, 1, 2, 2).requires_grad_()
@@ -189,6 +201,16 @@ def test_gradients_of_patch_nce() -> None:
     key_BPD.requires_grad_()
     patch_nce(query_BPD, key_BPD).backward()
     assert key_BPD.grad is None
+
+
+def test_patch_nce_is_precise_under_autocast() -> None:
+    torch.manual_seed(0)
+    query_BPD, key_BPD = torch.randn(2, 2, 64, 32).bfloat16()
+    expected = patch_nce(query_BPD.float(), key_BPD.float())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = patch_nce(query_BPD, key_BPD)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
 
 
 def test_patch_nce_patches_are_paired() -> None:

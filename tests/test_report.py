@@ -199,8 +199,19 @@ def test_a_run_that_has_just_begun(tmp_path: Path, lines: list[dict[str, Any]], 
 def test_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(run)]) == 0
     assert capsys.readouterr().out.startswith(f"wrote {run / 'report.html'} (")
-    assert main(["report", str(run), "-o", str(tmp_path / "x.html"), "--open", "no"]) == 0
+    assert main(["report", str(run), "-o", str(tmp_path / "x.html"), "--no-open"]) == 0
     assert (tmp_path / "x.html").read_bytes() == (run / "report.html").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("option", "terminal", "shown"), [([], True, 1), (["--open"], False, 0), (["--no-open"], True, 0)]
+)
+def test_open(run: Path, option: list[str], terminal: bool, shown: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    assert main(["report", str(run), *option]) == 0
+    assert opened == [(run / "report.html").resolve().as_uri()] * shown
 
 
 @pytest.mark.parametrize(

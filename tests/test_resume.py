@@ -154,7 +154,7 @@ def test_every_task_stops_and_goes_on_from_the_command_line(
     start = ["train", task, "--out", str(out), *data, *options(task, max_images=None)]
     assert main([*start, "--max-time", "1h", "--stop-after", "2images"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("ended early (stop-after) at 0% of the budget after 2 images; go on with: ")
+    assert said.startswith("ended early (--stop-after) at 0% of the budget after 2 images; go on with: ")
     assert f"translate train {task} --out {out} --resume" in said
     assert main(["train", task, "--out", str(out), "--resume", "--stop-after", "4 images"]) == 0
     assert "after 6 images" in capsys.readouterr().out

@@ -224,7 +224,7 @@ def test_the_last_snapshot_may_not_fail(photos: Path, tmp_path: Path, monkeypatc
 
     monkeypatch.setattr("safetensors.torch.save_file", full_disk)
     said = io.StringIO()
-    with pytest.raises(SnapshotError, match=r"^cannot write .*No space left on device; free some space or choose"):
+    with pytest.raises(SnapshotError, match=r"^cannot write .*No space left on device; make room, or give"):
         train(resumed_run(tmp_path, settings(snapshot_seconds=0.0)), photos, said=said)
     assert said.getvalue().count("no snapshot: ") == 3  # steps 3, 4 and 5; the sixth is the last
     assert (tmp_path / FILE_NAME).read_bytes() == before
@@ -374,3 +374,22 @@ def test_both_directions_are_averaged(collections: Path, tmp_path: Path) -> None
             assert tensors[f"average/{name}/{key}"].shape == latest.shape
         key = "out.bias"
         assert not torch.equal(tensors[f"average/{name}/{key}"], tensors[f"trainer/{name}.{key}"])
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_the_generator_meets_the_judge_of_after_its_step(tmp_path: Path, precision: str) -> None:
+    """Autocast keeps 16-bit copies of the weights; after a step they are old."""
+    config = settings(
+        precision=precision, discriminator_norm="instance", discriminator_lr=0.5, lr_rampup_images=0, max_images=100
+    )
+    run = new_run(tmp_path, config)
+    judge = run.trainer.discriminator
+    picture_BCHW = torch.rand(2, 6, 32, 32, generator=Generator().manual_seed(0))
+    with run.fabric.autocast():
+        before = judge(picture_BCHW).scores[0]
+        run.update("discriminator", {"up": Term(-1.0, before.float().mean())})
+        after = judge(picture_BCHW).scores[0]
+    with run.fabric.autocast():
+        fresh = judge(picture_BCHW).scores[0]
+    assert not torch.equal(before, after)
+    assert torch.equal(after, fresh)

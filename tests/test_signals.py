@@ -12,7 +12,7 @@ from conftest import TINY
 from tiny_runs import SKETCHES, log_lines, new_run, process, resumed_run, settings, train, trainer_class
 
 from translate.cli import main
-from translate.trainers.command import EXIT_STATUS
+from translate.trainers.command import EXIT_STATUS, WHY
 from translate.trainers.fit import REASONS
 from translate.trainers.snapshot import FILE_NAME, read_header
 
@@ -41,7 +41,7 @@ def test_signal_leaves_a_snapshot(
         child.join(60)
         said = (out / "output").read_text()
         assert child.exitcode == status, said
-    assert f"ended early ({number.name}) at " in said
+    assert f"ended early ({WHY[number.name]}) at " in said
     assert f"go on with: translate train {SKETCHES} --out {out} --resume" in said
     assert "Traceback" not in said
     seen = read_header(out / FILE_NAME).images_seen

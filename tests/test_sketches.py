@@ -5,10 +5,11 @@ Shape suffixes: B batch, H height, W width.
 
 import pytest
 import torch
+from kornia.filters import canny
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from translate.data.sketches import draw_sketches
+from translate.data.sketches import _ridges, draw_sketches
 
 MARGIN = 14
 """Pixels a line may lie from its edge: smoothing, wobble, pen and softness together."""
@@ -106,6 +107,28 @@ def test_small_and_odd_sizes(size: tuple[int, int]) -> None:
     assert sketch_B3HW.shape == photo_B3HW.shape
     assert sketch_B3HW.isfinite().all()
     assert sketch_B3HW.min() >= -1.0
+
+
+def test_asks_no_tensor_for_its_values(noisy_B3HW: Tensor) -> None:
+    """There are none on `meta`; on a GPU it would be waited for them."""
+    assert draw_sketches(noisy_B3HW.to("meta"), seeded(0)).shape == noisy_B3HW.shape
+
+
+@pytest.mark.gpu
+def test_does_not_wait_for_the_device(noisy_B3HW: Tensor) -> None:
+    there_B3HW = noisy_B3HW.cuda()
+    draw_sketches(there_B3HW, seeded(0))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        draw_sketches(there_B3HW, seeded(0))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_ridges_are_kornia_s(noisy_B3HW: Tensor) -> None:
+    grey_B1HW = (noisy_B3HW[:, :1] * 8).round() / 8  # with equal neighbours
+    theirs_B1HW, _ = canny(grey_B1HW, 1e-4, 0.5, kernel_size=1, hysteresis=False)
+    torch.testing.assert_close(_ridges(grey_B1HW), theirs_B1HW, rtol=0, atol=1e-6)
 
 
 def test_extremes_are_finite() -> None:

@@ -17,9 +17,11 @@ from tiny_runs import log_lines, options, trainer_class
 from translate.cli import main
 from translate.tasks import TASKS
 from translate.trainers.config import option_name
-from translate.trainers.snapshot import BEST_NAME, FILE_NAME, read_header
+from translate.trainers.run import Run
+from translate.trainers.snapshot import BEST_NAME, FILE_NAME, read_header, read_tensors, write_snapshot
 
 TASK = "sketch-to-photo"
+SMALL = "--data photos --out new --image-size 32 --max-images 2 --device cpu"
 GOOD = f"--data photos --out new {' '.join(TINY)}"
 
 
@@ -105,8 +107,15 @@ def contents(folder: Path) -> dict[str, bytes | None]:
         (f"{TASK} {GOOD} --max-images 9 --out half", "half already holds a run; add --resume"),
         (f"{TASK} --out half --resume --seed 5", "--seed is 5, but the run was started with 0; leave it out"),
         (f"{TASK} --out half --resume --batch-size 4", "--batch-size is 4, but the run was started with 2"),
-        (f"{TASK} --out half --resume --max-time 5m", "both given"),
+        (f"{TASK} --out half --resume --max-time 5m --max-images 9", "both given"),
         (f"{TASK} --out half --resume --data nope", "nope does not exist"),
+        (
+            f"{TASK} {GOOD} --max-images 2 --patience 3",
+            "--patience needs pictures to measure with, but none",
+        ),
+        (f"super-resolution {SMALL} --channels 1", "--metrics names psnr_luma, which needs 3 channels; use --metrics"),
+        (f"super-resolution {SMALL} --layout two-folders", "--layout is two-folders; super-resolution makes the small"),
+        (f"super-resolution {SMALL} --channels 1 --jpeg 0.5", "--jpeg needs 3 channels, but --channels is 1"),
         (f"{TASK} --out used --resume", "used has used its budget; give a larger --max-time or --max-images"),
         (f"{TASK} {GOOD} --max-images 2 --out file", "cannot write to file: File exists; choose another --out"),
         (f"{TASK} {GOOD} --max-images 2 --out file/new", "cannot write to file/new: Not a directory"),
@@ -206,7 +215,7 @@ def test_stop_and_resume_with_a_larger_budget(folder: Path, capsys: pytest.Captu
     assert main([*resume, "--max-images", "8", "--stop-after", "2images"]) == 0
     found = capsys.readouterr()
     assert found.out == (
-        "ended early (stop-after) at 50% of the budget after 4 images; "
+        "ended early (--stop-after) at 50% of the budget after 4 images; "
         "go on with: translate train sketch-to-photo --out half --resume\n"
     )
     start = "6 pictures to learn from, 0 held out for measuring; training on the cpu, from image 2 on\n"
@@ -303,3 +312,60 @@ def test_without_torch(verb: str, extra: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"translate: torch not installed; in the source folder run: pip install '.[{extra}]'\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_kind_of_budget(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that was given images may be given time instead, and the other way round."""
+    resume = ["train", TASK, "--out", "half", "--resume", "--stop-after", "2images"]
+    assert main([*resume, "--max-time", "1h"]) == 0
+    assert "ended early (--stop-after) at 0% of the budget after 4 images" in capsys.readouterr().out
+    assert main([*resume, "--max-images=8"]) == 0
+    assert "ended early (--stop-after) at 75% of the budget after 6 images" in capsys.readouterr().out
+
+
+def test_other_pictures_are_noticed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(folder / "photos" / "0.png", folder / "photos" / "new.png")
+    assert main(["train", TASK, "--data", "photos", "--out", "half", "--resume"]) == 0
+    assert "other pictures than before: what was measured so far no longer counts\n" in capsys.readouterr().err
+
+
+def test_a_run_without_patience_left_says_what_to_do(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    header = read_header(folder / "half" / FILE_NAME)
+    best = {"metric": "swd", "value": 1.0, "images": 2, "since": 3}
+    tensors = read_tensors(folder / "half" / FILE_NAME)
+    write_snapshot(folder / "half" / FILE_NAME, dataclasses.replace(header, best=best), tensors)
+    assert main(["train", TASK, "--out", "half", "--resume", "--patience", "3"]) == 2
+    assert capsys.readouterr().err == (
+        "translate: half has not improved for 3 measurements; give a larger --patience to go on, or 0 for never\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("batch", "started", "remedy"),
+    [
+        ("4", False, "start again with --accumulate 2"),
+        ("4", True, "go on with --resume --accumulate 2"),
+        ("1", False, "start again with a smaller --image-size in a new run"),
+    ],
+)
+def test_too_little_gpu_memory(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    batch: str,
+    started: bool,
+    remedy: str,
+) -> None:
+    def full(run: Run, *_: object) -> str:
+        if started:
+            run.save()
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("translate.trainers.fit.fit", full)
+        assert main(["train", TASK, *GOOD.split(), "--max-images", "8", "--batch-size", batch]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"translate: the GPU's memory is too small for --batch-size {batch} at --image-size 32; {remedy}"
+    )
+    if started:
+        assert main(["train", TASK, "--out", "new", "--resume", "--accumulate", "2"]) == 0

@@ -257,3 +257,21 @@ def test_measuring_does_not_alter_what_is_learnt(photos: Path, tmp_path: Path) -
         train(new_run(tmp_path / name, config, kind=trainer_class(SKETCHES)), photos)
     one, other = (read_tensors(tmp_path / name / FILE_NAME) for name in ("with", "without"))
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def test_a_best_that_cannot_be_kept_is_no_best(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(monkeypatch, [9.0, 5.0, 4.0])
+    failing = iter([False, True])
+    keep = run_module.Run.save_best
+
+    def full(run: run_module.Run) -> None:
+        if next(failing):
+            raise SnapshotError("disk full")
+        keep(run)
+
+    monkeypatch.setattr(run_module.Run, "save_best", full)
+    run = new_run(tmp_path, settings(max_images=8, held_out=1, validations=2))
+    train(run, photos)
+    assert (run.best["value"], run.best["images"]) == (5.0, 4)
+    assert read_header(tmp_path / FILE_NAME).best == read_header(tmp_path / BEST_NAME).best
+    assert [line["best"] for line in log_lines(tmp_path, "validation")] == [False, True, False]

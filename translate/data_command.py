@@ -170,7 +170,8 @@ def _list_findings(found: "list[Finding]") -> list[str]:
 def _advise(options: CheckOptions, splits: "list[Split]") -> list[str]:
     """The command that trains on what was looked at."""
     words = ["translate", "train", options.task, "--data", str(splits[0].folder)]
-    if len(splits) > 1:
+    # Not test: the best snapshot would be chosen by what must stay unseen until the end.
+    if len(splits) > 1 and splits[1].name == "val":
         words += ["--val", str(splits[1].folder)]
     if options.layout != "auto":
         words += ["--layout", options.layout]

@@ -17,6 +17,7 @@ import onnxruntime as _onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 from PIL import Image
 
+from translate.cores import cores
 from translate.errors import ConfigError, ImageError, ModelError, nearest
 from translate.images import (
     BYTES_PER_DECODED_PIXEL,
@@ -233,13 +234,6 @@ class Engine:
             if "allocate memory" in text or "bad_alloc" in text or "out of memory" in text:
                 raise _too_large(*image_NHWC.shape[1:3]) from None
             raise
-
-
-def cores() -> int:
-    """Return how many CPU cores this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _too_large(height: int, width: int) -> ImageError:

@@ -4,7 +4,7 @@ import sys
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
@@ -21,7 +21,7 @@ class ReportOptions:
     """Folder of the run: what was given to --out in training."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE.html")] = None
     """File to write. Default: report.html in the folder of the run."""
-    open: Literal["yes", "no"] = "yes"
+    open: bool = True
     """Show it in the browser; never done where the output is not a terminal."""
 
 
@@ -42,6 +42,6 @@ def main(argv: list[str]) -> int:
     path = options.output or options.run / "report.html"
     size = write_report(options.run, path)
     sys.stdout.write(f"wrote {path} ({size / 2**20:.1f} MiB); it opens in any browser\n")
-    if options.open == "yes" and sys.stdout.isatty():
+    if options.open and sys.stdout.isatty():
         webbrowser.open(path.resolve().as_uri())
     return 0

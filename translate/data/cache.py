@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 from filelock import FileLock
 
+from translate.cores import cores
 from translate.data.formats import PixelFormat, Pixels, read_pixels
 from translate.data.framing import Framing, cached_size
 from translate.errors import DataError, ImageError
@@ -206,7 +207,7 @@ def _build(
 
 def _in_threads(load: Load, paths: list[Path]) -> Iterator[tuple[Path, Loaded | str]]:
     """(path, load(path)) in order, a few at a time: decoders let other threads run, and memory stays bounded."""
-    workers = min(8, os.cpu_count() or 1)
+    workers = min(8, cores())
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[tuple[Path, Future[Loaded | str]]] = deque()
         try:

@@ -1,10 +1,9 @@
 """What should be known about a folder of pictures before a night of training. Needs no torch.
 
-Shape suffixes: H height, W width, C channels, N pictures, D numbers a picture.
+Shape suffixes: H height, W width, C channels, D numbers a picture.
 """
 
 import hashlib
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,28 +13,18 @@ from typing import Any, Literal
 
 import numpy as np
 
+from translate.cores import cores
 from translate.data.formats import PixelFormat, Pixels, read_pixels
-from translate.data.layouts import OTHERS, OURS, Layout, Listing, Side, list_files
+from translate.data.layouts import MIN_SIDE, OURS, Layout, Listing, Side, list_files, present_folders
+from translate.data.thumbnails import near_duplicates, thumbnail
 from translate.errors import DataError, ImageError, TranslateError
-from translate.images import resize
 from translate.tasks import Task
 
 NAMED = 20
 """How many files a finding names."""
 
-NEAR = 9.0
-"""Root mean square difference of two thumbnails, of 255, below which pictures count as nearly the same."""
-
-MIN_SIDE = 16
-"""Pictures with a shorter side are passed over in training (`translate.data.framing`)."""
-
 UNPAIRED = ("translate.trainers.cyclegan:CycleGAN", "translate.trainers.cut:CUT")
 SUPER_RESOLUTION = "translate.trainers.superres:SuperRes"
-
-_GREY_SIDE, _COLOUR_SIDE = 24, 8
-_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
-_ROWS = 2048
-"""Pictures compared at once: a table of 16 MB, however many there are."""
 
 SPLITS = ("val", "test")
 """Folders beside `train` whose pictures a model must not have learnt from."""
@@ -169,7 +158,7 @@ def look(name: str, folder: Path, question: Question, on_progress: Callable[[int
     halves = listing.layout == "side-by-side"
     seen, broken = dict[Path, Seen](), dict[Path, str]()
     # Decoding releases Python's lock, so threads use all cores.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         try:
             for path, found in zip(files, pool.map(lambda path: _see(path, files[path], halves), files), strict=True):
                 if isinstance(found, Seen):
@@ -211,38 +200,6 @@ def facts(split: Split, needs: Needs) -> dict[str, Any]:
         "labels": dict(labels),
         "sizes": sizes,
     }
-
-
-def near_duplicates(known_ND: Pixels, asked_ND: Pixels) -> list[tuple[int, int, float]]:
-    """Rows of `asked_ND` that are nearly in `known_ND`: (row, the row nearest to it, root mean square difference).
-
-    Args:
-        known_ND: uint8 thumbnails.
-        asked_ND: the same of others.
-    """
-    best_N, nearest_N = np.full(len(asked_ND), np.inf, np.float32), np.zeros(len(asked_ND), np.int64)
-    for first in range(0, len(known_ND), _ROWS):
-        # Centred, the sums of products stay small enough to be exact in float32.
-        known = known_ND[first : first + _ROWS].astype(np.float32) - 128.0
-        for start in range(0, len(asked_ND), _ROWS):
-            part = slice(start, start + _ROWS)
-            asked = asked_ND[part].astype(np.float32) - 128.0
-            squares = (asked**2).sum(1)[:, None] + (known**2).sum(1) - 2.0 * asked @ known.T
-            place = squares.argmin(1)
-            least = squares[np.arange(len(asked)), place]
-            closer = least < best_N[part]
-            nearest_N[part] = np.where(closer, first + place, nearest_N[part])
-            best_N[part] = np.minimum(best_N[part], least)
-    distance_N = np.sqrt(np.maximum(best_N, 0.0) / known_ND.shape[1])
-    return [(int(row), int(nearest_N[row]), float(distance_N[row])) for row in np.flatnonzero(distance_N < NEAR)]
-
-
-def as_rgb(image_HWC: Pixels) -> Pixels:
-    """Any pixels as uint8 (H, W, 3): of many channels the first three, of fewer the first for all."""
-    if image_HWC.dtype == np.uint16:
-        image_HWC = (image_HWC >> 8).astype(np.uint8)
-    shown_HW3 = image_HWC[..., :3] if image_HWC.shape[2] >= 3 else np.repeat(image_HWC[..., :1], 3, axis=2)
-    return np.ascontiguousarray(shown_HW3)
 
 
 def _list(folder: Path, question: Question) -> tuple[Listing, list[Finding]]:
@@ -289,9 +246,7 @@ def _list(folder: Path, question: Question) -> tuple[Listing, list[Finding]]:
 
 def _side_names(folder: Path, question: Question) -> tuple[str, str]:
     """The names of the two folders that `list_files` takes."""
-    candidates = [question.folders, *(OTHERS if question.folders == OURS else ())]
-    present = [names for names in candidates if all((folder / name).is_dir() for name in names)]
-    return present[0] if present else question.folders
+    return present_folders(folder, question.folders) or question.folders
 
 
 def _see(path: Path, format: PixelFormat, halves: bool) -> Seen | str:
@@ -304,16 +259,8 @@ def _see(path: Path, format: PixelFormat, halves: bool) -> Seen | str:
     digest = hashlib.blake2b(f"{image_HWC.shape}".encode() + image_HWC.tobytes(), digest_size=16).digest()
     middle = width // 2
     sides = [image_HWC[:, :middle], image_HWC[:, middle:]] if halves and middle else [image_HWC]
-    thumbnail_D = np.concatenate([_thumbnail(side_HWC) for side_HWC in sides])
+    thumbnail_D = np.concatenate([thumbnail(side_HWC) for side_HWC in sides])
     return Seen(path, height, middle if halves else width, digest, thumbnail_D, halves and width % 2 == 1)
-
-
-def _thumbnail(image_HWC: Pixels) -> Pixels:
-    """uint8 (768,): 24 x 24 grey values, then 8 x 8 colours."""
-    small_HW3 = resize(as_rgb(image_HWC), _GREY_SIDE, _GREY_SIDE).astype(np.float32)
-    step = _GREY_SIDE // _COLOUR_SIDE
-    colour_HW3 = small_HW3.reshape(_COLOUR_SIDE, step, _COLOUR_SIDE, step, 3).mean((1, 3))
-    return np.concatenate([(small_HW3 @ _GREY).ravel(), colour_HW3.ravel()]).round().astype(np.uint8)
 
 
 def _size_table(pictures: list[Seen], square: int) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from translate.data.check import Seen, Split, as_rgb
+from translate.data.check import Seen, Split
 from translate.data.formats import PixelFormat, Pixels, read_pixels
+from translate.data.thumbnails import as_rgb
 from translate.images import Picture, fit_size, resize, write_picture
 
 PICTURES = 48

@@ -1,6 +1,6 @@
 """Small pictures made from large ones on the fly, for training super-resolution.
 
-Networks must learn from what files hold: pictures reduced as every program does it, in whole 8-bit levels, and, if
+Networks must learn from what files hold: pictures reduced as every program does it, in whole levels, and, if
 wanted, blurred by a lens, noisy from a sensor and compressed for the web.
 
 Shape suffixes: B batch, C channels, H height, W width.
@@ -24,7 +24,7 @@ QUALITY = (30.0, 95.0)
 """Least and greatest JPEG quality."""
 
 
-def reduce_bicubic(photo_BCHW: Tensor, scale: int) -> Tensor:
+def reduce_bicubic(photo_BCHW: Tensor, scale: int, *, bits: int = 8) -> Tensor:
     """Divide both sides by `scale` with antialiased bicubic interpolation, as Pillow's BICUBIC does.
 
     Within one level of Pillow, but for harsh edges at black or white: there Pillow clips between its two passes and
@@ -33,9 +33,10 @@ def reduce_bicubic(photo_BCHW: Tensor, scale: int) -> Tensor:
     Args:
         photo_BCHW: float, range [-1, 1], sides divisible by `scale`.
         scale: at least 1.
+        bits: 8 or 16, of the file that the small picture could come from.
 
     Returns:
-        (B, C, H / scale, W / scale), float32 in [-1, 1], rounded to the 256 levels that a file can hold.
+        (B, C, H / scale, W / scale), float32 in [-1, 1], rounded to the 2**bits levels that the file can hold.
 
     Raises:
         ValueError: a side is not divisible by `scale`; the large and the small picture would not lie on each other.
@@ -44,11 +45,18 @@ def reduce_bicubic(photo_BCHW: Tensor, scale: int) -> Tensor:
     if height % scale or width % scale:
         raise ValueError(f"found {height} x {width}, expected sides divisible by {scale}")
     size = (height // scale, width // scale)
-    return _levels(F.interpolate(photo_BCHW, size, mode="bicubic", align_corners=False, antialias=True))
+    return _levels(F.interpolate(photo_BCHW, size, mode="bicubic", align_corners=False, antialias=True), bits)
 
 
 def degrade(
-    photo_BCHW: Tensor, generator: Generator, scale: int, blur: float = 0.0, noise: float = 0.0, jpeg: float = 0.0
+    photo_BCHW: Tensor,
+    generator: Generator,
+    scale: int,
+    blur: float = 0.0,
+    noise: float = 0.0,
+    jpeg: float = 0.0,
+    *,
+    bits: int = 8,
 ) -> Tensor:
     """Blur, reduce as `reduce_bicubic` does, add noise, compress: each picture its own strengths, in this order.
 
@@ -64,26 +72,27 @@ def degrade(
         noise: probability of Gaussian noise on the small picture, its strength within `NOISE`.
         jpeg: probability of JPEG compression of the small picture, its quality within `QUALITY`. Without effect unless
             there are three channels, which are taken for red, green and blue.
+        bits: as in `reduce_bicubic`.
 
     Returns:
-        (B, C, H / scale, W / scale), float32 in [-1, 1], rounded to the 256 levels that a file can hold.
+        (B, C, H / scale, W / scale), float32 in [-1, 1], rounded to the 2**bits levels that a file can hold.
 
     Raises:
         ValueError: a side is not divisible by `scale`.
     """
     if blur > 0.0:
         photo_BCHW = _where(blur, generator, _blurred(photo_BCHW, generator), photo_BCHW)
-    small_BCHW = reduce_bicubic(photo_BCHW, scale)
+    small_BCHW = reduce_bicubic(photo_BCHW, scale, bits=bits)
     if noise > 0.0:
         small_BCHW = _where(noise, generator, _noisy(small_BCHW, generator), small_BCHW)
     if jpeg > 0.0 and small_BCHW.shape[1] == 3:
         small_BCHW = _where(jpeg, generator, _compressed(small_BCHW, generator), small_BCHW)
-    return _levels(small_BCHW)
+    return _levels(small_BCHW, bits)
 
 
-def _levels(signal_BCHW: Tensor) -> Tensor:
-    """Clamp and round to what 8 bits can hold."""
-    return pixels_to_signal(signal_to_pixels(signal_BCHW)).contiguous()
+def _levels(signal_BCHW: Tensor, bits: int) -> Tensor:
+    """Clamp and round to what so many bits can hold."""
+    return pixels_to_signal(signal_to_pixels(signal_BCHW, bits), bits).contiguous()
 
 
 def _uniform(batch: int, generator: Generator, limits: tuple[float, float]) -> Tensor:
@@ -99,7 +108,8 @@ def _where(probability: float, generator: Generator, changed_BCHW: Tensor, plain
 
 
 def _blurred(photo_BCHW: Tensor, generator: Generator) -> Tensor:
-    sigma_B = _uniform(photo_BCHW.shape[0], generator, BLUR).to(photo_BCHW, non_blocking=True)
+    # The blur looks at its strengths before it moves them: left on the CPU, that does not wait for the device.
+    sigma_B = _uniform(photo_BCHW.shape[0], generator, BLUR)
     # 13 pixels reach three standard deviations of the strongest blur to either side.
     return gaussian_blur2d(photo_BCHW, 13, sigma_B.view(-1, 1).expand(-1, 2), border_type="replicate")
 

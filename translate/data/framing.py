@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from translate.data.formats import Pixels
+from translate.data.layouts import MIN_SIDE
 from translate.errors import ImageError
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its newest version
@@ -20,9 +21,6 @@ import albumentations
 import cv2
 
 cv2.setNumThreads(0)  # loader processes are the parallelism; OpenCV's own threads would fight over the cores
-
-MIN_SIDE = 16
-"""Smaller pictures teach nothing."""
 
 JITTER = 286 / 256
 """Shorter side over the square cut from it (pix2pix, 2017)."""

@@ -17,6 +17,9 @@ Side = Literal["left", "right"]
 SUFFIXES = READABLE | {".npy", ".tif", ".tiff"}
 """Suffixes (lower case) of the files a model can be trained on; `translate.data.formats` reads them."""
 
+MIN_SIDE = 16
+"""Pictures with a shorter side teach nothing and are passed over in training."""
+
 OURS = ("source", "target")
 OTHERS = (("A", "B"), ("trainA", "trainB"))
 """Names of the two folders in data sets made for other programs."""
@@ -98,6 +101,15 @@ def list_pictures(folder: Path) -> list[Path]:
         found = f"{others} files, none of them {kinds}" if others else "no files"
         raise DataError(f"{folder} holds {found}; put pictures there or name another folder with --data")
     return sorted(files)
+
+
+def present_folders(data: Path, folders: tuple[str, str]) -> tuple[str, str] | None:
+    """The two folders below `data` that are taken for source and target, or None if there are none.
+
+    These are `folders`, or in place of the default ones also A and B or trainA and trainB.
+    """
+    candidates = [folders, *OTHERS] if folders == OURS else [folders]
+    return next((names for names in candidates if all((data / name).is_dir() for name in names)), None)
 
 
 def hold_out(listing: Listing, count: int) -> tuple[Listing, Listing]:
@@ -214,10 +226,9 @@ def _choose_layout(
         raise ConfigError("--layout side-by-side holds pairs, which this task does not use; leave the option out")
     if layout in ("photos", "side-by-side"):
         return layout, folders
-    candidates = [folders, *OTHERS] if folders == OURS else [folders]
-    present = [names for names in candidates if all((data / name).is_dir() for name in names)]
+    present = present_folders(data, folders)
     if present:
-        return "two-folders", present[0]
+        return "two-folders", present
     if layout == "auto" and makes_source and paired:
         return "photos", folders
     wanted = " and ".join(folders)

@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from translate.data.cache import Cache
 from translate.data.formats import PixelFormat, Pixels, read_pixels
-from translate.data.framing import MIN_SIDE, Framing, check_size, frame, frame_plain
-from translate.data.layouts import Listing
+from translate.data.framing import Framing, check_size, frame, frame_plain
+from translate.data.layouts import MIN_SIDE, Listing
 from translate.errors import DataError, ImageError
 
 SOURCE, TARGET = 0, 1

@@ -12,7 +12,8 @@ def patch_nce(query_BPD: Tensor, key_BPD: Tensor, temperature: float = 0.07) -> 
     """Mean over all patches of -log softmax(q_i . k_j / temperature) at j = i, j over the same picture's patches.
 
     Park et al., "Contrastive Learning for Unpaired Image-to-Image Translation", 2020 (CUT), eq. 3 and 4. Features are
-    brought to length 1 here, which changes nothing if they have it. No gradient flows into `key_BPD`.
+    brought to length 1 here, which changes nothing if they have it. Computed in float32 at least, also under autocast:
+    the temperature makes large what bfloat16 rounds off. No gradient flows into `key_BPD`.
 
     Args:
         query_BPD: features of the result.
@@ -27,7 +28,10 @@ def patch_nce(query_BPD: Tensor, key_BPD: Tensor, temperature: float = 0.07) -> 
     """
     if query_BPD.shape != key_BPD.shape:
         raise ValueError(f"patches are paired: found {tuple(query_BPD.shape)} and {tuple(key_BPD.shape)}")
-    query_BPD, key_BPD = F.normalize(query_BPD, dim=2), F.normalize(key_BPD.detach(), dim=2)
-    logits_BPP = query_BPD @ key_BPD.transpose(1, 2) / temperature
+    precise = torch.promote_types(query_BPD.dtype, torch.float32)
     own_BP = torch.arange(query_BPD.shape[1], device=query_BPD.device).expand(query_BPD.shape[:2])
-    return F.cross_entropy(logits_BPP.flatten(0, 1), own_BP.flatten())
+    with torch.autocast(query_BPD.device.type, enabled=False):
+        query_BPD = F.normalize(query_BPD.to(precise), dim=2)
+        key_BPD = F.normalize(key_BPD.detach().to(precise), dim=2)
+        logits_BPP = query_BPD @ key_BPD.transpose(1, 2) / temperature
+        return F.cross_entropy(logits_BPP.flatten(0, 1), own_BP.flatten())

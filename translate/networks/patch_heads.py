@@ -18,7 +18,7 @@ class PatchHeads(nn.Module):
     in:  features, one (B, C, H, W) a layer, and optionally positions, one int64 (P,) a layer that counts places row
     by row. Without positions, `patches` different ones, or all if there are fewer, are drawn from the global random
     generator, the same for all pictures of the batch.
-    out: one (B, P, D) a layer, of length 1 along D, and the positions used.
+    out: one float32 (B, P, D) a layer, of length 1 along D, and the positions used.
 
     Args:
         feature_channels: channels of each layer.
@@ -40,7 +40,7 @@ class PatchHeads(nn.Module):
         vectors: list[Tensor] = []
         for head, layer_BCHW, positions_P in zip(self.heads, features, positions, strict=True):
             sampled_BPC = layer_BCHW.flatten(2)[:, :, positions_P].transpose(1, 2)
-            vectors.append(F.normalize(head(sampled_BPC), dim=2))
+            vectors.append(F.normalize(head(sampled_BPC).float(), dim=2))
         return vectors, list(positions)
 
 

@@ -117,7 +117,8 @@ def _penalty(discriminator: nn.Module, judged_BCHW: Tensor) -> Tensor:
     """In float32: squared gradients of a 16-bit pass are mostly rounding."""
     with torch.autocast(judged_BCHW.device.type, enabled=False):
         judged_BCHW = judged_BCHW.detach().float().requires_grad_()
-        return zero_centred_penalty(discriminator(judged_BCHW).scores, judged_BCHW)
+        # `forward`: what --compile makes of the call cannot be differentiated twice.
+        return zero_centred_penalty(discriminator.forward(judged_BCHW).scores, judged_BCHW)
 
 
 def player_terms(

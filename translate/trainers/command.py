@@ -19,6 +19,7 @@ from translate.usage import parse_options, text_option
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from translate.trainers.config import TrainConfig
     from translate.trainers.material import Material
     from translate.trainers.run import Run
     from translate.trainers.snapshot import Header
@@ -28,9 +29,12 @@ PACKAGES = ("torch", "torchvision", "kornia", "albumentations", "lightning_fabri
 
 CHANGEABLE = {
     "max_seconds", "max_images", "device", "precision", "compile", "checkpoint_activations", "workers", "cache",
-    "snapshot_seconds", "sample_grids", "validations", "metrics", "best_by", "patience", "label_names",
+    "snapshot_seconds", "sample_grids", "validations", "metrics", "best_by", "patience", "label_names", "accumulate",
 }  # fmt: skip
 """Settings that a resumed run may change: they alter how long and where, not what is learnt."""
+
+WHY = {"stop-after": "--stop-after", "SIGINT": "Ctrl-C", "SIGTERM": "asked to end", "SIGHUP": "terminal closed"}
+"""Why a run ended early, in words."""
 
 EXIT_STATUS = {"done": 0, "stop-after": 0, "early-stop": 0, "SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
@@ -43,9 +47,7 @@ def main(argv: list[str]) -> int:
     name, *rest = argv
     if name not in TASKS:
         raise ConfigError(f"unknown task {name!r}; {nearest(name, TASKS)}")
-    require(
-        "train", "torch", "torchvision", "kornia", "albumentations", "lightning_fabric", "safetensors", "torchmetrics"
-    )
+    require("train", *PACKAGES)
     return _train(TASKS[name], rest)
 
 
@@ -68,7 +70,7 @@ def _train(task: Task, argv: list[str]) -> int:
     from translate.trainers.objects import load_object
     from translate.trainers.run import Run
     from translate.trainers.snapshot import Header, read_tensors
-    from translate.trainers.validation import measured_names
+    from translate.trainers.validation import check_held_out, measured_names
 
     trainer_class = load_object(task.trainer)
     saved = _saved_header(task, argv)
@@ -82,37 +84,68 @@ def _train(task: Task, argv: list[str]) -> int:
         config=dataclasses.asdict(config),
         data=str(options.data.resolve()),
         validation="" if options.val is None else str(options.val.resolve()),
+        files=listings.digest,
     )
+    _refuse_old_run(options.out, fresh=saved is None)
     torch.manual_seed(config.seed)
-    run = Run(trainer_class(config, task), header, options.out)
-    if saved:
-        run.restore(read_tensors(run.snapshot_path))
-        if run.progress.share >= 1.0:
-            raise ConfigError(f"{options.out} has used its budget; give a larger --max-time or --max-images to go on")
-    measured_names(run.trainer)  # before anything is written
-    console = Console(stderr=True, quiet=not run.fabric.is_global_zero)
-    material = open_material(run.trainer, task, listings, console)
-    if run.fabric.is_global_zero:
-        _prepare_folder(options.out, config, fresh=saved is None)
-    _say_start(console, run, material, resumed=saved is not None)
     try:
+        run = Run(trainer_class(config, task), header, options.out)
+        if saved:
+            run.restore(read_tensors(run.snapshot_path))
+            _refuse_finished_run(run)
+        measured_names(run.trainer)  # before anything is written
+        console = Console(stderr=True, quiet=not run.fabric.is_global_zero)
+        if saved and saved.files != header.files:
+            run.best = {}
+            console.print("other pictures than before: what was measured so far no longer counts", highlight=False)
+        material = open_material(run.trainer, task, listings, console)
+        check_held_out(run.trainer, material.held_out_count)
+        if run.fabric.is_global_zero:
+            _prepare_folder(options.out, config)
+        _say_start(console, run, material, resumed=saved is not None)
         ended = fit(run, material, options.stop_after, console)
     except torch.OutOfMemoryError:
-        raise ConfigError(
-            f"the GPU's memory is too small for --batch-size {config.batch_size} at --image-size {config.image_size}; "
-            f"go on with: --resume --accumulate {2 * config.accumulate}, or add --checkpoint-activations"
-        ) from None
+        raise ConfigError(_out_of_memory(config, options.out)) from None
     if run.fabric.is_global_zero:
         _say_end(task, run, options.out, ended)
     return EXIT_STATUS[ended]
 
 
+def _refuse_old_run(out: Path, *, fresh: bool) -> None:
+    from translate.trainers.snapshot import FILE_NAME
+
+    if fresh and (out / FILE_NAME).exists():
+        raise ConfigError(f"{out} already holds a run; add --resume to go on with it, or choose another --out")
+
+
+def _refuse_finished_run(run: "Run") -> None:
+    if run.progress.share >= 1.0:
+        raise ConfigError(f"{run.folder} has used its budget; give a larger --max-time or --max-images to go on")
+    if 0 < run.config.patience <= run.best.get("since", 0):
+        raise ConfigError(
+            f"{run.folder} has not improved for {run.best['since']} measurements; "
+            "give a larger --patience to go on, or 0 for never"
+        )
+
+
+def _out_of_memory(config: "TrainConfig", out: Path) -> str:
+    """What went wrong on the GPU, and what will help."""
+    from translate.trainers.snapshot import FILE_NAME
+
+    again = "go on with --resume" if (out / FILE_NAME).exists() else "start again with"
+    parts = 2 * config.accumulate
+    remedy = f"--accumulate {parts}" if config.batch_size % parts == 0 else "a smaller --image-size in a new run"
+    return (
+        f"the GPU's memory is too small for --batch-size {config.batch_size} at --image-size {config.image_size}; "
+        f"{again} {remedy}"
+    )
+
+
 def _say_start(console: "Console", run: "Run", material: "Material", *, resumed: bool) -> None:
-    held_out = 0 if material.held_out is None else len(material.held_out.target_BHWC)
     processes = f" in {run.fabric.world_size} processes" if run.fabric.world_size > 1 else ""
     start = f", from image {run.progress.images_seen} on" if resumed else ""
     console.print(
-        f"{len(material.stream)} pictures to learn from, {held_out} held out for measuring; "
+        f"{len(material.stream)} pictures to learn from, {material.held_out_count} held out for measuring; "
         f"training on the {run.fabric.device.type}{processes}{start}",
         highlight=False,
         soft_wrap=True,
@@ -121,13 +154,13 @@ def _say_start(console: "Console", run: "Run", material: "Material", *, resumed:
 
 def _say_end(task: Task, run: "Run", out: Path, ended: str) -> None:
     seen, skipped = run.progress.images_seen, int(run.bad_steps)
-    note = f" ({skipped} steps without a finite loss were skipped)" if skipped else ""
+    note = f" ({skipped} steps whose loss was not a number were skipped)" if skipped else ""
     if ended in ("done", "early-stop"):
         why = " (no improvement any more)" if ended == "early-stop" else ""
         print(f"trained on {seen} images{why}{note}; next: translate export {out} -o {task.name}.onnx")  # noqa: T201
     else:
         print(  # noqa: T201
-            f"ended early ({ended}) at {100 * run.progress.share:.0f}% of the budget after {seen} images{note}; "
+            f"ended early ({WHY[ended]}) at {100 * run.progress.share:.0f}% of the budget after {seen} images{note}; "
             f"go on with: translate train {task.name} --out {out} --resume"
         )
 
@@ -189,6 +222,7 @@ def _parse(task: Task, trainer_class: Any, saved: "Header | None", argv: list[st
     else:
         start = config_from_json(config_class, saved.config, "the snapshot")
         validation = Path(saved.validation) if saved.validation else None
+        start = _with_new_budget(start, argv)
         default = Options(data=Path(saved.data), out=Path(), val=validation, config=start)
         options = parse_options(Options, argv, prog, default)
         for field in dataclasses.fields(start):
@@ -201,6 +235,14 @@ def _parse(task: Task, trainer_class: Any, saved: "Header | None", argv: list[st
     if options.config.max_seconds is None and options.config.max_images is None:
         raise ConfigError("no budget given; add --max-time 20m (or --max-images 50000), a few hours give good pictures")
     return options
+
+
+def _with_new_budget(config: "TrainConfig", argv: list[str]) -> "TrainConfig":
+    """`config` without its budget when the arguments give one of the other kind only."""
+    time, images = (any(word.split("=")[0] == name for word in argv) for name in ("--max-time", "--max-images"))
+    if time == images:
+        return config
+    return dataclasses.replace(config, **{"max_images" if time else "max_seconds": None})
 
 
 def _preset(task: Task, trainer_class: Any, argv: list[str]) -> Any:
@@ -220,17 +262,12 @@ def _preset(task: Task, trainer_class: Any, argv: list[str]) -> Any:
     return dataclasses.replace(trainer_class.presets[name], **task.settings)
 
 
-def _prepare_folder(out: Path, config: Any, *, fresh: bool) -> None:
+def _prepare_folder(out: Path, config: Any) -> None:
     """Make the run's folder and write its config.
 
     Raises:
-        ConfigError: it already holds a run.
         DataError: it cannot be made or written.
     """
-    from translate.trainers.snapshot import FILE_NAME
-
-    if fresh and (out / FILE_NAME).exists():
-        raise ConfigError(f"{out} already holds a run; add --resume to go on with it, or choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
         with atomic_path(out / "config.json") as temporary:

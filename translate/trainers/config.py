@@ -56,7 +56,7 @@ class TrainConfig:
     batch_size: int = 4
     """Images a step. Few, and so more steps, suit a CPU and short budgets; a GPU is fed well by 16 to 32."""
     accumulate: int = 1
-    """Work through every batch in so many parts, to save memory."""
+    """Work through every batch in so many parts, to save memory; nearly the same steps as in one."""
     generator_lr: float = 2e-4
     """Adam step size of the generator (pix2pix, 2017)."""
     discriminator_lr: float = 4e-4
@@ -168,7 +168,8 @@ def config_from_json(kind: type[Config], found: Mapping[str, object], origin: st
     unknown = sorted(set(found) - known)
     if unknown:
         raise ConfigError(
-            f"{origin} has the setting {unknown[0]!r}, which this version does not know; update translate"
+            f"{origin} has the setting {unknown[0]!r}, which this version does not know; "
+            "use the version of translate that wrote it"
         )
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
     return kind(**values)  # pyright: ignore[reportArgumentType] - checked by __post_init__

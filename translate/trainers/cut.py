@@ -99,7 +99,7 @@ class CUT(Trainer):
         self._config = config
         source, target = (pixels.channels for pixels in config.formats)
         if source != target:
-            raise ConfigError(f"--channels is {config.channels}; cut needs as many channels in as out")
+            raise ConfigError(f"--channels is {config.channels}; cut needs as many channels in as out, for example 3")
         generator = make_translator(config, (source, target), residual=True, antialias=True)
         assert not isinstance(generator, ClassicUNet)  # the settings have been checked
         self.generator = generator

@@ -12,13 +12,22 @@ def average_over_processes(fabric: Fabric, tensors: Sequence[Tensor]) -> None:
     """Replace every tensor by its mean over all processes, in one message a data type."""
     if fabric.world_size == 1:
         return
-    for dtype in {tensor.dtype for tensor in tensors}:
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):  # in the same order everywhere
         alike = [tensor for tensor in tensors if tensor.dtype == dtype]
         joined = torch.cat([tensor.flatten() for tensor in alike])
         distributed.all_reduce(joined)
         joined /= fabric.world_size
         for tensor, part in zip(alike, joined.split([tensor.numel() for tensor in alike]), strict=True):
             tensor.copy_(part.view_as(tensor))
+
+
+def broadcast_from_first(fabric: Fabric, tensors: Sequence[Tensor]) -> None:
+    """Replace every tensor by the first process's."""
+    if fabric.world_size > 1:
+        for tensor in tensors:
+            sent = tensor.contiguous()
+            distributed.broadcast(sent, src=0)
+            tensor.copy_(sent)
 
 
 class Agreement:
@@ -35,6 +44,6 @@ class Agreement:
         """The first process's `numbers`, in every process."""
         if self._group is None:
             return numbers
-        told = torch.tensor(numbers, dtype=torch.float64)
+        told = torch.tensor([0.0, *numbers], dtype=torch.float64)  # never empty
         distributed.broadcast(told, src=0, group=self._group)
-        return tuple(told.tolist())
+        return tuple(told.tolist()[1:])

@@ -9,6 +9,7 @@ from time import monotonic
 import torch
 from rich.console import Console
 
+from translate.cores import cores
 from translate.data.stream import RawBatch, batches
 from translate.errors import SnapshotError
 from translate.trainers.budget import StopAfter
@@ -51,11 +52,13 @@ def fit(run: Run, material: Material, stop_after: StopAfter, console: Console) -
         world=run.fabric.world_size,
     )
     validation = Validation(run, material)
+    run.synchronise()
     run.progress.restart_clock()
     last_snapshot = monotonic()
     reason = ""
     with _caught_signals() as caught, Journal(run, material, console) as journal:
         validation.at_start(journal)
+        agreement.on()  # the others wait here, where waiting may take long
         for raw in stream:
             _step(run, material, raw)
             run.progress.tick()
@@ -89,7 +92,9 @@ def _workers(run: Run) -> int:
     """Loader processes: the setting, or one on a CPU that is busy training and up to eight beside a GPU."""
     if run.config.workers >= 0:
         return run.config.workers
-    return min(8, os.cpu_count() or 1) if run.fabric.device.type == "cuda" else 1
+    if run.fabric.device.type != "cuda":
+        return 1
+    return max(1, min(8, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def _save_or_say(run: Run, journal: Journal) -> None:

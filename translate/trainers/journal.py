@@ -42,16 +42,14 @@ class Journal:
         self.folder = run.folder / "samples"
         self.log_path = run.folder / "log.jsonl"
         self.curves = Curves(run.folder / "tensorboard", enabled=not self.silent)
-        self._counts = {
-            "train": len(material.stream),
-            "held_out": 0 if material.held_out is None else len(material.held_out.target_BHWC),
-        }
+        self._counts = {"train": len(material.stream), "held_out": material.held_out_count}
         self._sums: dict[str, torch.Tensor] = {}
+        self._counts_of: dict[str, int] = {}
         self._steps = 0
         self._last_time = monotonic()
         self._last_images = run.progress.images_seen
         self._last_plain = -math.inf
-        self._measured = ""
+        self._log_failed = False
         self._grids_done = math.floor(run.progress.share * run.config.sample_grids)
         self._rejected: set[str] = set()
         self._bar = Progress(
@@ -92,6 +90,8 @@ class Journal:
         for name, value in self.run.losses.items():
             value = torch.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0)
             self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
+            self._counts_of[name] = self._counts_of.get(name, 0) + 1
+        self.run.losses.clear()  # a term of every eighth step must not be counted at every step
         self._steps += 1
         if monotonic() - self._last_time >= LOG_SECONDS:
             self.log()
@@ -107,15 +107,15 @@ class Journal:
         line = {"event": "validation", "images": progress.images_seen, "seconds": round(progress.seconds_used, 2)}
         self._append({**line, "share": round(progress.share, 5), "metrics": rounded, "best": best})
         self.curves.add("held out", metrics, progress.images_seen)
-        self._measured = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        self.say(f"{100 * progress.share:3.0f}% held out: {self._measured}{'  (best so far)' if best else ''}")
+        measured = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        self.say(f"{100 * progress.share:3.0f}% held out: {measured}{'  (best so far)' if best else ''}")
 
     def log(self) -> None:
         """Write the means since the last line to the log and to the bar."""
         if not self._steps or self.silent:
             return
         progress, now = self.run.progress, monotonic()
-        means = {name: round(float(value) / self._steps, 5) for name, value in self._sums.items()}
+        means = {name: round(float(value) / self._counts_of[name], 5) for name, value in self._sums.items()}
         speed = (progress.images_seen - self._last_images) / max(now - self._last_time, 1e-9)
         losses = {name: value for name, value in means.items() if not name.endswith(".gradient")}
         self._append(
@@ -137,6 +137,7 @@ class Journal:
         if not self.console.is_terminal and now - self._last_plain >= 10 * LOG_SECONDS:
             self.say(f"{100 * progress.share:3.0f}% {status}")
             self._last_plain = now
+        self._counts_of.clear()
         self._sums, self._steps, self._last_time, self._last_images = {}, 0, now, progress.images_seen
 
     def draw(self) -> None:
@@ -171,7 +172,9 @@ class Journal:
             with self.log_path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            self.say(f"no log line: {error}")
+            if not self._log_failed:
+                self.say(f"no log lines: {error}")
+            self._log_failed = True
 
     def say(self, text: str) -> None:
         """A line for the person watching."""

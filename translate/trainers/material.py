@@ -4,6 +4,8 @@ Shape suffixes: B batch, C channels, H height, W width.
 """
 
 import dataclasses
+import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,9 @@ from translate.trainers.base import Batch, SourceMaker, Trainer
 from translate.trainers.config import TrainConfig
 from translate.trainers.objects import load_object
 
+SOURCES = 1
+"""Marks the seeds of made sources."""
+
 MOST_HELD_OUT = 64
 """Pictures measured at most, evenly spread over a larger --val folder: measuring is not training."""
 
@@ -35,6 +40,16 @@ class Listings:
 
     train: Listing
     held_out: Listing
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal names on both sides, wherever the folder lies."""
+        digest = hashlib.sha256()
+        for listing in (self.train, self.held_out):
+            files = [*listing.sources, *listing.targets]
+            top = os.path.commonpath([path.parent for path in files]) if files else ""
+            digest.update("\n".join(path.relative_to(top).as_posix() for path in files).encode() + b"\0")
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -48,11 +63,18 @@ class Material:
     """None where the data brings its own sources."""
     config: TrainConfig
 
+    @property
+    def held_out_count(self) -> int:
+        """How many pictures are measured."""
+        return 0 if self.held_out is None else len(self.held_out.target_BHWC)
+
     def samples(self, count: int) -> RawBatch:
         """A few fixed pictures to look at: held-out ones where there are any."""
         if self.held_out is None:
             return self.stream.plain(count)
-        return _select(self.held_out, slice(0, count))
+        # Spread: with labels, the first few are all of the first kind.
+        last = len(self.held_out.target_BHWC) - 1
+        return _select(self.held_out, torch.linspace(0, last, min(count, last + 1)).round().long())
 
     def batch(
         self, raw: RawBatch, seed: tuple[int, ...], device: torch.device, share: float = 0.0, step: int = 0
@@ -64,7 +86,11 @@ class Material:
             source_BCHW = _signal(raw.source_BHWC, source_format.bits, device)
         else:
             assert self.make_source is not None
-            source_BCHW = self.make_source(target_BCHW, Generator().manual_seed(seed_number(*seed)))
+            # Not the numbers that the step itself draws from the same seed.
+            generator = Generator().manual_seed(seed_number(*seed, SOURCES))
+            source_BCHW = self.make_source(target_BCHW, generator)
+            if source_BCHW.shape[1] != source_format.channels:  # a drawing has equal channels
+                source_BCHW = source_BCHW[:, :1].expand(-1, source_format.channels, -1, -1)
             source_BCHW = source_BCHW.contiguous(memory_format=torch.channels_last)
         return Batch(source_BCHW, target_BCHW, raw.label_B.to(device, non_blocking=True), share, step)
 
@@ -161,7 +187,7 @@ def parts(raw: RawBatch, count: int) -> Iterator[RawBatch]:
         yield _select(raw, slice(number * size, (number + 1) * size))
 
 
-def _select(raw: RawBatch, chosen: slice) -> RawBatch:
+def _select(raw: RawBatch, chosen: slice | Tensor) -> RawBatch:
     source_BHWC = None if raw.source_BHWC is None else raw.source_BHWC[chosen]
     return RawBatch(source_BHWC, raw.target_BHWC[chosen], raw.label_B[chosen], raw.rejected)
 

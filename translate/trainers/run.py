@@ -15,7 +15,7 @@ from translate.trainers.average import Average
 from translate.trainers.base import Term, Trainer
 from translate.trainers.budget import Progress
 from translate.trainers.config import TrainConfig
-from translate.trainers.distributed import average_over_processes
+from translate.trainers.distributed import average_over_processes, broadcast_from_first
 from translate.trainers.snapshot import BEST_NAME, FILE_NAME, Header, load_state, under, write_snapshot
 
 MAX_BAD_STEPS = 20
@@ -43,9 +43,11 @@ def make_fabric(config: TrainConfig) -> Fabric:
     else:
         bf16 = config.precision == "bf16"
     if device == "cuda":
-        # Pictures of one size: convolution algorithms are tried once. What stays in float32 may use TF32.
+        # Pictures of one size: convolution algorithms are tried once. Beside bfloat16, the rest may use TF32.
         torch.backends.cudnn.benchmark = True
-        torch.set_float32_matmul_precision("high")
+        exact = config.precision == "32"
+        torch.set_float32_matmul_precision("highest" if exact else "high")
+        torch.backends.cudnn.allow_tf32 = not exact
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     world, here = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     fabric = Fabric(
@@ -133,6 +135,11 @@ class Run:
         """The averaged generator of the forward direction: what is shown, measured and exported."""
         return self.averages[self.trainer.directions["forward"]].network
 
+    def synchronise(self) -> None:
+        """Give every process the first one's networks; only gradients are averaged later, a difference would stay."""
+        modules = (self.trainer, *(average.network for average in self.averages.values()))
+        broadcast_from_first(self.fabric, [tensor for module in modules for tensor in module.state_dict().values()])
+
     def update(self, player: str, terms: Mapping[str, Term]) -> None:
         """Improve `player` by one step on the weighted sum of the terms; skip it when that is not finite.
 
@@ -165,6 +172,8 @@ class Run:
         optimizer.found_inf, optimizer.grad_scale = bad, None  # pyright: ignore[reportAttributeAccessIssue]
         optimizer.step()
         optimizer.zero_grad()
+        # One autocast region spans both players, and would go on with 16-bit copies of the weights from before.
+        torch.clear_autocast_cache()
 
     def check_health(self) -> None:
         """Raise DataError when training has broken down for good. Waits for the device."""
@@ -248,7 +257,8 @@ class Run:
             number, slot = name.split("/")
             like = parameters[int(number)]
             # Moments must lie in memory like their parameter, or the fused step pairs the wrong elements.
-            tensor = saved if slot == "step" else torch.empty_like(like, dtype=saved.dtype).copy_(saved)
+            # Copied, because what is read from the file stays mapped to it, and the file is going to be replaced.
+            tensor = saved.clone() if slot == "step" else torch.empty_like(like, dtype=saved.dtype).copy_(saved)
             state.setdefault(int(number), {})[slot] = tensor.detach()
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 

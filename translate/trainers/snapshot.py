@@ -44,6 +44,8 @@ class Header:
     """Folder of the pictures."""
     validation: str = ""
     """Folder of pictures to measure with; empty when some of `data` are held out."""
+    files: str = ""
+    """Digest of the names of all pictures, held-out ones apart."""
     images_seen: int
     steps: int
     seconds_used: float
@@ -68,7 +70,9 @@ def write_snapshot(path: Path, header: Header, tensors: dict[str, Tensor]) -> No
             safetensors.torch.save_file(plain, temporary, metadata={HEADER_KEY: text})
             temporary.chmod(0o644)  # the library makes files that only their owner can read
     except (OSError, safetensors.SafetensorError) as error:
-        raise SnapshotError(f"cannot write {path}: {error}; free some space or choose another --out") from None
+        raise SnapshotError(
+            f"cannot write {path}: {error}; make room, or give yourself the right to write there"
+        ) from None
 
 
 def read_header(path: Path) -> Header:
@@ -122,4 +126,7 @@ def load_state(module: nn.Module, prefix: str, tensors: dict[str, Tensor]) -> No
         module.load_state_dict(under(prefix, tensors))
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise SnapshotError(f"the snapshot does not fit this version's {prefix}: {reason}") from None
+        raise SnapshotError(
+            f"the snapshot does not fit this version's {prefix}: {reason}; "
+            "use the version that wrote it, or start the run again"
+        ) from None

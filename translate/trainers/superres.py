@@ -71,13 +71,22 @@ class SuperResConfig(AdversarialConfig):
                 f"--image-size is {self.image_size}; --discriminator srgan needs at least "
                 f"{SRDiscriminator.smallest_size}"
             )
+        if self.layout not in ("photos", "auto"):
+            raise ConfigError(
+                f"--layout is {self.layout}; super-resolution makes the small pictures itself, leave it out"
+            )
+        if self.jpeg and self.formats[0].channels != 3:
+            raise ConfigError(f"--jpeg needs 3 channels, but --channels is {self.channels}; leave --jpeg out")
         if self.labels:
             raise ConfigError("--labels means nothing for super-resolution; leave it out")
         if self.formats[0] != self.formats[1]:
-            raise ConfigError(f"--channels is {self.channels}; super-resolution keeps them, write them once")
+            raise ConfigError(
+                f"--channels is {self.channels}; super-resolution keeps them, write for example --channels 3"
+            )
 
 
 _MODERN = SuperResConfig(
+    layout="photos",
     framing="patch",
     image_size=128,
     batch_size=8,
@@ -113,6 +122,7 @@ class SuperRes(Trainer):
             _MODERN,
             preset="classic",
             adversarial_start=0.83,
+            lr_decay_start=1.0,
             image_size=96,
             batch_size=16,
             generator="srresnet",
@@ -160,7 +170,8 @@ class SuperRes(Trainer):
         config = self.config
 
         def make(photo_BCHW: Tensor, generator: Generator) -> Tensor:
-            return degrade(photo_BCHW, generator, config.scale, config.blur, config.noise, config.jpeg)
+            shares = (config.blur, config.noise, config.jpeg)
+            return degrade(photo_BCHW, generator, config.scale, *shares, bits=config.formats[0].bits)
 
         return make
 

@@ -32,7 +32,9 @@ class TranslatorConfig(AdversarialConfig):
         check_range(self, "generator_blocks", 1, 4096)
         check_range(self, "generator_width", 1, 4096)
         if self.initialisation != "default" and self.generator == "unet":
-            raise ConfigError(f"--initialisation is {self.initialisation}, but unet brings its own; leave it out")
+            raise ConfigError(
+                f"--initialisation is {self.initialisation}, but unet brings its own; use --initialisation default"
+            )
         if self.checkpoint_activations and self.generator == "classic-unet":
             raise ConfigError("--checkpoint-activations does nothing for classic-unet; use --accumulate to save memory")
         if not self.generator_widths or not all(1 <= width <= 4096 for width in self.generator_widths):
@@ -62,7 +64,8 @@ def make_translator(
     """
     if condition_size and config.generator != "unet":
         raise ConfigError(
-            f"--generator is {config.generator}, which takes no labels and no style; use --generator unet"
+            f"--generator is {config.generator}, which takes no labels and no style; "
+            "use --generator unet --initialisation default"
         )
     generator: UNet | ClassicUNet | ResNet
     if config.generator == "unet":

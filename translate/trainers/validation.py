@@ -26,6 +26,10 @@ LEARNED: tuple[Name, ...] = ("lpips", "fid", "kid")
 """Metrics that need weights of other people's networks."""
 
 
+COLOUR = ("psnr_luma", *LEARNED)
+"""Metrics of pictures in colour."""
+
+
 def measured_names(trainer: Trainer) -> list[str]:
     """The metrics of the settings that fit the trainer.
 
@@ -34,13 +38,27 @@ def measured_names(trainer: Trainer) -> list[str]:
     """
     config = trainer.config
     names = [name for name in config.metrics if trainer.paired or name not in PAIRED]
+    colour = config.formats[1].channels == 3
     for name in names:
+        if name in COLOUR and not colour:
+            raise ConfigError(
+                f"--metrics names {name}, which needs 3 channels; use --metrics psnr ssim swd --best-by swd"
+            )
         reason = missing(name) if name in LEARNED else None
         if reason:
             raise ConfigError(f"--metrics names {name}: {reason}")
     if config.best_by not in names:
         raise ConfigError(f"--best-by is {config.best_by}, which needs pairs; choose swd")
     return names
+
+
+def check_held_out(trainer: Trainer, held_out: int) -> None:
+    """Raise ConfigError when so many held-out pictures are too few for what the settings ask for."""
+    if trainer.config.patience and not held_out:
+        raise ConfigError("--patience needs pictures to measure with, but none are held out; give --val or --held-out")
+    of_sets = [name for name in trainer.config.metrics if name in ("fid", "kid")]
+    if of_sets and held_out == 1:
+        raise ConfigError(f"--metrics names {of_sets[0]}, which compares sets; hold out 2 pictures or more")
 
 
 class Validation:
@@ -87,11 +105,14 @@ class Validation:
             return
         self._done = due
         metrics = self.measure()
+        before = self.run.best
         best = self._note(metrics[self.run.config.best_by])
         if best:
             try:
                 self.run.save_best()
             except SnapshotError as error:
+                self.run.best = before  # which is what lies on disk
+                best = False
                 journal.say(f"the best networks so far are not kept: {error}")
         journal.measured(metrics, best=best)
 

@@ -1,0 +1,57 @@
+"""Pictures as few numbers, to find those that are nearly the same.
+
+Shape suffixes: H height, W width, C channels, N pictures, D numbers a picture.
+"""
+
+import numpy as np
+
+from translate.data.formats import Pixels
+from translate.images import resize
+
+NEAR = 9.0
+"""Root mean square difference of two thumbnails, of 255, below which pictures count as nearly the same."""
+
+_GREY_SIDE, _COLOUR_SIDE = 24, 8
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
+_ROWS = 2048
+"""Pictures compared at once: a table of 16 MB, however many there are."""
+
+
+def thumbnail(image_HWC: Pixels) -> Pixels:
+    """uint8 (768,): 24 x 24 grey values, then 8 x 8 colours."""
+    small_HW3 = resize(as_rgb(image_HWC), _GREY_SIDE, _GREY_SIDE).astype(np.float32)
+    step = _GREY_SIDE // _COLOUR_SIDE
+    colour_HW3 = small_HW3.reshape(_COLOUR_SIDE, step, _COLOUR_SIDE, step, 3).mean((1, 3))
+    return np.concatenate([(small_HW3 @ _GREY).ravel(), colour_HW3.ravel()]).round().astype(np.uint8)
+
+
+def near_duplicates(known_ND: Pixels, asked_ND: Pixels) -> list[tuple[int, int, float]]:
+    """Rows of `asked_ND` that are nearly in `known_ND`: (row, the row nearest to it, root mean square difference).
+
+    Args:
+        known_ND: uint8 thumbnails.
+        asked_ND: the same of others.
+    """
+    best_N, nearest_N = np.full(len(asked_ND), np.inf, np.float32), np.zeros(len(asked_ND), np.int64)
+    for first in range(0, len(known_ND), _ROWS):
+        # Centred, the sums of products stay small enough to be exact in float32.
+        known = known_ND[first : first + _ROWS].astype(np.float32) - 128.0
+        for start in range(0, len(asked_ND), _ROWS):
+            part = slice(start, start + _ROWS)
+            asked = asked_ND[part].astype(np.float32) - 128.0
+            squares = (asked**2).sum(1)[:, None] + (known**2).sum(1) - 2.0 * asked @ known.T
+            place = squares.argmin(1)
+            least = squares[np.arange(len(asked)), place]
+            closer = least < best_N[part]
+            nearest_N[part] = np.where(closer, first + place, nearest_N[part])
+            best_N[part] = np.minimum(best_N[part], least)
+    distance_N = np.sqrt(np.maximum(best_N, 0.0) / known_ND.shape[1])
+    return [(int(row), int(nearest_N[row]), float(distance_N[row])) for row in np.flatnonzero(distance_N < NEAR)]
+
+
+def as_rgb(image_HWC: Pixels) -> Pixels:
+    """Any pixels as uint8 (H, W, 3): of many channels the first three, of fewer the first for all."""
+    if image_HWC.dtype == np.uint16:
+        image_HWC = ((image_HWC.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    shown_HW3 = image_HWC[..., :3] if image_HWC.shape[2] >= 3 else np.repeat(image_HWC[..., :1], 3, axis=2)
+    return np.ascontiguousarray(shown_HW3)
