@@ -393,3 +393,15 @@ def test_the_generator_meets_the_judge_of_after_its_step(tmp_path: Path, precisi
         fresh = judge(picture_BCHW).scores[0]
     assert not torch.equal(before, after)
     assert torch.equal(after, fresh)
+
+
+def test_no_average_is_always_the_latest_and_costs_no_memory() -> None:
+    trained = One(1.0)
+    average = Average(trained, halflife_images=0)
+    trained.weight.data.fill_(5.0)
+    average.update(trained, batch_size=4, images_seen=8)
+    assert average.network.weight.item() == 5.0
+    assert not average.network.training
+    assert not average.network.weight.requires_grad
+    assert trained.weight.requires_grad
+    assert [value for value in vars(average).values() if isinstance(value, nn.Module)] == [trained]

@@ -18,15 +18,30 @@ class Average:
     """
 
     def __init__(self, network: nn.Module, halflife_images: int):
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.halflife_images = halflife_images
+        self._trained = network
+        self._average = None if halflife_images == 0 else _at_rest(network)
+
+    @property
+    def network(self) -> nn.Module:
+        """The average, as it is used: in evaluation mode and without gradients.
+
+        Without averaging a copy made when asked for, so that training does not need its memory.
+        """
+        return _at_rest(self._trained) if self._average is None else self._average
 
     @torch.no_grad()
     def update(self, network: nn.Module, batch_size: int, images_seen: int) -> None:
         """Move towards the weights of `network` after a step of `batch_size` images."""
+        if self._average is None:
+            return
         halflife = min(self.halflife_images, images_seen / 10)
         keep = 0.5 ** (batch_size / max(halflife, 1e-8))
         # All tensors in one call: a loop would start a kernel for each on a GPU.
         torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
-            list(self.network.parameters()), list(network.parameters()), 1.0 - keep
+            list(self._average.parameters()), list(network.parameters()), 1.0 - keep
         )
+
+
+def _at_rest(network: nn.Module) -> nn.Module:
+    return copy.deepcopy(network).eval().requires_grad_(False)
