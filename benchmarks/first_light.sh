@@ -15,10 +15,9 @@ bin=$(cd "$(dirname "$0")/.." && pwd)/.venv/bin
 "$bin/translate" train sketch-to-photo --out "$out" --resume
 "$bin/translate" export "$out" -o "$out/model.onnx"
 "$bin/translate" convert "$data/test/edges" "$out/converted" --model "$out/model.onnx"
-"$bin/python" "$(dirname "$0")/quality.py" "$out/model.onnx" --sketches "$data/test/edges" \
-    --photos "$data/test/photo" --sheet "$out/sheet.png" --json "$out/metrics.json"
+"$bin/translate" evaluate "$out/model.onnx" --data "$data/test" --folders edges photo --out "$out/evaluation"
 # A picture that ignores the drawing has a line contrast of 1, a grey one a chroma of 0.
-"$bin/python" - "$out/metrics.json" <<'PYTHON'
+"$bin/python" - "$out/evaluation/summary.json" <<'PYTHON'
 import json, sys
 found = json.load(open(sys.argv[1]))
 ok = found["line_contrast"] > 1.5 and found["chroma"] > 0.01

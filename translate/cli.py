@@ -31,6 +31,7 @@ VERBS = {
     "data": Verb("translate.data_command:main", "look at a folder of pictures before training with it"),
     "train": Verb("translate.trainers.command:main", "train a model on a folder of photographs"),
     "report": Verb("translate.report_command:main", "explain a training run in one HTML file"),
+    "evaluate": Verb("translate.evaluate_command:main", "measure a model on test pictures: numbers and a page"),
     "export": Verb("export.command:main", "turn a trained model into one .onnx file"),
 }
 
@@ -41,6 +42,7 @@ Examples:
   translate convert in.png out.jpg --model my.onnx
   translate train sketch-to-photo --data photos --out runs/mine --max-time 2h
   translate export runs/mine -o mine.onnx
+  translate evaluate mine.onnx --data photos/test --train photos/train
   translate VERB --help
 """
 

@@ -4,12 +4,9 @@ Shape suffixes: H height, W width, C channels.
 """
 
 import ast
-import base64
 import inspect
-import io
 import json
 import math
-import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,17 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
-from PIL import Image
 from safetensors import SafetensorError, safe_open
 
 from translate.errors import DataError, ImageError
 from translate.files import atomic_path
-from translate.images import fit_size, flatten, read_picture, resize
+from translate.images import flatten, read_picture
 from translate.metrics.names import HIGHER_IS_BETTER
+from translate.pages import INK, SERIES, drawing_settings, picture_address, render, style_axes, svg_of
 from translate.tasks import TASKS
 from translate.trainers.config import TrainConfig, option_name
 from translate.trainers.objects import load_object
@@ -49,13 +44,6 @@ LISTED = 50
 """Passed-over files named at most."""
 POINTS = 300
 """Points of a curve; more are averaged."""
-
-# matplotlib wants colours; in the page they become variables, which differ in light and dark mode.
-_INK, _FAINT = "#010203", "#040506"
-_SERIES = ("#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06", "#0a0b07", "#0a0b08")
-_VARIABLES = {_INK: "var(--soft)", _FAINT: "var(--line)"} | {
-    colour: f"var(--series-{number})" for number, colour in enumerate(_SERIES, 1)
-}
 
 Curves = Mapping[str, Sequence[tuple[float, float]]]
 """(images, value) by name."""
@@ -123,12 +111,11 @@ def write_report(run: Path, path: Path) -> int:
     log = read_log(run / "log.jsonl")
     config = _json_object(_text(run / "config.json"))
     header = _header(run / "snapshot.safetensors")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    environment.filters |= {"number": _number, "duration": _duration, "value": _value}
-    template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
     measured = _measured(log.validation)
     parity = _json_value(_text(run / "parity.json"))
-    page = template.render(
+    page = render(
+        Path(__file__).with_name("report.html"),
+        {"duration": _duration, "value": _value},
         name=run.resolve().name,
         **_summary(log, config, header),
         measured=measured,
@@ -283,38 +270,25 @@ def _chart(
     curves = {name: points for name, points in curves.items() if points}
     if not curves:
         return None
-    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": title, "text.parse_math": False, "font.size": 9}
-    with mpl.rc_context(settings):
+    with mpl.rc_context(drawing_settings(title)):
         figure = Figure(figsize=(4.6, 2.5), layout="constrained")
         axes = figure.subplots()
         for number, (name, points) in enumerate(curves.items()):
             images, values = zip(*_thin(points), strict=True)
             # Colours repeat after eight curves, dashed.
-            style = "-" if number < len(_SERIES) else "--"
+            style = "-" if number < len(SERIES) else "--"
             marker = "o" if len(points) < (40 if best else 3) else ""  # one point alone draws no line
-            axes.plot(images, values, style, color=_SERIES[number % 8], lw=1.6, label=name, marker=marker, ms=3)
+            axes.plot(images, values, style, color=SERIES[number % 8], lw=1.6, label=name, marker=marker, ms=3)
             if best:
                 where, value = best(points[1:] or points, key=lambda point: point[1])
-                axes.plot(where, value, "o", ms=9, mfc="none", mec=_SERIES[1], mew=1.8, label=f"best: {value:.4g}")
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.spines["bottom"].set_color(_FAINT)
-        axes.grid(axis="y", color=_FAINT, lw=0.8)
-        axes.tick_params(colors=_INK, length=0)
+                axes.plot(where, value, "o", ms=9, mfc="none", mec=SERIES[1], mew=1.8, label=f"best: {value:.4g}")
+        style_axes(axes)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_locator(MaxNLocator(5))
-        axes.set_xlabel("training images seen", color=_INK)
-        figure.legend(loc="outside upper left", ncols=3, frameon=False, labelcolor=_INK, handlelength=1.2)
-        file = io.StringIO()
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = file.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # the same names in every drawing
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"([^>]*?) width="[^"]*"', r'\1\2 role="img"', svg, count=1)
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, variable)
-    return {"title": title, "text": text, "svg": Markup(svg)}
+        axes.set_xlabel("training images seen", color=INK)
+        figure.legend(loc="outside upper left", ncols=3, frameon=False, labelcolor=INK, handlelength=1.2)
+        return {"title": title, "text": text, "svg": svg_of(figure)}
 
 
 def _thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -344,16 +318,8 @@ def _embed(path: Path, longer: int, most: int, rows: int | None = None) -> dict[
         image_HWC = flatten(read_picture(path))[:rows]
     except ImageError:  # being deleted, or cut off by a full disk
         return None
-    height, width = image_HWC.shape[:2]
-    if max(height, width) > longer:
-        height, width = fit_size(height, width, longer)
-    for quality in (85, 65, 40, 15):
-        file = io.BytesIO()
-        Image.fromarray(resize(image_HWC, height, width)).save(file, "JPEG", quality=quality, optimize=True)
-        if file.tell() <= most:
-            break
-    data = base64.b64encode(file.getvalue()).decode()
-    return {"images": int(path.stem), "width": width, "height": height, "address": f"data:image/jpeg;base64,{data}"}
+    address, height, width = picture_address(image_HWC, longer, most)
+    return {"images": int(path.stem), "width": width, "height": height, "address": address}
 
 
 def _settings(config: Mapping[str, Any], task: str) -> list[tuple[str, Any, str]]:
@@ -370,11 +336,6 @@ def _settings(config: Mapping[str, Any], task: str) -> list[tuple[str, Any, str]
                 case _:
                     pass
     return [(name, value, helps.get(name, "")) for name, value in config.items()]
-
-
-def _number(value: float) -> str:
-    """1234567 -> 1,234,567; 0.123456 -> 0.1235."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
 def _duration(seconds: float) -> str:

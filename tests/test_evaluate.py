@@ -1,0 +1,412 @@
+"""`translate evaluate`: numbers of models whose results are known by hand, files, page and errors."""
+
+import dataclasses
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from conftest import DOUBLE, save_model
+from onnx import TensorProto, helper
+from PIL import Image
+
+from translate.cli import main
+from translate.engine import numbered_style
+from translate.evaluation.texts import meaning, ordered
+from translate.spec import METADATA_KEY, ModelSpec
+
+SAME = ModelSpec(
+    name="same", task="pix2pix", architecture="identity", licence="CC0 <b>", training_data="none & nothing"
+)
+Array = np.ndarray
+
+
+def model(path: Path, spec: ModelSpec, knob: str = "") -> Path:
+    """A model that adds 10 times its knob (`label`, `style` or `detail`) to its input, or nothing.
+
+    With scale 2 every pixel is repeated.
+    """
+    size = (1.0, float(spec.scale), float(spec.scale), 1.0)
+    nodes = [
+        helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node(
+            "Resize",
+            ["floats", "", "size"],
+            ["large"],
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        ),
+    ]
+    constants = [helper.make_tensor("size", TensorProto.FLOAT, [4], size)]
+    inputs = [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", "H", "W", 3])]
+    last = "large"
+    if knob:
+        kind, shape = {
+            "label": (TensorProto.INT64, [1]),
+            "style": (TensorProto.FLOAT, [1, spec.style_size]),
+            "detail": (TensorProto.FLOAT, [1]),
+        }[knob]
+        inputs.append(helper.make_tensor_value_info(knob, kind, shape))
+        constants += [
+            helper.make_tensor(knob, kind, shape, [0] * math.prod(shape)),
+            helper.make_tensor("ten", TensorProto.FLOAT, [], [10.0]),
+        ]
+        nodes += [
+            helper.make_node("Cast", [knob], ["number"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceSum", ["number"], ["sum"], keepdims=0),
+            helper.make_node("Mul", ["sum", "ten"], ["more"]),
+            helper.make_node("Add", ["large", "more"], ["moved"]),
+        ]
+        last = "moved"
+    nodes += [
+        helper.make_node("Round", [last], ["rounded"]),
+        helper.make_node("Cast", ["rounded"], ["output"], to=TensorProto.UINT8),
+    ]
+    output = helper.make_tensor_value_info("output", TensorProto.UINT8, ["N", "H2", "W2", 3])
+    graph = helper.make_graph(nodes, "tiny", inputs, [output], constants)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    helper.set_model_props(made, {METADATA_KEY: spec.to_json()})
+    onnx.save(made, path)
+    return path
+
+
+def spec_of(task: str, **changes: Any) -> ModelSpec:
+    return dataclasses.replace(SAME, task=task, **changes)
+
+
+def picture(seed: int, height: int = 40, width: int = 48) -> Array:
+    """Soft blots, 50 to 200, uint8."""
+    coarse = np.random.default_rng(seed).integers(50, 200, (6, 7, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)).clip(50, 200)
+
+
+def save(path: Path, image_HWC: Array) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image_HWC).save(path)
+    return path
+
+
+def evaluate(out: Path, *arguments: str | Path) -> dict[str, Any]:
+    """Run the verb, which must end well; returns metrics.json."""
+    assert main(["evaluate", *map(str, arguments), "--out", str(out)]) == 0
+    return json.loads((out / "metrics.json").read_text())
+
+
+@pytest.fixture
+def same(tmp_path: Path) -> Path:
+    return model(tmp_path / "same.onnx", SAME)
+
+
+@pytest.fixture
+def pairs_folder(tmp_path: Path) -> Path:
+    """Three pairs; targets are the sources, 10 levels brighter."""
+    for number in range(3):
+        save(tmp_path / "data" / "source" / f"{number}.png", picture(number))
+        save(tmp_path / "data" / "target" / f"{number}.png", picture(number) + 10)
+    return tmp_path / "data"
+
+
+def test_pairs_are_compared_with_their_truth(
+    tmp_path: Path, same: Path, pairs_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = evaluate(tmp_path / "out", same, "--data", pairs_folder)
+    assert found["model"] == "same"
+    assert found["pictures"] == 3
+    # A difference of 10 of 255 everywhere.
+    assert found["metrics"]["psnr_db"] == pytest.approx(20 * math.log10(255 / 10), rel=1e-5)
+    assert 0.9 < found["metrics"]["ssim"] < 1.0
+    assert found["baselines"]["source"] == found["metrics"]
+    assert found["against"] is None
+    assert found["skipped"]["count"] == 0
+    assert [case["name"] for case in found["each"]] == ["0.png", "1.png", "2.png"]
+    assert found["spec"]["licence"] == "CC0 <b>"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", found["date"])
+    # What `translate export --metrics` reads.
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == found["metrics"]
+    assert all(isinstance(value, float) and math.isfinite(value) for value in found["metrics"].values())
+    assert re.search(r"^psnr_db +28\.131 +28\.131$", capsys.readouterr().out, re.MULTILINE)
+    with Image.open(tmp_path / "out" / "contact_sheet.png") as sheet:
+        assert sheet.size == (3 * 166 + 6, 326 + 6)
+
+
+def test_small_pictures_have_no_ms_ssim_and_a_note_says_so(tmp_path: Path, same: Path, pairs_folder: Path) -> None:
+    found = evaluate(tmp_path / "out", same, "--data", pairs_folder)
+    assert "ms_ssim" not in found["metrics"]
+    assert any("ms_ssim is measured on 0 of 3" in note for note in found["notes"])
+    save(pairs_folder / "source" / "3.png", picture(3, 200, 180))
+    save(pairs_folder / "target" / "3.png", picture(3, 200, 180))
+    found = evaluate(tmp_path / "out", same, "--data", pairs_folder)
+    assert found["metrics"]["ms_ssim"] == 1.0
+    assert any("ms_ssim is measured on 1 of 4" in note for note in found["notes"])
+
+
+def test_pairs_side_by_side_and_in_sub_folders(tmp_path: Path, same: Path) -> None:
+    for number, name in enumerate(("a/x.png", "b/y.png", "b/z.png")):
+        other = picture(number) + (10 if number else 0)
+        save(tmp_path / "data" / name, np.concatenate([other, picture(number)], axis=1))
+    found = evaluate(
+        tmp_path / "out", same, "--data", tmp_path / "data", "--layout", "side-by-side", "--source-side", "right"
+    )
+    assert found["sets"]["a"]["pictures"] == 1
+    assert found["sets"]["b"]["pictures"] == 2
+    assert found["sets"]["a"]["model"]["psnr_db"] == 100.0
+    assert found["sets"]["b"]["model"]["psnr_db"] == pytest.approx(28.1308, abs=1e-3)
+
+
+@pytest.fixture
+def large_pictures(tmp_path: Path) -> Path:
+    """A folder with two sets of large pictures, one with an odd side."""
+    save(tmp_path / "large" / "one" / "a.png", picture(0, 41, 48))
+    save(tmp_path / "large" / "two" / "b.png", picture(1, 64, 48))
+    return tmp_path / "large"
+
+
+def luma_psnr(result_HWC: Array, truth_HWC: Array, border: int) -> float:
+    weights = np.array([65.481, 128.553, 24.966]) / 255
+    difference = ((result_HWC.astype(float) - truth_HWC) @ weights)[border:-border, border:-border]
+    return 10 * math.log10(255**2 / (difference**2).mean())
+
+
+def test_enlarging_is_compared_with_bicubic(tmp_path: Path, large_pictures: Path) -> None:
+    found = evaluate(tmp_path / "out", save_model(tmp_path / "double.onnx", DOUBLE), "--data", large_pictures)
+    for group, truth_HWC in (("one", picture(0, 41, 48)[:40]), ("two", picture(1, 64, 48))):
+        height, width = truth_HWC.shape[:2]
+        small = Image.fromarray(truth_HWC).resize((width // 2, height // 2), Image.Resampling.BICUBIC)
+        stretched_HWC = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+        repeated_HWC = np.asarray(small).repeat(2, 0).repeat(2, 1)
+        numbers = found["sets"][group]
+        assert numbers["bicubic"]["psnr_luma_db"] == pytest.approx(luma_psnr(stretched_HWC, truth_HWC, 2), abs=1e-3)
+        assert numbers["model"]["psnr_luma_db"] == pytest.approx(luma_psnr(repeated_HWC, truth_HWC, 2), abs=1e-3)
+    both = [found["sets"][group]["bicubic"]["psnr_luma_db"] for group in ("one", "two")]
+    assert found["baselines"]["bicubic"]["psnr_luma_db"] == pytest.approx(sum(both) / 2, abs=1e-3)
+
+
+def test_spoilt_pictures_are_worse_and_the_same_every_time(tmp_path: Path, large_pictures: Path) -> None:
+    double = save_model(tmp_path / "double.onnx", DOUBLE)
+    plain = evaluate(tmp_path / "out", double, "--data", large_pictures)
+    first, second = (evaluate(tmp_path / "out", double, "--data", large_pictures, "--spoil") for _ in range(2))
+    assert first == second
+    assert first["baselines"]["bicubic"]["psnr_luma_db"] < plain["baselines"]["bicubic"]["psnr_luma_db"] - 1
+
+
+def test_details_are_columns_and_a_choice(tmp_path: Path, large_pictures: Path) -> None:
+    sharp = model(tmp_path / "sharp.onnx", dataclasses.replace(DOUBLE, detail=True), "detail")
+    found = evaluate(tmp_path / "out", sharp, "--data", large_pictures, "--detail", "0.5")
+    assert list(found["details"]) == ["detail_0", "detail_0.5", "detail_1"]
+    assert found["details"]["detail_0.5"] == found["metrics"]
+    # 10 levels too bright are about 28 dB.
+    faithful, sharpest = (found["details"][name]["psnr_db"] for name in ("detail_0", "detail_1"))
+    assert sharpest < found["metrics"]["psnr_db"] < faithful
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "<small>detail 0.5</small>" in page
+
+
+def test_drawings_are_made_from_photographs_alike_every_time(tmp_path: Path, photos: Path) -> None:
+    sketch = model(tmp_path / "sketch.onnx", spec_of("sketch-to-photo", working_size=48))
+    first, second = (evaluate(tmp_path / "out", sketch, "--data", photos) for _ in range(2))
+    assert first == second
+    # The model returns the drawing.
+    assert first["metrics"]["edge_agreement"] == first["baselines"]["source"]["edge_agreement"]
+    assert first["metrics"]["chroma"] == 0.0 < first["baselines"]["truth"]["chroma"]
+    assert first["metrics"]["edge_agreement"] > 0.5 > first["baselines"]["blank"]["edge_agreement"] == 0.0
+    assert "psnr_db" not in first["baselines"]["truth"]
+
+
+def test_collections_keep_their_structure_and_are_judged(tmp_path: Path, collections: Path) -> None:
+    same_day = model(tmp_path / "day.onnx", spec_of("day-to-night"))
+    found = evaluate(tmp_path / "out", same_day, "--data", collections, "--train", collections)
+    assert found["pictures"] == 5
+    assert found["metrics"]["gradient_correlation"] == 1.0
+    assert "psnr_db" not in found["metrics"]
+    assert found["metrics"]["swd_mean_milli"] > 100  # by day it is nothing like by night
+    assert 0.0 <= found["metrics"]["target_share"] <= 1.0
+    assert found["metrics"]["target_share"] == found["baselines"]["source"]["target_share"]
+    # Made as dark as the night, the day is nearer to it.
+    relit, unchanged = (found["baselines"][name]["swd_mean_milli"] for name in ("relit", "source"))
+    assert relit < unchanged
+    real, source = (found["baselines"][name]["target_share"] for name in ("truth", "source"))
+    assert found["classifier"]["accuracy"] == pytest.approx((real + 1 - source) / 2, abs=1e-6)
+    assert any(note.startswith("target_share: the classifier learnt from 12") for note in found["notes"])
+    back = evaluate(tmp_path / "out", same_day, "--data", collections, "--folders", "night", "day")
+    assert back["pictures"] == 7
+    assert "target_share" not in back["metrics"]
+    assert any("--train" in note for note in back["notes"])
+
+
+def test_the_way_back_takes_the_folders_the_other_way_round(tmp_path: Path, collections: Path) -> None:
+    back = model(tmp_path / "back.onnx", spec_of("day-to-night", name="mine-back"))
+    assert evaluate(tmp_path / "out", back, "--data", collections)["pictures"] == 7
+
+
+def test_results_that_are_training_pictures_are_found(tmp_path: Path, same: Path) -> None:
+    for number in range(6):
+        save(tmp_path / "test" / "source" / f"{number}.png", picture(number))
+        save(tmp_path / "test" / "target" / f"{number}.png", picture(10 + number))
+        save(tmp_path / "train" / f"learnt{number}.png", picture(number))
+    arguments = (same, "--data", tmp_path / "test", "--train", tmp_path / "train")
+    found = evaluate(tmp_path / "out", *arguments)
+    assert found["metrics"]["nearest_training_rms_of_255"] == 0.0
+    assert found["baselines"]["truth"]["nearest_training_rms_of_255"] > 5.0
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "0.png · learnt0.png" in page
+    assert "5.png · learnt5.png" in page
+
+
+def test_each_picture_gets_the_label_of_its_sub_folder(tmp_path: Path) -> None:
+    labelled = model(tmp_path / "kinds.onnx", spec_of("pix2pix", labels=("plain", "bright")), "label")
+    for number, kind in enumerate(("plain", "bright")):
+        save(tmp_path / "data" / "source" / kind / "x.png", picture(3))
+        save(tmp_path / "data" / "target" / kind / "x.png", picture(3) + 10 * number)
+    found = evaluate(tmp_path / "out", labelled, "--data", tmp_path / "data")
+    assert found["metrics"]["psnr_db"] == 100.0
+    assert {case["name"]: case["label"] for case in found["each"]} == {"plain/x.png": "plain", "bright/x.png": "bright"}
+    assert "<small>label bright</small>" in (tmp_path / "out" / "index.html").read_text()
+    forced = evaluate(tmp_path / "out", labelled, "--data", tmp_path / "data", "--label", "plain")
+    assert forced["sets"]["bright"]["model"]["psnr_db"] == pytest.approx(28.1308, abs=1e-3)
+
+
+def test_styles_are_as_different_as_they_are(tmp_path: Path, pairs_folder: Path) -> None:
+    styled = model(tmp_path / "styled.onnx", spec_of("pix2pix", style_size=2), "style")
+    found = evaluate(tmp_path / "out", styled, "--data", pairs_folder)
+    shifts = [np.round(10 * numbered_style(number, 2).sum()) for number in range(1, 6)]
+    apart = [abs(shifts[i] - shifts[j]) / 255 for i in range(5) for j in range(i + 1, 5)]
+    assert found["metrics"]["style_diversity"] == pytest.approx(sum(apart) / 10, abs=0.3 / 255)
+    assert found["baselines"]["truth"]["style_diversity"] > 0.0
+    assert "<small>style 5</small>" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_another_model_is_measured_on_the_same_pictures(tmp_path: Path, same: Path, pairs_folder: Path) -> None:
+    # With one label only, 0, it changes nothing.
+    other = model(tmp_path / "other.onnx", spec_of("pix2pix", name="other", labels=("one",)), "label")
+    found = evaluate(tmp_path / "out", same, "--data", pairs_folder, "--against", other)
+    assert found["against"] == {"model": "other", "metrics": found["metrics"]}
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert '<th class="n">other</th>' in page
+    assert "<small>against</small>" in page
+
+
+def test_a_quick_look_takes_pictures_evenly(tmp_path: Path, same: Path) -> None:
+    for number in range(6):
+        for side in ("source", "target"):
+            save(tmp_path / "data" / side / f"{number}.png", picture(number))
+    found = evaluate(tmp_path / "out", same, "--data", tmp_path / "data", "--limit", "2")
+    assert [case["name"] for case in found["each"]] == ["0.png", "3.png"]
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.sources: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def test_the_page_names_every_metric_and_escapes_names(tmp_path: Path, same: Path) -> None:
+    hostile = "<script>alert(1)<"
+    for side in ("source", "target"):
+        for number in range(3):
+            save(tmp_path / "data" / side / f"{hostile}{number}.png", picture(number))
+    (tmp_path / "data" / "source" / "<i>.png").write_text("no picture")
+    save(tmp_path / "data" / "target" / "<i>.png", picture(0))
+    arguments = ["evaluate", str(same), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 1
+    page = (tmp_path / "out" / "index.html").read_text()
+    parsed = Tags()
+    parsed.feed(page)
+    assert "script" not in parsed.tags
+    assert "i" not in parsed.tags
+    assert "b" not in parsed.tags  # of the licence
+    assert all(source.startswith("data:image/jpeg;base64,") for source in parsed.sources)
+    assert "&lt;script&gt;" in page
+    for name in json.loads((tmp_path / "out" / "summary.json").read_text()):
+        assert name in page
+        assert meaning(name).text.split(";")[0] in page
+
+
+def test_unreadable_pictures_are_named_and_counted(
+    tmp_path: Path, same: Path, pairs_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pairs_folder / "target" / "1.png").write_text("no picture")
+    out = tmp_path / "out"
+    assert main(["evaluate", str(same), "--data", str(pairs_folder), "--out", str(out)]) == 1
+    found = json.loads((out / "metrics.json").read_text())
+    assert found["pictures"] == 2
+    assert found["skipped"]["count"] == 1
+    assert "1.png" in found["skipped"]["reasons"][0]
+    assert re.search(r"1\.png: not a PNG", capsys.readouterr().err)
+
+
+def test_every_number_has_words() -> None:
+    names = {"psnr_db", "ssim", "swd_256px_milli", "swd_64px_milli", "swd_mean_milli", "target_share", "new"}
+    assert ordered(names)[:2] == ["psnr_db", "ssim"]
+    assert ordered(names)[-4:] == ["swd_mean_milli", "swd_256px_milli", "swd_64px_milli", "new"]
+    assert "64 pixels" in meaning("swd_64px_milli").text
+    assert meaning("new").title == "new"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, pairs_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with models and data, good and bad."""
+    model(tmp_path / "same.onnx", SAME)
+    model(tmp_path / "day.onnx", spec_of("day-to-night"))
+    model(tmp_path / "kinds.onnx", spec_of("pix2pix", labels=("plain", "bright")), "label")
+    save_model(tmp_path / "double.onnx", DOUBLE)
+    model(tmp_path / "triple.onnx", dataclasses.replace(DOUBLE, scale=3))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    for side in ("source", "target"):
+        save(tmp_path / "kinds" / side / "strange" / "x.png", picture(0))
+        (tmp_path / "broken" / side).mkdir(parents=True)
+        (tmp_path / "broken" / side / "x.png").write_text("no picture")
+    save(tmp_path / "alone" / "source" / "a.png", picture(0))
+    save(tmp_path / "alone" / "target" / "b.png", picture(0))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("same.onnx", "--data is missing; "),
+        ("nope --data data", "unknown model 'nope'"),
+        ("same.onnx --data nowhere", "nowhere does not exist; "),
+        ("same.onnx --data empty", "empty holds no files; "),
+        ("same.onnx --data data/source", "data/source does not have the folders source and target; .*--folders"),
+        ("same.onnx --data alone", "1 of 1 pictures in alone/source have no partner in alone/target .a.; "),
+        ("same.onnx --data broken", "no picture of broken could be used: broken/source/x.png: not a PNG"),
+        ("same.onnx --data data --limit 0", "--limit 0 is out of range; "),
+        ("same.onnx --data data --label plain", "same has no label 'plain'; "),
+        ("same.onnx --data data --detail 0.5", "same has one sharpness"),
+        ("same.onnx --data data --spoil", "--spoil is for super-resolution, "),
+        ("same.onnx --data data --out file", "file cannot be written "),
+        ("same.onnx --data data --against day.onnx", "--against is for day-to-night, this model for pix2pix; "),
+        ("same.onnx --data data --train empty", "empty holds no files; "),
+        ("double.onnx --data data --against triple.onnx", "--against enlarges 3 times, this one 2 times; "),
+        ("kinds.onnx --data kinds", "strange is no label of kinds; |strange is no label of same; "),
+        ("kinds.onnx --data data --label brigt", "has no label 'brigt'; did you mean bright"),
+        ("day.onnx --data data", "data does not have the folders day and night; "),
+        ("day.onnx --data data --folders source target --train alone/source", "does not have the folders source and"),
+    ],
+)
+def test_errors_are_one_line(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", *arguments.split()]) == 2
+    found = capsys.readouterr()
+    assert found.out == ""
+    assert re.match(f"translate: .*({message})[^\n]*\n$", found.err)
+
+
+def test_pictures_without_a_source_are_left_out_with_a_note(tmp_path: Path, same: Path, pairs_folder: Path) -> None:
+    save(pairs_folder / "target" / "more.png", picture(0))
+    found = evaluate(tmp_path / "out", same, "--data", pairs_folder)
+    assert found["pictures"] == 3
+    assert "1 pictures in target have no partner in source and are left out." in found["notes"]
