@@ -36,7 +36,7 @@ class ExportOptions:
     images: Path | None = None
     """Folder of pictures for the check, laid out like the training data; without it the training data."""
     name: str = ""
-    """Name of the model; without it the name of the task."""
+    """Name of the model; without it the name of the task, which for the way back of day-to-night is night-to-day."""
     licence: str = "unknown"
     """Terms for using the model, kept in the file."""
     training_data: str = "unknown"
@@ -70,6 +70,7 @@ def main(argv: list[str]) -> int:
         "safetensors",
         "torchmetrics",
     )
+    from export.cost import gmacs, parameters
     from export.to_onnx import build_graph, write_model
     from export.verify import compare, demand, save_for_report, table, working_memory
     from translate.trainers.base import pixel_translator
@@ -80,7 +81,7 @@ def main(argv: list[str]) -> int:
         raise ConfigError(f"{options.run} holds no {BEST_NAME}, for nothing was measured; leave --snapshot out")
     header = read_header(path)
     trainer, task = _trainer(path, header)
-    generator, spec = _generator(trainer, path, options.direction)
+    generator, spec = _generator(trainer, task, path, options.direction)
     pictures = _real_inputs(trainer, task, header, options)
     spec = dataclasses.replace(
         spec,
@@ -89,12 +90,14 @@ def main(argv: list[str]) -> int:
         training_data=options.training_data,
         metrics=_metrics(options.metrics),
     )
+    translator = pixel_translator(generator, spec).eval()
+    spec = dataclasses.replace(spec, parameters=parameters(generator), gmacs_256=gmacs(translator, spec))
     model = build_graph(generator, spec, options.weights)
     # Checked as a temporary file first: a model that differs never gets its name.
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / "trial.onnx"
         write_model(model, spec, trial)
-        rows = compare(pixel_translator(generator, spec).eval(), trial, pictures, spec)
+        rows = compare(translator, trial, pictures, spec)
         spec = dataclasses.replace(spec, bytes_per_pixel=working_memory(trial, spec))
     print(table(rows))  # noqa: T201
     demand(rows, options.output)
@@ -122,7 +125,7 @@ def _trainer(path: Path, header: "Header") -> tuple[Any, Any]:
     return trainer_class(dataclasses.replace(config, checkpoint_activations=False, cache=""), task), task
 
 
-def _generator(trainer: Any, path: Path, direction: str) -> tuple[Any, Any]:
+def _generator(trainer: Any, task: Any, path: Path, direction: str) -> tuple[Any, Any]:
     """A generator as it is used, averaged, float32 on the CPU, and its contract."""
     from translate.trainers.snapshot import load_state, read_tensors
 
@@ -131,7 +134,10 @@ def _generator(trainer: Any, path: Path, direction: str) -> tuple[Any, Any]:
     name = trainer.directions[direction]
     generator = trainer.get_submodule(name)
     load_state(generator, f"average/{name}", read_tensors(path))
-    return generator.eval(), trainer.spec_of(direction)
+    spec = trainer.spec_of(direction)
+    if direction == "back" and task.back:
+        spec = dataclasses.replace(spec, name=task.back, task=task.back)
+    return generator.eval(), spec
 
 
 def _real_inputs(trainer: Any, task: Any, header: "Header", options: ExportOptions) -> list[Any]:

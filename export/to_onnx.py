@@ -38,7 +38,7 @@ def build_graph(generator: nn.Module, spec: ModelSpec, weights: WeightFormat) ->
 
     Returns:
         Graph with input `image` uint8 (N, H, W, C) and output `translated` uint8 (N, H*scale, W*scale, C), N, H and W
-        free (uint16 where the spec says so), and the optional inputs `label` and `style` where it has them.
+        free (uint16 where the spec says so), and the optional inputs `label`, `style` and `detail` where it has them.
     """
     translator = pixel_translator(generator, spec).eval()
     # Sizes that are neither one nor multiples of anything, so that no dimension is taken for a constant.
@@ -48,7 +48,7 @@ def build_graph(generator: nn.Module, spec: ModelSpec, weights: WeightFormat) ->
     )
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
     optional = optional_inputs(spec)
-    # By keyword, since the first of two optional inputs may be the one that is missing.
+    # By keyword, since the first of the optional inputs may be one that is missing.
     knobs = {name: torch.from_numpy(value) for name, value in optional.items()}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's notes on its own internals
@@ -77,12 +77,17 @@ def build_graph(generator: nn.Module, spec: ModelSpec, weights: WeightFormat) ->
 
 
 def optional_inputs(spec: ModelSpec) -> dict[str, np.ndarray]:
-    """The knobs of a model and what they are when nobody turns them: `label` int64 (1,), `style` float32 (1, S)."""
+    """The knobs of a model and what they are when nobody turns them.
+
+    `label` int64 (1,), `style` float32 (1, S), `detail` float32 (1,).
+    """
     knobs: dict[str, np.ndarray] = {}
     if spec.labels:
         knobs["label"] = np.zeros(1, np.int64)
     if spec.style_size:
         knobs["style"] = np.zeros((1, spec.style_size), np.float32)
+    if spec.detail:
+        knobs["detail"] = np.zeros(1, np.float32)
     return knobs
 
 

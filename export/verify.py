@@ -48,11 +48,11 @@ class Parity:
     full: int = 255
     """Largest value there is: 255 or 65535."""
     knobs: str = ""
-    """Which optional inputs were given."""
+    """Which optional inputs were given, e.g. `label, style`, or `detail 0.5`."""
 
 
 def compare(translator: nn.Module, path: Path, pictures: Sequence[Pixels], spec: ModelSpec) -> list[Parity]:
-    """Run each of `SIZES` with one picture, once more with a batch of two, and once with the last label and any style.
+    """Run each of `SIZES` with one picture, once more with a batch of two, and that with every knob turned.
 
     Args:
         translator: the torch side, pixels (N, H, W, C) in and out, on the CPU.
@@ -68,22 +68,27 @@ def compare(translator: nn.Module, path: Path, pictures: Sequence[Pixels], spec:
         rows.append(_compare(translator, engine, image_NHWC, {}))
     height, width = sizes[1]
     two_NHWC = np.stack([_resize(pictures[number % len(pictures)], height, width) for number in range(2)])
-    rows.append(_compare(translator, engine, two_NHWC, {}))
-    if spec.labels or spec.style_size:
-        style_S = np.random.default_rng(0).standard_normal(spec.style_size, np.float32)
-        knobs = engine.knobs(
-            label=len(spec.labels) - 1 if spec.labels else None, style=style_S if spec.style_size else None
-        )
-        rows.append(_compare(translator, engine, two_NHWC, knobs))
+    rows += [_compare(translator, engine, two_NHWC, chosen) for chosen in _turned(spec)]
     return rows
 
 
-def _compare(translator: nn.Module, engine: Engine, image_NHWC: Pixels, knobs: dict[str, NDArray[Any]]) -> Parity:
+def _turned(spec: ModelSpec) -> list[dict[str, Any]]:
+    """Knobs to give: none, then those the model has, the last label, any style, and `detail` at its ends and middle."""
+    chosen: dict[str, Any] = {}
+    if spec.labels:
+        chosen["label"] = len(spec.labels) - 1
+    if spec.style_size:
+        chosen["style"] = np.random.default_rng(0).standard_normal(spec.style_size, np.float32)
+    if spec.detail:
+        return [{}, *({**chosen, "detail": detail} for detail in (0.0, 0.5, 1.0))]
+    return [{}, chosen] if chosen else [{}]
+
+
+def _compare(translator: nn.Module, engine: Engine, image_NHWC: Pixels, chosen: dict[str, Any]) -> Parity:
     with torch.inference_mode():
-        given = {name: torch.from_numpy(value) for name, value in knobs.items()}
+        given = {name: torch.from_numpy(value) for name, value in engine.knobs(**chosen).items()}
         expected_NHWC = translator(torch.from_numpy(image_NHWC), **given).numpy()
-    # The graph's inputs have a batch axis, the Engine's have none.
-    found_NHWC = engine(image_NHWC, **{name: value[0] for name, value in knobs.items()})
+    found_NHWC = engine(image_NHWC, **chosen)
     difference_NHWC = np.abs(found_NHWC.astype(np.int32) - expected_NHWC)
     batch, height, width, _ = image_NHWC.shape
     return Parity(
@@ -93,7 +98,7 @@ def _compare(translator: nn.Module, engine: Engine, image_NHWC: Pixels, knobs: d
         largest=int(difference_NHWC.max()),
         share=float((difference_NHWC > 0).mean()),
         full=2**engine.spec.output_bits - 1,
-        knobs=", ".join(knobs),
+        knobs=", ".join(f"{name} {value:g}" if name == "detail" else name for name, value in chosen.items()),
     )
 
 

@@ -181,6 +181,7 @@ def data_of(photos: Path, pairs: Path, collections: Path) -> dict[str, Path]:
     return {
         "sketch-to-photo": photos,
         "day-to-night": collections,
+        "night-to-day": collections,
         "super-resolution": photos,
         "pix2pix": pairs,
         "cyclegan": collections,

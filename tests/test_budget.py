@@ -147,7 +147,7 @@ def test_learning_rate_rises_stays_and_falls_to_zero() -> None:
 
     def factor(images: int) -> float:
         progress.images_seen = images
-        return progress.lr_factor()
+        return progress.lr_factor(progress.share)
 
     assert [factor(images) for images in (0, 40, 90)] == pytest.approx([0.1, 0.5, 1.0])
     assert [factor(images) for images in (100, 350, 600)] == pytest.approx([1.0, 1.0, 1.0])
@@ -169,7 +169,7 @@ def test_learning_rate_rises_stays_and_falls_to_zero() -> None:
 def test_learning_rate_at_the_ends_of_the_settings(settings: dict[str, float], images: int, expected: float) -> None:
     progress = started(TrainConfig(max_images=100, **settings))
     progress.images_seen = images
-    assert progress.lr_factor() == pytest.approx(expected)
+    assert progress.lr_factor(progress.share) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,17 @@ from translate.spec import METADATA_KEY, ModelSpec
 KINDS = dataclasses.replace(INVERT, name="kinds", labels=("day", "dusk", "night"))
 STYLES = dataclasses.replace(INVERT, name="styles", style_size=2)
 BOTH = dataclasses.replace(KINDS, name="both", style_size=2)
+SHARP = dataclasses.replace(INVERT, name="sharp", task="super-resolution", detail=True)
+ALL = dataclasses.replace(BOTH, name="all", detail=True)
 GREY = dataclasses.replace(INVERT, name="grey", input_channels=1, output_channels=1)
 DEEP = dataclasses.replace(INVERT, name="deep", input_channels=4, output_channels=4, input_bits=16, output_bits=16)
 
 
 def save_sum(path: Path, spec: ModelSpec) -> Path:
-    """Write a model that adds the label's number and the sum of the style to every value."""
+    """Write a model that adds the label's number, the sum of the style and 100 times the detail to every value.
+
+    With a `scale` it repeats every pixel.
+    """
     kind = TensorProto.UINT8 if spec.input_bits == 8 else TensorProto.UINT16
     nodes, total = [helper.make_node("Cast", ["image"], ["sum0"], to=TensorProto.FLOAT)], "sum0"
     inputs = [helper.make_tensor_value_info("image", kind, ["N", "H", "W", spec.input_channels])]
@@ -40,8 +45,18 @@ def save_sum(path: Path, spec: ModelSpec) -> Path:
         constants.append(numpy_helper.from_array(np.zeros((1, spec.style_size), np.float32), "style"))
         nodes.append(helper.make_node("ReduceSum", ["style"], ["shift"], keepdims=0))
         nodes.append(helper.make_node("Add", [total, "shift"], [total := "sum2"]))
+    if spec.detail:
+        inputs.append(helper.make_tensor_value_info("detail", TensorProto.FLOAT, [1]))
+        constants.append(numpy_helper.from_array(np.zeros(1, np.float32), "detail"))
+        constants.append(numpy_helper.from_array(np.full(1, 100, np.float32), "hundred"))
+        nodes.append(helper.make_node("Mul", ["detail", "hundred"], ["sharper"]))
+        nodes.append(helper.make_node("Add", [total, "sharper"], [total := "sum3"]))
+    if spec.scale != 1:
+        constants.append(helper.make_tensor("scales", TensorProto.FLOAT, [4], [1.0, spec.scale, spec.scale, 1.0]))
+        how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        nodes.append(helper.make_node("Resize", [total, "", "scales"], [total := "large"], mode="nearest", **how))
     nodes.append(helper.make_node("Cast", [total], ["output"], to=kind))
-    output = helper.make_tensor_value_info("output", kind, ["N", "H", "W", spec.output_channels])
+    output = helper.make_tensor_value_info("output", kind, ["N", "H2", "W2", spec.output_channels])
     graph = helper.make_graph(nodes, "sum", inputs, [output], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
@@ -207,10 +222,15 @@ def test_apply_at_working_size_keeps_alpha_of_cut_outs_but_not_of_lines(tmp_path
         (BOTH, {"label": "dusk"}, 1),
         (BOTH, {"style": (3, 4)}, 7),
         (BOTH, {"label": "night", "style": np.array([3, 4], np.float32)}, 9),
+        (SHARP, {}, 0),
+        (SHARP, {"detail": 0}, 0),
+        (SHARP, {"detail": 0.5}, 50),
+        (SHARP, {"detail": 1.0}, 100),
+        (ALL, {"label": 1, "style": [3, 4], "detail": 0.25}, 33),
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_label_and_style(tmp_path: Path, spec: ModelSpec, chosen: dict[str, object], added: int) -> None:
+def test_knobs(tmp_path: Path, spec: ModelSpec, chosen: dict[str, object], added: int) -> None:
     engine = Engine(save_sum(tmp_path / "m.onnx", spec), device="cpu")
     image_NHWC = np.stack([np.full((8, 9, 3), level, np.uint8) for level in (10, 20)])
     assert np.array_equal(engine(image_NHWC, **chosen), image_NHWC + added)
@@ -229,9 +249,13 @@ def test_label_and_style(tmp_path: Path, spec: ModelSpec, chosen: dict[str, obje
         (KINDS, {"label": -1}, "kinds has no label -1"),
         (STYLES, {"style": [1.0]}, r"style has shape \(1,\), styles takes \(2,\); give 2 numbers"),
         (STYLES, {"style": [[1.0, 2.0]]}, r"style has shape \(1, 2\)"),
+        (BOTH, {"detail": 0.0}, "both has one sharpness and no detail to choose; leave detail out"),
+        (SHARP, {"detail": 1.01}, r"detail is 1\.01; give 0 \(as faithful as can be\) to 1 \(as sharp as can be\)"),
+        (SHARP, {"detail": -0.1}, r"detail is -0\.1; give 0"),
+        (SHARP, {"detail": float("nan")}, "detail is nan; give 0"),
     ],
 )
-def test_bad_label_and_style(
+def test_bad_knobs(
     tmp_path: Path, spec: ModelSpec, chosen: dict[str, object], message: str, image_HWC: np.ndarray
 ) -> None:
     engine = Engine(save_sum(tmp_path / "m.onnx", spec), device="cpu")
@@ -248,11 +272,11 @@ def test_bad_label_and_style(
     assert not (tmp_path / "out").exists()
 
 
-def test_convert_with_label_and_style(tmp_path: Path) -> None:
-    engine = Engine(save_sum(tmp_path / "m.onnx", BOTH), device="cpu")
+def test_convert_with_knobs(tmp_path: Path) -> None:
+    engine = Engine(save_sum(tmp_path / "m.onnx", ALL), device="cpu")
     write_picture(tmp_path / "in.png", Picture(np.full((8, 9, 3), 10, np.uint8)))
-    convert_folder(tmp_path / "in.png", tmp_path / "out.png", engine, label="dusk", style=[3.0, 4.0])
-    assert (read_picture(tmp_path / "out.png").rgb_HWC == 18).all()
+    convert_folder(tmp_path / "in.png", tmp_path / "out.png", engine, label="dusk", style=[3.0, 4.0], detail=0.5)
+    assert (read_picture(tmp_path / "out.png").rgb_HWC == 68).all()
 
 
 def test_16_bits_and_any_channels(tmp_path: Path) -> None:
@@ -301,7 +325,7 @@ def test_apply_with_a_grey_model(tmp_path: Path, image_HWC: np.ndarray, working_
 def test_convert_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_picture(tmp_path / "in.png", Picture(np.full((8, 9, 3), 100, np.uint8)))
     common = ["convert", str(tmp_path / "in.png"), str(tmp_path / "out.png"), "--model"]
-    both = [*common, str(save_sum(tmp_path / "both.onnx", dataclasses.replace(BOTH, style_size=64)))]
+    both = [*common, str(save_sum(tmp_path / "both.onnx", dataclasses.replace(ALL, name="both", style_size=64)))]
 
     def level(*arguments: str) -> int:
         assert main([*both, *arguments]) == 0
@@ -311,6 +335,11 @@ def test_convert_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     for seed in (1, 7):
         style_S = np.random.default_rng(seed).standard_normal(64, np.float32)
         assert level("--style", str(seed), "--label", "dusk") == int(101 + style_S.sum())
+    assert (level("--detail", "0"), level("--detail", "1"), level("--detail", ".5", "--label", "dusk")) == (
+        100,
+        200,
+        151,
+    )
 
     (tmp_path / "out.png").unlink()
     plain = [*common, str(save_model(tmp_path / "plain.onnx", INVERT))]
@@ -318,6 +347,15 @@ def test_convert_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         ([*plain, "--label", "day"], "invert makes one kind of picture and has no labels; leave label out"),
         ([*plain, "--style", "0"], "invert has one result for every picture and no styles; leave style out"),
         ([*both, "--label", "nigth"], "both has no label 'nigth'; did you mean night?"),
+        ([*plain, "--detail", "0"], "invert has one sharpness and no detail to choose; leave detail out"),
+        (
+            [*both, "--detail", "1.5"],
+            "--detail 1.5 is out of range; give 0 (as faithful as can be) to 1 (as sharp as can be)",
+        ),
+        (
+            [*both, "--detail", "nan"],
+            "--detail nan is out of range; give 0 (as faithful as can be) to 1 (as sharp as can be)",
+        ),
         ([*both, "--style", "-1"], "--style -1 is out of range; give 0 (the middle), or 1 or more for another one"),
     ]:
         capsys.readouterr()

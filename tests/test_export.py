@@ -16,7 +16,8 @@ import pytest
 import torch
 from torch import nn
 
-from export.to_onnx import SMALL, build_graph, write_model
+from export.cost import gmacs, parameters
+from export.to_onnx import SMALL, build_graph, optional_inputs, write_model
 from export.verify import Parity, compare, demand, save_for_report, table, working_memory
 from translate.engine import Engine
 from translate.errors import ModelError
@@ -282,6 +283,60 @@ def test_every_network_in_every_format(name: str, tmp_path: Path) -> None:
     if spec.style_size:
         assert np.array_equal(engine(three_NHWC, style=[0.0, 0.0]), results)
         assert not np.array_equal(engine(three_NHWC, style=[1.0, -1.0]), results)
+
+
+class Sharpened(nn.Module):
+    """Stands for a generator with `detail`: that much of the way from the picture to its negative."""
+
+    def forward(self, image: torch.Tensor, *, detail: torch.Tensor | None = None) -> torch.Tensor:
+        image_NHWC = image.float()
+        if detail is None:
+            detail = torch.zeros(1)
+        return (image_NHWC + detail * (255 - 2 * image_NHWC)).round().to(torch.uint8)
+
+
+def test_detail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: list[np.ndarray]) -> None:
+    spec = dataclasses.replace(SPEC, task="super-resolution", size_multiple=1, detail=True)
+    assert {name: value.tolist() for name, value in optional_inputs(spec).items()} == {"detail": [0.0]}
+    monkeypatch.setattr("export.to_onnx.pixel_translator", lambda generator, _: generator)
+    write_model(build_graph(Sharpened(), spec, "float32"), spec, tmp_path / "m.onnx")
+    rows = compare(Sharpened(), tmp_path / "m.onnx", pictures, spec)
+    assert [row.knobs for row in rows[-4:]] == ["", "detail 0", "detail 0.5", "detail 1"]
+    demand(rows, tmp_path / "m.onnx")
+    engine = Engine(tmp_path / "m.onnx", device="cpu")
+    assert np.array_equal(engine(pictures[0]), pictures[0])
+    assert np.array_equal(engine(pictures[0], detail=1), 255 - pictures[0])
+    # A file whose knob does nothing is noticed.
+    damaged = onnx.load(tmp_path / "m.onnx")
+    for node in damaged.graph.node:
+        node.input[:] = [{"detail": "nothing"}.get(name, name) for name in node.input]
+    damaged.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1, np.float32), "nothing"))
+    onnx.save(damaged, tmp_path / "m.onnx")
+    assert [row.largest > 1 for row in compare(Sharpened(), tmp_path / "m.onnx", pictures, spec)[-4:]] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_cost() -> None:
+    # 3x3 of stride 2 to 8 channels at 128 x 128, doubled, and 1x1 back to 3 at 256 x 256; biases are not counted.
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.Upsample(scale_factor=2), nn.Conv2d(8, 3, 1))
+    spec = dataclasses.replace(SPEC, size_multiple=2)
+    assert parameters(network) == (3 * 8 * 9 + 8) + (8 * 3 + 3)
+    by_hand = (3 * 8 * 9 * 128**2 + 8 * 3 * 256**2) / 1e9
+    assert gmacs(pixel_translator(network, spec), spec) == float(f"{by_hand:.4g}") == 0.005112
+    # The size of the picture that goes in is what counts, whatever comes out; 16 bits work like 8.
+    large = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(1, 1, 3, 1, 1))
+    spec = dataclasses.replace(SPEC, size_multiple=1, scale=2, input_channels=1, output_channels=1, input_bits=16)
+    assert gmacs(pixel_translator(large, spec), spec) == float(f"{9 * 512**2 / 1e9:.4g}")
+    # What only a knob needs is work too: the exported graph always does it.
+    sharp = ResidualSR(3, scale=2, blocks=1, width=8, detail_blocks=1)
+    spec = dataclasses.replace(SPEC, task="super-resolution", size_multiple=1, scale=2, detail=True)
+    plain = dataclasses.replace(spec, detail=False)
+    faithful = ResidualSR(3, scale=2, blocks=1, width=8)
+    assert gmacs(pixel_translator(sharp, spec), spec) > 1.2 * gmacs(pixel_translator(faithful, plain), plain)
 
 
 def test_knobs_may_be_left_out_by_any_runtime(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -36,6 +37,12 @@ def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "w"
 
 
+def load_generator(run: Path) -> dict[str, Any]:
+    """The averaged weights that are exported."""
+    tensors = read_tensors(run / FILE_NAME)
+    return {name: tensor for name, tensor in tensors.items() if name.startswith("average/generator")}
+
+
 def contents(folder: Path) -> dict[str, bytes | None]:
     return {str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
@@ -53,6 +60,9 @@ def test_export(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (spec.metrics, spec.working_size, spec.size_multiple) == ({"psnr_db": 18.5}, 32, 4)
     assert spec.receptive_field == 61
     assert 64 < spec.bytes_per_pixel < 10_000
+    network = load_generator(folder / "run")
+    assert spec.parameters == sum(tensor.numel() for tensor in network.values()) > 1000
+    assert 0.01 < spec.gmacs_256 < 1
     assert [path.name for path in (folder / "out").iterdir()] == ["my.onnx"]
     parity = json.loads((folder / "run" / "parity.json").read_text())
     assert len(parity) == 7
@@ -180,6 +190,16 @@ def test_both_directions(collections: Path, tmp_path: Path, image_HWC: np.ndarra
     assert (back.spec.name, back.spec.input_channels, back.spec.output_channels) == ("cyclegan-back", 3, 1)
     assert back.spec.weights_sha256 != forward.spec.weights_sha256
     assert back.apply(Picture(image_HWC)).rgb_HWC.shape == image_HWC.shape
+
+
+def test_the_way_back_of_day_to_night_is_a_task_of_its_own(collections: Path, tmp_path: Path) -> None:
+    train("day-to-night", collections, tmp_path / "run")
+    back = exported(tmp_path / "run", "--direction", "back").spec
+    assert (back.name, back.task) == ("night-to-day", "night-to-day")
+    named = exported(tmp_path / "run", "--direction", "back", "--name", "dawn").spec
+    assert (named.name, named.task) == ("dawn", "night-to-day")
+    there = exported(tmp_path / "run").spec
+    assert (there.name, there.task) == ("day-to-night", "day-to-night")
 
 
 def test_best_snapshot(pairs: Path, tmp_path: Path) -> None:

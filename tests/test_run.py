@@ -28,7 +28,7 @@ Pix2Pix: Any = trainer_class(SKETCHES)
 def test_budget_used_means_done_and_no_learning_rate(photos: Path, tmp_path: Path) -> None:
     run = new_run(tmp_path, settings(max_images=5))
     assert train(run, photos) == "done"
-    assert (run.progress.images_seen, run.progress.share, run.progress.lr_factor()) == (6, 1.0, 0.0)
+    assert (run.progress.images_seen, run.progress.share, run.lr_factor) == (6, 1.0, 0.0)
     assert log_lines(tmp_path)[-1]["lr_factor"] == 0.0
 
 

@@ -31,9 +31,14 @@ def test_the_index_agrees_with_the_file(model: ShippedModel) -> None:
     assert spec.metrics
 
 
-def test_label_and_style_are_offered_only_where_the_model_has_them(model: ShippedModel) -> None:
+def test_knobs_are_offered_only_where_the_model_has_them(model: ShippedModel) -> None:
     engine = Engine(model.file, device="cpu")
-    for chosen, there in (({"label": "x"}, engine.spec.labels), ({"style": [0.0]}, engine.spec.style_size)):
+    offered = (
+        ({"label": "x"}, engine.spec.labels),
+        ({"style": [0.0]}, engine.spec.style_size),
+        ({"detail": 0.0}, engine.spec.detail),
+    )
+    for chosen, there in offered:
         if not there:
             with pytest.raises(ConfigError, match=f"{model.name} .*; leave"):
                 engine.knobs(**chosen)
@@ -64,7 +69,7 @@ def test_photos_follow_the_drawings_and_are_in_colour(name: str) -> None:
     engine = Engine(name, device="cpu")
     for path in sorted(MODELS[name].samples.iterdir()):
         drawing = read_picture(path)
-        result = engine.apply(drawing)
+        result = engine.apply(drawing, label=engine.spec.label_of(path.name))
         sketch, photo = (_unit(picture.rgb_HWC) for picture in (drawing, result))
         assert line_contrast(sketch, photo).item() > 1.5, path.name
         assert chroma(photo).item() > 0.02, path.name

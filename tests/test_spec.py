@@ -18,6 +18,9 @@ FULL = dataclasses.replace(
     output_bits=16,
     labels=("shoe", "handbag"),
     style_size=8,
+    detail=True,
+    parameters=1_500_000,
+    gmacs_256=3.25,
 )
 
 
@@ -30,10 +33,32 @@ def test_round_trip(spec: ModelSpec) -> None:
 
 def test_files_of_the_first_version_have_no_knobs() -> None:
     facts = json.loads(INVERT.to_json())
-    for name in ("input_bits", "output_bits", "labels", "style_size"):
+    for name in ("input_bits", "output_bits", "labels", "style_size", "detail", "parameters", "gmacs_256"):
         del facts[name]
     assert ModelSpec.from_json(json.dumps(facts), "m.onnx") == INVERT
     assert (INVERT.input_bits, INVERT.output_bits, INVERT.labels, INVERT.style_size) == (8, 8, (), 0)
+    assert (INVERT.detail, INVERT.parameters, INVERT.gmacs_256) == (False, 0, 0.0)
+
+
+def test_files_of_a_later_version_are_read_without_what_is_new() -> None:
+    facts = json.loads(FULL.to_json()) | {"colour": "blue", "knobs": {"contrast": [0, 1]}}
+    assert ModelSpec.from_json(json.dumps(facts), "m.onnx") == FULL
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("shoe-01.png", "shoe"),
+        ("Handbag_2.PNG", "handbag"),
+        ("handbag.png", "handbag"),
+        ("hand-3.png", "hand"),
+        ("my-shoe.png", None),
+        ("", None),
+    ],
+)
+def test_label_of(name: str, label: str | None) -> None:
+    assert dataclasses.replace(INVERT, labels=("hand", "handbag", "shoe")).label_of(name) == label
+    assert INVERT.label_of(name) is None
 
 
 def test_immutable() -> None:
@@ -51,7 +76,7 @@ def test_immutable() -> None:
         ("{}", "damaged"),
         (json.dumps({"format": FORMAT + 1}), rf"format {FORMAT + 1}, this version reads format {FORMAT}"),
         (json.dumps({"format": FORMAT, "name": "x"}), "does not fit"),
-        (json.dumps({"format": FORMAT, "colour": 1}), "does not fit.*colour"),
+        (json.dumps({"format": FORMAT, "colour": 1}), "does not fit: .*missing.*'name'"),
         (json.dumps({**json.loads(INVERT.to_json()), "labels": 3}), "does not fit"),
     ],
 )

@@ -89,6 +89,42 @@ def test_srgan_judges_results_alone_by_squared_difference() -> None:
     assert step.value("generator", "fidelity") == pytest.approx(expected, rel=1e-4)
 
 
+def test_detail_is_learnt_beside_a_faithful_end_that_stays() -> None:
+    trainer = made(detail_blocks=1, adversarial_start=0.5, adversarial_weight=1.0)
+    batch = some_batch()
+    falls_to(trainer, batch._replace(share=0.4), "generator", "fidelity")
+    with torch.no_grad():
+        faithful_BCHW = trainer.generator(batch.source_BCHW)
+        at_zero, at_one = (trainer.generator(batch.source_BCHW, torch.full((1, 1), share)) for share in (0.0, 1.0))
+    assert torch.equal(at_zero, faithful_BCHW)
+    assert torch.equal(at_one, faithful_BCHW)  # nothing learnt yet
+    falls_to(trainer, batch._replace(share=0.6), "generator", "adversarial")
+    with torch.no_grad():
+        assert torch.equal(trainer.generator(batch.source_BCHW), faithful_BCHW)
+        half, sharp = (trainer.generator(batch.source_BCHW, torch.full((1, 1), share)) for share in (0.5, 1.0))
+    assert (sharp - faithful_BCHW).abs().mean() > 1e-3
+    torch.testing.assert_close(half, (sharp + faithful_BCHW) / 2)
+    assert trainer.spec.detail
+    assert trainer.spec.architecture == "ResidualSR width 8, 2 blocks and 1 of detail"
+
+
+def test_detail_is_a_knob_of_the_pixels() -> None:
+    trainer = made(detail_blocks=1)
+    torch.nn.init.normal_(trainer.generator.detail[-1].weight)
+    translator = pixel_translator(trainer.generator, trainer.spec)
+    image_NHWC = torch.randint(0, 256, (2, 8, 8, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        nothing, zero, one = (translator(image_NHWC, detail=x) for x in (None, torch.zeros(1), torch.ones(1)))
+    assert torch.equal(nothing, zero)
+    assert not torch.equal(zero, one)
+
+
+def test_every_phase_has_the_whole_schedule() -> None:
+    trainer = made(detail_blocks=1, adversarial_start=0.6)
+    assert [trainer.lr_share(share) for share in (0.0, 0.3, 0.6, 0.8, 1.0)] == pytest.approx([0, 0.5, 0, 0.5, 1])
+    assert made(adversarial_start=0.6).lr_share(0.3) == 0.3
+
+
 @pytest.mark.parametrize("options", [{}, CLASSIC, {"adversarial": "relativistic", "r1_weight": 1.0}])
 def test_players_keep_apart(options: dict[str, Any]) -> None:
     assert_players_keep_apart(made(**options), some_batch())
@@ -150,6 +186,8 @@ def test_classic_weights_on_request() -> None:
         ({"initialisation": "normal"}, "--initialisation is normal, but residual brings its own"),
         ({"jpeg": 1.5}, "--jpeg is 1.5"),
         ({"adversarial_start": -0.1}, "--adversarial-start is -0.1"),
+        ({"adversarial_start": 1.0, "detail_blocks": 2}, "--detail-blocks is 2, but without the game none is learnt"),
+        ({"generator": "srresnet", "detail_blocks": 2}, "--detail-blocks is 2, but srresnet has no such branch"),
     ],
 )
 def test_settings_that_do_not_go_together(changes: dict[str, Any], message: str) -> None:

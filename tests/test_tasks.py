@@ -58,6 +58,16 @@ def test_every_weight_belongs_to_a_player(task: Task) -> None:
     assert improved == {id(weight) for weight in trainer.parameters()}
 
 
+def test_the_way_back_leads_back(task: Task) -> None:
+    if task.back:
+        back = TASKS[task.back]
+        assert back.back == task.name
+        assert back.trainer == task.trainer
+        assert "back" in trainer_class(task.name).directions
+        assert (back.input_label, back.output_label) == (task.output_label, task.input_label)
+        assert back.settings["folders"] == task.settings["folders"][::-1]
+
+
 def test_settings_of_the_task_are_settings_of_its_trainer(task: Task) -> None:
     names = {field.name for field in dataclasses.fields(trainer_class(task.name).config_class)}
     assert task.settings.keys() <= names

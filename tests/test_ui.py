@@ -1,5 +1,6 @@
 """The page without a browser: what the buttons do, and how the command ends when it cannot begin."""
 
+import dataclasses
 import gc
 import socket
 import subprocess
@@ -13,13 +14,14 @@ import numpy as np
 import pytest
 from conftest import DOUBLE, INVERT, save_model
 from PIL import Image
+from test_engine import ALL, save_sum
 
 from translate import models
-from translate.engine import Engine
+from translate.engine import Engine, numbered_style
 from translate.errors import ConfigError, ImageError, ModelError, TranslateError
 from translate.images import Picture, read_picture
 from translate.spec import ModelSpec
-from translate.tasks import TASKS, Task
+from translate.tasks import TASKS
 from ui import actions
 from ui.app import build_page
 from ui.command import UiOptions, check_free, load, main
@@ -29,17 +31,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
-
-ENLARGE = Task(
-    name="super-resolution",
-    summary="Enlarge a picture",
-    trainer="",
-    source_maker="",
-    data_hint="photographs",
-    draws_input=False,
-    input_label="Picture",
-    output_label="Large picture",
-)
 
 
 @pytest.fixture(autouse=True)
@@ -121,11 +112,41 @@ def test_blank(ink: int, blank: bool) -> None:
 
 
 def test_results_lie_apart_and_are_lossless(engine: Engine, tmp_path: Path, image_HWC: np.ndarray) -> None:
-    paths = [actions.translate(engine, Picture(image_HWC), tmp_path) for _ in range(2)]
-    assert paths[0] != paths[1]
-    assert {path.name for path in paths} == {"invert.png"}
-    np.testing.assert_array_equal(read_picture(paths[0]).rgb_HWC, 255 - image_HWC)
+    pairs = [actions.translate(engine, Picture(image_HWC), tmp_path, "Sketch", {}) for _ in range(2)]
+    assert len({path.parent for pair in pairs for path in pair}) == 4
+    assert {tuple(path.name for path in pair) for pair in pairs} == {("Sketch.png", "invert.png")}
+    np.testing.assert_array_equal(read_picture(pairs[0][0]).rgb_HWC, image_HWC)
+    np.testing.assert_array_equal(read_picture(pairs[0][1]).rgb_HWC, 255 - image_HWC)
     assert actions.save(Picture(image_HWC), tmp_path, "../a b").name == "..-a-b.png"
+
+
+def test_before_is_as_large_as_after_and_lies_on_white(double_model: Path, tmp_path: Path) -> None:
+    clear = Picture(np.zeros((8, 12, 3), np.uint8), np.zeros((8, 12), np.uint8))
+    before, after = (
+        read_picture(path) for path in actions.translate(Engine(double_model), clear, tmp_path, "Small", {})
+    )
+    assert before.rgb_HWC.shape == after.rgb_HWC.shape == (16, 24, 3)
+    assert before.alpha_HW is None
+    assert (before.rgb_HWC == 255).all()
+    assert after.alpha_HW is not None
+
+
+def test_only_choices_that_the_model_has_are_taken() -> None:
+    spec = dataclasses.replace(ALL, style_size=3)
+    assert actions.knobs(INVERT, "x", 3, 0.5) == {}
+    found = actions.knobs(spec, "dusk", 3, 0.5)
+    np.testing.assert_array_equal(found.pop("style"), numbered_style(3, 3))
+    assert found == {"label": "dusk", "detail": 0.5}
+    assert actions.knobs(spec, None, None, None)["style"].tolist() == [0, 0, 0]
+    assert all(1 <= actions.random_look() <= 9999 for _ in range(100))
+
+
+@pytest.mark.parametrize("look", [-1, 0.5, float("nan"), float("inf"), 1 << 32])
+def test_looks_that_are_none(look: float) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^the look is .*; give a whole number from 0, the plain one, to 4294967295$"
+    ):
+        actions.knobs(ALL, None, look, None)
 
 
 def test_samples(tmp_path: Path, image_HWC: np.ndarray) -> None:
@@ -145,24 +166,74 @@ def test_page_of_one_model_says_what_it_is(tmp_path: Path) -> None:
     text = words(page)
     assert page.title == "Sketch to photo"
     assert not any(isinstance(block, gr.Tab) for block in page.blocks.values())
+    assert "# Sketch to photo" in text
     assert "Turn a line drawing into a photograph." in text
     assert "Make the photo" in text
     assert "256 pixels" in text
     assert "CC0" in text
 
 
-def test_page_of_two_models_has_tabs(
-    engine: Engine, double_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_page_has_a_tab_per_task_in_the_order_of_tasks(engine: Engine, double_model: Path, tmp_path: Path) -> None:
+    night = Engine(save_model(tmp_path / "n.onnx", ModelSpec(name="n", task="night-to-day", architecture="")))
+    page = build_page([(Engine(double_model), tmp_path), (night, tmp_path), (engine, tmp_path), (engine, tmp_path)])
+    tabs = [block.label for block in page.blocks.values() if isinstance(block, gr.Tab)]
+    assert tabs == ["Sketch to photo", "Night to day", "Super resolution"]
+    assert page.title == "Translate pictures"
+    assert sum(isinstance(block, gr.ImageSlider) for block in page.blocks.values()) == 3
+    text = words(page)
+    assert "2 times as wide and high" in text
+    assert "The day picture is as large as the night picture." in text
+    choices = [block for block in page.blocks.values() if isinstance(block, gr.Radio) and block.label == "Model"]
+    assert [(block.visible, [name for name, _ in block.choices]) for block in choices] == [
+        (True, ["Invert (1)", "Invert (2)"]),
+        (False, ["N"]),
+        (False, ["Double"]),
+    ]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_a_page(task: str, tmp_path: Path) -> None:
+    spec = ModelSpec(name="m", task=task, architecture="")
+    text = words(build_page([(Engine(save_model(tmp_path / "m.onnx", spec)), tmp_path)]))
+    assert TASKS[task].summary in text
+    assert f"Make the {TASKS[task].output_label.lower()}" in text
+
+
+def choices_shown(page: gr.Blocks) -> dict[str, bool]:
+    """The choices of a page of one task, and which of them are shown."""
+    rows = [block for block in page.blocks.values() if getattr(block, "elem_classes", None) == ["looks"]]
+    names = ("Model", "What is it?", "Fine detail")
+    labelled = {block.label: block for block in page.blocks.values() if getattr(block, "label", None) in names}
+    return {"Look": rows[0].visible, **{name: labelled[name].visible for name in names}}
+
+
+@pytest.mark.parametrize(
+    ("specs", "shown"),
+    [
+        ([INVERT], set()),
+        ([INVERT, ALL], {"Model"}),
+        ([dataclasses.replace(ALL, labels=())], {"Look", "Fine detail"}),
+        ([dataclasses.replace(ALL, style_size=0, detail=False)], {"What is it?"}),
+        ([ALL, INVERT], {"Model", "What is it?", "Look", "Fine detail"}),
+    ],
+)
+def test_choices_are_shown_only_where_the_model_has_them(
+    specs: list[ModelSpec], shown: set[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(TASKS, ENLARGE.name, ENLARGE)
-    page = build_page([(engine, tmp_path), (Engine(double_model), tmp_path)])
-    assert [block.label for block in page.blocks.values() if isinstance(block, gr.Tab)] == ["Invert", "Double"]
-    assert any(isinstance(block, gr.ImageSlider) for block in page.blocks.values())
-    assert "2 times as wide and high" in words(page)
+    engines = [(Engine(save_sum(tmp_path / "m.onnx", spec)), tmp_path) for spec in specs]
+    found = choices_shown(build_page(engines))
+    assert {name for name, visible in found.items() if visible} == shown
+
+
+def test_many_labels_are_a_list(tmp_path: Path) -> None:
+    spec = dataclasses.replace(INVERT, labels=tuple(f"kind{number}" for number in range(7)))
+    page = build_page([(Engine(save_sum(tmp_path / "m.onnx", spec)), tmp_path)])
+    (found,) = [block for block in page.blocks.values() if isinstance(block, gr.Dropdown)]
+    assert (found.label, found.value, len(found.choices)) == ("What is it?", "kind0", 7)
 
 
 def test_events_are_private_and_take_turns(engine: Engine, tmp_path: Path) -> None:
-    events = build_page([(engine, tmp_path)]).fns.values()
+    events = build_page([(engine, tmp_path), (engine, tmp_path)]).fns.values()
     assert {(event.api_visibility, event.concurrency_limit, event.preprocess) for event in events} == {
         ("private", 1, False)
     }
@@ -175,13 +246,14 @@ def test_unknown_task(tmp_path: Path) -> None:
         build_page([(Engine(save_model(tmp_path / "x.onnx", spec)), tmp_path)])
 
 
-def test_load(invert_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [(engine, samples)] = load(str(invert_model), "cpu")
+def test_load(invert_model: Path, double_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [(engine, samples)] = load([str(invert_model)], "cpu")
     assert engine.spec == INVERT != DOUBLE
     assert samples == invert_model.parent / "samples"
+    assert [found.spec for found, _ in load([str(double_model), str(invert_model)], "cpu")] == [DOUBLE, INVERT]
     monkeypatch.setattr("ui.command.shipped", list[models.ShippedModel])
     with pytest.raises(ModelError, match=r"^no model is shipped .* --model FILE\.onnx$"):
-        load("", "cpu")
+        load([], "cpu")
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536])

@@ -14,14 +14,18 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import pytest
 from conftest import DOUBLE, INVERT, save_model
 from PIL import Image
-from playwright.sync_api import Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Page, Playwright, Request, expect, sync_playwright
+from test_engine import save_sum
 
+from translate.engine import numbered_style
 from translate.models import shipped
+from translate.spec import ModelSpec
 
 pytestmark = pytest.mark.browser
 
@@ -57,11 +61,11 @@ def playwright() -> Generator[Playwright]:
 
 
 @contextmanager
-def served(model: Path | str) -> Generator[str]:
-    """The page of `model`, as a process; it must end quietly with status 0 on Ctrl-C."""
+def served(*models: Path | str) -> Generator[str]:
+    """The page of `models`, as a process; it must end quietly with status 0 on Ctrl-C."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
-    command = [sys.executable, "-m", "translate.cli", "ui", "--model", str(model), "--port", port]
+    command = [sys.executable, "-m", "translate.cli", "ui", "--model", *map(str, models), "--port", port]
     process = subprocess.Popen(
         [*command, "--no-open", "--device", "cpu"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -91,32 +95,42 @@ def opened(playwright: Playwright, chromium: str, address: str, profile: Path) -
         page.on("request", lambda request: None if request.url.startswith(own) else troubles.append(request.url))
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("console", lambda entry: troubles.append(entry.text) if entry.type == "error" else None)
+        uploads: set[Request] = set()
+        page.on("request", lambda request: uploads.add(request) if "/upload" in request.url else None)
+        page.on("requestfinished", uploads.discard)
+        page.on("requestfailed", uploads.discard)
         page.goto(address)
         yield page
+        # Gradio's editor uploads the sheet after every event; a page closed meanwhile makes the server complain.
+        deadline = monotonic() + PATIENCE_MS / 1000
+        while uploads:
+            assert monotonic() < deadline, uploads
+            page.wait_for_timeout(20)  # lets the events be delivered
         assert troubles == []
     finally:
         context.close()
 
 
 def press(page: Page) -> None:
-    page.get_by_role("button", name="Make the").click()
+    page.get_by_role("button", name="Make the").filter(visible=True).click()
 
 
 def result_address(page: Page) -> str:
     """Wait for a result and return the address of its picture."""
-    shown = page.locator(".result img").last
+    shown = page.locator(".result:visible img").last
     expect(shown).to_be_visible(timeout=PATIENCE_MS)
     return str(shown.get_attribute("src"))
 
 
 def wait_for_another(page: Page, old: str) -> None:
-    expect(page.locator(".result img").last).not_to_have_attribute("src", old, timeout=PATIENCE_MS)
+    expect(page.locator(".result:visible img").last).not_to_have_attribute("src", old, timeout=PATIENCE_MS)
 
 
 def downloaded(page: Page) -> np.ndarray:
     """Download the result by its button and return it, (H, W, 3)."""
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download").or_(page.get_by_role("link", name="Download")).first.click()
+        buttons = page.get_by_role("button", name="Download").or_(page.get_by_role("link", name="Download"))
+        buttons.filter(visible=True).first.click()
     assert download.value.suggested_filename.endswith(".png")
     image = Image.open(BytesIO(download.value.path().read_bytes()))
     assert image.format == "PNG"
@@ -133,7 +147,7 @@ def draw_line(page: Page) -> None:
     page.mouse.down()
     page.mouse.move(x + 100, y, steps=10)
     page.mouse.up()
-    expect(page.get_by_role("button", name="Undo")).to_be_enabled(timeout=PATIENCE_MS)
+    expect(page.locator(".canvas").get_by_role("button", name="Undo")).to_be_enabled(timeout=PATIENCE_MS)
 
 
 def upload(page: Page, path: Path) -> None:
@@ -161,7 +175,7 @@ def test_draw_try_upload(playwright: Playwright, chromium: str, tmp_path: Path, 
     (tmp_path / "broken.png").write_bytes(b"not a picture")
 
     with served(model) as address, opened(playwright, chromium, address, tmp_path / "profile") as page:
-        expect(page.get_by_role("heading", name="Invert")).to_be_visible(timeout=PATIENCE_MS)
+        expect(page.get_by_role("heading", name="Sketch to photo")).to_be_visible(timeout=PATIENCE_MS)
         expect(page.locator('.canvas button[aria-label="Brush"].highlight')).to_be_visible(timeout=PATIENCE_MS)
         page.screenshot(path=SCREENSHOTS / "before.png", full_page=True)
 
@@ -208,6 +222,113 @@ def test_before_and_after(playwright: Playwright, chromium: str, tmp_path: Path,
         result_address(page)
         page.screenshot(path=SCREENSHOTS / "slider.png", full_page=True)
         np.testing.assert_array_equal(downloaded(page), image_HWC.repeat(2, axis=0).repeat(2, axis=1))
+
+
+SHOES = ModelSpec(
+    name="shoes-and-bags", task="sketch-to-photo", architecture="", labels=("shoe", "handbag"), style_size=64
+)
+NIGHT = ModelSpec(name="day-to-night", task="day-to-night", architecture="")
+LARGE = ModelSpec(name="large", task="super-resolution", architecture="", scale=2, detail=True)
+
+
+@pytest.fixture
+def three_tasks(tmp_path: Path, image_HWC: np.ndarray) -> list[Path]:
+    """Tiny models of all tasks: one with labels and styles and one without, day and night, and one with detail."""
+    paths: list[Path] = []
+    for spec in (LARGE, NIGHT, SHOES, INVERT):  # not the order of the tabs
+        folder = tmp_path / spec.name
+        (folder / "samples").mkdir(parents=True)
+        save = save_model if spec == INVERT else save_sum
+        paths.append(save(folder / "model.onnx", spec))
+        for name in ("handbag-2", "shoe-1"):
+            Image.fromarray(image_HWC // 4 + 100).save(folder / "samples" / f"{name}.png")
+    return paths
+
+
+def look_of(page: Page) -> int:
+    return int(page.get_by_label("Look", exact=True).input_value())
+
+
+def wait_for(page: Page, expected_HWC: np.ndarray) -> None:
+    """Wait until the picture to download is the expected one."""
+    for _ in range(100):
+        found_HWC = downloaded(page)
+        if np.array_equal(found_HWC, expected_HWC):
+            return
+        page.wait_for_timeout(100)
+    np.testing.assert_array_equal(found_HWC, expected_HWC)
+
+
+def test_a_tab_per_task_with_its_choices(
+    playwright: Playwright, chromium: str, tmp_path: Path, image_HWC: np.ndarray, three_tasks: list[Path]
+) -> None:
+    base_HWC = image_HWC // 4 + 100
+    with served(*three_tasks) as address, opened(playwright, chromium, address, tmp_path / "profile") as page:
+        expect(page.get_by_role("tab")).to_have_text(
+            ["Sketch to photo", "Day to night", "Super resolution"], timeout=PATIENCE_MS
+        )
+        page.locator(".samples:visible").get_by_role("button").first.click()
+        result_address(page)
+        # What the sample is called is what is made of it: the second kind, in the plain look.
+        expect(page.get_by_label("Handbag")).to_be_checked()
+        wait_for(page, base_HWC + 1)
+        page.get_by_label("Shoe", exact=True).click()
+        wait_for(page, base_HWC)
+        page.get_by_role("button", name="Another look").click()
+        expect(page.get_by_label("Look", exact=True)).not_to_have_value("0", timeout=PATIENCE_MS)
+        look = look_of(page)
+        styled_HWC = (base_HWC + numbered_style(look, 64).sum()).astype(np.uint8)
+        wait_for(page, styled_HWC)
+        page.get_by_role("button", name="Plain").click()
+        wait_for(page, base_HWC)
+        page.get_by_label("Look", exact=True).fill(str(look))
+        page.get_by_label("Look", exact=True).press("Enter")
+        wait_for(page, styled_HWC)
+        page.screenshot(path=SCREENSHOTS / "choices.png", full_page=True)
+        # The other model has neither kinds nor looks, and takes what is on the sheet.
+        page.get_by_label("Invert").click()
+        wait_for(page, 255 - base_HWC)
+        expect(page.get_by_label("Handbag")).to_be_hidden()
+        expect(page.get_by_role("button", name="Another look")).to_be_hidden()
+
+        page.get_by_role("tab", name="Day to night").click()
+        page.locator(".samples:visible").get_by_role("button").first.click()
+        result_address(page)
+        wait_for(page, base_HWC)
+        expect(page.get_by_text("Model", exact=True)).to_be_hidden()
+
+        page.get_by_role("tab", name="Super resolution").click()
+        page.locator(".samples:visible").get_by_role("button").first.click()
+        result_address(page)
+        large_HWC = base_HWC.repeat(2, axis=0).repeat(2, axis=1)
+        wait_for(page, large_HWC)
+        number = page.locator(".detail input[type=number]")
+        number.fill("0.5")
+        number.press("Tab")
+        wait_for(page, large_HWC + 50)
+        page.screenshot(path=SCREENSHOTS / "detail.png", full_page=True)
+        press(page)
+        wait_for(page, large_HWC + 50)
+
+
+def test_bad_look_and_narrow_screen(
+    playwright: Playwright, chromium: str, tmp_path: Path, three_tasks: list[Path]
+) -> None:
+    with served(*three_tasks) as address, opened(playwright, chromium, address, tmp_path / "profile") as page:
+        page.set_viewport_size({"width": 400, "height": 800})
+        for name in ("Super resolution", "Day to night", "Sketch to photo"):
+            tab = page.get_by_role("tab", name=name)
+            expect(tab).to_be_visible(timeout=PATIENCE_MS)
+            tab.click()
+        page.locator(".samples:visible").get_by_role("button").first.click()
+        result_address(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        page.screenshot(path=SCREENSHOTS / "phone.png", full_page=True)
+        page.get_by_label("Look", exact=True).fill("0.5")
+        press(page)
+        expect(page.get_by_text(re.compile(r"^the look is 0\.5; give a whole number"))).to_be_visible(
+            timeout=PATIENCE_MS
+        )
 
 
 @pytest.mark.skipif(not shipped(), reason="no model is shipped")

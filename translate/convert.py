@@ -66,6 +66,7 @@ def convert_folder(
     workers: int | None = None,
     label: Label | None = None,
     style: Style | None = None,
+    detail: float | None = None,
     on_progress: Progress | None = None,
 ) -> ConvertReport:
     """Convert a picture, or all pictures of a folder and its subfolders; the tree is mirrored.
@@ -75,10 +76,19 @@ def convert_folder(
 
     Raises:
         DataError: nothing to convert, or `destination` cannot take the results; nothing is written then.
-        ConfigError: a label or style that the model does not have; nothing is written then.
+        ConfigError: a label, style or detail that the model does not have; nothing is written then.
     """
     jobs = plan_jobs(source, destination, output_format)
-    return run_jobs(jobs, engine, quality=quality, workers=workers, label=label, style=style, on_progress=on_progress)
+    return run_jobs(
+        jobs,
+        engine,
+        quality=quality,
+        workers=workers,
+        label=label,
+        style=style,
+        detail=detail,
+        on_progress=on_progress,
+    )
 
 
 def plan_jobs(source: Path, destination: Path, output_format: OutputFormat = "same") -> list[Job]:
@@ -109,23 +119,25 @@ def run_jobs(
     workers: int | None = None,
     label: Label | None = None,
     style: Style | None = None,
+    detail: float | None = None,
     on_progress: Progress | None = None,
 ) -> ConvertReport:
     """Convert the listed pictures.
 
     `quality`: 1..100, for JPEG and WebP. `workers`: pictures in work at once; None: two per core, because a
     worker that waits for the disk (each result is flushed to it) leaves its core idle.
-    `label` and `style`: as in `Engine.apply`, for all pictures.
+    `label`, `style` and `detail`: as in `Engine.apply`, for all pictures.
     `on_progress(source, reason)` is called after each picture, one call at a time, from the worker threads;
     `reason` is None for a success. After a KeyboardInterrupt or a bug the pictures in work are finished,
     no others begun, and the exception is raised.
 
     Raises:
         DataError: the results' folder cannot be made or written; nothing is written then.
-        ConfigError: a label or style that the model does not have; nothing is written then.
+        ConfigError: a label, style or detail that the model does not have; nothing is written then.
     """
-    engine.knobs(label=label, style=style)  # raises now what would be raised for every picture
-    chosen = {name: value for name, value in (("label", label), ("style", style)) if value is not None}
+    engine.knobs(label=label, style=style, detail=detail)  # raises now what would be raised for every picture
+    knobs = {"label": label, "style": style, "detail": detail}
+    chosen = {name: value for name, value in knobs.items() if value is not None}
     started = time.perf_counter()
     _make_folder(Path(os.path.commonpath([job.target.parent for job in jobs])))
     waiting = deque(jobs)  # popleft is atomic: the queue of all workers
@@ -195,7 +207,7 @@ class _Budget:
 
 
 def _convert(job: Job, engine: Engine, chosen: Mapping[str, Any], quality: int, memory: _Budget) -> str | None:
-    """Convert one picture with the chosen label and style; return why it failed."""
+    """Convert one picture with the chosen label, style and detail; return why it failed."""
     try:
         picture = read_picture(job.source, max_pixels=engine.max_pixels)
         try:

@@ -11,7 +11,7 @@ import tyro
 from numpy.typing import NDArray
 
 from translate.convert import ConvertReport, Job, OutputFormat, plan_jobs, run_jobs
-from translate.engine import Device, Engine, cores
+from translate.engine import Device, Engine, cores, numbered_style
 from translate.errors import ConfigError, ImageError
 from translate.models import resolve, shipped
 from translate.usage import parse_options
@@ -38,6 +38,8 @@ class ConvertOptions:
     style: Annotated[int | None, tyro.conf.arg(metavar="NUMBER")] = None
     """Which of many results, for a model that was trained with --style-size: 0 is the middle, every other number
     another one."""
+    detail: Annotated[float | None, tyro.conf.arg(metavar="NUMBER")] = None
+    """For super-resolution models that have it: 0, the default, is as faithful as can be, 1 is as sharp as can be."""
     workers: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Pictures in work at the same time. Default: two per processor core."""
 
@@ -56,6 +58,10 @@ class ConvertOptions:
             raise ConfigError(
                 f"--style {self.style} is out of range; give 0 (the middle), or 1 or more for another one"
             )
+        if self.detail is not None and not 0.0 <= self.detail <= 1.0:
+            raise ConfigError(
+                f"--detail {self.detail:g} is out of range; give 0 (as faithful as can be) to 1 (as sharp as can be)"
+            )
         if self.workers is not None and self.workers < 1:
             raise ConfigError(f"--workers {self.workers} is out of range; give 1 or more, or leave it out")
 
@@ -65,7 +71,7 @@ def main(argv: list[str]) -> int:
 
     Raises:
         ImageError: there was one picture, and it failed.
-        ConfigError: the model does not have such a label or no styles; nothing is written then.
+        ConfigError: the model does not have such a label, no styles or no detail; nothing is written then.
     """
     options = parse_options(ConvertOptions, argv, "translate convert")
     model = resolve(options.model)
@@ -73,8 +79,8 @@ def main(argv: list[str]) -> int:
     # One thread per picture when there are pictures for all cores; one picture alone gets all cores.
     at_once = min(options.workers or cores(), len(jobs))
     engine = Engine(model, threads=max(1, cores() // at_once), device=options.device)
-    style_S = None if options.style is None else _style(options.style, engine.spec.style_size)
-    engine.knobs(label=options.label, style=style_S)  # before a progress bar appears
+    style_S = None if options.style is None else numbered_style(options.style, engine.spec.style_size)
+    engine.knobs(label=options.label, style=style_S, detail=options.detail)  # before a progress bar appears
     report = _run(jobs, engine, options, style_S)
     if len(jobs) == 1 and report.failed:
         raise ImageError(report.failed[0].reason)  # the one thing asked for did not happen: status 2, not 1
@@ -88,13 +94,6 @@ def main(argv: list[str]) -> int:
     return 1 if report.failed else 0
 
 
-def _style(number: int, size: int) -> NDArray[np.float32]:
-    """The style (size,) that a number stands for: 0 the middle, any other its own standard normal numbers."""
-    if number == 0:
-        return np.zeros(size, np.float32)
-    return np.random.default_rng(number).standard_normal(size, np.float32)
-
-
 def _run(
     jobs: list[Job], engine: Engine, options: ConvertOptions, style_S: NDArray[np.float32] | None
 ) -> ConvertReport:
@@ -106,6 +105,7 @@ def _run(
         workers=options.workers,
         label=options.label,
         style=style_S,
+        detail=options.detail,
     )
     if not sys.stderr.isatty():
         return run()

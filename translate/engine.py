@@ -96,17 +96,20 @@ class Engine:
             height, width = fit_size(height, width, self.spec.working_size)
         return height * width * self.spec.bytes_per_pixel
 
-    def __call__(self, image: Pixels, *, label: Label | None = None, style: Style | None = None) -> Pixels:
+    def __call__(
+        self, image: Pixels, *, label: Label | None = None, style: Style | None = None, detail: float | None = None
+    ) -> Pixels:
         """Run the model as it is: (H, W, C) or (N, H, W, C) in, the same rank with H*scale, W*scale out.
 
         Args:
             image: uint8, or uint16 for a model with 16 bits; the result has the type of the model's `output_bits`.
             label: which kind to make; None is the first. For all pictures.
             style: `spec.style_size` numbers; None is zeros. For all pictures.
+            detail: 0 as faithful to 1 as sharp as can be; None is 0. For all pictures.
 
         Raises:
             ImageError: another type, shape or number of channels, too small, or too large for the memory.
-            ConfigError: a label or style that the model does not have.
+            ConfigError: a label, style or detail that the model does not have.
         """
         channels, bits = self.spec.input_channels, self.spec.input_bits
         if image.dtype != f"uint{bits}":
@@ -118,17 +121,20 @@ class Engine:
                 f"picture array has shape {image.shape}, expected (height, width, {channels}) "
                 f"or (pictures, height, width, {channels}); reshape it"
             )
-        knobs = self.knobs(label=label, style=style)
+        knobs = self.knobs(label=label, style=style, detail=detail)
         self._check_size(*image.shape[-3:-1])
         if image.ndim == 4:
             return self._run(image, knobs)
         return self._run(image[None], knobs)[0]
 
-    def knobs(self, *, label: Label | None = None, style: Style | None = None) -> dict[str, NDArray[Any]]:
-        """Return the graph inputs that these choices mean: `label` int64 (1,), `style` float32 (1, S).
+    def knobs(
+        self, *, label: Label | None = None, style: Style | None = None, detail: float | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Return the graph inputs that these choices mean: `label` int64 (1,), `style` float32 (1, S), `detail` (1,).
 
         Raises:
-            ConfigError: the model has no labels or no styles, not this label, or styles of another length.
+            ConfigError: the model has no labels, styles or detail, not this label, styles of another length, or detail
+                is not in 0..1.
         """
         found: dict[str, NDArray[Any]] = {}
         if label is not None:
@@ -143,6 +149,12 @@ class Engine:
                     f"style has shape {style_S.shape}, {self.spec.name} takes ({size},); give {size} numbers"
                 )
             found["style"] = style_S[None]
+        if detail is not None:
+            if not self.spec.detail:
+                raise ConfigError(f"{self.spec.name} has one sharpness and no detail to choose; leave detail out")
+            if not 0.0 <= detail <= 1.0:  # nan is refused too
+                raise ConfigError(f"detail is {detail}; give 0 (as faithful as can be) to 1 (as sharp as can be)")
+            found["detail"] = np.array([detail], np.float32)
         return found
 
     def _label_number(self, label: Label) -> int:
@@ -156,7 +168,9 @@ class Engine:
             return label
         raise ConfigError(f"{self.spec.name} has no label {label!r}; {nearest(str(label), names)}")
 
-    def apply(self, picture: Picture, *, label: Label | None = None, style: Style | None = None) -> Picture:
+    def apply(
+        self, picture: Picture, *, label: Label | None = None, style: Style | None = None, detail: float | None = None
+    ) -> Picture:
         """Convert a picture of any size the model can use; the result is `spec.scale` times as large.
 
         Models with a `working_size` see the whole picture at that size, laid on white, and the result is
@@ -165,14 +179,15 @@ class Engine:
         lines on white paper, for keeping that alpha would cut the photo down to the pen strokes.
 
         Models of one channel are given the picture's grey, and their grey is returned as three equal channels.
-        `label` and `style` are those of a call.
+        `label`, `style` and `detail` are those of a call.
 
         Raises:
             ImageError: the picture is too small, too narrow, or too large for the memory, or the model works with
                 other channels or more bits than a Picture has.
-            ConfigError: a label or style that the model does not have.
+            ConfigError: a label, style or detail that the model does not have.
         """
         self._check_format()
+        knobs = self.knobs(label=label, style=style, detail=detail)
         scale = self.spec.scale
         height, width = picture.height, picture.width
         self._check_size(height, width)
@@ -181,7 +196,7 @@ class Engine:
             if alpha_HW is not None:
                 alpha_HW = resize(alpha_HW, height * scale, width * scale)
             if self.spec.working_size is None:
-                return Picture(self._rgb(picture.rgb_HWC, label, style), alpha_HW)
+                return Picture(self._rgb(picture.rgb_HWC, knobs), alpha_HW)
             if alpha_HW is not None and alpha_HW.mean() < 255 * INK_SHARE:
                 alpha_HW = None
             small_height, small_width = fit_size(height, width, self.spec.working_size)
@@ -191,17 +206,17 @@ class Engine:
                     "to a square"
                 )
             small_HWC = resize(flatten(picture), small_height, small_width)
-            result_HWC = self._rgb(small_HWC, label, style)
+            result_HWC = self._rgb(small_HWC, knobs)
             return Picture(resize(result_HWC, height * scale, width * scale), alpha_HW)
         except MemoryError:
             raise _too_large(height, width) from None
 
-    def _rgb(self, rgb_HWC: Pixels, label: Label | None, style: Style | None) -> Pixels:
+    def _rgb(self, rgb_HWC: Pixels, knobs: Mapping[str, NDArray[Any]]) -> Pixels:
         """Colours in and out, also where the model knows only grey."""
         if self.spec.input_channels == 1:
             # BT.601, as training pictures become grey.
             rgb_HWC = np.asarray(Image.fromarray(rgb_HWC).convert("L"))[..., None]
-        result_HWC = self(rgb_HWC, label=label, style=style)
+        result_HWC = self._run(rgb_HWC[None], knobs)[0]
         return np.repeat(result_HWC, 3, axis=2) if self.spec.output_channels == 1 else result_HWC
 
     def _check_format(self) -> None:
@@ -234,6 +249,13 @@ class Engine:
             if "allocate memory" in text or "bad_alloc" in text or "out of memory" in text:
                 raise _too_large(*image_NHWC.shape[1:3]) from None
             raise
+
+
+def numbered_style(number: int, size: int) -> NDArray[np.float32]:
+    """The style (size,) that a number stands for: 0 the middle, any other its own standard normal numbers."""
+    if number == 0:
+        return np.zeros(size, np.float32)
+    return np.random.default_rng(number).standard_normal(size, np.float32)
 
 
 def _too_large(height: int, width: int) -> ImageError:

@@ -12,16 +12,18 @@ METADATA_KEY = "translate.spec"
 """Key in the ONNX `metadata_props` whose value is `ModelSpec.to_json()`."""
 
 FORMAT = 1
-"""Version of the contract. Raised when an old reader would misunderstand a new file."""
+"""Version of the contract. Raised when an old reader would misunderstand a new file; a field that it can do without,
+an optional graph input for example, is added without raising it, and old readers pass over it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """What a model eats, what it returns, where it comes from and what may be done with it.
 
-    The graph itself takes `image`: uint8 (N, H, W, input_channels), and `label` and `style` where it has them, and
-    returns uint8 (N, H*scale, W*scale, output_channels); uint16 where there are 16 bits. Padding and normalisation are
-    inside the graph, so nothing here is needed to *run* the model; it is needed to run it well and to know what it is.
+    The graph itself takes `image`: uint8 (N, H, W, input_channels), and `label`, `style` and `detail` where it has
+    them, and returns uint8 (N, H*scale, W*scale, output_channels); uint16 where there are 16 bits. Padding and
+    normalisation are inside the graph, so nothing here is needed to *run* the model; it is needed to run it well and to
+    know what it is.
     """
 
     name: str
@@ -43,6 +45,9 @@ class ModelSpec:
     style_size: int = 0
     """Length of the optional graph input `style`, float32 (1, style_size): one drawing has many results. Standard
     normal numbers choose among them, 0 (where it is not given) is the middle."""
+    detail: bool = False
+    """Whether there is the optional graph input `detail`, float32 (1,), from 0 (where it is not given: as faithful as
+    can be) to 1 (as sharp as can be); everything between is a blend."""
     size_multiple: int = 1
     """The network works on sides divisible by this; the graph pads and crops by itself."""
     receptive_field: int | None = None
@@ -56,6 +61,10 @@ class ModelSpec:
     """Smallest height and width in pixels that make sense as input."""
     bytes_per_pixel: int = 1024
     """Working memory the graph needs per input pixel, for refusing pictures that cannot fit."""
+    parameters: int = 0
+    """Numbers the network learnt; 0: unknown."""
+    gmacs_256: float = 0.0
+    """10^9 multiply-adds for one picture of 256 x 256 pixels going in; 0: unknown."""
     licence: str = "unknown"
     """Terms for using the weights."""
     training_data: str = "unknown"
@@ -67,13 +76,20 @@ class ModelSpec:
     producer: str = ""
     """Program and version that wrote the file."""
 
+    def label_of(self, file_name: str) -> str | None:
+        """The label that a file's name begins with, as in `handbag-02.png`; the longest of several, None without."""
+        named = [label for label in self.labels if file_name.casefold().startswith(label.casefold())]
+        return max(named, key=len, default=None)
+
     def to_json(self) -> str:
         """Return the contract as one line of JSON with its format version."""
         return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, origin: str) -> "ModelSpec":
-        """Read what `to_json` wrote; `origin` names the file in error messages.
+        """Read what `to_json` wrote, here or in a later version; `origin` names the file in error messages.
+
+        Fields that this version does not know are passed over: within a format no file needs them to be understood.
 
         Raises:
             ModelError: not JSON, another format version, or fields missing.
@@ -88,8 +104,9 @@ class ModelSpec:
                 f"{origin}: its contract has format {version}, this version reads format {FORMAT}; "
                 "export the model again or update translate"
             )
+        known = {field.name for field in dataclasses.fields(cls)}
         try:
             found["labels"] = tuple(found.get("labels", ()))  # JSON has no tuples
-            return cls(**found)
+            return cls(**{name: found[name] for name in found.keys() & known})
         except TypeError as error:
             raise ModelError(f"{origin}: its translate.spec does not fit: {error}; export the model again") from None

@@ -11,9 +11,13 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from translate.engine import Engine
-from translate.errors import ImageError
-from translate.images import READABLE, Picture, flatten, read_picture, write_picture
+from translate.engine import Engine, numbered_style
+from translate.errors import ConfigError, ImageError
+from translate.images import READABLE, Picture, flatten, read_picture, resize, write_picture
+from translate.spec import ModelSpec
+
+MOST_LOOKS = 1 << 32
+"""Looks are numbered from 0 to one less than this."""
 
 
 def picture_files(folder: Path) -> list[Path]:
@@ -74,13 +78,55 @@ def is_blank(picture: Picture) -> bool:
     return bool((rgb_HWC == rgb_HWC[0, 0]).all())
 
 
-def translate(engine: Engine, picture: Picture, cache: Path) -> Path:
-    """Run the model and return the result's PNG file, named after the model.
+def knobs(spec: ModelSpec, label: Any, look: Any, detail: Any) -> dict[str, Any]:
+    """Return those of the choices on the page that the model has, as `Engine.apply` takes them.
+
+    Args:
+        spec: the model.
+        label: name of a kind, or None for the first.
+        look: number of a style, as `translate convert --style` takes it; None is 0, the plain one.
+        detail: 0 faithful to 1 sharp, or None for 0.
+
+    Raises:
+        ConfigError: the look is not a number of a style.
+    """
+    found: dict[str, Any] = {}
+    if spec.labels:
+        found["label"] = label
+    if spec.style_size:
+        number = look or 0
+        if not 0 <= number < MOST_LOOKS or number != int(number):
+            raise ConfigError(f"the look is {number:g}; give a whole number from 0, the plain one, to {MOST_LOOKS - 1}")
+        found["style"] = numbered_style(int(number), spec.style_size)
+    if spec.detail:
+        found["detail"] = detail
+    return found
+
+
+def random_look() -> int:
+    """Return the number of any look but the plain one; short, so that it can be written down."""
+    return 1 + secrets.randbelow(9999)
+
+
+def translate(
+    engine: Engine, picture: Picture, cache: Path, input_name: str, chosen: Mapping[str, Any]
+) -> tuple[Path, Path]:
+    """Run the model and return PNG files of one size: the input on white, enlarged, and the result.
+
+    Args:
+        engine: the model.
+        picture: what goes in.
+        cache: folder for the files.
+        input_name: what the input is called; the result is named after the model.
+        chosen: label, style and detail, see `knobs`.
 
     Raises:
         ImageError: too small, too large or too narrow for the model, or the disk refuses.
+        ConfigError: a label or detail that the model does not have.
     """
-    return save(engine.apply(picture), cache, engine.spec.name)
+    result = engine.apply(picture, **chosen)
+    before = Picture(resize(flatten(picture), result.height, result.width))
+    return save(before, cache, input_name), save(result, cache, engine.spec.name)
 
 
 def save(picture: Picture, cache: Path, name: str) -> Path:

@@ -6,6 +6,7 @@ import socket
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -22,8 +23,8 @@ from translate.usage import parse_options
 class UiOptions:
     """Open a page in the browser to draw or upload pictures and translate them. Ctrl-C ends it."""
 
-    model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE.onnx", help_behavior_hint="(default: all)")] = ""
-    """Name of a shipped model (see `translate models`) or a file written by `translate export`.
+    model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE.onnx", help_behavior_hint="(default: all)")] = ()
+    """Names of shipped models (see `translate models`) or files written by `translate export`, one or several.
     Without it the page has every shipped model."""
     host: str = "127.0.0.1"
     """Address to listen on. 127.0.0.1 is this machine only; 0.0.0.0 lets the whole network in, without a password."""
@@ -72,15 +73,15 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def load(model: str, device: Device) -> list[tuple[Engine, Path]]:
-    """Return the engine for `model`, or for every shipped model if it is empty.
+def load(models: Sequence[str], device: Device) -> list[tuple[Engine, Path]]:
+    """Return the engines for `models`, or for every shipped model if there are none.
 
     With each goes the folder `samples` beside the model's file, which need not exist.
 
     Raises:
         ModelError: no such model, or none given and none shipped.
     """
-    paths = [resolve(name) for name in ([model] if model else [entry.name for entry in shipped()])]
+    paths = [resolve(name) for name in (models or [entry.name for entry in shipped()])]
     if not paths:
         raise ModelError("no model is shipped with this version; give one with --model FILE.onnx")
     return [(Engine(path, device=device), path.parent / "samples") for path in paths]

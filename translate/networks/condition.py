@@ -1,6 +1,7 @@
-"""What networks are told besides the picture: which kind of thing, and in which style.
+"""What networks are told besides the picture: which kind of thing, in which style, with how much detail.
 
-Shape suffixes: K batch or 1, L labels, S style, D condition (L + S), B batch, C channels, H height, W width.
+Shape suffixes: K batch or 1, L labels, S style, D condition (L + S, and 1 for detail), B batch, C channels, H height,
+W width.
 """
 
 import torch
@@ -9,15 +10,23 @@ from torch.nn import functional as F
 
 
 def condition_vector(
-    labels: int, style_size: int, label_K: Tensor | None, style_KS: Tensor | None, device: torch.device
+    labels: int,
+    style_size: int,
+    label_K: Tensor | None,
+    style_KS: Tensor | None,
+    device: torch.device,
+    detail: bool = False,
+    detail_K: Tensor | None = None,
 ) -> Tensor | None:
-    """(K, labels + style_size): one-hot label, then style; None when the model has neither.
+    """(K, labels + style_size + detail): one-hot label, then style, then detail; None when the model has none.
 
     Args:
         labels, style_size: sizes of the two parts; 0 leaves a part out.
         label_K: int64; None means the first label.
         style_KS: float; None means the zero style.
         device: for what is filled in.
+        detail: whether the model has this part.
+        detail_K: float, 0 to 1; None means 0, the faithful end.
     """
     parts: list[Tensor] = []
     if labels:
@@ -28,6 +37,9 @@ def condition_vector(
     if style_size:
         rows = len(parts[0]) if parts else 1
         parts.append(torch.zeros(rows, style_size, device=device) if style_KS is None else style_KS)
+    if detail:
+        rows = len(parts[0]) if parts else 1
+        parts.append(torch.zeros(rows, 1, device=device) if detail_K is None else detail_K[:, None])
     return torch.cat(parts, dim=1) if parts else None
 
 

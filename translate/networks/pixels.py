@@ -29,14 +29,16 @@ class PixelTranslator(nn.Module):
     in:  image: uint8 (or uint16) (N, H, W, C), H and W at least 1.
          label: int64 (K,), number of the kind to make; only where `labels` is not 0.
          style: float32 (K, S), standard normal or zero; only where `style_size` is not 0.
+         detail: float32 (K,), 0 to 1; only where `detail` is true.
     out: uint8 (or uint16) (N, H * scale, W * scale, C).
 
     Args:
         generator: (B, C, H, W) in [-1, 1] -> (B, C, H * scale, W * scale), H and W divisible by `size_multiple`;
-            takes a condition (K, labels + S) when there is one.
+            takes a condition (K, labels + S + detail) when there is one.
         size_multiple: what the generator needs both sides to divide by.
         scale: output side over input side.
-        labels, style_size: sizes of the two optional inputs; None in their place means label 0 and style 0.
+        labels, style_size: sizes of two optional inputs; None in their place means label 0 and style 0.
+        detail: whether there is the third optional input; None in its place means 0.
         bits: depth of the pixels, in and out.
     """
 
@@ -48,17 +50,24 @@ class PixelTranslator(nn.Module):
         labels: int = 0,
         style_size: int = 0,
         bits: tuple[int, int] = (8, 8),
+        detail: bool = False,
     ):
         super().__init__()
         self.generator, self.size_multiple, self.scale = generator, size_multiple, scale
-        self.labels, self.style_size, self.bits = labels, style_size, bits
+        self.labels, self.style_size, self.bits, self.detail = labels, style_size, bits, detail
 
-    def forward(self, image: Tensor, label: Tensor | None = None, style: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        image: Tensor,
+        label: Tensor | None = None,
+        style: Tensor | None = None,
+        detail: Tensor | None = None,
+    ) -> Tensor:
         height, width = image.shape[1], image.shape[2]
         signal_BCHW = pixels_to_signal(image, self.bits[0])
         # The border pixel is repeated: unlike mirroring this is defined for a side of one pixel.
         below, right = -height % self.size_multiple, -width % self.size_multiple
         padded_BCHW = F.pad(signal_BCHW, (0, right, 0, below), mode="replicate")
-        condition_KD = condition_vector(self.labels, self.style_size, label, style, image.device)
+        condition_KD = condition_vector(self.labels, self.style_size, label, style, image.device, self.detail, detail)
         result_BCHW = self.generator(padded_BCHW) if condition_KD is None else self.generator(padded_BCHW, condition_KD)
         return signal_to_pixels(result_BCHW[:, :, : height * self.scale, : width * self.scale], self.bits[1])

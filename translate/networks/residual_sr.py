@@ -35,7 +35,11 @@ class ResidualSR(nn.Module):
     Super-Resolution", 2017 (EDSR). One pixel shuffle (Shi et al., 2016) whose convolution starts at zero: the
     untrained network is bicubic enlargement, and no checkerboard has to be unlearnt.
 
-    in:  (B, channels, H, W), nominally in [-1, 1].
+    With `detail_blocks` there is a second end: a branch that adds sharper texture to the finished picture, as much
+    of it as the condition asks for. It is learnt on features that it cannot change, so the faithful end stays what it
+    was, and everything between the two ends is a blend of them.
+
+    in:  (B, channels, H, W), nominally in [-1, 1]; the condition (B or 1, 1), share of the detail to add, 0 to 1.
     out: (B, channels, H * scale, W * scale), linear and not bounded.
 
     Args:
@@ -43,6 +47,7 @@ class ResidualSR(nn.Module):
         scale: 1 to 8; 1 restores without enlarging.
         blocks: residual blocks.
         width: channels inside.
+        detail_blocks: residual blocks of the branch; 0 leaves it out.
         checkpoint: compute the residual blocks again in the backward pass: slower, less memory.
 
     Raises:
@@ -51,7 +56,15 @@ class ResidualSR(nn.Module):
 
     size_multiple = 1
 
-    def __init__(self, channels: int = 3, scale: int = 4, blocks: int = 12, width: int = 48, checkpoint: bool = False):
+    def __init__(
+        self,
+        channels: int = 3,
+        scale: int = 4,
+        blocks: int = 12,
+        width: int = 48,
+        detail_blocks: int = 0,
+        checkpoint: bool = False,
+    ):
         super().__init__()
         if not 1 <= scale <= 8:
             raise ValueError(f"scale is {scale}; it must be between 1 and 8")
@@ -62,6 +75,11 @@ class ResidualSR(nn.Module):
         self.tail = nn.Conv2d(width, channels * scale**2, 3, padding=1)
         for conv, gain in ((self.head, 1.0), (self.join, 1.0), (self.tail, 0.0)):
             _initialise(conv, gain)
+        self.detail = None
+        if detail_blocks:
+            last = nn.Conv2d(width, channels * scale**2, 3, padding=1)
+            _initialise(last, 0.0)
+            self.detail = nn.Sequential(*(PlainResidualBlock(width) for _ in range(detail_blocks)), last)
 
     @property
     def receptive_field(self) -> int:
@@ -69,15 +87,22 @@ class ResidualSR(nn.Module):
 
         Every 3x3 convolution adds 2; bicubic enlargement reaches 2 pixels either way, which is less.
         """
-        return 1 + 2 * (2 * len(self.blocks) + 3)
+        detail_blocks = 0 if self.detail is None else len(self.detail) - 1
+        return 1 + 2 * (2 * (len(self.blocks) + detail_blocks) + 3)
 
-    def forward(self, x_BCHW: Tensor, condition_BD: None = None) -> Tensor:
+    def forward(self, x_BCHW: Tensor, condition_B1: Tensor | None = None) -> Tensor:
         start_BCHW = self.head(x_BCHW)
         features_BCHW = start_BCHW
         for block in self.blocks:
             features_BCHW = run_block(block, features_BCHW, checkpointed=self.checkpoint)
-        correction_BCHW = F.pixel_shuffle(self.tail(start_BCHW + self.join(features_BCHW)), self.scale)
-        return F.interpolate(x_BCHW, scale_factor=float(self.scale), mode="bicubic") + correction_BCHW
+        features_BCHW = start_BCHW + self.join(features_BCHW)
+        correction_BCHW = F.pixel_shuffle(self.tail(features_BCHW), self.scale)
+        faithful_BCHW = F.interpolate(x_BCHW, scale_factor=float(self.scale), mode="bicubic") + correction_BCHW
+        if self.detail is None or condition_B1 is None:
+            return faithful_BCHW
+        # Detached: what sharpens the picture must not move the faithful end.
+        detail_BCHW = F.pixel_shuffle(self.detail(features_BCHW.detach()), self.scale)
+        return faithful_BCHW.detach() + condition_B1[:, :, None, None] * detail_BCHW
 
 
 @torch.no_grad()

@@ -20,6 +20,8 @@ class Task:
     or the trainer makes it."""
     settings: Mapping[str, object] = field(default_factory=dict[str, object])
     """Trainer settings that differ from the preset's because of what is being learnt."""
+    back: str = ""
+    """Name of the task that the way back solves, where a run learns both ways and the way back has a name."""
     data_hint: str
     """What --data expects, for the help and the errors."""
     draws_input: bool = False

@@ -1,13 +1,25 @@
-"""A street by day in, the same street by night out."""
+"""A street by day in, the same street by night out; and the other way round."""
 
 from translate.tasks.base import Task
 
 DAY_TO_NIGHT = Task(
     name="day-to-night",
-    summary="Turn day into night, and with the same run night into day",
+    summary="Turn pictures taken by day into night",
     trainer="translate.trainers.cyclegan:CycleGAN",
     settings={"folders": ("day", "night")},
+    back="night-to-day",
     data_hint="a folder day and a folder night, of different places",
-    input_label="Day",
-    output_label="Night",
+    input_label="Day picture",
+    output_label="Night picture",
+)
+
+NIGHT_TO_DAY = Task(
+    name="night-to-day",
+    summary="Turn pictures taken by night into day",
+    trainer="translate.trainers.cyclegan:CycleGAN",
+    settings={"folders": ("night", "day")},
+    back="day-to-night",
+    data_hint="a folder night and a folder day, of different places",
+    input_label="Night picture",
+    output_label="Day picture",
 )

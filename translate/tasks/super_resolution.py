@@ -7,6 +7,6 @@ SUPER_RESOLUTION = Task(
     summary="Enlarge pictures, sharper than by stretching them",
     trainer="translate.trainers.superres:SuperRes",
     data_hint="sharp photographs; small ones are made from them",
-    input_label="Small",
-    output_label="Large",
+    input_label="Small picture",
+    output_label="Large picture",
 )

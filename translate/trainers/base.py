@@ -87,6 +87,10 @@ class Trainer(nn.Module, ABC):
             for name in self.players
         }
 
+    def lr_share(self, share: float) -> float:
+        """Share of its way, 0 to 1, that the learning rate has gone, for trainers whose phases each have their own."""
+        return share
+
     def source_maker(self) -> SourceMaker | None:
         """What makes the source of a photograph, for trainers that bring their own; None leaves it to the task."""
         return None
@@ -126,4 +130,5 @@ def pixel_translator(generator: nn.Module, spec: ModelSpec) -> PixelTranslator:
         labels=len(spec.labels),
         style_size=spec.style_size,
         bits=(spec.input_bits, spec.output_bits),
+        detail=spec.detail,
     )

@@ -71,10 +71,14 @@ class Progress:
             return min(self.seconds_used / self.config.max_seconds, 1.0)
         raise AssertionError("a run without a budget")
 
-    def lr_factor(self) -> float:
-        """What the peak learning rate is multiplied with: up, level, then linearly down to zero."""
+    def lr_factor(self, share: float) -> float:
+        """What the peak learning rate is multiplied with: up, level, then linearly down to zero.
+
+        Args:
+            share: of the schedule, 0 to 1.
+        """
         rampup = min((self.images_seen + self.config.batch_size) / max(self.config.lr_rampup_images, 1), 1.0)
-        decay = (1.0 - self.share) / max(1.0 - self.config.lr_decay_start, 1e-8)
+        decay = (1.0 - share) / max(1.0 - self.config.lr_decay_start, 1e-8)
         return rampup * min(decay, 1.0)
 
     def restart_clock(self) -> None:

@@ -124,7 +124,7 @@ class Journal:
                 "images": progress.images_seen,
                 "seconds": round(progress.seconds_used, 2),
                 "share": round(progress.share, 5),
-                "lr_factor": round(progress.lr_factor(), 5),
+                "lr_factor": round(self.run.lr_factor, 5),
                 "images_per_second": round(speed, 3),
                 "bad_steps": int(self.run.bad_steps),
                 "losses": losses,

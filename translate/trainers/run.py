@@ -135,6 +135,11 @@ class Run:
         """The averaged generator of the forward direction: what is shown, measured and exported."""
         return self.averages[self.trainer.directions["forward"]].network
 
+    @property
+    def lr_factor(self) -> float:
+        """What every peak learning rate is multiplied with now."""
+        return self.progress.lr_factor(self.trainer.lr_share(self.progress.share))
+
     def synchronise(self) -> None:
         """Give every process the first one's networks; only gradients are averaged later, a difference would stay."""
         modules = (self.trainer, *(average.network for average in self.averages.values()))
@@ -167,7 +172,7 @@ class Run:
         in_a_row.add_(bad).mul_(bad)
         optimizer = self.optimizers[player]
         for group in optimizer.param_groups:
-            group["lr"] = self.trainer.learning_rates()[player] * self.progress.lr_factor()
+            group["lr"] = self.trainer.learning_rates()[player] * self.lr_factor
         # The fused optimiser's own way, made for GradScaler, of skipping a step by a flag on the device.
         optimizer.found_inf, optimizer.grad_scale = bad, None  # pyright: ignore[reportAttributeAccessIssue]
         optimizer.step()

@@ -15,6 +15,7 @@ from translate.networks.pixels import signal_to_pixels
 from translate.trainers.base import pixel_translator
 from translate.trainers.material import Material
 from translate.trainers.run import Run
+from translate.trainers.validation import sharpest
 
 ROWS = 8
 """Rows of a sample grid at most."""
@@ -65,10 +66,13 @@ class Samples:
         spec, device = self.run.trainer.spec, self.run.fabric.device
         translator = pixel_translator(self.run.generator, spec)
         style = None if style is None else style.to(device)
+        detail = sharpest(spec, device)
         # One by one: a batch of large pictures would need more memory than training itself.
         return torch.cat(
             [
-                translator(self._source_BHWC[i : i + 1], self._label_B[i : i + 1] if spec.labels else None, style)
+                translator(
+                    self._source_BHWC[i : i + 1], self._label_B[i : i + 1] if spec.labels else None, style, detail
+                )
                 for i in range(len(self._source_BHWC))
             ]
         )

@@ -15,6 +15,7 @@ from translate.metrics.learned import Name, missing, score
 from translate.metrics.names import HIGHER_IS_BETTER, PAIRED
 from translate.metrics.wasserstein import mean_distance, sliced_wasserstein
 from translate.networks.pixels import signal_to_pixels
+from translate.spec import ModelSpec
 from translate.trainers.base import Trainer, pixel_translator
 from translate.trainers.material import Material
 from translate.trainers.run import Run
@@ -135,7 +136,8 @@ class Validation:
         translator = pixel_translator(self.run.generator, self.run.trainer.spec)
         count = len(self._source_BHWC)
         # One by one: a batch of large pictures would need more memory than training itself.
-        results = [translator(self._source_BHWC[i : i + 1], self._label(i)) for i in range(count)]
+        detail = sharpest(self.run.trainer.spec, self.run.fabric.device)
+        results = [translator(self._source_BHWC[i : i + 1], self._label(i), detail=detail) for i in range(count)]
         result_BCHW = unit(torch.cat(results))
         return {name: self._metric(name, result_BCHW) for name in self.names}
 
@@ -154,6 +156,11 @@ class Validation:
             return mean_distance(sliced_wasserstein(result_BCHW, truth_BCHW, seed=self.run.config.seed))
         assert name in LEARNED
         return score(name, result_BCHW, truth_BCHW)
+
+
+def sharpest(spec: ModelSpec, device: torch.device) -> Tensor | None:
+    """The knob `detail` turned up: what is learnt last, and what is looked at while training."""
+    return torch.ones(1, device=device) if spec.detail else None
 
 
 def unit(pixels_BHWC: Tensor) -> Tensor:
