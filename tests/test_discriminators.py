@@ -137,6 +137,23 @@ def test_style_encoder(rows: int, columns: int) -> None:
     torch.testing.assert_close(network(x_BCHW[:1])[0], mean_BS[:1])
 
 
+def test_style_encoder_centres_and_scales_what_it_has_seen() -> None:
+    torch.manual_seed(0)
+    network = stirred(StyleEncoder(3, 4, style_size=2))
+    network.head.bias.data.copy_(torch.tensor([3.0, -0.5, -1.0, 2.0]))
+    network.head.weight.data.mul_(20.0)
+    pictures_BCHW = torch.rand(64, 3, 32, 32) * torch.linspace(0.1, 3.0, 64).view(-1, 1, 1, 1)
+    with torch.no_grad():
+        for _ in range(10):
+            for part_BCHW in pictures_BCHW.split(1):
+                network.follow(*network(part_BCHW))
+        mean_BS, logvar_BS = network(pictures_BCHW)
+    assert mean_BS.mean(dim=0).abs().max() < 0.5
+    total_S = (mean_BS.square() + logvar_BS.exp()).mean(dim=0)
+    assert total_S.min() > 0.6
+    assert total_S.max() < 1.6
+
+
 def test_style_encoder_variance_is_bounded_softly() -> None:
     network = StyleEncoder(3, 4, style_size=1)
     network.head.bias.data.fill_(25.0)

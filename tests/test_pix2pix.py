@@ -195,6 +195,9 @@ class Encoder(torch.nn.Module):
         mean_BS = self.slope * x_BCHW.mean((1, 2, 3))[:, None].expand(-1, self.style_size)
         return mean_BS, torch.full_like(mean_BS, self.logvar)
 
+    def follow(self, mean_BS: Tensor, logvar_BS: Tensor) -> None:
+        pass
+
 
 def test_style_terms_by_hand() -> None:
     trainer = made(style_size=3, style_kl_weight=0.5, style_recovery_weight=2.0)
@@ -292,6 +295,23 @@ def test_styles_that_need_not_be_readable_and_must_say_nothing_are_ignored() -> 
     assert spread < 0.005
 
 
+def test_colours_as_styles_reach_the_result() -> None:
+    torch.manual_seed(0)
+    trainer = made(style_size=5, style_kind="colours", warm_start=1.0, generator_lr=2e-3)
+    learner = Learner(trainer)
+    source_BCHW, target_BCHW = red_and_blue(2)
+    for number in range(150):
+        trainer.step(batch_of(source_BCHW, target_BCHW, step=number), learner)
+    with torch.no_grad():
+        style_BS = trainer.colours(target_BCHW)
+        there_BCHW, swapped_BCHW = (trainer.generator(source_BCHW, x) for x in (style_BS, style_BS.flip(0)))
+    kept = (there_BCHW - target_BCHW).abs().mean()
+    assert kept < 0.5 * (there_BCHW.flip(0) - target_BCHW).abs().mean()
+    assert (swapped_BCHW - target_BCHW.flip(0)).abs().mean() < 2 * kept
+    assert [len(trainer.networks_of(player)) for player in ("generator", "discriminator")] == [1, 1]
+    assert trainer.spec.style_size == 5
+
+
 def test_labels_and_styles_together() -> None:
     trainer = made(**TWO, style_size=3)
     step = recorded(trainer, some_batch()._replace(label_B=torch.tensor([0, 1])))
@@ -320,6 +340,7 @@ def test_encoder_is_there_only_with_styles() -> None:
         ({"generator_widths": ()}, "--generator-widths is empty"),
         ({"warm_start": 1.5}, "--warm-start is 1.5; it must be between 0 and 1"),
         ({"style_size": -1}, "--style-size is -1"),
+        ({"style_size": 8, "style_kind": "colours"}, "--style-size is 8; --style-kind colours needs 5"),
         ({"l1_weight": -1.0}, "--l1-weight is -1"),
         ({"generator_blocks": 0}, "--generator-blocks is 0"),
     ],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro import MISSING
 
-from translate.errors import ConfigError, DataError, nearest
+from translate.errors import ConfigError, DataError, SnapshotError, nearest
 from translate.extras import require
 from translate.files import atomic_path
 from translate.tasks import TASKS, Task
@@ -19,6 +19,7 @@ from translate.usage import parse_options, text_option
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from translate.trainers.base import Trainer
     from translate.trainers.config import TrainConfig
     from translate.trainers.material import Material
     from translate.trainers.run import Run
@@ -89,7 +90,10 @@ def _train(task: Task, argv: list[str]) -> int:
     _refuse_old_run(options.out, fresh=saved is None)
     torch.manual_seed(config.seed)
     try:
-        run = Run(trainer_class(config, task), header, options.out)
+        trainer = trainer_class(config, task)
+        if config.start_from and not saved:
+            _start_from(trainer, Path(config.start_from))
+        run = Run(trainer, header, options.out)
         if saved:
             run.restore(read_tensors(run.snapshot_path))
             _refuse_finished_run(run)
@@ -109,6 +113,22 @@ def _train(task: Task, argv: list[str]) -> int:
     if run.fabric.is_global_zero:
         _say_end(task, run, options.out, ended)
     return EXIT_STATUS[ended]
+
+
+def _start_from(trainer: "Trainer", folder: Path) -> None:
+    """Give the networks what another run has learnt.
+
+    Raises:
+        SnapshotError: no run there, none of this generator in it, or networks of other sizes.
+    """
+    from translate.trainers.snapshot import FILE_NAME, read_header, read_tensors, take_over
+
+    read_header(folder / FILE_NAME)
+    tensors = read_tensors(folder / FILE_NAME)
+    networks = [name for player in trainer.players.values() for name in player if hasattr(trainer, name)]
+    taken = [name for name in networks if take_over(trainer.get_submodule(name), name, folder, tensors)]
+    if trainer.directions["forward"] not in taken:
+        raise SnapshotError(f"--start-from {folder} has nothing of this generator; name a run of the same networks")
 
 
 def _refuse_old_run(out: Path, *, fresh: bool) -> None:

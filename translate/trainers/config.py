@@ -32,6 +32,10 @@ class TrainConfig:
     max_images: int | None = None
     """The whole run's budget in training images seen, in place of a time."""
 
+    start_from: Annotated[str, tyro.conf.arg(metavar="RUN")] = ""
+    """Begin with what another run has learnt, a folder that was its --out: go on at a larger --image-size, with other
+    pictures, or with the next part of super-resolution. What the other run does not have begins untrained."""
+
     layout: Literal["auto", "photos", "side-by-side", "two-folders"] = "auto"
     """How --data holds the pictures: photographs alone, pairs in one file each, or a folder for either side."""
     folders: tuple[str, str] = ("source", "target")

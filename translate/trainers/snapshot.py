@@ -110,10 +110,31 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return safetensors.torch.load_file(path)
 
 
-def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose name starts with `prefix/`, without it."""
-    start = prefix + "/"
+def under(prefix: str, tensors: dict[str, Tensor], mark: str = "/") -> dict[str, Tensor]:
+    """The tensors whose name starts with `prefix` and the mark, without these."""
+    start = prefix + mark
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
+def take_over(network: nn.Module, name: str, folder: Path, tensors: dict[str, Tensor]) -> bool:
+    """Give `network` what another run has learnt under its name, averaged where it is; the rest stays as it is.
+
+    Returns:
+        Whether the other run has anything of it.
+
+    Raises:
+        SnapshotError: its weights have other shapes.
+    """
+    learnt = {**under(f"trainer/{name}", tensors, "."), **under(f"average/{name}", tensors)}
+    state = network.state_dict()
+    for key in sorted(state.keys() & learnt.keys()):
+        if state[key].shape != learnt[key].shape:
+            raise SnapshotError(
+                f"--start-from {folder}: its {name}.{key} has shape {tuple(learnt[key].shape)}, expected "
+                f"{tuple(state[key].shape)}; give this run the same widths, channels, labels and scale"
+            )
+    network.load_state_dict(learnt, strict=False)
+    return not state.keys().isdisjoint(learnt)
 
 
 def load_state(module: nn.Module, prefix: str, tensors: dict[str, Tensor]) -> None:

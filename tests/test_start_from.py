@@ -1,0 +1,74 @@
+"""A run that begins with what another has learnt."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_runs import options, read_tensors
+
+from translate.cli import main
+from translate.trainers.snapshot import FILE_NAME
+
+SR = "super-resolution"
+
+
+def train(task: str, data: Path, out: Path, *more: str, **changes: object) -> int:
+    return main(["train", task, "--data", str(data), "--out", str(out), *options(task, **changes), *more])
+
+
+@pytest.fixture(scope="module")
+def faithful(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A super-resolution run without the game."""
+    out = tmp_path_factory.mktemp("runs") / "faithful"
+    assert train(SR, photos, out, preset="fidelity") == 0
+    return out
+
+
+def test_the_next_phase_keeps_what_the_first_has_learnt(faithful: Path, photos: Path, tmp_path: Path) -> None:
+    changes = {"adversarial_start": 0.0, "start_from": faithful, "max_images": 4}
+    assert train(SR, photos, tmp_path / "sharp", **changes) == 0
+    before, after = (read_tensors(run / FILE_NAME) for run in (faithful, tmp_path / "sharp"))
+    learnt = [name for name in before if name.startswith("average/generator/")]
+    assert learnt
+    for name in learnt:  # the average goes on, and the branch for detail does not touch it
+        assert torch.equal(before[name], after[name]), name
+    branch = [value for name, value in after.items() if name.startswith("trainer/generator.detail.")]
+    assert any(value.any() for value in branch[-2:])
+
+
+def test_it_is_resumed_from_its_own_snapshot(faithful: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "more"
+    changes = {"preset": "fidelity", "start_from": faithful, "max_images": 8}
+    assert train(SR, photos, out, "--stop-after", "4images", **changes) == 0
+    half = read_tensors(out / FILE_NAME)
+    assert main(["train", SR, "--out", str(out), "--resume", "--stop-after", "2images"]) == 0
+    went_on = read_tensors(out / FILE_NAME)["trainer/generator.head.weight"]
+    assert torch.equal(half["optimizers/generator/0/step"], torch.tensor(2.0))
+    assert not torch.equal(went_on, half["trainer/generator.head.weight"])
+    assert not torch.equal(went_on, read_tensors(faithful / FILE_NAME)["trainer/generator.head.weight"])
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "message"),
+    [
+        (SR, {"start_from": "nowhere"}, "nowhere holds no snapshot.safetensors"),
+        (SR, {"generator_width": 16}, "its generator.* has shape (8,), expected (16,); give this run the same widths"),
+        ("sketch-to-photo", {}, "has nothing of this generator; name a run of the same networks"),
+    ],
+)
+def test_a_run_that_does_not_fit(
+    task: str,
+    changes: dict[str, object],
+    message: str,
+    faithful: Path,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert train(task, photos, tmp_path / "new", **({"start_from": faithful} | changes)) == 2
+    error = capsys.readouterr().err
+    start, _, end = message.partition("*")
+    assert start in error
+    assert end in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "new").exists()
