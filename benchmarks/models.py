@@ -1,0 +1,238 @@
+"""Train, export and measure every shipped model, and the classic recipes beside them, from the packs.
+
+    python benchmarks/models.py --data PACKS --budget 8h [--out runs/models] [--only sr-fidelity day-to-night ...]
+
+PACKS holds shoes, handbags, daynight_bdd, daynight_amos, sr_train and sr_test, each with train and test below it.
+Every stage gets its share of the budget. Called again after whatever ended it, the same command goes on where it was:
+finished stages are left alone, a half-trained one is resumed.
+
+    python benchmarks/models.py --ship super-resolution day-to-night [--out runs/models]
+
+puts finished models into checkpoints/: file, contact sheet, index entry, and the figures into the card. Do that only
+for a model that beats the one it replaces on the test split.
+"""
+
+import argparse
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from translate.engine import Engine
+from translate.errors import TranslateError
+from translate.trainers.snapshot import FILE_NAME, read_header
+from translate.usage import parse_duration
+
+CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
+FIGURES = ("<!-- figures -->", "<!-- end of figures -->")
+"""Between these marks of a card stands what was measured."""
+
+LICENCE = "research and non-commercial use"
+STREETS = "daynight: BDD100K (research, not-for-profit) and AMOS webcams (research)"
+THINGS = "product photographs of edges2shoes, edges2handbags and Fashion Product Images (non-commercial research)"
+SHARP = "BSD200, T91 and General-100 (non-commercial research)"
+
+
+@dataclass(frozen=True)
+class Export:
+    """A model file made of a finished run, and what it is measured on."""
+
+    name: str
+    test: str
+    options: tuple[str, ...] = ()
+    """Of `translate export`."""
+    measured: tuple[str, ...] = ()
+    """Of `translate evaluate`."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run."""
+
+    name: str
+    share: float
+    """Of the budget; all together 1."""
+    task: str
+    train: str
+    options: tuple[str, ...]
+    training_data: str
+    exports: tuple[Export, ...] = field(default=())
+    start_from: str = ""
+
+
+def _things(name: str) -> Export:
+    return Export(name, "things/test", measured=("--train", "things/train"))
+
+
+def _streets(there: str, back: str) -> tuple[Export, Export]:
+    measured = ("--train", "daynight/train")
+    return (
+        Export(there, "daynight/test", measured=("--folders", "day", "night", *measured)),
+        Export(back, "daynight/test", ("--direction", "back"), ("--folders", "night", "day", *measured)),
+    )
+
+
+_SMALL = ("--image-size", "128")
+_KINDS = ("--labels", "--style-size", "5", "--style-kind", "colours")
+
+STAGES = (
+    Stage(
+        "sr-fidelity", 0.14, "super-resolution", "sr_train/train", ("--preset", "fidelity"), SHARP,
+        (Export("sr-fidelity", "sr_test/test"),),
+    ),
+    Stage(
+        "sketch-128", 0.10, "sketch-to-photo", "things/train", (*_KINDS, *_SMALL), THINGS, (_things("sketch-128"),),
+    ),
+    Stage(
+        "sketch-to-photo", 0.12, "sketch-to-photo", "things/train", _KINDS, THINGS,
+        (_things("sketch-to-photo"),), start_from="sketch-128",
+    ),
+    Stage(
+        "streets-128", 0.08, "day-to-night", "daynight/train", _SMALL, STREETS,
+        _streets("streets-128", "streets-128-back"),
+    ),
+    Stage(
+        "day-to-night", 0.10, "day-to-night", "daynight/train", (), STREETS,
+        _streets("day-to-night", "night-to-day"), start_from="streets-128",
+    ),
+    Stage(
+        "super-resolution", 0.06, "super-resolution", "sr_train/train", ("--adversarial-start", "0"), SHARP,
+        (Export("super-resolution", "sr_test/test"),), start_from="sr-fidelity",
+    ),
+    Stage(
+        "super-resolution-x2", 0.05, "super-resolution", "sr_train/train", ("--scale", "2"), SHARP,
+        (Export("super-resolution-x2", "sr_test/test"),),
+    ),
+    Stage(
+        "super-resolution-robust", 0.03, "super-resolution", "sr_train/train",
+        ("--preset", "robust", "--adversarial-start", "1", "--detail-blocks", "0"), SHARP,
+        (Export("super-resolution-robust", "sr_test/test", measured=("--spoil",)),), start_from="sr-fidelity",
+    ),
+    Stage(
+        "sketch-classic", 0.10, "sketch-to-photo", "things/train", ("--preset", "classic", *_SMALL), THINGS,
+        (_things("sketch-classic"),),
+    ),
+    Stage(
+        "streets-classic", 0.08, "day-to-night", "daynight/train", ("--preset", "classic", *_SMALL), STREETS,
+        _streets("streets-classic", "streets-classic-back"),
+    ),
+    Stage(
+        "sr-classic", 0.14, "super-resolution", "sr_train/train", ("--preset", "classic"), SHARP,
+        (Export("sr-classic", "sr_test/test"),),
+    ),
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of the packs")
+    parser.add_argument("--budget", type=parse_duration, help="time for all stages together, e.g. 8h")
+    parser.add_argument("--out", type=Path, default=Path("runs/models"))
+    parser.add_argument("--only", nargs="+", choices=[stage.name for stage in STAGES], help="these stages only")
+    parser.add_argument("--ship", nargs="+", metavar="MODEL", help="put these finished models into checkpoints/")
+    options = parser.parse_args()
+    for name in options.ship or ():
+        ship(name, options.out)
+    if options.ship:
+        return
+    if options.data is None or options.budget is None:
+        parser.error("give --data and --budget, or --ship")
+    prepare(options.data, options.out / "data")
+    for stage in STAGES:
+        if options.only is None or stage.name in options.only:
+            train(stage, options.out, stage.share * options.budget)
+            for export in stage.exports:
+                finish(stage, export, options.out)
+
+
+def prepare(packs: Path, out: Path) -> None:
+    """Lay the packs out as the trainers read them: kinds in sub-folders, both sources of streets together."""
+    parts = [(f"sr_{split}/{split}", f"sr_{split}/{split}") for split in ("train", "test")]
+    for split in ("train", "test"):
+        parts += [(f"{kind}s/{split}/photo", f"things/{split}/{kind}") for kind in ("shoe", "handbag")]
+        for place in ("bdd", "amos"):
+            parts += [(f"daynight_{place}/{split}/{x}", f"daynight/{split}/{x}/{place}") for x in ("day", "night")]
+    for source, target in parts:
+        if not (out / target).is_dir():
+            unfinished = (out / target).with_name("unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.copytree(packs / source, unfinished, copy_function=shutil.copyfile)
+            unfinished.rename(out / target)
+
+
+def train(stage: Stage, out: Path, seconds: float) -> None:
+    """Train, or go on training, until the stage's time is used."""
+    run = out / stage.name
+    resumed = (run / FILE_NAME).is_file()
+    if resumed and read_header(run / FILE_NAME).seconds_used >= seconds:
+        return
+    start = ["--start-from", str(out / stage.start_from)] if stage.start_from and not resumed else []
+    new = ["--data", str(out / "data" / stage.train), *stage.options, *start]
+    begin = ["--resume"] if resumed else new
+    translate("train", stage.task, "--out", str(run), "--max-time", f"{seconds:.0f}s", *begin)
+
+
+def finish(stage: Stage, export: Export, out: Path) -> None:
+    """Export, measure the file on the test split, and export again with what was measured inside."""
+    model = out / stage.name / f"{export.name}.onnx"
+    pages = out / stage.name / f"{export.name}-evaluation"
+    data = out / "data"
+    facts = ("--name", export.name, "--licence", LICENCE, "--training-data", stage.training_data)
+    measured = [str(data / word) if word.startswith(("things/", "daynight/")) else word for word in export.measured]
+    command = ("export", str(out / stage.name), "-o", str(model), *export.options, *facts)
+    if not model.is_file() or model.stat().st_mtime < (out / stage.name / FILE_NAME).stat().st_mtime:
+        translate(*command)
+        translate("evaluate", str(model), "--data", str(data / export.test), *measured, "--out", str(pages))
+        translate(*command, "--metrics", str(pages / "summary.json"))
+
+
+def ship(name: str, out: Path) -> None:
+    """Put a finished model into checkpoints/NAME, whose card must have been written by hand but for the figures."""
+    stage = next(stage for stage in STAGES if name in [export.name for export in stage.exports])
+    model, folder = out / stage.name / f"{name}.onnx", CHECKPOINTS / name
+    spec = Engine(model, device="cpu").spec
+    shutil.copyfile(model, folder / "model.onnx")
+    sheet = out / stage.name / f"{name}-evaluation" / "contact_sheet.png"
+    Image.open(sheet).convert("RGB").save(folder / "contact_sheet.jpg", quality=88)
+    rows = [f"| `{metric}` | {value:.5g} |" for metric, value in spec.metrics.items()]
+    table = "\n".join(
+        [
+            "| | |",
+            "|---|---|",
+            f"| parameters | {spec.parameters:,} |",
+            f"| GMAC at 256 x 256 | {spec.gmacs_256:.4g} |",
+            *rows,
+        ]
+    )
+    card = (folder / "card.md").read_text(encoding="utf-8")
+    card = re.sub(f"{FIGURES[0]}.*{FIGURES[1]}", f"{FIGURES[0]}\n{table}\n{FIGURES[1]}", card, flags=re.DOTALL)
+    (folder / "card.md").write_text(card, encoding="utf-8")
+    index = CHECKPOINTS / "index.json"
+    models = {entry["name"]: entry for entry in json.loads(index.read_text(encoding="utf-8"))["models"]}
+    digest = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    summary = re.findall(r"^(?![#!*|<]).+", card, flags=re.MULTILINE)[0]
+    models[name] = {
+        "name": name, "task": spec.task, "file": f"{name}/model.onnx", "sha256": digest, "licence": spec.licence,
+        "summary": models[name]["summary"] if name in models else summary,
+    }  # fmt: skip
+    index.write_text(json.dumps({"models": list(models.values())}, indent=2) + "\n", encoding="utf-8")
+
+
+def translate(*arguments: str) -> None:
+    print("+ translate", *arguments, flush=True)
+    ended = subprocess.run([Path(sys.executable).with_name("translate"), *arguments], check=False).returncode
+    if ended:
+        sys.exit(f"models: `translate {arguments[0]}` ended with status {ended}; the same command goes on from here")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (TranslateError, OSError) as error:
+        sys.exit(f"models: {error}")

@@ -1,0 +1,155 @@
+"""Write docs/results.md: every shipped model beside the classic recipe, same pictures, same training time.
+
+    python benchmarks/side_by_side.py [--runs runs/models] [--out docs]
+
+Reads what `benchmarks/models.py` has left in --runs and the shipped models. Quality is what each file carries, measured
+by `translate evaluate` on the test split; milliseconds are measured here, all files in turn, on the CPU.
+"""
+
+import argparse
+import statistics
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from PIL import Image
+
+from translate.engine import Engine
+from translate.errors import TranslateError
+from translate.spec import ModelSpec
+from translate.trainers.snapshot import FILE_NAME, read_header
+
+ROUNDS = 15
+SIDE = 256
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model of a table."""
+
+    label: str
+    model: str
+    """Name of a shipped model, or file below --runs."""
+    run: str = ""
+    """Folder below --runs, which knows how long it was trained."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is compared for one task."""
+
+    title: str
+    metrics: dict[str, str]
+    """Name in the file -> heading, with an arrow towards better."""
+    rows: tuple[Row, ...]
+    sheet: str
+    """Contact sheet below --runs."""
+    words: str
+
+
+def _table(
+    title: str, stem: str, modern: str, classic: str, network: str, metrics: dict[str, str], words: str
+) -> Table:
+    rows = (
+        Row("**shipped**", stem),
+        Row("modern, 128 px", f"{modern}/{modern}.onnx", modern),
+        Row(f"classic ({network}), 128 px", f"{classic}/{classic}.onnx", classic),
+    )
+    return Table(title, metrics, rows, f"{stem}/{stem}-evaluation/contact_sheet.png", words)
+
+
+TABLES = (
+    _table(
+        "Super-resolution, 4 times", "super-resolution", "sr-fidelity", "sr-classic", "SRResNet and SRGAN",
+        {"set5_psnr_luma_db": "Set5, dB ↑", "set14_psnr_luma_db": "Set14, dB ↑", "ssim": "SSIM ↑"},
+        "PSNR of the luma, borders of 4 pixels shaved, Pillow's bicubic reduction, as published tables have it. "
+        "Published, trained on 91 to 291 pictures: bicubic 28.42 / 26.00, SRCNN 30.48 / 27.49, VDSR 31.35 / 28.01, "
+        "LapSRN 31.54 / 28.19, MemNet 31.74 / 28.26, IDN 31.82 / 28.25; on 800 pictures and more: SRResNet 31.92 / "
+        "28.39, IMDN 32.21 / 28.58, EDSR 32.46 / 28.80.",
+    ),
+    _table(
+        "Sketch to photo", "sketch-to-photo", "sketch-128", "sketch-classic", "U-Net-256",
+        {"swd_mean_milli": "SWD ↓", "ssim": "SSIM ↑", "edge_agreement": "edge agreement ↑", "chroma": "chroma"},
+        "Test drawings made from the test photographs of shoes and handbags, the same for all models.",
+    ),
+    _table(
+        "Day to night", "day-to-night", "streets-128", "streets-classic", "ResNet-9",
+        {"swd_mean_milli": "SWD ↓", "gradient_correlation": "structure kept ↑", "target_share": "taken for night ↑"},
+        "Test streets and squares by day, other places than those trained on.",
+    ),
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=Path("runs/models"))
+    parser.add_argument("--out", type=Path, default=Path("docs"))
+    options = parser.parse_args()
+    parts = ["# Results\n\nWritten by `python benchmarks/side_by_side.py` from what `make models` has measured.\n"]
+    parts += [section(table, options.runs, options.out) for table in TABLES]
+    (options.out / "results.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def section(table: Table, runs: Path, out: Path) -> str:
+    """Heading, table and contact sheet of one task."""
+    engines = [(row, _engine(row, runs)) for row in table.rows]
+    engines = [(row, engine) for row, engine in engines if engine is not None]
+    times = milliseconds([engine for _, engine in engines])
+    headings = ["", *table.metrics.values(), "trained", "parameters", f"GMAC at {SIDE}x{SIDE}", "CPU ms", "MiB"]
+    lines = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
+    for (row, engine), time in zip(engines, times, strict=True):
+        spec = engine.spec
+        quality = [f"{spec.metrics[name]:.4g}" if name in spec.metrics else "" for name in table.metrics]
+        size = f"{engine.path.stat().st_size / 2**20:.1f}"
+        cost = [_trained(row, runs), _millions(spec), f"{spec.gmacs_256:.3g}", f"{time:.0f}", size]
+        lines.append("| " + " | ".join([row.label, *quality, *cost]) + " |")
+    name = f"{table.rows[0].model}.jpg"
+    picture = ""
+    if (runs / table.sheet).is_file():
+        (out / "results").mkdir(exist_ok=True)
+        Image.open(runs / table.sheet).convert("RGB").save(out / "results" / name, quality=88)
+        picture = f"\n![Every k-th picture of the test split](results/{name})\n"
+    return f"## {table.title}\n\n{table.words}\n\n" + "\n".join(lines) + f"\n{picture}"
+
+
+def milliseconds(engines: list[Engine]) -> list[float]:
+    """Median time of one picture for each model, the models taking turns so that all see the same machine."""
+    image_HWC = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    found: list[list[float]] = [[] for _ in engines]
+    for _ in range(ROUNDS + 1):
+        for times, engine in zip(found, engines, strict=True):
+            start = perf_counter()
+            engine(image_HWC)
+            times.append(1000.0 * (perf_counter() - start))
+    return [statistics.median(times[1:]) for times in found]
+
+
+def _engine(row: Row, runs: Path) -> Engine | None:
+    """The model, or None where that stage has not been run."""
+    if not row.run:
+        return Engine(row.model, device="cpu")
+    path = runs / row.model
+    if not path.is_file():
+        print(f"left out: {path} (see benchmarks/models.py)", file=sys.stderr)
+        return None
+    return Engine(path, device="cpu")
+
+
+def _trained(row: Row, runs: Path) -> str:
+    if not row.run:
+        return "see its card"
+    header = read_header(runs / row.run / FILE_NAME)
+    return f"{header.seconds_used / 60:.0f} min, {header.images_seen:,} images"
+
+
+def _millions(spec: ModelSpec) -> str:
+    return f"{spec.parameters / 1e6:.2f} M"
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (TranslateError, OSError) as error:
+        sys.exit(f"side_by_side: {error}")

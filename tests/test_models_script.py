@@ -1,0 +1,82 @@
+"""`make models`: the table of stages fits together, and the script goes on where it was."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from translate.tasks import TASKS
+from translate.trainers.objects import load_object
+
+SCRIPT = Path(__file__).parent.parent / "benchmarks" / "models.py"
+
+
+@pytest.fixture(scope="module")
+def models() -> Any:
+    found = importlib.util.spec_from_file_location("models_script", SCRIPT)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules[found.name] = module  # its dataclasses look themselves up there
+    found.loader.exec_module(module)
+    return module
+
+
+def test_shares_are_the_whole_budget(models: Any) -> None:
+    assert sum(stage.share for stage in models.STAGES) == pytest.approx(1.0)
+
+
+def test_stages_and_files_have_names_of_their_own(models: Any) -> None:
+    names = [stage.name for stage in models.STAGES]
+    files = [export.name for stage in models.STAGES for export in stage.exports]
+    assert len(set(names)) == len(names)
+    assert len(set(files)) == len(files)
+
+
+def test_stages_are_of_tasks_and_presets_that_exist_and_start_from_earlier_ones(models: Any) -> None:
+    before: set[str] = set()
+    for stage in models.STAGES:
+        presets = load_object(TASKS[stage.task].trainer).presets
+        if "--preset" in stage.options:
+            assert stage.options[stage.options.index("--preset") + 1] in presets
+        assert not stage.start_from or stage.start_from in before
+        before.add(stage.name)
+
+
+def test_finished_stages_are_left_alone_and_begun_ones_resumed(
+    models: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    called: list[tuple[str, ...]] = []
+    monkeypatch.setattr(models, "translate", lambda *arguments: called.append(arguments))
+    stage = next(stage for stage in models.STAGES if stage.start_from)
+    models.train(stage, tmp_path, 60.0)
+    assert called[0][:2] == ("train", stage.task)
+    assert str(tmp_path / stage.start_from) in called[0]
+    (tmp_path / stage.name).mkdir()
+    (tmp_path / stage.name / models.FILE_NAME).touch()
+    for used, expected in ((30.0, 2), (60.0, 2)):
+        monkeypatch.setattr(models, "read_header", lambda _, used=used: type("Header", (), {"seconds_used": used}))
+        models.train(stage, tmp_path, 60.0)
+        assert len(called) == expected
+    assert "--resume" in called[1]
+    assert "--start-from" not in called[1]
+
+
+def test_packs_are_laid_out_by_kind_and_side(models: Any, tmp_path: Path) -> None:
+    packs = tmp_path / "packs"
+    folders = [f"{pack}/{split}/photo" for pack in ("shoes", "handbags") for split in ("train", "test")]
+    folders += [f"sr_{split}/{split}" for split in ("train", "test")]
+    for place in ("bdd", "amos"):
+        folders += [f"daynight_{place}/{split}/{side}" for split in ("train", "test") for side in ("day", "night")]
+    for folder in folders:
+        (packs / folder).mkdir(parents=True)
+        Image.new("RGB", (16, 16)).save(packs / folder / "one.png")
+    for _ in range(2):  # the second time everything is there already
+        models.prepare(packs, tmp_path / "data")
+    found = {path.relative_to(tmp_path / "data").as_posix() for path in (tmp_path / "data").rglob("*.png")}
+    assert "things/train/handbag/one.png" in found
+    assert "daynight/test/night/amos/one.png" in found
+    assert len(found) == 2 + 4 + 8
