@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import save_model
 from PIL import Image
 
+from translate.models import resolve, shipped
+from translate.spec import ModelSpec
 from translate.tasks import TASKS
 from translate.trainers.objects import load_object
 
@@ -80,3 +83,28 @@ def test_packs_are_laid_out_by_kind_and_side(models: Any, tmp_path: Path) -> Non
     assert "things/train/handbag/one.png" in found
     assert "daynight/test/night/amos/one.png" in found
     assert len(found) == 2 + 4 + 8
+
+
+def test_shipping_puts_file_sheet_figures_and_index_entry_in_place(
+    models: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    name = "day-to-night"
+    out, shelf = tmp_path / "runs", tmp_path / "checkpoints"
+    (out / name / f"{name}-evaluation").mkdir(parents=True)
+    Image.new("RGB", (16, 16)).save(out / name / f"{name}-evaluation" / "contact_sheet.png")
+    spec = ModelSpec(name=name, task=name, architecture="", metrics={"swd_mean_milli": 12.3456}, parameters=1234)
+    save_model(out / name / f"{name}.onnx", spec)
+    (shelf / name).mkdir(parents=True)
+    card = f"# {name}\n\nDays become nights.\n\n{models.FIGURES[0]}\nold\n{models.FIGURES[1]}\n"
+    (shelf / name / "card.md").write_text(card)
+    (shelf / "index.json").write_text('{"models": []}')
+    monkeypatch.setattr(models, "CHECKPOINTS", shelf)
+    for _ in range(2):  # again replaces
+        models.ship(name, out)
+    (found,) = shipped(shelf / "index.json")
+    assert resolve(name, shelf / "index.json").read_bytes() == (out / name / f"{name}.onnx").read_bytes()
+    assert (found.task, found.summary) == (name, "Days become nights.")
+    written = (shelf / name / "card.md").read_text()
+    assert "| `swd_mean_milli` | 12.346 |" in written
+    assert "old" not in written
+    assert (shelf / name / "contact_sheet.jpg").is_file()
