@@ -15,7 +15,6 @@ for a model that beats the one it replaces on the test split.
 import argparse
 import hashlib
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +24,8 @@ from pathlib import Path
 from PIL import Image
 
 from translate.engine import Engine
-from translate.errors import TranslateError
+from translate.errors import ConfigError, TranslateError, nearest
+from translate.spec import ModelSpec
 from translate.trainers.snapshot import FILE_NAME, read_header
 from translate.usage import parse_duration
 
@@ -123,8 +123,8 @@ STAGES = (
         _streets("streets-classic", "streets-classic-back"),
     ),
     Stage(
-        "sr-classic", 0.14, "super-resolution", "sr_train/train", ("--preset", "classic"), SHARP,
-        (Export("sr-classic", "sr_test/test"),),
+        "sr-classic", 0.14, "super-resolution", "sr_train/train",
+        ("--preset", "classic", "--adversarial-start", "1"), SHARP, (Export("sr-classic", "sr_test/test"),),
     ),
 )  # fmt: skip
 
@@ -180,54 +180,63 @@ def train(stage: Stage, out: Path, seconds: float) -> None:
 
 def finish(stage: Stage, export: Export, out: Path) -> None:
     """Export, measure the file on the test split, and export again with what was measured inside."""
-    model = out / stage.name / f"{export.name}.onnx"
-    pages = out / stage.name / f"{export.name}-evaluation"
-    data = out / "data"
+    run = out / stage.name
+    model, unmeasured = run / f"{export.name}.onnx", run / f"{export.name}-unmeasured.onnx"
+    # Only the measured file gets the name: an interrupted measurement is made again.
+    if model.is_file() and model.stat().st_mtime >= (run / FILE_NAME).stat().st_mtime:
+        return
+    pages, data = run / f"{export.name}-evaluation", out / "data"
     facts = ("--name", export.name, "--licence", LICENCE, "--training-data", stage.training_data)
+    command = ("export", str(run), *export.options, *facts)
     measured = [str(data / word) if word.startswith(("things/", "daynight/")) else word for word in export.measured]
-    command = ("export", str(out / stage.name), "-o", str(model), *export.options, *facts)
-    if not model.is_file() or model.stat().st_mtime < (out / stage.name / FILE_NAME).stat().st_mtime:
-        translate(*command)
-        translate("evaluate", str(model), "--data", str(data / export.test), *measured, "--out", str(pages))
-        translate(*command, "--metrics", str(pages / "summary.json"))
+    translate(*command, "-o", str(unmeasured))
+    translate("evaluate", str(unmeasured), "--data", str(data / export.test), *measured, "--out", str(pages))
+    translate(*command, "-o", str(model), "--metrics", str(pages / "summary.json"))
+    unmeasured.unlink()
 
 
 def ship(name: str, out: Path) -> None:
-    """Put a finished model into checkpoints/NAME, whose card must have been written by hand but for the figures."""
-    stage = next(stage for stage in STAGES if name in [export.name for export in stage.exports])
-    model, folder = out / stage.name / f"{name}.onnx", CHECKPOINTS / name
+    """Put a finished model into checkpoints/NAME, whose card must have been written by hand but for the figures.
+
+    Raises:
+        ConfigError: no such model, not measured, or no card for it.
+    """
+    folders = {export.name: out / stage.name for stage in STAGES for export in stage.exports}
+    if name not in folders:
+        raise ConfigError(f"no stage makes {name}; {nearest(name, folders)}")
+    model, folder = folders[name] / f"{name}.onnx", CHECKPOINTS / name
     spec = Engine(model, device="cpu").spec
-    shutil.copyfile(model, folder / "model.onnx")
-    sheet = out / stage.name / f"{name}-evaluation" / "contact_sheet.png"
-    Image.open(sheet).convert("RGB").save(folder / "contact_sheet.jpg", quality=88)
-    rows = [f"| `{metric}` | {value:.5g} |" for metric, value in spec.metrics.items()]
-    table = "\n".join(
-        [
-            "| | |",
-            "|---|---|",
-            f"| parameters | {spec.parameters:,} |",
-            f"| GMAC at 256 x 256 | {spec.gmacs_256:.4g} |",
-            *rows,
-        ]
-    )
-    card = (folder / "card.md").read_text(encoding="utf-8")
-    card = re.sub(f"{FIGURES[0]}.*{FIGURES[1]}", f"{FIGURES[0]}\n{table}\n{FIGURES[1]}", card, flags=re.DOTALL)
-    (folder / "card.md").write_text(card, encoding="utf-8")
-    index = CHECKPOINTS / "index.json"
-    models = {entry["name"]: entry for entry in json.loads(index.read_text(encoding="utf-8"))["models"]}
-    digest = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
-    summary = re.findall(r"^(?![#!*|<]).+", card, flags=re.MULTILINE)[0]
+    card_path, index_path = folder / "card.md", CHECKPOINTS / "index.json"
+    card = card_path.read_text(encoding="utf-8")
+    head, found, rest = card.partition(FIGURES[0])
+    _, ends, tail = rest.partition(FIGURES[1])
+    if not spec.metrics or not found or not ends:
+        raise ConfigError(f"{model} was not measured, or {card_path} has no {FIGURES[0]} ... {FIGURES[1]}")
+    summary = next(line for line in card.splitlines() if line[:1].isalpha())
+    models = {entry["name"]: entry for entry in json.loads(index_path.read_text(encoding="utf-8"))["models"]}
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
     models[name] = {
         "name": name, "task": spec.task, "file": f"{name}/model.onnx", "sha256": digest, "licence": spec.licence,
-        "summary": models[name]["summary"] if name in models else summary,
+        "summary": summary,
     }  # fmt: skip
-    index.write_text(json.dumps({"models": list(models.values())}, indent=2) + "\n", encoding="utf-8")
+    shutil.copyfile(model, folder / "model.onnx")
+    sheet = folders[name] / f"{name}-evaluation" / "contact_sheet.png"
+    Image.open(sheet).convert("RGB").save(folder / "contact_sheet.jpg", quality=88)
+    card_path.write_text(f"{head}{FIGURES[0]}\n{figures(spec)}\n{FIGURES[1]}{tail}", encoding="utf-8")
+    index_path.write_text(json.dumps({"models": list(models.values())}, indent=2) + "\n", encoding="utf-8")
+
+
+def figures(spec: ModelSpec) -> str:
+    """The table of a card."""
+    facts = {"parameters": f"{spec.parameters:,}", "GMAC at 256 x 256": f"{spec.gmacs_256:.4g}"}
+    measured = {f"`{metric}`": f"{value:.5g}" for metric, value in spec.metrics.items()}
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in (facts | measured).items())])
 
 
 def translate(*arguments: str) -> None:
     print("+ translate", *arguments, flush=True)
     ended = subprocess.run([Path(sys.executable).with_name("translate"), *arguments], check=False).returncode
-    if ended:
+    if ended and not (arguments[0] == "evaluate" and ended == 1):  # 1: some pictures could not be used, and were named
         sys.exit(f"models: `translate {arguments[0]}` ended with status {ended}; the same command goes on from here")
 
 

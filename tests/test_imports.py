@@ -21,12 +21,15 @@ def run(code: str, *blocked: str) -> str:
         "translate.convert",
         "translate.convert_command",
         "translate.models_command",
+        "translate.evaluate_command",
+        "translate.demo_command",
+        "translate.pages",
         "translate.cli",
         "translate.tasks",
     ],
 )
 def test_without_torch_and_gradio(module: str) -> None:
-    run(f"import {module}", "torch", "gradio", "onnx")
+    run(f"import {module}", "torch", "gradio", "onnx", "jinja2", "markupsafe", "matplotlib", "cv2")
 
 
 def test_public_names_without_torch() -> None:

@@ -9,6 +9,7 @@ import pytest
 from conftest import save_model
 from PIL import Image
 
+from translate.errors import ConfigError
 from translate.models import resolve, shipped
 from translate.spec import ModelSpec
 from translate.tasks import TASKS
@@ -108,3 +109,42 @@ def test_shipping_puts_file_sheet_figures_and_index_entry_in_place(
     assert "| `swd_mean_milli` | 12.346 |" in written
     assert "old" not in written
     assert (shelf / name / "contact_sheet.jpg").is_file()
+
+
+def test_only_a_measured_file_gets_the_name(models: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stage = next(stage for stage in models.STAGES if stage.exports)
+    run = tmp_path / stage.name
+    run.mkdir()
+    (run / models.FILE_NAME).touch()
+    called: list[str] = []
+    interrupted = True
+
+    def translate(*arguments: str) -> None:
+        called.append(arguments[0])
+        if arguments[0] == "export":
+            Path(arguments[arguments.index("-o") + 1]).touch()
+        elif interrupted:
+            raise SystemExit
+
+    monkeypatch.setattr(models, "translate", translate)
+    with pytest.raises(SystemExit):
+        models.finish(stage, stage.exports[0], tmp_path)
+    assert not (run / f"{stage.exports[0].name}.onnx").exists()
+    interrupted = False
+    for _ in range(2):  # the second time it is there
+        models.finish(stage, stage.exports[0], tmp_path)
+    assert called == ["export", "evaluate", "export", "evaluate", "export"]
+
+
+def test_what_cannot_be_shipped(models: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    name = "day-to-night"
+    (tmp_path / name).mkdir()
+    save_model(tmp_path / name / f"{name}.onnx", ModelSpec(name=name, task=name, architecture=""))
+    (tmp_path / "checkpoints" / name).mkdir(parents=True)
+    (tmp_path / "checkpoints" / name / "card.md").write_text("no marks")
+    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path / "checkpoints")
+    with pytest.raises(ConfigError, match="was not measured, or"):
+        models.ship(name, tmp_path)
+    with pytest.raises(ConfigError, match="no stage makes day-to-nigth; did you mean"):
+        models.ship("day-to-nigth", tmp_path)
+    assert not (tmp_path / "checkpoints" / name / "model.onnx").exists()

@@ -53,6 +53,7 @@ def test_files_of_a_later_version_are_read_without_what_is_new() -> None:
         ("handbag.png", "handbag"),
         ("hand-3.png", "hand"),
         ("my-shoe.png", None),
+        ("shoebox.png", None),
         ("", None),
     ],
 )

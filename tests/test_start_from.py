@@ -1,5 +1,6 @@
 """A run that begins with what another has learnt."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,8 @@ def test_it_is_resumed_from_its_own_snapshot(faithful: Path, photos: Path, tmp_p
     [
         (SR, {"start_from": "nowhere"}, "nowhere holds no snapshot.safetensors"),
         (SR, {"generator_width": 16}, "its generator.* has shape (8,), expected (16,); give this run the same widths"),
-        ("sketch-to-photo", {}, "has nothing of this generator; name a run of the same networks"),
+        (SR, {"scale": 4}, "its generator.tail.* has shape (12,), expected (48,); give this run the same widths"),
+        ("sketch-to-photo", {}, "its generator.* has shape *, expected none; give this run the same widths"),
     ],
 )
 def test_a_run_that_does_not_fit(
@@ -67,8 +69,56 @@ def test_a_run_that_does_not_fit(
 ) -> None:
     assert train(task, photos, tmp_path / "new", **({"start_from": faithful} | changes)) == 2
     error = capsys.readouterr().err
-    start, _, end = message.partition("*")
-    assert start in error
-    assert end in error
+    for part in message.split("*"):
+        assert part in error
     assert error.count("\n") == 1
     assert not (tmp_path / "new").exists()
+
+
+@pytest.fixture
+def kinds(photos: Path, tmp_path: Path) -> Path:
+    """Photographs in two sub-folders."""
+    for kind in ("boot", "shoe"):
+        shutil.copytree(photos, tmp_path / "kinds" / kind)
+    return tmp_path / "kinds"
+
+
+COLOURS = {"labels": True, "style_size": 5, "style_kind": "colours"}
+
+
+def test_the_units_of_styles_are_taken_over_and_what_is_new_is_said(
+    kinds: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = "sketch-to-photo"
+    assert train(task, photos, tmp_path / "plain") == 0
+    assert train(task, kinds, tmp_path / "first", start_from=tmp_path / "plain", discriminator_width=4, **COLOURS) == 2
+    assert "its discriminator" in capsys.readouterr().err
+    assert train(task, kinds, tmp_path / "first", **COLOURS) == 0
+    assert "untrained" not in capsys.readouterr().err
+    assert train(task, kinds, tmp_path / "second", start_from=tmp_path / "first", max_images=2, **COLOURS) == 0
+    assert "untrained" not in capsys.readouterr().err
+    name = "trainer/colours.standard.centre_S"
+    before, after = (read_tensors(tmp_path / run / FILE_NAME)[name] for run in ("first", "second"))
+    assert before.abs().max() > 0.01
+    torch.testing.assert_close(after, before, atol=0.05, rtol=0.1)  # one step further, not from zero
+
+
+def test_what_begins_untrained_is_said(
+    faithful: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(SR, photos, tmp_path / "sharp", adversarial_start=0.0, start_from=faithful, max_images=2) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"not in {faithful}, begins untrained: discriminator, generator.detail.0.conv1.weight" in said
+
+
+def test_kinds_and_styles_must_mean_the_same(kinds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = "sketch-to-photo"
+    assert train(task, kinds, tmp_path / "first", **COLOURS) == 0
+    (kinds / "boot").rename(kinds / "bag")
+    capsys.readouterr()
+    assert train(task, kinds, tmp_path / "new", start_from=tmp_path / "first", **COLOURS) == 2
+    assert "its --label-names is ['boot', 'shoe'], this run's is ('bag', 'shoe')" in capsys.readouterr().err
+    (kinds / "bag").rename(kinds / "boot")
+    changes = COLOURS | {"style_kind": "learned"}
+    assert train(task, kinds, tmp_path / "new", start_from=tmp_path / "first", **changes) == 2
+    assert "its --style-kind is colours, this run's is learned" in capsys.readouterr().err

@@ -47,7 +47,7 @@ class EvaluateOptions:
     """How the folder holds the pictures: photographs alone, pairs in one file each, or a folder for either side."""
     folders: Annotated[tuple[str, str] | None, tyro.conf.arg(metavar="A B")] = None
     """Names of the two folders, what goes in and what should come out. Default: those of the task, turned round for a
-    model of the way back."""
+    model that is named TASK-back."""
     source_side: Literal["left", "right"] = "left"
     """Which half of a side-by-side file is what goes in."""
     label: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
@@ -85,6 +85,10 @@ def main(argv: list[str]) -> int:
     against = None if options.against is None else Engine(options.against, device=options.device)
     if options.spoil and engine.spec.scale == 1:
         raise ConfigError(f"--spoil is for super-resolution, {engine.spec.name} does not enlarge; leave it out")
+    if options.train is not None and engine.spec.scale > 1:
+        raise ConfigError(
+            f"--train has no effect, {engine.spec.name} enlarges; copies are not looked for, leave it out"
+        )
     name = re.sub(r"[^\w.-]", "-", engine.spec.name)  # what a foreign file says may be no file name
     out = options.out or Path("runs") / f"evaluation-{name}"
     _make_folder(out)
@@ -115,7 +119,7 @@ def _evaluate(options: EvaluateOptions, engine: Engine, against: Engine | None, 
     drawing = task is not None and task.draws_input
     brightness = brightness_ratio(data)
     columns = columns_for(engine, against, data.kind, drawing=drawing, detail=options.detail, brightness=brightness)
-    training = None if options.train is None or data.kind == "enlarge" else find_training(options.train, data)
+    training = None if options.train is None else find_training(options.train, data)
     known = len(training.targets) * (2 if training.sources else 1) + len(training.sources) if training else 0
     with _progress(len(data.cases) + len(data.targets) + known) as tick:
         survey = Surveyor(spec, drawing, options.spoil).run(data, columns, tick)
@@ -132,7 +136,7 @@ def _evaluate(options: EvaluateOptions, engine: Engine, against: Engine | None, 
 
 def _sum_up(survey: "Survey") -> list[str]:
     """Means and distances of sets into the totals; returns what has to be said about them."""
-    from translate.evaluation.measure import LEAST_SIDE, SETS_MOST, learned_notes, mean_difference, means, measure_sets
+    from translate.evaluation.measure import LEAST_SIDE, SETS_MOST, learned_notes, means, measure_sets
 
     paired = survey.data.kind != "unpaired"
     truth = survey.column("truth")
@@ -141,9 +145,7 @@ def _sum_up(survey: "Survey") -> list[str]:
         if column is not truth:
             column.totals |= measure_sets(column.frames, truth.frames, paired=paired)
     model = survey.columns[0]
-    if "style_diversity" in model.totals:
-        truth.totals |= mean_difference(truth.frames)
-    notes = [*survey.data.notes, *learned_notes(paired)]
+    notes = [*survey.data.notes, *learned_notes(paired), *survey.set_notes()]
     large = sum("ms_ssim" in row for row in model.rows)
     if paired and large < len(model.rows):
         notes.append(
@@ -219,6 +221,7 @@ def _write(
         sys.stderr.write(f"{reason}\n")
     lines = [
         f"{engine.spec.name}: {len(survey.cases)} pictures of {shown}",
+        f"in: {survey.data.direction['in']}; out: {survey.data.direction['out']}",
         *plain_tables(survey),
         "",
         *(f"note: {note}" for note in notes),

@@ -1,6 +1,6 @@
 """What the one-file HTML pages share: drawings in the page's own colours, pictures inside the page, numbers as text.
 
-Needs the extra `train`. Shape suffixes: H height, W width, C channels.
+Filling in a page needs the extra `train`; importing this does not. Shape suffixes: H height, W width, C channels.
 """
 
 import base64
@@ -8,13 +8,14 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 from PIL import Image
 
 from translate.images import Pixels, fit_size, resize
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 # matplotlib wants colours; in the page they become variables, which differ in light and dark mode.
 INK, FAINT = "#010203", "#040506"
@@ -26,6 +27,8 @@ _VARIABLES = {INK: "var(--soft)", FAINT: "var(--line)"} | {
 
 def render(template: Path, filters: dict[str, Callable[..., Any]], **values: Any) -> str:
     """Fill in the template; names in it that are not given are bugs, and everything but `Markup` is escaped."""
+    from jinja2 import Environment, StrictUndefined
+
     environment: Any = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters.update(number=number, **filters)
     return environment.from_string(template.read_text(encoding="utf-8")).render(**values)
@@ -44,8 +47,10 @@ def style_axes(axes: Any) -> None:
     axes.tick_params(colors=INK, length=0)
 
 
-def svg_of(figure: Any) -> Markup:
+def svg_of(figure: Any) -> "Markup":
     """A matplotlib figure as an <svg> that is as wide as its place and takes its colours from the page."""
+    from markupsafe import Markup
+
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = file.getvalue()

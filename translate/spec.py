@@ -78,7 +78,12 @@ class ModelSpec:
 
     def label_of(self, file_name: str) -> str | None:
         """The label that a file's name begins with, as in `handbag-02.png`; the longest of several, None without."""
-        named = [label for label in self.labels if file_name.casefold().startswith(label.casefold())]
+        name = file_name.casefold()
+        named = [
+            label
+            for label in self.labels
+            if name.startswith(label.casefold()) and not name[len(label.casefold()) :][:1].isalpha()
+        ]
         return max(named, key=len, default=None)
 
     def to_json(self) -> str:

@@ -42,7 +42,8 @@ def write_sheet(path: Path, split: Split, formats: tuple[PixelFormat, PixelForma
         for sample in _spread(entries, PICTURES // len(samples))
     ]
     if tiles:
-        write_picture(path, Picture(_arrange(tiles)))
+        across = _ACROSS if tiles[0].shape[1] == _TILE else _ACROSS * 3 // 4
+        write_picture(path, Picture(arrange(tiles, across)))
 
 
 def _spread(entries: list[tuple[Seen, ...]], count: int) -> list[tuple[Seen, ...]]:
@@ -62,24 +63,35 @@ def _tile(sample: tuple[Seen, ...], split: Split, formats: Sequence[PixelFormat]
         pictures = [
             read_pixels(*one) for one in zip((seen.path for seen in sample), formats[-len(sample) :], strict=True)
         ]
-    squares = [_square(picture_HWC) for picture_HWC in pictures]
-    gap_HWC = np.full((_TILE, _INNER_GAP, 3), _GREY, np.uint8)
-    return np.concatenate([squares[0], *(part for square in squares[1:] for part in (gap_HWC, square))], axis=1)
+    return joined([_square(picture_HWC) for picture_HWC in pictures], axis=1)
 
 
 def _square(image_HWC: Pixels) -> Pixels:
     """The whole picture in the middle of a grey square: (H, W, 3) uint8."""
     height, width = fit_size(image_HWC.shape[0], image_HWC.shape[1], _TILE)
-    square_HWC = np.full((_TILE, _TILE, 3), _GREY, np.uint8)
-    top, left = (_TILE - height) // 2, (_TILE - width) // 2
-    square_HWC[top : top + height, left : left + width] = resize(as_rgb(image_HWC), height, width)
-    return square_HWC
+    return in_the_middle(resize(as_rgb(image_HWC), height, width), _TILE)
 
 
-def _arrange(tiles: list[Pixels]) -> Pixels:
-    """All tiles, which are of one size, in rows with gaps between and around."""
+def in_the_middle(image_HW3: Pixels, side: int) -> Pixels:
+    """A uint8 picture that is no larger than a grey square, in its middle."""
+    height, width = image_HW3.shape[:2]
+    square_HW3 = np.full((side, side, 3), _GREY, np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square_HW3[top : top + height, left : left + width] = image_HW3
+    return square_HW3
+
+
+def joined(squares: Sequence[Pixels], axis: int) -> Pixels:
+    """Equal uint8 squares below one another (axis 0) or beside (axis 1), with a narrow gap."""
+    side = len(squares[0])
+    gap_HW3 = np.full((_INNER_GAP, side, 3) if axis == 0 else (side, _INNER_GAP, 3), _GREY, np.uint8)
+    return np.concatenate([squares[0], *(part for square in squares[1:] for part in (gap_HW3, square))], axis=axis)
+
+
+def arrange(tiles: Sequence[Pixels], across: int) -> Pixels:
+    """All tiles, uint8 and of one size, in rows of at most `across` with gaps between and around."""
     height, width = tiles[0].shape[:2]
-    across = min(len(tiles), _ACROSS if width == _TILE else _ACROSS * 3 // 4)
+    across = min(len(tiles), across)
     down = -(-len(tiles) // across)
     sheet_HWC = np.full((down * (height + _GAP) + _GAP, across * (width + _GAP) + _GAP, 3), _GREY, np.uint8)
     for number, tile_HWC in enumerate(tiles):

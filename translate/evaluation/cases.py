@@ -17,9 +17,9 @@ from PIL import Image, ImageFilter
 
 from translate.data.check import needs_of
 from translate.data.formats import PixelFormat, Pixels, read_pixels
+from translate.data.framing import Framing, frame_plain
 from translate.data.layouts import Layout, Side, list_pictures, present_folders
 from translate.errors import ConfigError, DataError, ImageError, nearest
-from translate.images import fit_size, resize
 from translate.networks.pixels import pixels_to_signal, signal_to_pixels
 from translate.spec import ModelSpec
 from translate.tasks import TASKS
@@ -31,7 +31,8 @@ Kind = Literal["enlarge", "pairs", "photographs", "unpaired"]
 Item = TypeVar("Item")
 
 DRAWN_SIDE = 256
-"""Longer side of photographs that drawings are made from, for a model without a size of its own."""
+"""Side of the squares, white around, that photographs become before drawings are made from them: the same for every
+model, so that all are measured on the same drawings."""
 
 SPOIL_BLUR, SPOIL_NOISE, SPOIL_QUALITY = 0.6, 2.0, 40
 """--spoil: standard deviation of the blur in pixels and of the noise in levels of 255, and the JPEG quality."""
@@ -74,6 +75,18 @@ class TestData:
     """Which half is the source, where a file holds both."""
     notes: list[str] = field(default_factory=list[str])
 
+    @property
+    def direction(self) -> dict[str, str]:
+        """What goes in and what should come out, for people."""
+        source, target = {
+            "enlarge": ("the pictures, reduced", "the pictures"),
+            "photographs": ("drawings made of the photographs", "the photographs"),
+        }.get(self.kind, tuple(f"folder {name}" for name in self.folders))
+        if self.side_by_side:
+            source, target = ("left", "right") if self.side_by_side == "left" else ("right", "left")
+            source, target = f"{source} half", f"{target} half"
+        return {"in": source, "out": target}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
@@ -97,6 +110,7 @@ def find_cases(question: Question, spec: ModelSpec) -> TestData:
     if question.label is not None and question.label not in spec.labels:
         known = nearest(question.label, spec.labels) if spec.labels else "it has none; leave --label out"
         raise ConfigError(f"{spec.name} has no label '{question.label}'; {known}")
+    _check_layout(question, spec)
     found = _find(question, spec)
     return TestData(
         found.kind,
@@ -141,8 +155,7 @@ def read_case(case: Case, data: TestData, spec: ModelSpec, *, spoil: bool = Fals
     if data.kind == "photographs":
         assert case.target is not None
         photo_HWC = read_image(case.target)
-        height, width = fit_size(photo_HWC.shape[0], photo_HWC.shape[1], spec.working_size or DRAWN_SIDE)
-        photo_HWC = resize(photo_HWC, height, width)
+        photo_HWC = frame_plain(Framing("fit", DRAWN_SIDE, "none"), [photo_HWC])[0]
         return Sample(case, _drawn(photo_HWC, case.name, TASKS[spec.task].source_maker), photo_HWC)
     assert case.source is not None
     source_HWC = read_image(case.source)
@@ -152,12 +165,28 @@ def read_case(case: Case, data: TestData, spec: ModelSpec, *, spoil: bool = Fals
     return Sample(case, source_HWC, None if case.target is None else read_image(case.target))
 
 
+def _check_layout(question: Question, spec: ModelSpec) -> None:
+    """Refuse what would have no effect."""
+    task = TASKS.get(spec.task)
+    unpaired = task is not None and not needs_of(task).paired
+    if question.layout != "auto" and (spec.scale > 1 or unpaired):
+        what = "reads two folders without pairs" if unpaired else "reads large pictures only"
+        raise ConfigError(f"--layout {question.layout} has no effect, {spec.name} {what}; leave it out")
+    if question.folders and spec.scale > 1:
+        raise ConfigError(f"--folders has no effect, {spec.name} reads large pictures only; leave it out")
+    if question.source_side != "left" and question.layout != "side-by-side":
+        raise ConfigError(
+            f"--source-side {question.source_side} is for pairs in one file each; add --layout side-by-side, "
+            "or leave it out"
+        )
+
+
 def _find(question: Question, spec: ModelSpec) -> TestData:
     data = question.data
     task = TASKS.get(spec.task)
     needs = needs_of(task) if task else None
     default = needs.folders if needs else ("source", "target")
-    if spec.name.endswith("-back"):  # the way back of the same run
+    if spec.name == f"{spec.task}-back":  # the way back of a run whose task has no task for it
         default = (default[1], default[0])
     folders = question.folders or default
     if spec.scale > 1:

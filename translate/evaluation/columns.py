@@ -34,6 +34,8 @@ class Column:
     make: Callable[[Sample], Pixels] | None
     """None: the true pictures, which may not belong to the cases."""
     engine: Engine | None = None
+    repeats_model: bool = False
+    """Whether it gives the first column's answers, which need not be made again."""
     rows: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
     """Of every case, by metric."""
     frames: list[Pixels] = field(default_factory=list[Pixels])
@@ -80,15 +82,16 @@ def columns_for(
         _check_against(engine, against)
         other = against
         title = other.spec.name if other.spec.name != engine.spec.name else f"{other.spec.name} ({other.path.stem})"
-        knobs = chosen if getattr(other.spec, "detail", False) else {}
+        knobs = chosen if other.spec.detail else {}
         columns.append(Column("against", title, "against", lambda sample: run_engine(other, sample, **knobs), other))
-    if getattr(engine.spec, "detail", False):
+    if engine.spec.detail:
         columns += [
             Column(
                 f"detail_{level:g}",
                 f"detail {level:g}",
                 "detail",
                 lambda sample, level=level: run_engine(engine, sample, detail=level),
+                repeats_model=level == (detail or 0.0),
             )
             for level in DETAILS
         ]
@@ -114,7 +117,7 @@ def variants(engine: Engine, sample: Sample) -> list[tuple[str, Pixels]]:
     found: list[tuple[str, dict[str, Any]]] = [(f"label {name}", {"label": name}) for name in spec.labels[:6]]
     if spec.style_size:
         found += [(f"style {n}", {"style": numbered_style(n, spec.style_size)}) for n in range(STYLES + 1)]
-    found += [(f"detail {level:g}", {"detail": level}) for level in DETAILS if getattr(spec, "detail", False)]
+    found += [(f"detail {level:g}", {"detail": level}) for level in DETAILS if spec.detail]
     return [(title, run_engine(engine, sample, **knobs)) for title, knobs in found]
 
 

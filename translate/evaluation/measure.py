@@ -12,9 +12,8 @@ from torch import Tensor
 
 from translate.data.formats import Pixels
 from translate.data.framing import Framing, frame_plain
-from translate.evaluation.cases import Kind, Sample, spread
+from translate.evaluation.cases import Kind, Sample
 from translate.images import resize
-from translate.metrics.diversity import mean_pairwise_difference
 from translate.metrics.drawing import chroma, line_contrast
 from translate.metrics.edge_agreement import edge_agreement
 from translate.metrics.fidelity import psnr, psnr_luma, ssim
@@ -31,6 +30,9 @@ WINDOW = 11
 
 COARSEST, LPIPS_SIDE = 16, 32
 """Least sides for the distance of patches, and for LPIPS."""
+
+SETS_LEAST = 64
+"""Least side of the squares that sets are compared by; one small picture would make all of them small."""
 
 SETS_MOST = 512
 """Pictures compared as sets at most: they are in memory together."""
@@ -100,7 +102,12 @@ def measure_sets(results: Sequence[Pixels], truths: Sequence[Pixels], *, paired:
     Args:
         results, truths: squares as `framed` makes them, in one order where they are paired.
         paired: whether LPIPS can be asked.
+
+    Returns:
+        Numbers by name; none of an empty set.
     """
+    if not results or not truths:
+        return {}
     side = min(len(frame_SSC) for frame_SSC in (*results, *truths))
     found: dict[str, float] = {}
     result_N3SS, truth_N3SS = stacked(results, side), stacked(truths, side)
@@ -117,15 +124,6 @@ def measure_sets(results: Sequence[Pixels], truths: Sequence[Pixels], *, paired:
                 warnings.simplefilter("ignore")  # of torchvision and torch-fidelity, about their own code
                 found[name] = score(name, result_N3SS, truth_N3SS)
     return found
-
-
-def mean_difference(frames: Sequence[Pixels], most: int = 24) -> dict[str, float]:
-    """How different real pictures are from each other, to compare the diversity of styles with."""
-    if len(frames) < 2:
-        return {}
-    chosen = spread(frames, most)
-    side = min(len(frame_SSC) for frame_SSC in chosen)
-    return {"style_diversity": mean_pairwise_difference(stacked(chosen, side))}
 
 
 def learned_notes(paired: bool) -> list[str]:

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from translate.evaluation.columns import Column
 from translate.evaluation.measure import means
 from translate.evaluation.survey import Survey
-from translate.evaluation.texts import meaning, ordered
+from translate.evaluation.texts import Better, meaning, ordered
 from translate.evaluation.training import Neighbour
 from translate.pages import INK, SERIES, drawing_settings, render, style_axes, svg_of
 from translate.spec import ModelSpec
@@ -50,6 +50,7 @@ def write_page(
         date=date,
         wide=spec.scale > 1,
         facts=_facts(spec, file_bytes),
+        direction=[("Goes in", survey.data.direction["in"]), ("Should come out", survey.data.direction["out"])],
         terms=[("Licence", spec.licence), ("Learnt from", spec.training_data)],
         tables=_tables(survey),
         charts=_charts(survey),
@@ -64,11 +65,10 @@ def write_page(
 
 def _facts(spec: ModelSpec, file_bytes: int) -> list[tuple[str, str]]:
     facts = [("Architecture", spec.architecture), ("File", f"{file_bytes / 2**20:.1f} MiB")]
-    parameters, gmacs = getattr(spec, "parameters", None), getattr(spec, "gmacs_256", None)
-    if parameters:
-        facts.append(("Parameters", f"{parameters / 1e6:.2f} million"))
-    if gmacs:
-        facts.append(("Work for 256 x 256", f"{gmacs:.3g} GMAC"))
+    if spec.parameters:
+        facts.append(("Learnt numbers", f"{spec.parameters / 1e6:.2f} million"))
+    if spec.gmacs_256:
+        facts.append(("Work", f"{spec.gmacs_256:.3g} billion multiplications for a picture of 256 x 256"))
     if spec.scale > 1:
         facts.append(("Enlarges", f"{spec.scale} times"))
     if spec.labels:
@@ -104,19 +104,27 @@ def _table(title: str, columns: Sequence[Column], totals: Sequence[dict[str, flo
     rows: list[dict[str, Any]] = []
     for name in ordered({name for total in totals for name in total}):
         words = meaning(name)
-        compared = [totals[n].get(name) for n in used if columns[n].role in ("model", "against", "baseline")]
-        best = None
-        if words.better != "like the truth":
-            best = (max if words.better == "higher" else min)((v for v in compared if v is not None), default=None)
+        texts = {n: f"{totals[n][name]:#.4g}".rstrip(".") if name in totals[n] else "" for n in used}
+        best = _best(words.better, {n: text for n, text in texts.items() if text}, columns)
         cells = [
-            {
-                "text": "" if (value := totals[n].get(name)) is None else f"{value:#.4g}".rstrip("."),
-                "best": value is not None and value == best and columns[n].role in ("model", "against"),
-            }
-            for n in used
+            {"text": texts[n], "best": n == best and columns[n].role in ("model", "against", "detail")} for n in used
         ]
         rows.append({"name": name, "words": words, "cells": cells})
     return {"title": title, "columns": [columns[n].title for n in used], "rows": rows}
+
+
+def _best(better: Better, texts: dict[int, str], columns: Sequence[Column]) -> int | None:
+    """The column that is better than every other as far as digits are shown; of equals none."""
+    # A column that repeats the model is the same answer, not another one.
+    compared = {
+        n: float(text) * (1.0 if better == "higher" else -1.0)
+        for n, text in texts.items()
+        if columns[n].role != "truth" and not columns[n].repeats_model
+    }
+    if better == "like the truth" or len(compared) < 2:
+        return None
+    first, second = sorted(compared, key=lambda n: compared[n], reverse=True)[:2]
+    return first if compared[first] > compared[second] else None
 
 
 def _charts(survey: Survey) -> list[dict[str, Any]]:
@@ -174,7 +182,7 @@ def _galleries(survey: Survey) -> list[dict[str, Any]]:
                     "name": survey.cases[n].name,
                     "label": survey.cases[n].label,
                     "value": f"{title} {rows[n][main]:.4g}" if main in rows[n] else "",
-                    "shots": survey.shots[n],
+                    "shots": survey.shots_of(n),
                 }
                 for n in chosen
             ],

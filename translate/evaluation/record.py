@@ -50,6 +50,7 @@ def record(survey: Survey, spec: ModelSpec, **facts: Any) -> str:
     entries = {
         "model": spec.name,
         "pictures": len(survey.cases),
+        "direction": survey.data.direction,
         "metrics": flat(model.totals),
         "sets": {
             group: {name: flat(totals) for name, totals in by_column.items()}

@@ -102,7 +102,7 @@ def neighbours(survey: Survey, training: Training, tick: Callable[[], object]) -
             order = np.argsort(distance_N, kind="stable")[:NEIGHBOURS_SHOWN]
             for place in order:
                 number, path = asked[int(place)], paths[int(row_N[place])]
-                shots = {shot.title: shot for shot in survey.shots[number]}
+                shots = {shot.title: shot for shot in survey.shots_of(number)}
                 image_HWC = target_half(read_image(path), training.side_by_side)
                 shot = Shot("nearest", *picture_address(image_HWC, min(TILE, max(image_HWC.shape[:2])), TILE_BYTES))
                 name = shown(path, training.folder)

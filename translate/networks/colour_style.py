@@ -55,7 +55,8 @@ def _statistics(x_BCHW: Tensor) -> Tensor:
     mean_BC = (shown_B1HW * x_BCHW).mean(dim=(2, 3))
     light_B1HW = x_BCHW.mean(dim=1, keepdim=True)
     if x_BCHW.shape[1] == 3:
-        mean_BC = mean_BC @ mean_BC.new_tensor(OPPONENT).T
+        # Not a matrix product, which autocast would round to 16 bits.
+        mean_BC = (mean_BC[:, None] * mean_BC.new_tensor(OPPONENT)).sum(dim=2)
         mean_BC = torch.cat([mean_BC[:, :1], torch.asinh(mean_BC[:, 1:] / PALE)], dim=1)
     light_B11 = (shown_B1HW * light_B1HW).mean(dim=(2, 3), keepdim=True)
     contrast_B1 = (shown_B1HW * (light_B1HW - light_B11).square()).mean(dim=(2, 3)).clamp_min(1e-6).sqrt()

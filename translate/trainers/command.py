@@ -91,14 +91,15 @@ def _train(task: Task, argv: list[str]) -> int:
     torch.manual_seed(config.seed)
     try:
         trainer = trainer_class(config, task)
-        if config.start_from and not saved:
-            _start_from(trainer, Path(config.start_from))
+        note = _start_from(trainer, Path(config.start_from)) if config.start_from and not saved else ""
         run = Run(trainer, header, options.out)
         if saved:
             run.restore(read_tensors(run.snapshot_path))
             _refuse_finished_run(run)
         measured_names(run.trainer)  # before anything is written
         console = Console(stderr=True, quiet=not run.fabric.is_global_zero)
+        if note:
+            console.print(note, highlight=False, soft_wrap=True)
         if saved and saved.files != header.files:
             run.best = {}
             console.print("other pictures than before: what was measured so far no longer counts", highlight=False)
@@ -115,20 +116,34 @@ def _train(task: Task, argv: list[str]) -> int:
     return EXIT_STATUS[ended]
 
 
-def _start_from(trainer: "Trainer", folder: Path) -> None:
-    """Give the networks what another run has learnt.
+def _start_from(trainer: "Trainer", folder: Path) -> str:
+    """Give the networks what another run has learnt; returns what is to be said about the rest.
 
     Raises:
+        ConfigError: the numbers it was told besides the picture meant something else.
         SnapshotError: no run there, none of this generator in it, or networks of other sizes.
     """
+    from translate.networks.image_pool import ImagePool
+    from translate.trainers.config import option_name
     from translate.trainers.snapshot import FILE_NAME, read_header, read_tensors, take_over
 
-    read_header(folder / FILE_NAME)
+    header = read_header(folder / FILE_NAME)
+    for name, matters in (("label_names", True), ("style_kind", header.config.get("style_size"))):
+        before, now = header.config.get(name), getattr(trainer.config, name, None)
+        if matters and before and now and list(before) != list(now):
+            raise ConfigError(f"--start-from {folder}: its {option_name(name)} is {before}, this run's is {now}")
     tensors = read_tensors(folder / FILE_NAME)
-    networks = [name for player in trainer.players.values() for name in player if hasattr(trainer, name)]
-    taken = [name for name in networks if take_over(trainer.get_submodule(name), name, folder, tensors)]
-    if trainer.directions["forward"] not in taken:
+    missing = {
+        name: take_over(network, name, folder, tensors)
+        for name, network in trainer.named_children()
+        if not isinstance(network, ImagePool)  # pictures of the other run's size
+    }
+    if missing[trainer.directions["forward"]] is None:
         raise SnapshotError(f"--start-from {folder} has nothing of this generator; name a run of the same networks")
+    untrained = [name for name, names in missing.items() if names is None]
+    untrained += [key for names in missing.values() for key in names or ()]
+    more = f" and {len(untrained) - 3} more" if len(untrained) > 3 else ""
+    return f"not in {folder}, begins untrained: {', '.join(untrained[:3])}{more}" if untrained else ""
 
 
 def _refuse_old_run(out: Path, *, fresh: bool) -> None:

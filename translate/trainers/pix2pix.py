@@ -35,12 +35,12 @@ class Pix2PixConfig(TranslatorConfig):
     style_size: int = 0
     """Numbers that choose among many results for one source, 8 for example; 0: every source has one result."""
     style_kind: Literal["learned", "colours"] = "learned"
-    """What a style is: learned finds it out by itself (BicycleGAN) but takes long and twice the time a step; colours is
-    brightness, hue, contrast and texture, for which --style-size is 5 (3 channels)."""
+    """What a style is: learned finds out by itself what differs (BicycleGAN), takes long to learn it, and each step takes
+    twice as long; colours is brightness, hue, contrast and texture, with --style-size 5, and learns it in minutes."""
     style_kl_weight: float = 0.01
-    """Weight of keeping encoded styles standard normal (0.01 in BicycleGAN)."""
+    """Weight of keeping learned styles standard normal (0.01 in BicycleGAN)."""
     style_recovery_weight: float = 0.5
-    """Weight of the style being readable from the result, so that it is not ignored (0.5 in BicycleGAN)."""
+    """Weight of a learned style being readable from the result, so that it is not ignored (0.5 in BicycleGAN)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from translate.errors import ConfigError, DataError
+from translate.networks.standard import Standard
 from translate.trainers.average import Average
 from translate.trainers.base import Term, Trainer
 from translate.trainers.budget import Progress
@@ -191,6 +192,8 @@ class Run:
 
     def advance(self, images: int) -> None:
         """Count a finished step and move the averages."""
+        followed = [part for part in self.trainer.modules() if isinstance(part, Standard)]
+        average_over_processes(self.fabric, [buffer for part in followed for buffer in part.buffers()])
         self.progress.images_seen += images
         self.progress.steps += 1
         for name, average in self.averages.items():

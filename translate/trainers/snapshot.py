@@ -116,25 +116,27 @@ def under(prefix: str, tensors: dict[str, Tensor], mark: str = "/") -> dict[str,
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
-def take_over(network: nn.Module, name: str, folder: Path, tensors: dict[str, Tensor]) -> bool:
+def take_over(network: nn.Module, name: str, folder: Path, tensors: dict[str, Tensor]) -> list[str] | None:
     """Give `network` what another run has learnt under its name, averaged where it is; the rest stays as it is.
 
     Returns:
-        Whether the other run has anything of it.
+        Names of what the other run does not have, or None if it has nothing of this network.
 
     Raises:
-        SnapshotError: its weights have other shapes.
+        SnapshotError: its weights have other shapes, or there are more of them.
     """
     learnt = {**under(f"trainer/{name}", tensors, "."), **under(f"average/{name}", tensors)}
     state = network.state_dict()
-    for key in sorted(state.keys() & learnt.keys()):
-        if state[key].shape != learnt[key].shape:
+    advice = "give this run the same widths, blocks, channels, labels, styles and scale (and a classic-unet's size)"
+    for key in sorted(learnt):
+        shape = tuple(state[key].shape) if key in state else "none"
+        if shape != tuple(learnt[key].shape):
             raise SnapshotError(
-                f"--start-from {folder}: its {name}.{key} has shape {tuple(learnt[key].shape)}, expected "
-                f"{tuple(state[key].shape)}; give this run the same widths, channels, labels and scale"
+                f"--start-from {folder}: its {name}.{key} has shape {tuple(learnt[key].shape)}, expected {shape}; "
+                f"{advice}"
             )
     network.load_state_dict(learnt, strict=False)
-    return not state.keys().isdisjoint(learnt)
+    return [f"{name}.{key}" for key in state if key not in learnt] if learnt else None
 
 
 def load_state(module: nn.Module, prefix: str, tensors: dict[str, Tensor]) -> None:
