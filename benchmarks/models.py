@@ -34,7 +34,7 @@ FIGURES = ("<!-- figures -->", "<!-- end of figures -->")
 """Between these marks of a card stands what was measured."""
 
 LICENCE = "research and non-commercial use"
-STREETS = "daynight: BDD100K (research, not-for-profit) and AMOS webcams (research)"
+STREETS = "dashcam frames of BDD100K (research, not-for-profit) and webcam frames of AMOS (research)"
 THINGS = "product photographs of edges2shoes, edges2handbags and Fashion Product Images (non-commercial research)"
 SHARP = "BSD200, T91 and General-100 (non-commercial research)"
 
@@ -94,12 +94,8 @@ STAGES = (
         (_things("sketch-to-photo"),), start_from="sketch-128",
     ),
     Stage(
-        "streets-128", 0.08, "day-to-night", "daynight/train", _SMALL, STREETS,
-        _streets("streets-128", "streets-128-back"),
-    ),
-    Stage(
-        "day-to-night", 0.10, "day-to-night", "daynight/train", (), STREETS,
-        _streets("day-to-night", "night-to-day"), start_from="streets-128",
+        "day-to-night", 0.13, "day-to-night", "daynight/train", _SMALL, STREETS,
+        _streets("day-to-night", "night-to-day"),
     ),
     Stage(
         "super-resolution", 0.06, "super-resolution", "sr_train/train", ("--adversarial-start", "0"), SHARP,
@@ -119,7 +115,7 @@ STAGES = (
         (_things("sketch-classic"),),
     ),
     Stage(
-        "streets-classic", 0.08, "day-to-night", "daynight/train", ("--preset", "classic", *_SMALL), STREETS,
+        "streets-classic", 0.13, "day-to-night", "daynight/train", ("--preset", "classic", *_SMALL), STREETS,
         _streets("streets-classic", "streets-classic-back"),
     ),
     Stage(

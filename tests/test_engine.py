@@ -14,7 +14,7 @@ from translate.cli import main
 from translate.convert import convert_folder
 from translate.engine import Engine
 from translate.errors import ConfigError, ImageError, ModelError
-from translate.images import Picture, read_picture, write_picture
+from translate.images import Picture, read_picture, relight, resize, write_picture
 from translate.spec import METADATA_KEY, ModelSpec
 
 KINDS = dataclasses.replace(INVERT, name="kinds", labels=("day", "dusk", "night"))
@@ -362,3 +362,16 @@ def test_convert_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert main(arguments) == 2
         assert capsys.readouterr() == ("", f"translate: {error}\n")
     assert not (tmp_path / "out.png").exists()
+
+
+def test_a_scene_is_changed_at_its_size_and_keeps_its_detail(tmp_path: Path, image_HWC: np.ndarray) -> None:
+    scenes = dataclasses.replace(INVERT, scene_size=8)
+    engine = Engine(save_model(tmp_path / "scenes.onnx", scenes), device="cpu")
+    small_HWC = image_HWC[:8, :20]
+    np.testing.assert_array_equal(engine.apply(Picture(small_HWC)).rgb_HWC, 255 - small_HWC)
+    height, width = image_HWC.shape[:2]
+    reduced_HWC = resize(image_HWC, round(height * 8 / min(height, width)), round(width * 8 / min(height, width)))
+    expected_HWC = relight(image_HWC, reduced_HWC, 255 - reduced_HWC)
+    np.testing.assert_array_equal(engine.apply(Picture(image_HWC)).rgb_HWC, expected_HWC)
+    assert engine.max_pixels > Engine(save_model(tmp_path / "plain.onnx", INVERT), device="cpu").max_pixels
+    assert engine.work_bytes(80, 160) == 8 * 16 * scenes.bytes_per_pixel

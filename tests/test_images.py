@@ -10,7 +10,7 @@ from PIL import Image
 
 from translate import images
 from translate.errors import ImageError
-from translate.images import Picture, fit_size, flatten, read_picture, resize, write_picture
+from translate.images import Picture, fit_size, flatten, read_picture, relight, resize, write_picture
 
 
 def png_chunks(*chunks: tuple[bytes, bytes]) -> bytes:
@@ -239,3 +239,21 @@ def test_resize_keeps_constants_and_size(image_HWC: np.ndarray) -> None:
 
 def test_memory_is_known() -> None:
     assert images.available_memory_bytes() > 50 << 20
+
+
+def test_relight_of_nothing_changed_is_the_picture() -> None:
+    picture_HWC = np.random.default_rng(0).integers(0, 256, (600, 50, 3), dtype=np.uint8)  # more than one band
+    small_HWC = resize(picture_HWC, 60, 5)
+    np.testing.assert_array_equal(relight(picture_HWC, small_HWC, small_HWC), picture_HWC)
+
+
+def test_relight_keeps_fine_detail_as_strong_as_the_place_is_bright() -> None:
+    stripes_HWC = np.full((64, 64, 3), 100, np.uint8)
+    stripes_HWC[:, ::2] += 40  # 120 on average, 20 either way
+    before_HWC, after_HWC = (np.full((8, 8, 3), level, np.uint8) for level in (120, 56))
+    # (56 + 8) / (120 + 8) is a half.
+    dark_HWC = relight(stripes_HWC, before_HWC, after_HWC)
+    assert np.unique(dark_HWC[:, ::2]).tolist() == [66]
+    assert np.unique(dark_HWC[:, 1::2]).tolist() == [46]
+    bright_HWC = relight(stripes_HWC, before_HWC * 0, after_HWC)
+    assert np.unique(bright_HWC).tolist() == [255]

@@ -6,6 +6,7 @@ in [0, 65535] where the model's ModelSpec says 16 bits.
 
 import contextlib
 import io
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from translate.images import (
     available_memory_bytes,
     fit_size,
     flatten,
+    relight,
     resize,
 )
 from translate.models import resolve
@@ -84,9 +86,9 @@ class Engine:
     def max_pixels(self) -> int:
         """Largest height * width of an input picture that fits in memory.
 
-        A model with a `working_size` shrinks its input first, so only decoding counts.
+        A model with a `working_size` or `scene_size` shrinks its input first, so only decoding counts.
         """
-        if self.spec.working_size is not None:
+        if self.spec.working_size is not None or self.spec.scene_size is not None:
             return self.memory_bytes // BYTES_PER_DECODED_PIXEL
         return self.memory_bytes // max(self.spec.bytes_per_pixel, BYTES_PER_DECODED_PIXEL)
 
@@ -94,6 +96,8 @@ class Engine:
         """Return the memory that `apply` needs for a picture of this size, about."""
         if self.spec.working_size is not None:
             height, width = fit_size(height, width, self.spec.working_size)
+        elif self.spec.scene_size is not None:
+            height, width = self._scene_sides(height, width)
         return height * width * self.spec.bytes_per_pixel
 
     def __call__(
@@ -174,7 +178,8 @@ class Engine:
         """Convert a picture of any size the model can use; the result is `spec.scale` times as large.
 
         Models with a `working_size` see the whole picture at that size, laid on white, and the result is
-        resized back. Other models run at full size on the colours. Alpha is kept, resized by `scale`, with
+        resized back. Models with a `scene_size` change larger pictures at that size and keep their fine detail. Other
+        models run at full size on the colours. Alpha is kept, resized by `scale`, with
         one exception: lines drawn on a transparent sheet (less than `INK_SHARE` of it opaque) are taken as
         lines on white paper, for keeping that alpha would cut the photo down to the pen strokes.
 
@@ -196,7 +201,7 @@ class Engine:
             if alpha_HW is not None:
                 alpha_HW = resize(alpha_HW, height * scale, width * scale)
             if self.spec.working_size is None:
-                return Picture(self._rgb(picture.rgb_HWC, knobs), alpha_HW)
+                return Picture(self._scene(picture.rgb_HWC, knobs), alpha_HW)
             if alpha_HW is not None and alpha_HW.mean() < 255 * INK_SHARE:
                 alpha_HW = None
             small_height, small_width = fit_size(height, width, self.spec.working_size)
@@ -210,6 +215,18 @@ class Engine:
             return Picture(resize(result_HWC, height * scale, width * scale), alpha_HW)
         except MemoryError:
             raise _too_large(height, width) from None
+
+    def _scene(self, rgb_HWC: Pixels, knobs: Mapping[str, NDArray[Any]]) -> Pixels:
+        """Pictures beyond the size of the scenes that were learnt are changed at that size."""
+        height, width = rgb_HWC.shape[:2]
+        if self._scene_sides(height, width) == (height, width):
+            return self._rgb(rgb_HWC, knobs)
+        small_HWC = resize(rgb_HWC, *self._scene_sides(height, width))
+        return relight(rgb_HWC, small_HWC, self._rgb(small_HWC, knobs))
+
+    def _scene_sides(self, height: int, width: int) -> tuple[int, int]:
+        factor = min(1.0, (self.spec.scene_size or math.inf) / min(height, width))
+        return round(height * factor), round(width * factor)
 
     def _rgb(self, rgb_HWC: Pixels, knobs: Mapping[str, NDArray[Any]]) -> Pixels:
         """Colours in and out, also where the model knows only grey."""

@@ -32,6 +32,11 @@ Pixels = NDArray[np.uint8]
 """uint8 array of pixels; the variable's suffix says its shape."""
 
 _WHITE = 255
+_BAND = 256
+_DIM = 8.0
+"""Brightness added to both sides of a ratio, of 255: what was black has no detail to multiply."""
+_MOST_GAIN = 2.0
+"""Detail of a place that becomes much brighter is mostly noise."""
 _EXIF_ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -147,6 +152,31 @@ def fit_size(height: int, width: int, longer: int) -> tuple[int, int]:
     """Return (height, width) of the same aspect ratio whose longer side is `longer`; neither is below 1."""
     factor = longer / max(height, width)
     return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def relight(picture: Pixels, before: Pixels, after: Pixels) -> Pixels:
+    """Give a picture the change that a small copy of it went through, and keep its own fine detail.
+
+    `after`, enlarged, plus what the picture has beyond `before`, enlarged; that detail is as strong as the place is
+    bright, so the texture of a wall goes dark with the wall.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        before, after: (h, w, 3) uint8, the small copy and what became of it.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    height, width = picture.shape[:2]
+    before, after = resize(before, height, width), resize(after, height, width)
+    changed = np.empty_like(picture)
+    for top in range(0, height, _BAND):  # in bands, since floats take four times the memory
+        rows = slice(top, top + _BAND)
+        was, became = before[rows].astype(np.float32), after[rows].astype(np.float32)
+        gain = (became.mean(axis=2, keepdims=True) + _DIM) / (was.mean(axis=2, keepdims=True) + _DIM)
+        detail = (picture[rows] - was) * np.minimum(gain, _MOST_GAIN)
+        changed[rows] = np.clip(np.rint(became + detail), 0, 255).astype(np.uint8)
+    return changed
 
 
 def flatten(picture: Picture, background: int = _WHITE) -> Pixels:

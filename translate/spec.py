@@ -57,6 +57,10 @@ class ModelSpec:
     """Longer side in pixels of the pictures it was trained on, for models that know objects at one size
     (a shoe fills the picture). Other pictures are resized to it and the result is resized back.
     None: the model works at any size."""
+    scene_size: int | None = None
+    """Shorter side in pixels of the scenes it was trained on, for models that change the light of a scene at one size.
+    A larger picture is changed at this size, and its own fine detail is laid over the result, as bright as the place
+    has become. None: the picture is changed as it is."""
     min_size: int = 8
     """Smallest height and width in pixels that make sense as input."""
     bytes_per_pixel: int = 1024

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch import Generator, Tensor, nn
 
+from translate.data.framing import JITTER
 from translate.networks.pixels import PixelTranslator
 from translate.spec import ModelSpec
 from translate.tasks import Task
@@ -116,9 +117,17 @@ class Trainer(nn.Module, ABC):
             receptive_field=generator.receptive_field,
             # Whole things on white are known at one size only; scenes and patches are learnt at many.
             working_size=self.config.image_size if self.config.framing == "fit" else None,
+            # Unpaired scenes are learnt reduced, and a street seen twice as large is not known to be one.
+            scene_size=self._scene_size(),
             labels=self.config.label_names,
             style_size=style_size,
         )
+
+    def _scene_size(self) -> int | None:
+        source, target = self.config.formats
+        if self.paired or self.config.framing != "crop" or (source.channels, target.channels) != (3, 3):
+            return None
+        return round(self.config.image_size * JITTER)
 
 
 def pixel_translator(generator: nn.Module, spec: ModelSpec) -> PixelTranslator:

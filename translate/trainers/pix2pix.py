@@ -35,8 +35,8 @@ class Pix2PixConfig(TranslatorConfig):
     style_size: int = 0
     """Numbers that choose among many results for one source, 8 for example; 0: every source has one result."""
     style_kind: Literal["learned", "colours"] = "learned"
-    """What a style is: learned finds out by itself what differs (BicycleGAN), takes long to learn it, and each step takes
-    twice as long; colours is brightness, hue, contrast and texture, with --style-size 5, and learns it in minutes."""
+    """What a style is: learned finds out by itself what differs (BicycleGAN), which takes long, and a step takes twice
+    as long; colours is brightness, hue, contrast and texture, with --style-size 5, and is learnt in minutes."""
     style_kl_weight: float = 0.01
     """Weight of keeping learned styles standard normal (0.01 in BicycleGAN)."""
     style_recovery_weight: float = 0.5
