@@ -14,7 +14,6 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from PIL import Image
 
 from translate.engine import Engine
 from translate.errors import TranslateError
@@ -44,14 +43,12 @@ class Table:
     metrics: dict[str, str]
     """Name in the file -> heading, with an arrow towards better."""
     rows: tuple[Row, ...]
-    sheet: str
-    """Contact sheet below --runs."""
     words: str
 
 
 def _table(title: str, stem: str, others: dict[str, str], metrics: dict[str, str], words: str) -> Table:
     rows = (Row("**shipped**", stem), *(Row(label, f"{run}/{run}.onnx", run) for run, label in others.items()))
-    return Table(title, metrics, rows, f"{stem}/{stem}-evaluation/contact_sheet.png", words)
+    return Table(title, metrics, rows, words)
 
 
 TABLES = (
@@ -85,11 +82,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs"))
     options = parser.parse_args()
     parts = ["# Results\n\nWritten by `python benchmarks/side_by_side.py` from what `make models` has measured.\n"]
-    parts += [section(table, options.runs, options.out) for table in TABLES]
+    parts += [section(table, options.runs) for table in TABLES]
     (options.out / "results.md").write_text("\n".join(parts), encoding="utf-8")
 
 
-def section(table: Table, runs: Path, out: Path) -> str:
+def section(table: Table, runs: Path) -> str:
     """Heading, table and contact sheet of one task."""
     engines = [(row, _engine(row, runs)) for row in table.rows]
     engines = [(row, engine) for row, engine in engines if engine is not None]
@@ -100,14 +97,19 @@ def section(table: Table, runs: Path, out: Path) -> str:
         spec = engine.spec
         quality = [f"{spec.metrics[name]:.4g}" if name in spec.metrics else "" for name in table.metrics]
         size = f"{engine.path.stat().st_size / 2**20:.1f}"
-        cost = [_trained(row, runs), _millions(spec), f"{spec.gmacs_256:.3g}", f"{time:.0f}", size]
+        cost = [
+            _trained(row, runs),
+            _millions(spec),
+            f"{spec.gmacs_256:.3g}" if spec.gmacs_256 else "",
+            f"{time:.0f}",
+            size,
+        ]
         lines.append("| " + " | ".join([row.label, *quality, *cost]) + " |")
-    name = f"{table.rows[0].model}.jpg"
-    picture = ""
-    if (runs / table.sheet).is_file():
-        (out / "results").mkdir(exist_ok=True)
-        Image.open(runs / table.sheet).convert("RGB").save(out / "results" / name, quality=88)
-        picture = f"\n![Every k-th picture of the test split](results/{name})\n"
+    sheet = next((engines[0][1].path.parent).glob("contact_sheet.*"))
+    place = f"../checkpoints/{sheet.parent.name}/{sheet.name}"
+    picture = (
+        f"\n![Every k-th picture of the test split by file name: above what went in, below what came out]({place})\n"
+    )
     return f"## {table.title}\n\n{table.words}\n\n" + "\n".join(lines) + f"\n{picture}"
 
 
@@ -142,7 +144,7 @@ def _trained(row: Row, runs: Path) -> str:
 
 
 def _millions(spec: ModelSpec) -> str:
-    return f"{spec.parameters / 1e6:.2f} M"
+    return f"{spec.parameters / 1e6:.2f} M" if spec.parameters else ""
 
 
 if __name__ == "__main__":

@@ -97,8 +97,8 @@ def opened(playwright: Playwright, chromium: str, address: str, profile: Path) -
         page.on("console", lambda entry: troubles.append(entry.text) if entry.type == "error" else None)
         uploads: set[Request] = set()
         page.on("request", lambda request: uploads.add(request) if "/upload" in request.url else None)
-        page.on("requestfinished", uploads.discard)
-        page.on("requestfailed", uploads.discard)
+        page.on("requestfinished", lambda request: uploads.discard(request))
+        page.on("requestfailed", lambda request: uploads.discard(request))
         page.goto(address)
         yield page
         # Gradio's editor uploads the sheet after every event; a page closed meanwhile makes the server complain.
