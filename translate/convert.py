@@ -158,7 +158,13 @@ def run_jobs(
                 if on_progress is not None:
                     on_progress(job.source, reason)
 
-    count = max(1, min(workers or 2 * cores(), len(jobs)))
+    _work_off(waiting, work, max(1, min(workers or 2 * cores(), len(jobs))))
+    failed.sort(key=lambda failure: failure.path)
+    return ConvertReport(len(jobs) - len(failed), tuple(failed), time.perf_counter() - started)
+
+
+def _work_off(waiting: deque[Job], work: Callable[[], None], count: int) -> None:
+    """Let `count` threads work; after Ctrl-C or a bug in one of them, which is raised, no further job is begun."""
     with ThreadPoolExecutor(count) as pool:
         try:
             futures = [pool.submit(work) for _ in range(count)]
@@ -171,8 +177,6 @@ def run_jobs(
             waiting.clear()
     for future in futures:
         future.result()
-    failed.sort(key=lambda failure: failure.path)
-    return ConvertReport(len(jobs) - len(failed), tuple(failed), time.perf_counter() - started)
 
 
 def _make_folder(folder: Path) -> None:

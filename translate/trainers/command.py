@@ -124,14 +124,18 @@ def _start_from(trainer: "Trainer", folder: Path) -> str:
         SnapshotError: no run there, none of this generator in it, or networks of other sizes.
     """
     from translate.networks.image_pool import ImagePool
-    from translate.trainers.config import option_name
     from translate.trainers.snapshot import FILE_NAME, read_header, read_tensors, take_over
 
     header = read_header(folder / FILE_NAME)
-    for name, matters in (("label_names", True), ("style_kind", header.config.get("style_size"))):
-        before, now = header.config.get(name), getattr(trainer.config, name, None)
-        if matters and before and now and list(before) != list(now):
-            raise ConfigError(f"--start-from {folder}: its {option_name(name)} is {before}, this run's is {now}")
+    kinds, now = header.config.get("label_names"), list(trainer.config.label_names)
+    if kinds and now and kinds != now:
+        raise ConfigError(
+            f"--start-from {folder}: its kinds are {', '.join(kinds)}, this run's are {', '.join(now)}; "
+            "name the sub-folders alike"
+        )
+    kind, now = header.config.get("style_kind"), getattr(trainer.config, "style_kind", None)
+    if header.config.get("style_size") and now and kind != now:
+        raise ConfigError(f"--start-from {folder}: its --style-kind is {kind}, this run's is {now}; give the same")
     tensors = read_tensors(folder / FILE_NAME)
     missing = {
         name: take_over(network, name, folder, tensors)
