@@ -33,6 +33,9 @@ class ExportOptions:
     """Which way; back is the other generator of a CycleGAN, night to day for example."""
     snapshot: Literal["last", "best"] = "last"
     """The end of the run, or what measured best on held-out pictures while training."""
+    default_style: Annotated[int, tyro.conf.arg(metavar="NUMBER")] = 0
+    """The style where none is asked for, by its number as `translate convert --style` takes it; 0 is the middle of all,
+    which for colours is often a dull one."""
     images: Path | None = None
     """Folder of pictures for the check, laid out like the training data; without it the training data."""
     name: str = ""
@@ -48,12 +51,14 @@ class ExportOptions:
         """Check what can be checked before the work starts.
 
         Raises:
-            ConfigError: the output is not named .onnx.
+            ConfigError: the output is not named .onnx, or the style is no number.
         """
         if self.output.suffix != ".onnx":
             raise ConfigError(
                 f"-o {self.output} does not end in .onnx; name the file for example {self.output.stem}.onnx"
             )
+        if self.default_style < 0:
+            raise ConfigError(f"--default-style {self.default_style} is out of range; give 0 (the middle) or more")
 
 
 def main(argv: list[str]) -> int:
@@ -73,6 +78,7 @@ def main(argv: list[str]) -> int:
     from export.cost import gmacs, parameters
     from export.to_onnx import build_graph, write_model
     from export.verify import compare, demand, save_for_report, table, working_memory
+    from translate.engine import numbered_style
     from translate.trainers.base import pixel_translator
     from translate.trainers.snapshot import BEST_NAME, FILE_NAME, read_header
 
@@ -82,6 +88,11 @@ def main(argv: list[str]) -> int:
     header = read_header(path)
     trainer, task = _trainer(path, header)
     generator, spec = _generator(trainer, task, path, options.direction)
+    if options.default_style:
+        if not spec.style_size:
+            raise ConfigError(f"--default-style: {options.run} was trained without styles; leave it out")
+        default_S = numbered_style(options.default_style, spec)
+        spec = dataclasses.replace(spec, default_style=tuple(float(number) for number in default_S))
     pictures = _real_inputs(trainer, task, header, options)
     spec = dataclasses.replace(
         spec,

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from translate import __version__
+from translate.engine import numbered_style
 from translate.errors import ModelError
 from translate.files import atomic_path
 from translate.spec import METADATA_KEY, ModelSpec
@@ -85,7 +86,7 @@ def optional_inputs(spec: ModelSpec) -> dict[str, np.ndarray]:
     if spec.labels:
         knobs["label"] = np.zeros(1, np.int64)
     if spec.style_size:
-        knobs["style"] = np.zeros((1, spec.style_size), np.float32)
+        knobs["style"] = numbered_style(0, spec)[None]
     if spec.detail:
         knobs["detail"] = np.zeros(1, np.float32)
     return knobs

@@ -356,7 +356,10 @@ def test_convert_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
             [*both, "--detail", "nan"],
             "--detail nan is out of range; give 0 (as faithful as can be) to 1 (as sharp as can be)",
         ),
-        ([*both, "--style", "-1"], "--style -1 is out of range; give 0 (the middle), or 1 or more for another one"),
+        (
+            [*both, "--style", "-1"],
+            "--style -1 is out of range; give 0 (the model's own), or 1 or more for another one",
+        ),
     ]:
         capsys.readouterr()
         assert main(arguments) == 2

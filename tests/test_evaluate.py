@@ -199,10 +199,10 @@ def test_spoilt_pictures_are_worse_and_the_same_every_time(tmp_path: Path, large
 def test_details_are_columns_and_a_choice(tmp_path: Path, large_pictures: Path) -> None:
     sharp = model(tmp_path / "sharp.onnx", dataclasses.replace(DOUBLE, detail=True), "detail")
     found = evaluate(tmp_path / "out", sharp, "--data", large_pictures, "--detail", "0.5")
-    assert list(found["details"]) == ["detail_0", "detail_0.5", "detail_1"]
-    assert found["details"]["detail_0.5"] == found["metrics"]
+    assert list(found["variants"]) == ["detail_0", "detail_0.5", "detail_1"]
+    assert found["variants"]["detail_0.5"] == found["metrics"]
     # 10 levels too bright are about 28 dB.
-    faithful, sharpest = (found["details"][name]["psnr_db"] for name in ("detail_0", "detail_1"))
+    faithful, sharpest = (found["variants"][name]["psnr_db"] for name in ("detail_0", "detail_1"))
     assert sharpest < found["metrics"]["psnr_db"] < faithful
     page = (tmp_path / "out" / "index.html").read_text()
     assert "<small>detail 0.5</small>" in page
@@ -282,7 +282,7 @@ def test_the_result_without_detail_is_made_once(
     sharp = model(tmp_path / "sharp.onnx", dataclasses.replace(DOUBLE, detail=True), "detail")
     found = evaluate(tmp_path / "out", sharp, "--data", large_pictures)
     assert sorted(asked, key=str) == [0.5, 0.5, 1.0, 1.0, None, None]
-    assert found["details"]["detail_0"] == found["metrics"]
+    assert found["variants"]["detail_0"] == found["metrics"]
 
 
 def test_pictures_of_the_page_are_made_again_where_they_were_not_kept(
@@ -380,13 +380,17 @@ def test_each_picture_gets_the_label_of_its_sub_folder(tmp_path: Path) -> None:
 
 
 def test_styles_are_as_different_as_they_are(tmp_path: Path, pairs_folder: Path) -> None:
-    styled = model(tmp_path / "styled.onnx", spec_of("pix2pix", style_size=2), "style")
+    spec = spec_of("pix2pix", style_size=2)
+    styled = model(tmp_path / "styled.onnx", spec, "style")
     found = evaluate(tmp_path / "out", styled, "--data", pairs_folder)
-    shifts = [np.round(10 * numbered_style(number, 2).sum()) for number in range(1, 6)]
+    shifts = [np.round(10 * numbered_style(number, spec).sum()) for number in range(1, 6)]
     apart = [abs(shifts[i] - shifts[j]) / 255 for i in range(5) for j in range(i + 1, 5)]
     assert found["metrics"]["style_diversity"] == pytest.approx(sum(apart) / 10, abs=0.3 / 255)
     assert "style_diversity" not in found["baselines"]["truth"]
     assert "<small>style 5</small>" in (tmp_path / "out" / "index.html").read_text()
+    assert found["variants"]["styles"]["psnr_db"] != found["metrics"]["psnr_db"]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["styles_swd_mean_milli"] == found["variants"]["styles"]["swd_mean_milli"]
 
 
 def test_another_model_is_measured_on_the_same_pictures(tmp_path: Path, same: Path, pairs_folder: Path) -> None:

@@ -14,7 +14,7 @@ from conftest import TINY
 
 import export.verify
 from translate.cli import main
-from translate.engine import Engine
+from translate.engine import Engine, numbered_style
 from translate.images import Picture, read_picture, write_picture
 from translate.trainers.snapshot import FILE_NAME, read_header, read_tensors, write_snapshot
 
@@ -101,6 +101,8 @@ def test_a_graph_that_differs_is_not_written(
         ("-o my.onnx", "RUN.*; see translate export --help"),
         ("nowhere -o my.onnx", f"nowhere holds no {FILE_NAME}"),
         ("run -o my.onnx --direction back", "--direction is back, but run learnt forward only; leave it out"),
+        ("run -o my.onnx --default-style 3", "--default-style: run was trained without styles; leave it out"),
+        ("run -o my.onnx --default-style -3", "--default-style -3 is out of range; give 0 "),
         ("run -o my.onnx --direction up", "'up'.*; see translate export --help"),
         ("run -o my.onnx --snapshot best", "run holds no best.safetensors, for nothing was measured; leave --snapshot"),
         ("nowhere -o my.onnx --snapshot best", f"nowhere holds no {FILE_NAME}"),
@@ -225,7 +227,13 @@ def test_best_snapshot(pairs: Path, tmp_path: Path) -> None:
 
 def test_labels_and_styles(kinds: Path, tmp_path: Path, image_HWC: np.ndarray) -> None:
     train("sketch-to-photo", kinds, tmp_path / "run", "--labels", "--style-size", "2")
-    engine = exported(tmp_path / "run", "--name", "kinds")
+    engine = exported(tmp_path / "run", "--name", "kinds", "--default-style", "3")
+    third_S = numbered_style(3, engine.spec)
+    assert np.array_equal(numbered_style(0, engine.spec), third_S)
+    assert np.array_equal(engine(image_HWC), engine(image_HWC, style=third_S))
+    # A runtime that knows nothing of this takes it too.
+    constants = {tensor.name: tensor for tensor in onnx.load(engine.path).graph.initializer}
+    assert np.array_equal(onnx.numpy_helper.to_array(constants["style"]), third_S[None])
     assert (engine.spec.labels, engine.spec.style_size) == (("bags", "shoes"), 2)
     assert json.loads((tmp_path / "run" / "parity.json").read_text())[-1]["knobs"] == "label, style"
     assert engine(image_HWC, label="shoes", style=[1.0, -1.0]).shape == image_HWC.shape
@@ -248,7 +256,16 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert all(
         option in text
-        for option in ("RUN", "--output", "--weights", "--direction", "--snapshot", "--images", "--metrics")
+        for option in (
+            "RUN",
+            "--output",
+            "--weights",
+            "--direction",
+            "--snapshot",
+            "--default-style",
+            "--images",
+            "--metrics",
+        )
     )
 
 

@@ -17,7 +17,8 @@ FULL = dataclasses.replace(
     input_bits=16,
     output_bits=16,
     labels=("shoe", "handbag"),
-    style_size=8,
+    style_size=2,
+    default_style=(0.5, -1.0),
     detail=True,
     parameters=1_500_000,
     gmacs_256=3.25,
@@ -33,10 +34,25 @@ def test_round_trip(spec: ModelSpec) -> None:
 
 def test_files_of_the_first_version_have_no_knobs() -> None:
     facts = json.loads(INVERT.to_json())
-    for name in ("input_bits", "output_bits", "labels", "style_size", "detail", "parameters", "gmacs_256"):
+    for name in (
+        "input_bits",
+        "output_bits",
+        "labels",
+        "style_size",
+        "default_style",
+        "detail",
+        "parameters",
+        "gmacs_256",
+    ):
         del facts[name]
     assert ModelSpec.from_json(json.dumps(facts), "m.onnx") == INVERT
-    assert (INVERT.input_bits, INVERT.output_bits, INVERT.labels, INVERT.style_size) == (8, 8, (), 0)
+    assert (INVERT.input_bits, INVERT.output_bits, INVERT.labels, INVERT.style_size, INVERT.default_style) == (
+        8,
+        8,
+        (),
+        0,
+        (),
+    )
     assert (INVERT.detail, INVERT.parameters, INVERT.gmacs_256) == (False, 0, 0.0)
 
 

@@ -135,7 +135,7 @@ def test_only_choices_that_the_model_has_are_taken() -> None:
     spec = dataclasses.replace(ALL, style_size=3)
     assert actions.knobs(INVERT, "x", 3, 0.5) == {}
     found = actions.knobs(spec, "dusk", 3, 0.5)
-    np.testing.assert_array_equal(found.pop("style"), numbered_style(3, 3))
+    np.testing.assert_array_equal(found.pop("style"), numbered_style(3, spec))
     assert found == {"label": "dusk", "detail": 0.5}
     assert actions.knobs(spec, None, None, None)["style"].tolist() == [0, 0, 0]
     assert all(1 <= actions.random_look() <= 9999 for _ in range(100))

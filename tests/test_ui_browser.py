@@ -277,7 +277,7 @@ def test_a_tab_per_task_with_its_choices(
         page.get_by_role("button", name="Another look").click()
         expect(page.get_by_label("Look", exact=True)).not_to_have_value("0", timeout=PATIENCE_MS)
         look = look_of(page)
-        styled_HWC = (base_HWC + numbered_style(look, 64).sum()).astype(np.uint8)
+        styled_HWC = (base_HWC + numbered_style(look, SHOES).sum()).astype(np.uint8)
         wait_for(page, styled_HWC)
         page.get_by_role("button", name="Plain").click()
         wait_for(page, base_HWC)

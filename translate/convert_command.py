@@ -36,8 +36,8 @@ class ConvertOptions:
     label: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Which kind to make, for a model that was trained with --labels. Default: its first."""
     style: Annotated[int | None, tyro.conf.arg(metavar="NUMBER")] = None
-    """Which of many results, for a model that was trained with --style-size: 0 is the middle, every other number
-    another one."""
+    """Which of many results, for a model that was trained with --style-size: 0 is the model's own, every
+    other number another one."""
     detail: Annotated[float | None, tyro.conf.arg(metavar="NUMBER")] = None
     """For super-resolution models that have it: 0, the default, is as faithful as can be, 1 is as sharp as can be."""
     workers: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
@@ -56,7 +56,7 @@ class ConvertOptions:
             raise ConfigError(f"--quality {self.quality} is out of range; give 1 to 100 (92 is a good value)")
         if self.style is not None and self.style < 0:
             raise ConfigError(
-                f"--style {self.style} is out of range; give 0 (the middle), or 1 or more for another one"
+                f"--style {self.style} is out of range; give 0 (the model's own), or 1 or more for another one"
             )
         if self.detail is not None and not 0.0 <= self.detail <= 1.0:
             raise ConfigError(
@@ -79,7 +79,7 @@ def main(argv: list[str]) -> int:
     # One thread per picture when there are pictures for all cores; one picture alone gets all cores.
     at_once = min(options.workers or cores(), len(jobs))
     engine = Engine(model, threads=max(1, cores() // at_once), device=options.device)
-    style_S = None if options.style is None else numbered_style(options.style, engine.spec.style_size)
+    style_S = None if options.style is None else numbered_style(options.style, engine.spec)
     engine.knobs(label=options.label, style=style_S, detail=options.detail)  # before a progress bar appears
     report = _run(jobs, engine, options, style_S)
     if len(jobs) == 1 and report.failed:

@@ -108,7 +108,7 @@ class Engine:
         Args:
             image: uint8, or uint16 for a model with 16 bits; the result has the type of the model's `output_bits`.
             label: which kind to make; None is the first. For all pictures.
-            style: `spec.style_size` numbers; None is zeros. For all pictures.
+            style: `spec.style_size` numbers; None is the model's own. For all pictures.
             detail: 0 as faithful to 1 as sharp as can be; None is 0. For all pictures.
 
         Raises:
@@ -268,11 +268,11 @@ class Engine:
             raise
 
 
-def numbered_style(number: int, size: int) -> NDArray[np.float32]:
-    """The style (size,) that a number stands for: 0 the middle, any other its own standard normal numbers."""
+def numbered_style(number: int, spec: ModelSpec) -> NDArray[np.float32]:
+    """The style (S,) that a number stands for: 0 the model's own, any other its own standard normal numbers."""
     if number == 0:
-        return np.zeros(size, np.float32)
-    return np.random.default_rng(number).standard_normal(size, np.float32)
+        return np.array(spec.default_style or (0.0,) * spec.style_size, np.float32)
+    return np.random.default_rng(number).standard_normal(spec.style_size, np.float32)
 
 
 def _too_large(height: int, width: int) -> ImageError:

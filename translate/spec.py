@@ -44,7 +44,9 @@ class ModelSpec:
     is 0 where it is not given."""
     style_size: int = 0
     """Length of the optional graph input `style`, float32 (1, style_size): one drawing has many results. Standard
-    normal numbers choose among them, 0 (where it is not given) is the middle."""
+    normal numbers choose among them, 0 is the middle."""
+    default_style: tuple[float, ...] = ()
+    """The style where none is given, `style_size` numbers; none of them: the middle."""
     detail: bool = False
     """Whether there is the optional graph input `detail`, float32 (1,), from 0 (where it is not given: as faithful as
     can be) to 1 (as sharp as can be); everything between is a blend."""
@@ -115,7 +117,8 @@ class ModelSpec:
             )
         known = {field.name for field in dataclasses.fields(cls)}
         try:
-            found["labels"] = tuple(found.get("labels", ()))  # JSON has no tuples
+            for name in ("labels", "default_style"):
+                found[name] = tuple(found.get(name, ()))  # JSON has no tuples
             return cls(**{name: found[name] for name in found.keys() & known})
         except TypeError as error:
             raise ModelError(f"{origin}: its translate.spec does not fit: {error}; export the model again") from None

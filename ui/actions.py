@@ -97,7 +97,7 @@ def knobs(spec: ModelSpec, label: Any, look: Any, detail: Any) -> dict[str, Any]
         number = look or 0
         if not 0 <= number < MOST_LOOKS or number != int(number):
             raise ConfigError(f"the look is {number:g}; give a whole number from 0, the plain one, to {MOST_LOOKS - 1}")
-        found["style"] = numbered_style(int(number), spec.style_size)
+        found["style"] = numbered_style(int(number), spec)
     if spec.detail:
         found["detail"] = detail
     return found

@@ -3,6 +3,7 @@
 Shape suffixes: H height, W width, C channels, N pictures, D numbers a picture.
 """
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,7 +17,8 @@ from translate.errors import ConfigError
 from translate.evaluation.cases import Kind, Sample
 from translate.images import Picture
 
-Role = Literal["model", "against", "detail", "baseline", "truth"]
+Role = Literal["model", "against", "variant", "baseline", "truth"]
+"""`variant`: the model again with its knobs turned."""
 
 DETAILS = (0.0, 0.5, 1.0)
 STYLES = 5
@@ -89,12 +91,16 @@ def columns_for(
             Column(
                 f"detail_{level:g}",
                 f"detail {level:g}",
-                "detail",
+                "variant",
                 lambda sample, level=level: run_engine(engine, sample, detail=level),
                 repeats_model=level == (detail or 0.0),
             )
             for level in DETAILS
         ]
+    if engine.spec.style_size:
+        columns.append(
+            Column("styles", "each in another style", "variant", lambda sample: _in_any_style(engine, sample))
+        )
     columns += _baselines(engine.spec.scale, kind, drawing, brightness)
     columns.append(Column("truth", "true pictures", "truth", None))
     return columns
@@ -116,9 +122,15 @@ def variants(engine: Engine, sample: Sample) -> list[tuple[str, Pixels]]:
     spec = engine.spec
     found: list[tuple[str, dict[str, Any]]] = [(f"label {name}", {"label": name}) for name in spec.labels[:6]]
     if spec.style_size:
-        found += [(f"style {n}", {"style": numbered_style(n, spec.style_size)}) for n in range(STYLES + 1)]
+        found += [(f"style {n}", {"style": numbered_style(n, spec)}) for n in range(STYLES + 1)]
     found += [(f"detail {level:g}", {"detail": level}) for level in DETAILS if spec.detail]
     return [(title, run_engine(engine, sample, **knobs)) for title, knobs in found]
+
+
+def _in_any_style(engine: Engine, sample: Sample) -> Pixels:
+    """The result in a style that depends on the case's name: as a set, these are what the model can make."""
+    number = 1 + zlib.crc32(sample.case.name.encode()) % 9999
+    return run_engine(engine, sample, style=numbered_style(number, engine.spec))
 
 
 def _baselines(scale: int, kind: Kind, drawing: bool, brightness: float | None) -> list[Column]:

@@ -107,7 +107,7 @@ def _table(title: str, columns: Sequence[Column], totals: Sequence[dict[str, flo
         texts = {n: f"{totals[n][name]:#.4g}".rstrip(".") if name in totals[n] else "" for n in used}
         best = _best(words.better, {n: text for n, text in texts.items() if text}, columns)
         cells = [
-            {"text": texts[n], "best": n == best and columns[n].role in ("model", "against", "detail")} for n in used
+            {"text": texts[n], "best": n == best and columns[n].role in ("model", "against", "variant")} for n in used
         ]
         rows.append({"name": name, "words": words, "cells": cells})
     return {"title": title, "columns": [columns[n].title for n in used], "rows": rows}

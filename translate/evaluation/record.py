@@ -13,6 +13,9 @@ from translate.spec import ModelSpec
 
 DIGITS = 6
 
+SETS = "swd_mean_milli"
+"""How far two sets are apart."""
+
 
 def flat(totals: Mapping[str, float]) -> dict[str, float]:
     """Finite numbers of so many digits, by name, as `translate export --metrics` reads them."""
@@ -20,12 +23,18 @@ def flat(totals: Mapping[str, float]) -> dict[str, float]:
 
 
 def summary(survey: Survey) -> dict[str, float]:
-    """The model's numbers by name; of enlarged pictures also each sub-folder's, as tables publish them."""
+    """The model's numbers by name; of enlarged pictures also each sub-folder's, as tables publish them; of a model with
+    styles also how far its results, each in another style, are from the true pictures as a set."""
     model = survey.columns[0]
     found = flat(model.totals)
     if survey.data.kind == "enlarge":
         for group, by_column in group_totals(survey).items():
             found |= {f"{group}_psnr_luma_db": flat(by_column[model.name])["psnr_luma_db"]}
+    found |= {
+        f"styles_{SETS}": flat(column.totals)[SETS]
+        for column in survey.columns
+        if column.name == "styles" and SETS in column.totals
+    }
     return found
 
 
@@ -44,7 +53,7 @@ def record(survey: Survey, spec: ModelSpec, **facts: Any) -> str:
     """
     columns = {column.name: column for column in survey.columns}
     against = columns.get("against")
-    details = [column for column in survey.columns if column.role == "detail"]
+    variants = [column for column in survey.columns if column.role == "variant"]
     others = [column for column in survey.columns if column.role in ("baseline", "truth")]
     model = survey.columns[0]
     entries = {
@@ -58,7 +67,7 @@ def record(survey: Survey, spec: ModelSpec, **facts: Any) -> str:
             for group, by_column in group_totals(survey).items()
         },
         "against": against and {"model": against.title, "metrics": flat(against.totals)},
-        "details": {column.name: flat(column.totals) for column in details},
+        "variants": {column.name: flat(column.totals) for column in variants},
         "baselines": {column.name: flat(column.totals) for column in others},
         "skipped": {"count": len(survey.skipped), "reasons": survey.skipped},
         "spec": dataclasses.asdict(spec),

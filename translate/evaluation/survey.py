@@ -205,7 +205,7 @@ class Surveyor:
         shots = [self._source_shot(sample)]
         for column, result_HWC in zip(survey.columns, results, strict=True):
             shown = column.role != "baseline" or column.name == "bicubic"
-            if result_HWC is not None and shown and column.role != "detail":
+            if result_HWC is not None and shown and column.role != "variant":
                 title = {"model": "result", "truth": "truth", "against": "against"}.get(column.role, column.title)
                 shots.append(self._shot(title, result_HWC))
         return shots
@@ -221,7 +221,7 @@ def style_diversity(engine: Engine, sample: Sample) -> dict[str, float]:
     """Of the five styles 1 to 5 of one picture, the numbers that `translate convert --style` takes."""
     if not engine.spec.style_size:
         return {}
-    styles = [numbered_style(number, engine.spec.style_size) for number in range(1, STYLES + 1)]
+    styles = [numbered_style(number, engine.spec) for number in range(1, STYLES + 1)]
     results = [unit(run_engine(engine, sample, style=style_S)) for style_S in styles]
     return {"style_diversity": mean_pairwise_difference(torch.cat(results))}
 

@@ -37,9 +37,10 @@ class PixelTranslator(nn.Module):
             takes a condition (K, labels + S + detail) when there is one.
         size_multiple: what the generator needs both sides to divide by.
         scale: output side over input side.
-        labels, style_size: sizes of two optional inputs; None in their place means label 0 and style 0.
+        labels, style_size: sizes of two optional inputs; None in their place means label 0 and the default style.
         detail: whether there is the third optional input; None in its place means 0.
         bits: depth of the pixels, in and out.
+        default_style: `style_size` numbers; none of them: zeros.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class PixelTranslator(nn.Module):
         style_size: int = 0,
         bits: tuple[int, int] = (8, 8),
         detail: bool = False,
+        default_style: tuple[float, ...] = (),
     ):
         super().__init__()
         self.generator, self.size_multiple, self.scale = generator, size_multiple, scale
         self.labels, self.style_size, self.bits, self.detail = labels, style_size, bits, detail
+        self.default_style = default_style
 
     def forward(
         self,
@@ -68,6 +71,8 @@ class PixelTranslator(nn.Module):
         # The border pixel is repeated: unlike mirroring this is defined for a side of one pixel.
         below, right = -height % self.size_multiple, -width % self.size_multiple
         padded_BCHW = F.pad(signal_BCHW, (0, right, 0, below), mode="replicate")
+        if style is None and self.default_style:
+            style = torch.tensor([self.default_style], device=image.device)
         condition_KD = condition_vector(self.labels, self.style_size, label, style, image.device, self.detail, detail)
         result_BCHW = self.generator(padded_BCHW) if condition_KD is None else self.generator(padded_BCHW, condition_KD)
         return signal_to_pixels(result_BCHW[:, :, : height * self.scale, : width * self.scale], self.bits[1])

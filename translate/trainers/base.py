@@ -140,4 +140,5 @@ def pixel_translator(generator: nn.Module, spec: ModelSpec) -> PixelTranslator:
         style_size=spec.style_size,
         bits=(spec.input_bits, spec.output_bits),
         detail=spec.detail,
+        default_style=spec.default_style,
     )
