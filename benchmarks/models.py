@@ -105,8 +105,9 @@ STAGES = (
         (Export("super-resolution", "sr_test/test"),), start_from="sr-fidelity",
     ),
     Stage(
-        "super-resolution-x2", 0.06, "super-resolution", "sr_train/train", ("--scale", "2"), SHARP,
-        (Export("super-resolution-x2", "sr_test/test"),),
+        "super-resolution-x2", 0.06, "super-resolution", "sr_train/train",
+        ("--scale", "2", "--image-size", "96"), SHARP, (Export("super-resolution-x2", "sr_test/test"),),
+        start_from="sr-fidelity",
     ),
     Stage(
         "super-resolution-robust", 0.03, "super-resolution", "sr_train/train",

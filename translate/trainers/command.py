@@ -137,8 +137,10 @@ def _start_from(trainer: "Trainer", folder: Path) -> str:
     if header.config.get("style_size") and now and kind != now:
         raise ConfigError(f"--start-from {folder}: its --style-kind is {kind}, this run's is {now}; give the same")
     tensors = read_tensors(folder / FILE_NAME)
+    scales = {header.config.get("scale"), getattr(trainer.config, "scale", None)}
+    other_scale = len(scales - {None}) == 2
     missing = {
-        name: take_over(network, name, folder, tensors)
+        name: take_over(network, name, folder, tensors, other_scale=other_scale)
         for name, network in trainer.named_children()
         if not isinstance(network, ImagePool)  # pictures of the other run's size
     }

@@ -34,7 +34,8 @@ class TrainConfig:
 
     start_from: Annotated[str, tyro.conf.arg(metavar="RUN")] = ""
     """Begin with what another run has learnt, a folder that was its --out: go on at a larger --image-size, with other
-    pictures, or with the next part of super-resolution. What the other run does not have begins untrained."""
+    pictures, at another --scale or with the next part of super-resolution. What the other run does not have begins
+    untrained."""
 
     layout: Literal["auto", "photos", "side-by-side", "two-folders"] = "auto"
     """How --data holds the pictures: photographs alone, pairs in one file each, or a folder for either side."""

@@ -116,17 +116,28 @@ def under(prefix: str, tensors: dict[str, Tensor], mark: str = "/") -> dict[str,
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
-def take_over(network: nn.Module, name: str, folder: Path, tensors: dict[str, Tensor]) -> list[str] | None:
+def take_over(
+    network: nn.Module, name: str, folder: Path, tensors: dict[str, Tensor], *, other_scale: bool = False
+) -> list[str] | None:
     """Give `network` what another run has learnt under its name, averaged where it is; the rest stays as it is.
 
+    Args:
+        network: the one that begins.
+        name: of the network in its trainer.
+        folder: of the other run, for messages.
+        tensors: of the other run's snapshot.
+        other_scale: that run enlarged by another factor: layers whose shape depends on it begin untrained.
+
     Returns:
-        Names of what the other run does not have, or None if it has nothing of this network.
+        Names of what is not taken from the other run, or None if it has nothing of this network.
 
     Raises:
         SnapshotError: its weights have other shapes, or there are more of them.
     """
     learnt = {**under(f"trainer/{name}", tensors, "."), **under(f"average/{name}", tensors)}
     state = network.state_dict()
+    if other_scale:
+        learnt = {key: value for key, value in learnt.items() if key in state and state[key].shape == value.shape}
     advice = "give this run the same widths, blocks, channels, labels, styles and scale (and a classic-unet's size)"
     for key in sorted(learnt):
         shape = tuple(state[key].shape) if key in state else "none"
