@@ -237,6 +237,7 @@ NETWORKS: dict[str, tuple[nn.Module, int, int, dict[str, Any]]] = {
     "label": (UNet(3, 3, (8,), 1, condition_size=3), 3, 3, {"labels": KINDS}),
     "style": (UNet(3, 3, (8,), 1, condition_size=2, residual=True), 3, 3, {"style_size": 2}),
     "label and style": (UNet(3, 3, (8,), 1, condition_size=5), 3, 3, {"labels": KINDS, "style_size": 2}),
+    "repeated borders": (UNet(3, 3, (8,), 1, padding="replicate", residual=True), 3, 3, {}),
     "classic u-net": (ClassicUNet(3, 3, levels=5, width=4), 3, 3, {}),
     "resnet": (ResNet(3, 1, blocks=1, width=4), 3, 1, {}),
     "resnet of cut": (ResNet(3, 3, blocks=1, width=4, antialias=True), 3, 3, {}),

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from translate.networks.pixels import PixelTranslator, pixels_to_signal, signal_to_pixels
-from translate.networks.unet import ChannelNorm, ResidualBlock, UNet
+from translate.networks.unet import ChannelNorm, Padding, ResidualBlock, UNet
 
 NETWORKS: dict[str, Callable[[], UNet]] = {
     "one level": lambda: UNet(3, 3, (8,), 1, 4),
     "two levels": lambda: UNet(3, 3, (8, 12), 1, 4),
     "three levels, two blocks": lambda: UNet(3, 3, (4, 6, 8), 2, 4),
     "one channel in, two out": lambda: UNet(1, 2, (8, 8), 1, 4),
+    "replicate padding": lambda: UNet(3, 3, (8, 12), 1, 4, padding="replicate"),
 }
 
 
@@ -239,6 +240,13 @@ def test_unet_residual_starts_as_the_identity() -> None:
     assert not torch.equal(stirred(unet)(x_BCHW), x_BCHW)
     with pytest.raises(ValueError, match="1 channels in, 3 out"):
         UNet(1, 3, (4,), residual=True)
+
+
+@pytest.mark.parametrize(("padding", "even"), [("zeros", False), ("replicate", True)])
+def test_repeated_borders_do_not_tell_where_the_border_is(padding: Padding, even: bool) -> None:
+    unet = stirred(UNet(3, 3, (4, 6), 1, 4, padding=padding))
+    result_BCHW = unet(torch.full((1, 3, 16, 24), 0.3))
+    assert torch.allclose(result_BCHW, result_BCHW[:, :, 8:9, 12:13], atol=1e-6) is even
 
 
 def test_unet_checkpointing_changes_nothing() -> None:

@@ -3,13 +3,17 @@
 Shape suffixes: B batch, C channels, D condition size, H height, W width.
 """
 
+from functools import partial
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.networks.checkpointing import run_block
+
+Padding = Literal["zeros", "replicate"]
 
 
 class ChannelNorm(nn.Module):
@@ -41,11 +45,11 @@ class ResidualBlock(nn.Module):
     out: (B, C, H, W).
     """
 
-    def __init__(self, channels: int, condition_size: int = 0):
+    def __init__(self, channels: int, condition_size: int = 0, padding: Padding = "zeros"):
         super().__init__()
         self.norm = ChannelNorm(channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding)
         for parameter in self.conv2.parameters():
             nn.init.zeros_(parameter)
         if condition_size:
@@ -78,6 +82,8 @@ class UNet(nn.Module):
         edge_width: channels of the two full-resolution layers.
         condition_size: length of the vector that modulates every residual block; 0 for none.
         residual: add the input to the output, and start as the identity.
+        padding: what lies beyond the border to every 3x3 and 4x4 convolution. Zeros tell where the border is, and a
+            network that relies on it paints skies by their distance from the top; repeated pixels do not.
         checkpoint: compute the residual blocks again in the backward pass: slower, less memory.
 
     Raises:
@@ -95,23 +101,26 @@ class UNet(nn.Module):
         edge_width: int = 16,
         condition_size: int = 0,
         residual: bool = False,
+        padding: Padding = "zeros",
         checkpoint: bool = False,
     ):
         super().__init__()
         if residual and in_channels != out_channels:
             raise ValueError(f"{in_channels} channels in, {out_channels} out; residual needs as many out as in")
         self.widths, self.blocks, self.residual, self.checkpoint = widths, blocks, residual, checkpoint
+        conv = partial(nn.Conv2d, padding=1, padding_mode=padding)
+        block = partial(ResidualBlock, condition_size=condition_size, padding=padding)
         # A strided 4x4 stem sees every input pixel equally often, a strided 3x3 does not.
-        self.stem = nn.Conv2d(in_channels, widths[0], 4, stride=2, padding=1)
-        self.downs = nn.ModuleList(nn.Conv2d(narrow, wide, 4, stride=2, padding=1) for narrow, wide in pairwise(widths))
-        self.encoder = nn.ModuleList(ResidualBlock(width, condition_size) for width in widths[:-1])
-        self.middle = nn.ModuleList(ResidualBlock(widths[-1], condition_size) for _ in range(blocks))
-        self.ups = nn.ModuleList(nn.Conv2d(wide, narrow, 3, padding=1) for narrow, wide in pairwise(widths))
+        self.stem = conv(in_channels, widths[0], 4, stride=2)
+        self.downs = nn.ModuleList(conv(narrow, wide, 4, stride=2) for narrow, wide in pairwise(widths))
+        self.encoder = nn.ModuleList(block(width) for width in widths[:-1])
+        self.middle = nn.ModuleList(block(widths[-1]) for _ in range(blocks))
+        self.ups = nn.ModuleList(conv(wide, narrow, 3) for narrow, wide in pairwise(widths))
         self.merges = nn.ModuleList(nn.Conv2d(2 * width, width, 1) for width in widths[:-1])
-        self.decoder = nn.ModuleList(ResidualBlock(width, condition_size) for width in widths[:-1])
-        self.edge_up = nn.Conv2d(widths[0], edge_width, 3, padding=1)
-        self.edge_merge = nn.Conv2d(edge_width + in_channels, edge_width, 3, padding=1)
-        self.out = nn.Conv2d(edge_width, out_channels, 3, padding=1)
+        self.decoder = nn.ModuleList(block(width) for width in widths[:-1])
+        self.edge_up = conv(widths[0], edge_width, 3)
+        self.edge_merge = conv(edge_width + in_channels, edge_width, 3)
+        self.out = conv(edge_width, out_channels, 3)
         if residual:
             for parameter in self.out.parameters():
                 nn.init.zeros_(parameter)

@@ -65,6 +65,7 @@ class CycleGAN(Trainer):
         # identity, where both terms are satisfied already and hold them back.
         "modern": CycleGANConfig(
             generator_widths=(24, 48, 96, 160),
+            generator_padding="replicate",
             cycle_weight=5.0,
             identity_weight=0.5,
             generator_lr=4e-4,

@@ -24,6 +24,9 @@ class TranslatorConfig(AdversarialConfig):
     """Channels of the unet at 1/2, 1/4, 1/8, ... of the image size."""
     generator_blocks: int = 2
     """Residual blocks at the coarsest level of unet; 9 for the classic resnet."""
+    generator_padding: Literal["zeros", "replicate"] = "zeros"
+    """What unet takes to lie beyond the border of a picture: zeros, or the border repeated. Scenes want the second, or
+    skies are painted by their distance from the top."""
     generator_width: int = 64
     """Channels of the first layer of classic-unet and resnet."""
 
@@ -75,6 +78,7 @@ def make_translator(
             blocks=config.generator_blocks,
             condition_size=condition_size,
             residual=residual and channels[0] == channels[1],
+            padding=config.generator_padding,
             checkpoint=config.checkpoint_activations,
         )
     elif config.generator == "classic-unet":
@@ -114,7 +118,8 @@ def initialise(config: TrainConfig, *networks: nn.Module) -> None:
 def describe(config: TranslatorConfig) -> str:
     """The architecture in words, for the model's contract."""
     if config.generator == "unet":
-        return f"UNet widths {config.generator_widths}, {config.generator_blocks} middle blocks"
+        words = f"UNet widths {config.generator_widths}, {config.generator_blocks} middle blocks"
+        return f"{words}, {config.generator_padding} padding" if config.generator_padding != "zeros" else words
     if config.generator == "classic-unet":
         return f"pix2pix U-Net-{2 ** classic_levels(config.image_size)}, width {config.generator_width}"
     return f"ResNet-{config.generator_blocks}, width {config.generator_width}"
