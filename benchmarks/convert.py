@@ -26,7 +26,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from translate.convert import plan_jobs, run_jobs
+from translate.convert import convert_folder
 from translate.engine import Engine, cores
 from translate.errors import TranslateError
 from translate.images import READABLE, fit_size
@@ -93,7 +93,7 @@ def measure_command(folder: Path, out: Path, model: Path) -> tuple[float, float]
     command = [sys.executable, "-m", "translate.cli", "convert", str(folder), str(out), "--model", str(model)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
-    subprocess.run([*command, "--device", "cpu"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*command, "--device", "cpu", "--overwrite"], check=True, stdout=subprocess.DEVNULL)
     wall = time.perf_counter() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -127,7 +127,7 @@ def main() -> None:
     engine = Engine(model, threads=1, device="cpu")
     files = sorted(path for path in options.images.iterdir() if path.suffix.lower() in READABLE)
     if not files:
-        sys.exit(f"{options.images}: no PNG, JPEG or WebP pictures there; give --images FOLDER")
+        sys.exit(f"{options.images}: no pictures there; give --images FOLDER")
     first = measure_least(files, model, engine)
     repeat = options.repeat or math.ceil(LEAST_SECONDS * cores() / first.total)
     count = repeat * len(files)
@@ -141,7 +141,7 @@ def main() -> None:
         for number in range(options.rounds):
             least = measure_least(files, model, engine)
             wall, cpu = measure_command(folder, Path(temporary, "out"), model)
-            inside = run_jobs(plan_jobs(folder, Path(temporary, "out")), engine).seconds
+            inside = convert_folder(folder, Path(temporary, "out"), engine, existing="overwrite").seconds
             limit = least.total * repeat / cores()
             rows.append((limit, inside, wall, least.total * repeat / cpu))
             print(f"{number + 1:>5} {limit:7.2f}s {inside:16.2f}s {wall:7.2f}s {limit / wall:6.2f} {rows[-1][3]:16.2f}")

@@ -80,8 +80,8 @@ def _streets(there: str, back: str) -> tuple[Export, Export]:
 
 _SMALL = ("--image-size", "128")
 _KINDS = ("--labels", "--style-size", "5", "--style-kind", "colours")
-_BROWN = ("--default-style", "9")
-"""The middle of all colours is a grey; this is brown leather."""
+_BROWN = ("--default-style", "1486")
+"""The middle of all colours is a grey; this is tan leather."""
 
 STAGES = (
     Stage(

@@ -33,6 +33,9 @@ class ExportOptions:
     """Which way; back is the other generator of a CycleGAN, night to day for example."""
     snapshot: Literal["last", "best"] = "last"
     """The end of the run, or what measured best on held-out pictures while training."""
+    bits: Literal[8, 16] | None = None
+    """Depth of the pixels that go in and come out; 16 for pictures of 16 bits a channel, whatever it was trained on.
+    Default: as it was trained, 8 mostly."""
     default_style: Annotated[int, tyro.conf.arg(metavar="NUMBER")] = 0
     """The style where none is asked for, by its number as `translate convert --style` takes it; 0 is the middle of all,
     which for colours is often a dull one."""
@@ -93,7 +96,9 @@ def main(argv: list[str]) -> int:
             raise ConfigError(f"--default-style: {options.run} was trained without styles; leave it out")
         default_S = numbered_style(options.default_style, spec)
         spec = dataclasses.replace(spec, default_style=tuple(float(number) for number in default_S))
-    pictures = _real_inputs(trainer, task, header, options)
+    if options.bits:
+        spec = dataclasses.replace(spec, input_bits=options.bits, output_bits=options.bits)
+    pictures = _real_inputs(trainer, task, header, options, spec.input_bits)
     spec = dataclasses.replace(
         spec,
         name=options.name or spec.name,
@@ -151,7 +156,7 @@ def _generator(trainer: Any, task: Any, path: Path, direction: str) -> tuple[Any
     return generator.eval(), spec
 
 
-def _real_inputs(trainer: Any, task: Any, header: "Header", options: ExportOptions) -> list[Any]:
+def _real_inputs(trainer: Any, task: Any, header: "Header", options: ExportOptions, bits: int) -> list[Any]:
     """What the generator is given for a few real pictures: uint8 or uint16 (H, W, C)."""
     import torch
 
@@ -167,9 +172,7 @@ def _real_inputs(trainer: Any, task: Any, header: "Header", options: ExportOptio
     except DataError as error:
         raise DataError(f"{error} (pictures to check the export with; name a folder with --images)") from None
     batch = material.batch(material.samples(4), (header.config["seed"],), torch.device("cpu"))
-    forward = options.direction == "forward"
-    signal_BCHW = batch.source_BCHW if forward else batch.target_BCHW
-    bits = trainer.config.formats[0 if forward else 1].bits
+    signal_BCHW = batch.source_BCHW if options.direction == "forward" else batch.target_BCHW
     return list(signal_to_pixels(signal_BCHW, bits).numpy())
 
 

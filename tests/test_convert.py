@@ -5,6 +5,7 @@ import re
 import signal
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 from conftest import INVERT, save_model
 
-from translate.convert import _Budget, convert_folder, plan_jobs
+from translate.conversion import Conversion, Existing, Outcome, _Budget
+from translate.convert import convert_folder
 from translate.engine import Engine
 from translate.errors import DataError, ImageError
-from translate.images import read_picture
+from translate.images import Picture, read_picture, write_picture
+from translate.manifest import FILE_NAME
 
 MakePictures = Callable[[Path, Sequence[str]], Path]
 
@@ -26,19 +29,24 @@ def engine(invert_model: Path) -> Engine:
 
 
 def tree(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != FILE_NAME
+    )
 
 
 def test_mirrors_the_tree(tmp_path: Path, engine: Engine, make_pictures: MakePictures, image_HWC: np.ndarray) -> None:
     names = ["a.png", "sub/b.PNG", "sub/deep/Ünïcode 画像.webp", f"{'x' * 251}.png", ".hidden.png", ".git/c.png"]
     source = make_pictures(tmp_path / "in", names)
     (source / "notes.txt").write_text("no picture")
-    seen: list[tuple[Path, str | None]] = []
-    report = convert_folder(source, tmp_path / "out", engine, workers=3, on_progress=lambda *found: seen.append(found))
+    seen: list[Outcome] = []
+    report = convert_folder(source, tmp_path / "out", engine, workers=3, on_progress=seen.append)
     assert (report.converted, report.failed) == (4, ())
     assert report.images_per_second == pytest.approx(4 / report.seconds)
     assert tree(tmp_path / "out") == sorted(names[:4])
-    assert sorted(seen) == sorted((source / name, None) for name in names[:4])
+    assert sorted(seen, key=lambda outcome: outcome.source) == sorted(
+        (Outcome(str(source / name), "converted", tmp_path / "out" / name) for name in names[:4]),
+        key=lambda outcome: outcome.source,
+    )
     assert np.array_equal(read_picture(tmp_path / "out" / "sub" / "b.PNG").rgb_HWC, 255 - image_HWC)
 
 
@@ -48,7 +56,7 @@ def test_one_bad_file_stops_nothing(tmp_path: Path, engine: Engine, make_picture
     (source / "e.png").mkdir()
     report = convert_folder(source, tmp_path / "out", engine)
     assert report.converted == 3
-    assert [failure.path for failure in report.failed] == [source / "c.png"]
+    assert [failure.source for failure in report.failed] == [str(source / "c.png")]
     assert str(source / "c.png") in report.failed[0].reason
     assert tree(tmp_path / "out") == ["a.png", "b.png", "d.png"]
 
@@ -94,7 +102,7 @@ def test_interrupt(tmp_path: Path, engine: Engine, make_pictures: MakePictures) 
     started = threading.active_count()
     seen: list[None] = []
 
-    def interrupt(_path: Path, _reason: str | None) -> None:
+    def interrupt(_: Outcome) -> None:
         seen.append(None)
         if len(seen) == 5:
             os.kill(os.getpid(), signal.SIGINT)
@@ -112,7 +120,7 @@ def test_interrupt(tmp_path: Path, engine: Engine, make_pictures: MakePictures) 
 @pytest.mark.parametrize("output_format", ["png", "jpg", "webp"])
 def test_format(tmp_path: Path, engine: Engine, make_pictures: MakePictures, output_format: str) -> None:
     source = make_pictures(tmp_path / "in", ["a.b.png", "c.JPEG"])
-    convert_folder(source, tmp_path / "out", engine, output_format=output_format)
+    convert_folder(source, tmp_path / "out", engine, Conversion(output_format=output_format))
     assert tree(tmp_path / "out") == [f"a.b.{output_format}", f"c.{output_format}"]
 
 
@@ -130,7 +138,7 @@ def test_single_picture(
 ) -> None:
     source = make_pictures(tmp_path / "in", ["a.png"]) / "a.png"
     (tmp_path / "made.v2").mkdir()
-    report = convert_folder(source, tmp_path / destination, engine, output_format=output_format)
+    report = convert_folder(source, tmp_path / destination, engine, Conversion(output_format=output_format))
     assert report.converted == 1
     assert (tmp_path / expected).is_file()
 
@@ -140,14 +148,12 @@ def test_single_picture(
     [
         ("missing", "out", "same", "missing: no such file or folder"),
         ("empty", "out", "same", "empty: an empty folder"),
-        ("text", "out", "same", "text: 2 files, none of them PNG, JPEG or WebP"),
+        ("text", "out", "same", "text: 2 files, none of them PNG, JPEG, WebP"),
         ("in", "in", "same", "the same folder"),
         ("in/a.png", "in/a.png", "same", "would replace an input"),
-        ("in/a.png", "in", "same", "would replace an input"),
         ("in/a.png", "b.gif", "same", r"cannot write \.gif"),
         ("in/a.png", "b.png", "jpg", "contradicts --format jpg"),
-        ("text/1.txt", "out", "same", "not a PNG, JPEG or WebP file"),
-        ("in", "out", "png", r"a\.jpg and .*a\.png would both become .*a\.png"),
+        ("text/1.txt", "out", "same", "not a PNG, JPEG, WebP.* file"),
         ("in", "text/1.txt", "same", r"1\.txt: cannot be made a folder"),
         ("in", "text/1.txt/out", "same", "out: cannot be made a folder"),
         ("nested/nested", "nested", "same", "would replace an input"),
@@ -170,9 +176,28 @@ def test_refused_before_anything_is_written(
         (tmp_path / "text" / name).write_text("")
     before = tree(tmp_path)
     with pytest.raises(DataError, match=message) as caught:
-        convert_folder(tmp_path / source, tmp_path / destination, engine, output_format=output_format)
+        convert_folder(tmp_path / source, tmp_path / destination, engine, Conversion(output_format=output_format))
     assert "\n" not in str(caught.value)
     assert tree(tmp_path) == before
+
+
+def test_a_result_never_replaces_its_picture(
+    tmp_path: Path, engine: Engine, make_pictures: MakePictures, image_HWC: np.ndarray
+) -> None:
+    source = make_pictures(tmp_path / "in", ["a.png"])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").symlink_to(source / "a.png")
+    for report in (
+        convert_folder(source / "a.png", source, engine),
+        convert_folder(source, tmp_path / "out", engine, existing="overwrite"),
+    ):
+        (failure,) = report.failed
+        assert (
+            failure.reason
+            == f"{source / 'a.png'}: its result would replace it; choose another folder or another --name"
+        )
+    assert np.array_equal(read_picture(source / "a.png").rgb_HWC, image_HWC)
+    assert convert_folder(source / "a.png", source, engine, Conversion(name="{stem}-{model}")).converted == 1
 
 
 def test_no_right_to_write(
@@ -184,7 +209,7 @@ def test_no_right_to_write(
 
 
 def test_folder_that_cannot_be_listed(
-    tmp_path: Path, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, engine: Engine, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = make_pictures(tmp_path / "in", ["a.png", "sub/b.png"])
     scandir = os.scandir
@@ -196,13 +221,13 @@ def test_folder_that_cannot_be_listed(
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(DataError, match=r"sub: cannot be listed \(Permission denied\)"):
-        plan_jobs(source, tmp_path / "out")
+        convert_folder(source, tmp_path / "out", engine)
 
 
 def test_out_inside_in(tmp_path: Path, engine: Engine, make_pictures: MakePictures) -> None:
     source = make_pictures(tmp_path / "in", ["a.png", "sub/b.png"])
-    for _ in range(2):
-        assert convert_folder(source, source / "sub" / "out", engine).converted == 2
+    for converted in (2, 0):
+        assert convert_folder(source, source / "sub" / "out", engine).converted == converted
     assert tree(source / "sub" / "out") == ["a.png", "sub/b.png"]
 
 
@@ -214,7 +239,7 @@ def test_links(tmp_path: Path, engine: Engine, make_pictures: MakePictures) -> N
     assert tree(tmp_path / "out") == ["a.png", "link.png"]
     (tmp_path / "same").symlink_to(source, target_is_directory=True)
     with pytest.raises(DataError, match="the same folder"):
-        plan_jobs(source, tmp_path / "same")
+        convert_folder(source, tmp_path / "same", engine)
 
 
 def test_memory_is_shared(tmp_path: Path, engine: Engine, make_pictures: MakePictures) -> None:
@@ -249,3 +274,153 @@ def test_budget_never_blocks_for_ever() -> None:
         raise ImageError("freed on the way out")
     with budget.hold(10):
         pass
+
+
+def levels(folder: Path) -> dict[str, int]:
+    """Name -> first value of each picture."""
+    return {name: int(read_picture(folder / name).rgb_HWC[0, 0, 0]) for name in tree(folder)}
+
+
+def paint(path: Path, level: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(path, Picture(np.full((16, 20, 3), level, np.uint8)))
+
+
+def counts(source: Path, out: Path, engine: Engine, existing: Existing = "continue", **how: object) -> tuple[int, int]:
+    report = convert_folder(source, out, engine, Conversion(**how), existing=existing)
+    assert report.failed == ()
+    return report.converted, report.skipped
+
+
+def test_only_what_is_missing_changed_or_asked_for_otherwise_is_made(tmp_path: Path, engine: Engine) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    for number in range(4):
+        paint(source / f"{number}.png", number)
+    assert counts(source, out, engine) == (4, 0)
+    assert counts(source, out, engine) == (0, 4)
+    (out / "0.png").unlink()
+    paint(source / "1.png", 11)  # other pixels
+    os.utime(source / "2.png", ns=(1, 1))  # another time, the same pixels
+    (out / "3.png").write_bytes(b"retouched by hand")
+    assert counts(source, out, engine) == (2, 2)
+    assert (out / "3.png").read_bytes() == b"retouched by hand"
+    assert counts(source, out, engine) == (0, 4)
+    assert counts(source, out, engine, metadata="strip") == (4, 0)
+    assert counts(source, out, engine) == (4, 0)  # the results are those of other options
+    assert levels(out) == {"0.png": 255, "1.png": 244, "2.png": 253, "3.png": 252}
+    assert counts(source, out, engine, "overwrite") == (4, 0)
+
+
+def test_another_model_makes_other_results(tmp_path: Path, engine: Engine) -> None:
+    paint(tmp_path / "in" / "a.png", 1)
+    assert counts(tmp_path / "in", tmp_path / "out", engine) == (1, 0)
+    other = Engine(save_model(tmp_path / "m.onnx", dataclasses.replace(INVERT, name="other")), device="cpu")
+    assert counts(tmp_path / "in", tmp_path / "out", other) == (1, 0)
+
+
+def test_files_that_are_there(tmp_path: Path, engine: Engine) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    paint(source / "a.png", 1)
+    paint(source / "a-2.png", 2)
+    paint(out / "a.png", 99)
+    assert counts(source, out, engine, "skip") == (1, 1)
+    assert levels(out) == {"a.png": 99, "a-2.png": 253}
+    for expected in ((1, 1), (0, 2)):
+        assert counts(source, out, engine, "rename") == expected
+    assert levels(out) == {"a.png": 99, "a-2.png": 253, "a-3.png": 254}
+    assert counts(source, out, engine) == (1, 1)
+    assert levels(out) == {"a.png": 254, "a-2.png": 253, "a-3.png": 254}
+
+
+def test_names(tmp_path: Path, engine: Engine) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    for name in ("a.png", "a.jpg", "b/a.webp"):
+        paint(source / name, 1)
+    assert counts(source, out, engine, output_format="png", name="{stem}-{model}-x{scale}") == (3, 0)
+    assert tree(out) == ["a-invert-x1.jpg.png", "a-invert-x1.png", "b/a-invert-x1.png"]
+
+
+def test_patterns_and_limit(tmp_path: Path, engine: Engine) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    for name in ("a.png", "b.png", "c.webp", "old/a.png", "old/d.png"):
+        paint(source / name, 1)
+    chosen = {"include": ("*.png",), "exclude": ("old/d*",)}
+    assert convert_folder(source, out, engine, limit=2, **chosen).converted == 2
+    assert convert_folder(source, out, engine, limit=2, **chosen).converted == 1
+    assert tree(out) == ["a.png", "b.png", "old/a.png"]
+    with pytest.raises(DataError, match="no picture there fits --include and --exclude"):
+        convert_folder(source, out, engine, include=("*.gif",))
+
+
+def test_zip_in_and_out(tmp_path: Path, engine: Engine) -> None:
+    for name in ("a.png", "sub/b.png", "sub/.hidden.png"):
+        paint(tmp_path / "in" / name, 7)
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for path in (tmp_path / "in").rglob("*.png"):
+            archive.write(path, path.relative_to(tmp_path / "in"))
+        archive.writestr("../up.png", b"x")
+        archive.writestr("sub/c.png", b"no picture")
+        archive.writestr("__MACOSX/sub/b.png", b"x")
+    report = convert_folder(tmp_path / "in.zip", tmp_path / "out.zip", engine)
+    assert report.converted == 2
+    assert [(failure.source, failure.reason) for failure in report.failed] == [
+        (
+            f"{tmp_path}/in.zip/../up.png",
+            f"{tmp_path}/in.zip/../up.png: its name points outside the archive; pack it again",
+        ),
+        (
+            f"{tmp_path}/in.zip/sub/c.png",
+            report.failed[1].reason,
+        ),
+    ]
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert sorted(archive.namelist()) == ["a.png", "sub/b.png"]
+        archive.extractall(tmp_path / "out")
+    assert levels(tmp_path / "out") == {"a.png": 248, "sub/b.png": 248}
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+    with pytest.raises(DataError, match=r"out\.zip is there already"):
+        convert_folder(tmp_path / "in.zip", tmp_path / "out.zip", engine)
+    (tmp_path / "bad.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"bad\.zip: not a zip archive"):
+        convert_folder(tmp_path / "bad.zip", tmp_path / "other", engine)
+
+
+def test_an_archive_is_finished_after_an_interruption(tmp_path: Path, engine: Engine) -> None:
+    for number in range(6):
+        paint(tmp_path / "in" / f"{number}.png", number)
+    seen: list[Outcome] = []
+
+    def stop(outcome: Outcome) -> None:
+        seen.append(outcome)
+        if len(seen) == 3:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        convert_folder(tmp_path / "in", tmp_path / "out.zip", engine, workers=1, on_progress=stop)
+    assert not (tmp_path / "out.zip").exists()
+    report = convert_folder(tmp_path / "in", tmp_path / "out.zip", engine)
+    assert (report.converted, report.skipped) == (3, 3)
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert len(archive.namelist()) == 6
+
+
+def test_pictures_that_do_not_fit_are_converted_in_bands(tmp_path: Path, make_pictures: MakePictures) -> None:
+    source = make_pictures(tmp_path / "in", ["a.png", "b.jpg"])
+    spec = dataclasses.replace(INVERT, receptive_field=1)
+    engine = Engine(save_model(tmp_path / "m.onnx", spec), device="cpu")
+    assert convert_folder(source, tmp_path / "whole", engine).converted == 2
+    engine.memory_bytes = 20 * 24 * 39  # less than one takes
+    assert engine.max_pixels < 24 * 40
+    report = convert_folder(source, tmp_path / "bands", engine)
+    assert report.failed == ()
+    for name in ("a.png", "b.jpg"):
+        whole, bands = (read_picture(tmp_path / folder / name).rgb_HWC.astype(int) for folder in ("whole", "bands"))
+        assert np.abs(whole - bands).max() <= (0 if name == "a.png" else 8)
+
+
+def test_larger_pictures_wait_for_memory(
+    tmp_path: Path, engine: Engine, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("translate.conversion.SMALL_PIXELS", 100)
+    source = make_pictures(tmp_path / "in", [f"{number}.png" for number in range(6)])
+    assert convert_folder(source, tmp_path / "out", engine, workers=4).converted == 6

@@ -88,7 +88,7 @@ def test_broken_and_double_and_small(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert set(found) == {"broken", "duplicates", "small"}
     assert found["duplicates"]["names"] == ["a.png = b.webp"]
     assert found["small"]["names"] == ["c.png (264x100)"]
-    assert found["broken"]["names"][0].startswith("d.jpg: not a PNG, JPEG or WebP picture")
+    assert found["broken"]["names"][0].startswith("d.jpg: not a PNG, JPEG, WebP")
 
 
 def test_pairs_without_partner_and_of_two_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

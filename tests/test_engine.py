@@ -1,6 +1,7 @@
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,9 +11,11 @@ from conftest import DOUBLE, INVERT, save_model
 from onnx import TensorProto, helper, numpy_helper
 
 from translate import engine as engine_module
+from translate import session as session_module
 from translate.cli import main
+from translate.conversion import Conversion
 from translate.convert import convert_folder
-from translate.engine import Engine
+from translate.engine import RESULT_BYTES, Engine
 from translate.errors import ConfigError, ImageError, ModelError
 from translate.images import Picture, read_picture, relight, resize, write_picture
 from translate.spec import METADATA_KEY, ModelSpec
@@ -64,6 +67,34 @@ def save_sum(path: Path, spec: ModelSpec) -> Path:
     return path
 
 
+def save_cast(path: Path, spec: ModelSpec) -> Path:
+    """Write a model that changes the bits: the same colours, of 8 or 16 bits."""
+    kinds = {8: TensorProto.UINT8, 16: TensorProto.UINT16}
+    shape = ["N", "H", "W", spec.input_channels]
+    factor = {8: 1, 16: 257}[spec.output_bits] / {8: 1, 16: 257}[spec.input_bits]
+    nodes = [
+        helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["floats", "factor"], ["levels"]),
+        helper.make_node("Cast", ["levels"], ["output"], to=kinds[spec.output_bits]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "cast",
+        [helper.make_tensor_value_info("image", kinds[spec.input_bits], shape)],
+        [helper.make_tensor_value_info("output", kinds[spec.output_bits], shape)],
+        [numpy_helper.from_array(np.array([factor], np.float32), "factor")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    onnx.save(model, path)
+    return path
+
+
+def asked(**chosen: Any) -> Conversion:
+    """The same choices for many pictures."""
+    return Conversion(**chosen | ({"style": tuple(chosen["style"])} if "style" in chosen else {}))
+
+
 def test_image_in_image_out(invert_model: Path, image_HWC: np.ndarray) -> None:
     engine = Engine(invert_model, device="cpu")
     assert engine.spec == INVERT
@@ -108,7 +139,7 @@ def test_apply_at_working_size(tmp_path: Path, spec: object, monkeypatch: pytest
     engine = Engine(save_model(tmp_path / "m.onnx", spec))
     seen: list[np.ndarray] = []
     run = engine._run
-    monkeypatch.setattr(engine, "_run", lambda batch, knobs: seen.append(batch) or run(batch, knobs))
+    monkeypatch.setattr(engine, "_run", lambda batch, *rest: seen.append(batch) or run(batch, *rest))
     transparent = Picture(np.zeros((50, 100, 3), np.uint8), np.zeros((50, 100), np.uint8))
     result = engine.apply(transparent)
     assert seen[0].shape == (1, 16, 32, 3)
@@ -124,17 +155,30 @@ def test_apply_refuses_small_pictures(invert_model: Path) -> None:
         Engine(invert_model).apply(Picture(np.zeros((1, 1, 3), np.uint8)))
 
 
-def test_max_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image_HWC: np.ndarray) -> None:
+def test_pictures_are_refused_only_where_pixels_result_or_the_least_window_do_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image_HWC: np.ndarray
+) -> None:
     monkeypatch.setattr(engine_module, "available_memory_bytes", lambda: 900 * 1024)
-    engine = Engine(save_model(tmp_path / "a.onnx", INVERT))
-    assert engine.max_pixels == 900
-    assert engine.work_bytes(3, 5) == 15 * 1024
+    unbounded = Engine(save_model(tmp_path / "a.onnx", INVERT))
+    assert unbounded.max_pixels == 900 * 1024 // 24
+    assert unbounded.work_bytes(3, 5) == 15 * 1024 + 15 * 12
     with pytest.raises(ImageError, match="40 x 24 pixels does not fit in the free memory"):
-        engine.apply(Picture(image_HWC))
+        unbounded.apply(Picture(image_HWC))  # smaller than the least window, and that does not fit
     sized = Engine(save_model(tmp_path / "b.onnx", dataclasses.replace(INVERT, working_size=16)))
-    assert sized.max_pixels == 900 * 1024 // 12
-    assert sized.work_bytes(24, 40) == 10 * 16 * 1024
+    assert sized.max_pixels == 900 * 1024 // 24
+    assert sized.work_bytes(24, 40) == 10 * 16 * 1024 + 24 * 40 * 12
     assert sized.apply(Picture(image_HWC)).height == 24
+    large = Engine(save_model(tmp_path / "c.onnx", dataclasses.replace(DOUBLE, bytes_per_pixel=100, receptive_field=1)))
+    assert large.max_pixels == 900 * 1024 // (12 + 4 * 12)
+    long_HWC = np.resize(image_HWC, (100, 150, 3))
+    assert large.plan(100, 150).count > 1
+    assert np.array_equal(large.apply(Picture(long_HWC)).rgb_HWC[::2, ::2], long_HWC)
+    with pytest.raises(ImageError, match="200 x 100 pixels does not fit"):
+        large.apply(Picture(np.zeros((100, 200, 3), np.uint8)))
+    whole = Engine(large.path, tile=0)
+    assert whole.max_pixels == 900 * 1024 // 100
+    with pytest.raises(ImageError, match="150 x 100 pixels does not fit"):
+        whole.apply(Picture(long_HWC))
 
 
 @pytest.mark.parametrize("text", ["Failed to allocate memory for requested buffer of size 9", "std::bad_alloc"])
@@ -182,9 +226,9 @@ def test_no_gpu(
     invert_model: Path, present: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Also where the device is there and CUDA's libraries do not load."""
-    if engine_module._gpu_present():
+    if session_module._gpu_present():
         pytest.skip("this machine has a GPU")
-    monkeypatch.setattr(engine_module, "_gpu_present", lambda: present)
+    monkeypatch.setattr(session_module, "_gpu_present", lambda: present)
     assert Engine(invert_model).device == "cpu"
     with pytest.raises(ModelError, match="no usable NVIDIA GPU"):
         Engine(invert_model, device="cuda")
@@ -264,7 +308,7 @@ def test_bad_knobs(
     for call in (
         lambda: engine(image_HWC, **chosen),
         lambda: engine.apply(Picture(image_HWC), **chosen),
-        lambda: convert_folder(tmp_path / "in", tmp_path / "out", engine, **chosen),
+        lambda: convert_folder(tmp_path / "in", tmp_path / "out", engine, asked(**chosen)),
     ):
         with pytest.raises(ConfigError, match=message) as caught:
             call()
@@ -275,7 +319,8 @@ def test_bad_knobs(
 def test_convert_with_knobs(tmp_path: Path) -> None:
     engine = Engine(save_sum(tmp_path / "m.onnx", ALL), device="cpu")
     write_picture(tmp_path / "in.png", Picture(np.full((8, 9, 3), 10, np.uint8)))
-    convert_folder(tmp_path / "in.png", tmp_path / "out.png", engine, label="dusk", style=[3.0, 4.0], detail=0.5)
+    how = asked(label="dusk", style=[3.0, 4.0], detail=0.5)
+    convert_folder(tmp_path / "in.png", tmp_path / "out.png", engine, how)
     assert (read_picture(tmp_path / "out.png").rgb_HWC == 68).all()
 
 
@@ -294,10 +339,8 @@ def test_16_bits_and_any_channels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, "deep takes 4 channels of 16 bits, pictures here have 3 of 8; call its Engine from Python with arrays"),
-        ({"input_bits": 8}, "deep takes 4 channels of 8 bits"),
-        ({"input_channels": 1}, "deep takes 1 channel of 16 bits"),
-        ({"input_bits": 8, "input_channels": 3}, "deep returns 4 channels of 16 bits"),
+        ({}, "deep takes 4 channels, pictures here have 1 or 3; call its Engine from Python with arrays"),
+        ({"input_channels": 3}, "deep returns 4 channels, pictures"),
     ],
 )
 def test_apply_refuses_what_pictures_do_not_have(
@@ -306,6 +349,25 @@ def test_apply_refuses_what_pictures_do_not_have(
     engine = Engine(save_sum(tmp_path / "m.onnx", dataclasses.replace(DEEP, **changes)), device="cpu")
     with pytest.raises(ImageError, match=message):
         engine.apply(Picture(image_HWC))
+
+
+@pytest.mark.parametrize(
+    ("given", "taken", "returned"), [(8, 16, 8), (16, 8, 16), (16, 16, 16), (16, 8, 8), (8, 8, 16)]
+)
+def test_apply_with_any_bits(tmp_path: Path, given: int, taken: int, returned: int) -> None:
+    spec = dataclasses.replace(DEEP, input_channels=3, output_channels=3, input_bits=taken, output_bits=returned)
+    engine = Engine(save_cast(tmp_path / "m.onnx", spec), device="cpu")
+    level = 100 * 257 if given == 16 else 100
+    alpha_HW = np.full((9, 8), level, f"uint{given}")
+    picture = Picture(np.full((9, 8, 3), level, f"uint{given}"), alpha_HW, icc=b"i", exif=b"e", xmp=b"x", notes=("n",))
+    result = engine.apply(picture)
+    expected = 100 * 257 if returned == 16 else 100
+    assert result.bits == returned
+    assert (result.rgb_HWC == expected).all()
+    assert result.alpha_HW is not None
+    assert result.alpha_HW.dtype == result.rgb_HWC.dtype
+    assert (result.alpha_HW == expected).all()
+    assert (result.icc, result.exif, result.xmp, result.notes) == (b"i", b"e", b"x", ("n",))
 
 
 @pytest.mark.parametrize("working_size", [None, 64])
@@ -376,5 +438,19 @@ def test_a_scene_is_changed_at_its_size_and_keeps_its_detail(tmp_path: Path, ima
     reduced_HWC = resize(image_HWC, round(height * 8 / min(height, width)), round(width * 8 / min(height, width)))
     expected_HWC = relight(image_HWC, reduced_HWC, 255 - reduced_HWC)
     np.testing.assert_array_equal(engine.apply(Picture(image_HWC)).rgb_HWC, expected_HWC)
-    assert engine.max_pixels > Engine(save_model(tmp_path / "plain.onnx", INVERT), device="cpu").max_pixels
-    assert engine.work_bytes(80, 160) == 8 * 16 * scenes.bytes_per_pixel
+    whole = Engine(save_model(tmp_path / "plain.onnx", INVERT), device="cpu", tile=0)
+    assert engine.max_pixels > whole.max_pixels
+    assert engine.work_bytes(80, 160) == 8 * 16 * scenes.bytes_per_pixel + 80 * 160 * RESULT_BYTES
+
+
+def test_what_alpha_hides_does_not_show(tmp_path: Path) -> None:
+    engine = Engine("super-resolution", device="cpu")  # it looks at neighbours
+    rgb_HWC = np.random.default_rng(0).integers(0, 256, (24, 30, 3), dtype=np.uint8)
+    alpha_HW = np.zeros((24, 30), np.uint8)
+    alpha_HW[6:18, 8:20] = 255
+    results: list[Picture] = []
+    for hidden in (0, 255):
+        picture_HWC = np.where(alpha_HW[..., None] > 0, rgb_HWC, np.uint8(hidden))
+        results.append(engine.apply(Picture(picture_HWC, alpha_HW)))
+    assert np.array_equal(results[0].rgb_HWC, results[1].rgb_HWC)
+    assert np.array_equal(results[0].alpha_HW, resize(alpha_HW, 96, 120))

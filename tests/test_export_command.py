@@ -243,6 +243,15 @@ def test_labels_and_styles(kinds: Path, tmp_path: Path, image_HWC: np.ndarray) -
     assert read_picture(tmp_path / "b.png").rgb_HWC.shape == image_HWC.shape
 
 
+def test_sixteen_bits_from_a_run_of_eight(photos: Path, tmp_path: Path, image_HWC: np.ndarray) -> None:
+    train("super-resolution", photos, tmp_path / "run", "--scale", "2")
+    deep, plain = (exported(tmp_path / "run", *more) for more in (("--bits", "16", "--name", "deep"), ()))
+    assert (deep.spec.input_bits, deep.spec.output_bits, plain.spec.input_bits) == (16, 16, 8)
+    fine_HWC = image_HWC.astype(np.uint16) * 257 + 100
+    assert np.unique(deep(fine_HWC) % 257).size > 100  # between the levels of 8 bits too
+    assert np.abs(deep(image_HWC.astype(np.uint16) * 257) / 257 - plain(image_HWC)).max() <= 1
+
+
 def test_super_resolution(photos: Path, tmp_path: Path, image_HWC: np.ndarray) -> None:
     train("super-resolution", photos, tmp_path / "run", "--scale", "2")
     engine = exported(tmp_path / "run")

@@ -177,7 +177,7 @@ def broken_files(folder: Path) -> dict[str, str]:
         "flipped.tif": (tif[:4] + bytes([tif[4] ^ 255]) + tif[5:], "damaged, too large"),
         "cut.npy": (npy[:200], "damaged .npy file"),
         "header.npy": (npy[:12] + b"{{{{" + npy[16:], "damaged .npy file"),
-        "text.tif": (b"I am no picture", "not a PNG, JPEG or WebP picture"),
+        "text.tif": (b"I am no picture", "not a PNG, JPEG, WebP"),
         "empty.npy": (b"", "an empty file"),
     }
     for name, (content, _) in contents.items():

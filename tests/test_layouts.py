@@ -40,7 +40,7 @@ def photos(folder: Path) -> Listing:
 
 def test_photographs_below_are_found_sorted_and_hidden_ones_left_out(tmp_path: Path) -> None:
     wanted = ["a/b/c.jpeg", "a/z.png", "b.JPG", "d.webp", "e.npy", "f.tif", "g.TIFF"]
-    fill(tmp_path, *wanted, "a/notes.txt", "._b.jpg", ".thumbnails/b.jpg", "h.gif")
+    fill(tmp_path, *wanted, "a/notes.txt", "._b.jpg", ".thumbnails/b.jpg", "h.svg")
     listing = photos(tmp_path)
     assert names(listing.targets, tmp_path) == wanted
     assert listing == Listing("photos", True, (), tuple(tmp_path / name for name in wanted), (0,) * 7)

@@ -283,7 +283,7 @@ def test_bad_files_are_replaced_and_reported(messy: Path) -> None:
     assert all("\n" not in line for line in rejected)
     for name, reason in {
         "cut.jpg": "damaged picture",
-        "text.png": "not a PNG, JPEG or WebP picture",
+        "text.png": "not a PNG, JPEG, WebP",
         "empty.webp": "an empty file",
         "dot.png": "is 1x1 pixels; training needs at least 16",
     }.items():

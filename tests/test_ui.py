@@ -88,7 +88,7 @@ def test_no_drawing(value: dict[str, object] | None, engine: Engine, tmp_path: P
 def test_bad_uploads_are_refused_without_the_servers_paths(engine: Engine, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"GIF89a")
-    with pytest.raises(ImageError, match=r"^bad\.png: not a PNG, JPEG or WebP picture"):
+    with pytest.raises(ImageError, match=r"^bad\.png: damaged picture"):
         actions.uploaded_picture({"path": str(bad)}, engine, bad.parent)
     Image.new("L", (300, 300)).save(bad)
     engine.memory_bytes = 1

@@ -4,6 +4,9 @@
     engine = Engine("model.onnx")
     result = engine.apply(Picture.from_array(image)).to_array()   # uint8 (H, W, 3) in and out
 
+    from translate import convert_folder
+    convert_folder("photos", "large", "super-resolution")
+
 Names are imported when first used, so `import translate` costs nothing.
 """
 
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from translate.conversion import Conversion
     from translate.convert import convert_folder
     from translate.engine import Engine
     from translate.errors import (
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConfigError",
+    "Conversion",
     "DataError",
     "Engine",
     "ImageError",
@@ -41,7 +46,13 @@ __all__ = [
     "convert_folder",
 ]
 
-_HOMES = {"Engine": "engine", "ModelSpec": "spec", "Picture": "images", "convert_folder": "convert"}
+_HOMES = {
+    "Engine": "engine",
+    "ModelSpec": "spec",
+    "Picture": "images",
+    "Conversion": "conversion",
+    "convert_folder": "convert",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -1,45 +1,88 @@
-"""The verb `translate convert`. Shape suffix: S style size."""
+"""The verb `translate convert`."""
 
 import functools
+import json
 import sys
+import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import tyro
-from numpy.typing import NDArray
 
-from translate.convert import ConvertReport, Job, OutputFormat, plan_jobs, run_jobs
-from translate.engine import Device, Engine, cores, numbered_style
+from translate.cli import EXIT_INTERRUPTED
+from translate.conversion import Conversion, Existing, Outcome, Worker
+from translate.convert import ConvertReport, Tally, run_plan
+from translate.engine import Device, Engine, cores
 from translate.errors import ConfigError, ImageError
+from translate.manifest import FILE_NAME, Manifest
 from translate.models import resolve, shipped
+from translate.naming import check_template
+from translate.plan import OutputFormat, Plan, make_plan
 from translate.usage import parse_options
 
 
+@tyro.conf.configure(tyro.conf.FlagCreatePairsOff)
 @dataclass(frozen=True, kw_only=True)
 class ConvertOptions:
-    """Convert a picture, or all pictures of a folder and its subfolders, with a model."""
+    """Convert a picture, or all pictures of a folder and its subfolders, with a model.
+
+    Stopped by whatever, the same command makes what is missing. Exit status: 0 all went well, 1 some pictures failed,
+    2 nothing was begun, 130 stopped by Ctrl-C.
+    """
 
     source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IN")]
-    """A picture (PNG, JPEG or WebP) or a folder of them."""
+    """A picture, a folder of pictures, or a zip archive of them."""
     destination: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
-    """Folder for the results, made if missing; files of the same name are replaced. For one picture also a file."""
+    """Folder for the results, made if missing, or a .zip file. For one picture also a file."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE.onnx", help_behavior_hint="(required)")] = ""
     """Name of a shipped model (see `translate models`) or a file written by `translate export`."""
     format: OutputFormat = "same"
-    """File format of the results."""
+    """File format of the results; same makes PNG of what cannot be written, GIF for example."""
     quality: int = 92
-    """Quality of JPEG and WebP results, 1 to 100."""
+    """Quality of JPEG, WebP and AVIF results, 1 to 100."""
+    name: Annotated[str, tyro.conf.arg(metavar="TEMPLATE")] = "{stem}"
+    """Names of the results without suffix, e.g. '{stem}-{model}'; there are {stem}, {model}, {scale}, {label}, {style}
+    and {detail}."""
+    overwrite: bool = False
+    """Make all results again. Without this option, --skip and --rename, results that this model has made of these
+    pictures with these options are left, and other files of their names replaced."""
+    skip: bool = False
+    """Leave every file that is there."""
+    rename: bool = False
+    """Leave every file that is there, and give results whose names are taken a number."""
+    include: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="PATTERN")] = ()
+    """Only pictures whose names below IN fit this, e.g. '*.png' or '2024/*'; a star fits any part. May be repeated."""
+    exclude: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="PATTERN")] = ()
+    """Not pictures whose names fit this. May be repeated."""
+    limit: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    """Convert so many pictures at most; those that are done do not count."""
+    dry_run: bool = False
+    """Only say what would be done."""
+    watch: bool = False
+    """When all is done, wait for more pictures, until Ctrl-C."""
+    json: bool = False
+    """Print one line of JSON a picture and one at the end, for programs."""
+    strip: bool = False
+    """Leave out what is known about a picture (camera, time, place, words); without it all is kept."""
+    strip_location: bool = False
+    """Leave out where a picture was taken, and keep the rest."""
+    keep_profile: bool = False
+    """Give results in the colour profile of the picture; without it they are sRGB."""
     device: Device = "auto"
     """Where to compute; auto takes an NVIDIA GPU if there is one."""
     label: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Which kind to make, for a model that was trained with --labels. Default: its first."""
+    """Which kind to make, for a model that was trained with --labels. Default: the one that the name of the picture's
+    file begins with, or else the model's first."""
     style: Annotated[int | None, tyro.conf.arg(metavar="NUMBER")] = None
     """Which of many results, for a model that was trained with --style-size: 0 is the model's own, every
     other number another one."""
     detail: Annotated[float | None, tyro.conf.arg(metavar="NUMBER")] = None
     """For super-resolution models that have it: 0, the default, is as faithful as can be, 1 is as sharp as can be."""
+    tile: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
+    """Longest side of the parts that large pictures are converted in; 0 is never in parts. Default: what fits in
+    memory."""
     workers: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Pictures in work at the same time. Default: two per processor core."""
 
@@ -47,7 +90,7 @@ class ConvertOptions:
         """Check the ranges, so that nothing starts that cannot end well.
 
         Raises:
-            ConfigError: an option is missing or out of range.
+            ConfigError: an option is missing, out of range or contradicts another.
         """
         if not self.model:
             names = ", ".join(model.name for model in shipped()) or "none is shipped yet, so give a .onnx file"
@@ -62,12 +105,40 @@ class ConvertOptions:
             raise ConfigError(
                 f"--detail {self.detail:g} is out of range; give 0 (as faithful as can be) to 1 (as sharp as can be)"
             )
-        if self.workers is not None and self.workers < 1:
-            raise ConfigError(f"--workers {self.workers} is out of range; give 1 or more, or leave it out")
+        for name in ("workers", "limit"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise ConfigError(f"--{name} {number} is out of range; give 1 or more, or leave it out")
+        if self.tile is not None and self.tile < 0:
+            raise ConfigError(f"--tile {self.tile} is out of range; give a number of pixels, or 0 for never")
+        if self.overwrite + self.skip + self.rename > 1:
+            raise ConfigError("--overwrite, --skip and --rename contradict one another; give one of them")
+        if self.watch and (self.dry_run or self.limit or not self.source.is_dir() or self.destination.suffix == ".zip"):
+            raise ConfigError("--watch wants a folder and neither --dry-run nor --limit nor a .zip; change one of them")
+        check_template(self.name)
+
+    @property
+    def existing(self) -> Existing:
+        """What to do about results that are there."""
+        return "overwrite" if self.overwrite else "skip" if self.skip else "rename" if self.rename else "continue"
+
+    @property
+    def how(self) -> Conversion:
+        """What changes results."""
+        return Conversion(
+            label=self.label,
+            style=self.style,
+            detail=self.detail,
+            output_format=self.format,
+            quality=self.quality,
+            metadata="strip" if self.strip else "no-location" if self.strip_location else "keep",
+            keep_profile=self.keep_profile,
+            name=self.name,
+        )
 
 
 def main(argv: list[str]) -> int:
-    """Convert, print one line of summary, and return 0, or 1 if some of many pictures failed.
+    """Convert, print one line of summary, and return the exit status.
 
     Raises:
         ImageError: there was one picture, and it failed.
@@ -75,44 +146,103 @@ def main(argv: list[str]) -> int:
     """
     options = parse_options(ConvertOptions, argv, "translate convert")
     model = resolve(options.model)
-    jobs = plan_jobs(options.source, options.destination, options.format)
+    plan = make_plan(
+        options.source,
+        options.destination,
+        options.format,
+        include=options.include,
+        exclude=options.exclude,
+        may_be_empty=options.watch,
+    )
     # One thread per picture when there are pictures for all cores; one picture alone gets all cores.
-    at_once = min(options.workers or cores(), len(jobs))
-    engine = Engine(model, threads=max(1, cores() // at_once), device=options.device)
-    style_S = None if options.style is None else numbered_style(options.style, engine.spec)
-    engine.knobs(label=options.label, style=style_S, detail=options.detail)  # before a progress bar appears
-    report = _run(jobs, engine, options, style_S)
-    if len(jobs) == 1 and report.failed:
+    at_once = min(options.workers or cores(), cores() if options.watch else plan.count)
+    engine = Engine(model, threads=max(1, cores() // at_once), device=options.device, tile=options.tile)
+    options.how.check(engine)  # before a progress bar appears
+    if options.dry_run:
+        return _dry_run(plan, engine, options)
+    tally = Tally(_print_json if options.json else None)
+    began = time.perf_counter()
+    stopped = False
+    try:
+        _run(plan, engine, options, tally)
+    except KeyboardInterrupt:
+        stopped = True
+    report = tally.report(time.perf_counter() - began)
+    if plan.single and report.failed:
         raise ImageError(report.failed[0].reason)  # the one thing asked for did not happen: status 2, not 1
+    _summarise(report, options, stopped)
+    return EXIT_INTERRUPTED if stopped and not options.watch else 1 if report.failed else 0
+
+
+def _run(plan: Plan, engine: Engine, options: ConvertOptions, tally: Tally) -> None:
+    run = functools.partial(
+        run_plan, plan, engine, options.how, existing=options.existing, limit=options.limit, workers=options.workers
+    )
+    if options.watch:
+        sys.stderr.write(f"converting what comes to {options.source}; Ctrl-C ends\n")
+        run(on_progress=tally.add, watch=True)
+    elif not sys.stderr.isatty() or options.json:
+        run(on_progress=tally.add)
+    else:
+        # Only here: rich takes a tenth of a second to import.
+        from rich.console import Console
+        from rich.progress import MofNCompleteColumn, Progress
+
+        with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True)) as bar:
+            task = bar.add_task("Converting", total=plan.count)
+
+            def advance(outcome: Outcome) -> None:
+                tally.add(outcome)
+                bar.advance(task)
+
+            run(on_progress=advance)
+
+
+def _dry_run(plan: Plan, engine: Engine, options: ConvertOptions) -> int:
+    """Say what would be done, one line a picture."""
+    known = not plan.single and (plan.folder / FILE_NAME).is_file()
+    counts = {"convert": 0, "leave": 0}
+    with Manifest(plan.folder) if known else nullcontext() as manifest:
+        worker = Worker(plan.source, plan.folder, engine, options.how, options.existing, manifest)
+        for job in plan.jobs(options.name, worker.facts):
+            if counts["convert"] == options.limit:
+                break
+            verb = "leave" if options.existing != "overwrite" and worker.is_done(job) else "convert"
+            counts[verb] += 1
+            found = {"source": plan.source.title(job.item.name), "target": str(plan.folder / job.target), "would": verb}
+            text = json.dumps(found) if options.json else f"{verb} {found['source']} -> {found['target']}"
+            sys.stdout.write(f"{text}\n")
+    sys.stdout.write(
+        f"{json.dumps(counts)}\n" if options.json else f"{counts['convert']} to convert, {counts['leave']} done\n"
+    )
+    return 0
+
+
+def _print_json(outcome: Outcome) -> None:
+    found = {"source": outcome.source, "status": outcome.status}
+    if outcome.target is not None:
+        found["target"] = str(outcome.target)
+    if outcome.reason is not None:
+        found["reason"] = outcome.reason
+    sys.stdout.write(f"{json.dumps(found)}\n")
+    sys.stdout.flush()
+
+
+def _summarise(report: ConvertReport, options: ConvertOptions, stopped: bool) -> None:
+    if options.json:
+        counts = {"converted": report.converted, "skipped": report.skipped, "failed": len(report.failed)}
+        sys.stdout.write(f"{json.dumps({**counts, 'seconds': round(report.seconds, 3), 'stopped': stopped})}\n")
+        return
     for failure in report.failed:
         sys.stderr.write(f"{failure.reason}\n")
-    sys.stdout.write(
+    parts = [
         f"{report.converted} picture{'' if report.converted == 1 else 's'} converted to {options.destination} "
         f"in {report.seconds:.1f} s ({report.images_per_second:.1f} images/s)"
-        f"{f', {len(report.failed)} failed' if report.failed else ''}\n"
-    )
-    return 1 if report.failed else 0
-
-
-def _run(
-    jobs: list[Job], engine: Engine, options: ConvertOptions, style_S: NDArray[np.float32] | None
-) -> ConvertReport:
-    run = functools.partial(
-        run_jobs,
-        jobs,
-        engine,
-        quality=options.quality,
-        workers=options.workers,
-        label=options.label,
-        style=style_S,
-        detail=options.detail,
-    )
-    if not sys.stderr.isatty():
-        return run()
-    # Only here: rich takes a tenth of a second to import.
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress
-
-    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("Converting", total=len(jobs))
-        return run(on_progress=lambda _path, _reason: bar.advance(task))
+    ]
+    if report.skipped and not options.watch:
+        parts.append(f"{report.skipped} were there already")
+    if report.failed:
+        parts.append(f"{len(report.failed)} failed")
+    if stopped and not options.watch:
+        parts.append("stopped; the same command goes on")
+    sys.stdout.write(f"{', '.join(parts)}\n")

@@ -11,7 +11,7 @@ import tyro
 
 from translate.errors import ConfigError, DataError, nearest
 from translate.extras import require
-from translate.images import READABLE
+from translate.images import WRITABLE
 from translate.tasks import TASKS
 from translate.usage import parse_options
 
@@ -60,7 +60,7 @@ class CheckOptions:
             raise ConfigError(f"--task is missing; choose one of: {', '.join(TASKS)}")
         if self.task not in TASKS:
             raise ConfigError(f"unknown task '{self.task}'; {nearest(self.task, TASKS)}")
-        if self.sheet is not None and self.sheet.suffix.lower() not in READABLE:
+        if self.sheet is not None and self.sheet.suffix.lower() not in WRITABLE:
             raise ConfigError(f"--sheet {self.sheet} is no picture's name; name it for example {self.sheet.stem}.png")
 
 

@@ -4,50 +4,54 @@ Array names carry their shape: N batch, H height, W width, C channels, S style. 
 in [0, 65535] where the model's ModelSpec says 16 bits.
 """
 
-import contextlib
-import io
 import math
-import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import onnxruntime as _onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 from PIL import Image
 
 from translate.cores import cores
-from translate.errors import ConfigError, ImageError, ModelError, nearest
+from translate.errors import ConfigError, ImageError, ModelError
 from translate.images import (
     BYTES_PER_DECODED_PIXEL,
     Picture,
     available_memory_bytes,
+    covered,
     fit_size,
     flatten,
     relight,
     resize,
+    to_bits,
+    white_of,
 )
+from translate.knobs import Label, Style, graph_inputs
+from translate.knobs import numbered_style as numbered_style
 from translate.models import resolve
+from translate.session import Device, open_session, wants_memory
 from translate.spec import METADATA_KEY, ModelSpec
-
-Device = Literal["auto", "cpu", "cuda"]
+from translate.tiling import Plan, plan_windows, run_tiled, smallest_tile
 
 Pixels = NDArray[Any]
 """uint8 or uint16 array of pixels; the variable's suffix says its shape."""
 
-Label = str | int
-"""Name of a kind that the model can make, or its number."""
-
-Style = Sequence[float] | NDArray[Any]
-"""The S numbers that choose among many results, standard normal; zeros are the middle."""
-
 INK_SHARE = 0.25
 """Lines cover less of a sheet than this; a cut-out picture covers more."""
 
-_ort: Any = _onnxruntime  # it ships no type hints
-_FATAL_ONLY = 4
+WHOLE_SHARE = 0.75
+"""A picture goes through the model whole if that takes at most this share of the memory at hand."""
+
+TILE_SHARE = 0.25
+"""If not, in windows each of which takes at most this share."""
+
+GPU_BATCH = 4
+"""Windows that go through a GPU at once; on the CPU one at a time is as fast and needs the least memory."""
+
+RESULT_BYTES = 12
+"""Memory for each pixel of a result: colours, alpha, the two joined for writing, and Pillow's copy."""
 
 
 class Engine:
@@ -57,20 +61,38 @@ class Engine:
     `threads`: CPU threads of one call; None takes all cores. For many pictures at once, one thread per call and
     as many calls as cores is faster (see `translate.convert`).
     `device`: `auto` takes an NVIDIA GPU when there is one that works, `cuda` insists on it.
+    `tile`: longest side in pixels of what goes through the model at once. None: a picture goes through whole where that
+    takes at most `WHOLE_SHARE` of the memory, a larger one in windows that take `TILE_SHARE`; 0: always whole. Where a
+    run fails for want of memory, the side is halved, for later pictures too, down to `smallest_tile`. Windows change
+    nothing where the model's receptive field is bounded, see `exact` and `translate.tiling`.
+    `batch`: windows that go through at once; None is 1 on the CPU and `GPU_BATCH` on a GPU.
 
     Raises:
         ModelError: unknown or damaged model, no ModelSpec inside, or no usable GPU although `cuda` was asked for.
+        ConfigError: `tile` is too small for the model, or `batch` is less than 1.
     """
 
     path: Path
     spec: ModelSpec
     device: Literal["cpu", "cuda"]
+    tile: int | None
+    batch: int
     memory_bytes: int
     """Memory available to pictures, measured when the Engine was made."""
+    smallest_tile: int
+    """Least side of windows that makes sense for the model."""
 
-    def __init__(self, model: str | Path, *, threads: int | None = None, device: Device = "auto") -> None:
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        threads: int | None = None,
+        device: Device = "auto",
+        tile: int | None = None,
+        batch: int | None = None,
+    ) -> None:
         self.path = resolve(str(model)) if isinstance(model, str) else model
-        self._session = _open_session(self.path, threads or cores(), device)
+        self._session = open_session(self.path, threads or cores(), device)
         self.device = "cuda" if self._session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
         metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         if METADATA_KEY not in metadata:
@@ -81,24 +103,55 @@ class Engine:
         self.spec = ModelSpec.from_json(metadata[METADATA_KEY], str(self.path))
         self._input_name: str = self._session.get_inputs()[0].name
         self.memory_bytes = available_memory_bytes()
+        self.smallest_tile = smallest_tile(self.spec.receptive_field, self.spec.size_multiple)
+        if tile and tile < self.smallest_tile:
+            raise ConfigError(
+                f"tile is {tile}; {self.spec.name} needs {self.smallest_tile} pixels or more, "
+                "or 0 to take every picture whole"
+            )
+        if batch is not None and batch < 1:
+            raise ConfigError(f"batch is {batch}; give 1 or more")
+        self.tile = tile
+        self.batch = batch or (GPU_BATCH if self.device == "cuda" else 1)
+        self._longest_side: float = math.inf
+        """Longer windows have failed for want of memory."""
 
     @property
     def max_pixels(self) -> int:
-        """Largest height * width of an input picture that fits in memory.
+        """Largest height * width of an input picture that fits in memory, together with its result.
 
-        A model with a `working_size` or `scene_size` shrinks its input first, so only decoding counts.
+        Only a model that must take pictures whole (`tile` 0) has to fit too, unless it shrinks them first
+        (`working_size`, `scene_size`).
         """
-        if self.spec.working_size is not None or self.spec.scene_size is not None:
-            return self.memory_bytes // BYTES_PER_DECODED_PIXEL
-        return self.memory_bytes // max(self.spec.bytes_per_pixel, BYTES_PER_DECODED_PIXEL)
+        kept = BYTES_PER_DECODED_PIXEL + RESULT_BYTES * self.spec.scale**2
+        shrinks = self.spec.working_size is not None or self.spec.scene_size is not None
+        if self.tile == 0 and not shrinks:
+            kept = max(kept, self.spec.bytes_per_pixel)
+        return self.memory_bytes // kept
 
     def work_bytes(self, height: int, width: int) -> int:
-        """Return the memory that `apply` needs for a picture of this size, about."""
-        if self.spec.working_size is not None:
-            height, width = fit_size(height, width, self.spec.working_size)
-        elif self.spec.scene_size is not None:
-            height, width = self._scene_sides(height, width)
-        return height * width * self.spec.bytes_per_pixel
+        """Return the memory that `apply` needs for a picture of this size, about: the model's and the result's."""
+        return self._run_bytes(self.plan(height, width)) + height * width * RESULT_BYTES * self.spec.scale**2
+
+    def plan(self, height: int, width: int) -> Plan:
+        """Return the windows in which `apply` will convert a picture of this size; one is the whole of it.
+
+        They lie on what the model gets: the picture, or its smaller copy of `working_size` or `scene_size`.
+        """
+        return self._plan(*self._model_size(height, width), self.tile)
+
+    def exact(self, height: int, width: int) -> bool:
+        """Tell whether a picture of this size gets what one run over all of it gives, up to rounding (1 of 255)."""
+        return self.spec.receptive_field is not None or self.plan(height, width).count == 1
+
+    def caution(self, height: int, width: int) -> str | None:
+        """Return one line for the user about a picture of this size where the result is not `exact`, else None."""
+        if self.exact(height, width):
+            return None
+        return (
+            f"{width} x {height} pixels do not fit through {self.spec.name} at once, which needs to see a picture "
+            f"whole; {self.plan(height, width).count} windows fade into one another, look for colours that drift"
+        )
 
     def __call__(
         self, image: Pixels, *, label: Label | None = None, style: Style | None = None, detail: float | None = None
@@ -128,49 +181,18 @@ class Engine:
         knobs = self.knobs(label=label, style=style, detail=detail)
         self._check_size(*image.shape[-3:-1])
         if image.ndim == 4:
-            return self._run(image, knobs)
-        return self._run(image[None], knobs)[0]
+            return self._run(image, knobs, self.tile)
+        return self._run(image[None], knobs, self.tile)[0]
 
     def knobs(
         self, *, label: Label | None = None, style: Style | None = None, detail: float | None = None
     ) -> dict[str, NDArray[Any]]:
-        """Return the graph inputs that these choices mean: `label` int64 (1,), `style` float32 (1, S), `detail` (1,).
+        """Return the graph inputs that these choices mean, see `translate.knobs`.
 
         Raises:
-            ConfigError: the model has no labels, styles or detail, not this label, styles of another length, or detail
-                is not in 0..1.
+            ConfigError: the model does not have them.
         """
-        found: dict[str, NDArray[Any]] = {}
-        if label is not None:
-            found["label"] = np.array([self._label_number(label)])
-        if style is not None:
-            size = self.spec.style_size
-            if not size:
-                raise ConfigError(f"{self.spec.name} has one result for every picture and no styles; leave style out")
-            style_S = np.asarray(style, np.float32)
-            if style_S.shape != (size,):
-                raise ConfigError(
-                    f"style has shape {style_S.shape}, {self.spec.name} takes ({size},); give {size} numbers"
-                )
-            found["style"] = style_S[None]
-        if detail is not None:
-            if not self.spec.detail:
-                raise ConfigError(f"{self.spec.name} has one sharpness and no detail to choose; leave detail out")
-            if not 0.0 <= detail <= 1.0:  # nan is refused too
-                raise ConfigError(f"detail is {detail}; give 0 (as faithful as can be) to 1 (as sharp as can be)")
-            found["detail"] = np.array([detail], np.float32)
-        return found
-
-    def _label_number(self, label: Label) -> int:
-        names = self.spec.labels
-        if not names:
-            raise ConfigError(f"{self.spec.name} makes one kind of picture and has no labels; leave label out")
-        if isinstance(label, str):
-            if label in names:
-                return names.index(label)
-        elif 0 <= label < len(names):
-            return label
-        raise ConfigError(f"{self.spec.name} has no label {label!r}; {nearest(str(label), names)}")
+        return graph_inputs(self.spec, label=label, style=style, detail=detail)
 
     def apply(
         self, picture: Picture, *, label: Label | None = None, style: Style | None = None, detail: float | None = None
@@ -179,19 +201,22 @@ class Engine:
 
         Models with a `working_size` see the whole picture at that size, laid on white, and the result is
         resized back. Models with a `scene_size` change larger pictures at that size and keep their fine detail. Other
-        models run at full size on the colours. Alpha is kept, resized by `scale`, with
-        one exception: lines drawn on a transparent sheet (less than `INK_SHARE` of it opaque) are taken as
-        lines on white paper, for keeping that alpha would cut the photo down to the pen strokes.
+        models run at full size on the colours, in windows where the picture is too large (see `plan`). Alpha is kept,
+        resized by `scale`, with one exception: lines drawn on a transparent sheet (less than `INK_SHARE` of it opaque)
+        are taken as lines on white paper, for keeping that alpha would cut the photo down to the pen strokes.
 
-        Models of one channel are given the picture's grey, and their grey is returned as three equal channels.
+        What alpha hides does not bleed into the edges (see `translate.images.covered`).
+
+        Models of one channel are given the picture's grey, and their grey is returned as three equal channels. The
+        result has the bits that the model returns; what else the picture says (profile, EXIF, notes) is passed on.
         `label`, `style` and `detail` are those of a call.
 
         Raises:
             ImageError: the picture is too small, too narrow, or too large for the memory, or the model works with
-                other channels or more bits than a Picture has.
+                other channels than a Picture has.
             ConfigError: a label, style or detail that the model does not have.
         """
-        self._check_format()
+        self.check_format()
         knobs = self.knobs(label=label, style=style, detail=detail)
         scale = self.spec.scale
         height, width = picture.height, picture.width
@@ -201,78 +226,145 @@ class Engine:
             if alpha_HW is not None:
                 alpha_HW = resize(alpha_HW, height * scale, width * scale)
             if self.spec.working_size is None:
-                return Picture(self._scene(picture.rgb_HWC, knobs), alpha_HW)
-            if alpha_HW is not None and alpha_HW.mean() < 255 * INK_SHARE:
+                return _finished(picture, self._scene(covered(picture), knobs), alpha_HW)
+            if alpha_HW is not None and is_ink(alpha_HW.mean() / white_of(alpha_HW)):
                 alpha_HW = None
-            small_height, small_width = fit_size(height, width, self.spec.working_size)
-            if min(small_height, small_width) < self.spec.min_size:
-                raise ImageError(
-                    f"picture of {width} x {height} pixels is too narrow for this model; crop it to a shape nearer "
-                    "to a square"
-                )
-            small_HWC = resize(flatten(picture), small_height, small_width)
-            result_HWC = self._rgb(small_HWC, knobs)
-            return Picture(resize(result_HWC, height * scale, width * scale), alpha_HW)
+            small_HWC = resize(flatten(picture), *self.model_size(height, width))
+            result_HWC = self.colours(small_HWC, knobs)
+            return _finished(picture, resize(result_HWC, height * scale, width * scale), alpha_HW)
         except MemoryError:
             raise _too_large(height, width) from None
 
     def _scene(self, rgb_HWC: Pixels, knobs: Mapping[str, NDArray[Any]]) -> Pixels:
         """Pictures beyond the size of the scenes that were learnt are changed at that size."""
-        height, width = rgb_HWC.shape[:2]
-        if self._scene_sides(height, width) == (height, width):
-            return self._rgb(rgb_HWC, knobs)
-        small_HWC = resize(rgb_HWC, *self._scene_sides(height, width))
-        return relight(rgb_HWC, small_HWC, self._rgb(small_HWC, knobs))
+        size = self.model_size(*rgb_HWC.shape[:2])
+        if size == rgb_HWC.shape[:2]:
+            return self.colours(rgb_HWC, knobs)
+        small_HWC = resize(rgb_HWC, *size)
+        return relight(rgb_HWC, small_HWC, self.colours(small_HWC, knobs))
 
-    def _scene_sides(self, height: int, width: int) -> tuple[int, int]:
+    def model_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width at which the model gets a picture: of `working_size` or `scene_size`, or its own.
+
+        Raises:
+            ImageError: too narrow for the `working_size`.
+        """
+        size = self._model_size(height, width)
+        if self.spec.working_size is not None and min(size) < self.spec.min_size:
+            raise ImageError(
+                f"picture of {width} x {height} pixels is too narrow for this model; crop it to a shape nearer "
+                "to a square"
+            )
+        return size
+
+    def _model_size(self, height: int, width: int) -> tuple[int, int]:
+        if self.spec.working_size is not None:
+            return fit_size(height, width, self.spec.working_size)
         factor = min(1.0, (self.spec.scene_size or math.inf) / min(height, width))
         return round(height * factor), round(width * factor)
 
-    def _rgb(self, rgb_HWC: Pixels, knobs: Mapping[str, NDArray[Any]]) -> Pixels:
-        """Colours in and out, also where the model knows only grey."""
+    def colours(self, rgb_HWC: Pixels, knobs: Mapping[str, NDArray[Any]], *, tile: int | None = None) -> Pixels:
+        """Run the model on colours of any bits, also where it knows only grey; nothing is checked.
+
+        Args:
+            rgb_HWC: (H, W, 3) uint8 or uint16.
+            knobs: what `knobs` returns.
+            tile: instead of the Engine's own.
+
+        Returns:
+            (H * scale, W * scale, 3) with the bits that the model returns.
+        """
+        image_HWC = to_bits(rgb_HWC, 16 if self.spec.input_bits == 16 else 8)
         if self.spec.input_channels == 1:
-            # BT.601, as training pictures become grey.
-            rgb_HWC = np.asarray(Image.fromarray(rgb_HWC).convert("L"))[..., None]
-        result_HWC = self._run(rgb_HWC[None], knobs)[0]
+            image_HWC = _grey(image_HWC)
+        result_HWC = self._run(image_HWC[None], knobs, self.tile if tile is None else tile)[0]
         return np.repeat(result_HWC, 3, axis=2) if self.spec.output_channels == 1 else result_HWC
 
-    def _check_format(self) -> None:
+    def check_format(self) -> None:
+        """Refuse models of other channels than pictures have.
+
+        Raises:
+            ImageError: not 1 or 3 channels in and out.
+        """
         spec = self.spec
-        for verb, channels, bits in (
-            ("takes", spec.input_channels, spec.input_bits),
-            ("returns", spec.output_channels, spec.output_bits),
-        ):
-            if channels not in (1, 3) or bits != 8:
+        for verb, channels in (("takes", spec.input_channels), ("returns", spec.output_channels)):
+            if channels not in (1, 3):
                 raise ImageError(
-                    f"{spec.name} {verb} {channels} channel{'' if channels == 1 else 's'} of {bits} bits, "
-                    "pictures here have 3 of 8; call its Engine from Python with arrays"
+                    f"{spec.name} {verb} {channels} channels, pictures here have 1 or 3; "
+                    "call its Engine from Python with arrays"
                 )
 
-    def _check_size(self, height: int, width: int) -> None:
+    def check_least(self, height: int, width: int) -> None:
+        """Refuse pictures that are too small for the model.
+
+        Raises:
+            ImageError: it is.
+        """
         if min(height, width) < self.spec.min_size:
             raise ImageError(
                 f"picture of {width} x {height} pixels is too small, this model needs at least "
                 f"{self.spec.min_size} x {self.spec.min_size}; use a larger one"
             )
-        if height * width > self.max_pixels:
+
+    def _check_size(self, height: int, width: int) -> None:
+        self.check_least(height, width)
+        if height * width > self.max_pixels or self._run_bytes(self.plan(height, width)) > self.memory_bytes:
             raise _too_large(height, width)
 
-    def _run(self, image_NHWC: Pixels, knobs: Mapping[str, NDArray[Any]]) -> Pixels:
+    def _plan(self, height: int, width: int, tile: int | None) -> Plan:
+        """Windows over what the model gets."""
+        area = self.spec.bytes_per_pixel
+        if tile is None and height * width * area <= WHOLE_SHARE * self.memory_bytes:
+            side = max(height, width)
+        else:
+            side = tile if tile is not None else math.isqrt(int(TILE_SHARE * self.memory_bytes / area))
+        if tile != 0:
+            side = max(self.smallest_tile, int(min(side, self._longest_side)))
+        return plan_windows(
+            height, width, side, multiple=self.spec.size_multiple, receptive_field=self.spec.receptive_field
+        )
+
+    def _run_bytes(self, plan: Plan) -> int:
+        height, width = plan.largest
+        return height * width * self.spec.bytes_per_pixel * (1 if plan.count == 1 else self.batch)
+
+    def _run(self, image_NHWC: Pixels, knobs: Mapping[str, NDArray[Any]], tile: int | None) -> Pixels:
+        """Run the model in windows as large as they may be, and in smaller ones where these fail."""
+        height, width = image_NHWC.shape[1:3]
+        most = len(image_NHWC) * self.batch
+
+        def run(windows_NHWC: Pixels) -> Pixels:
+            return self._session_run(windows_NHWC, knobs)
+
+        while True:
+            plan = self._plan(height, width, tile)
+            batch = self.batch
+            if plan.count == 1:  # pictures that were given as one batch go through as one where it fits
+                batch = max(1, int(WHOLE_SHARE * self.memory_bytes) // (self._run_bytes(plan) or 1))
+            batch = min(batch, most)
+            try:
+                return run_tiled(image_NHWC, run, plan, scale=self.spec.scale, batch=batch)
+            except MemoryError:
+                side = max(plan.largest)
+                if batch > 1:
+                    most = 1
+                elif tile == 0 or side <= self.smallest_tile:
+                    raise _too_large(height, width) from None
+                else:
+                    self._longest_side = min(self._longest_side, side // 2)
+
+    def _session_run(self, image_NHWC: Pixels, knobs: Mapping[str, NDArray[Any]]) -> Pixels:
         try:
             return self._session.run(None, {self._input_name: image_NHWC, **knobs})[0]
         except Exception as error:
-            # ONNX Runtime has no error type of its own for want of memory, neither on the CPU nor on the GPU.
-            text = str(error).lower()
-            if "allocate memory" in text or "bad_alloc" in text or "out of memory" in text:
-                raise _too_large(*image_NHWC.shape[1:3]) from None
+            if wants_memory(error):
+                raise MemoryError from None
             raise
 
 
-def numbered_style(number: int, spec: ModelSpec) -> NDArray[np.float32]:
-    """The style (S,) that a number stands for: 0 the model's own, any other its own standard normal numbers."""
-    if number == 0:
-        return np.array(spec.default_style or (0.0,) * spec.style_size, np.float32)
-    return np.random.default_rng(number).standard_normal(spec.style_size, np.float32)
+def is_ink(opaque: float) -> bool:
+    """Tell by the opaque share of a picture, 0 to 1, whether it is lines on a transparent sheet."""
+    return opaque < INK_SHARE
 
 
 def _too_large(height: int, width: int) -> ImageError:
@@ -282,59 +374,16 @@ def _too_large(height: int, width: int) -> ImageError:
     )
 
 
-def _open_session(path: Path, threads: int, device: Device) -> Any:
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file; give a .onnx file written by `translate export`")
-    if device != "cpu":
-        session = _cuda_session(path, threads) if _gpu_present() else None
-        if session is not None:
-            return session
-        if device == "cuda":
-            raise ModelError(
-                f"{path}: no usable NVIDIA GPU found (it needs a driver and the CUDA and cuDNN libraries); "
-                "install the extra `gpu`, or use --device cpu"
-            )
-    try:
-        return _ort.InferenceSession(str(path), _options(path, threads), providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors share no base below Exception; all mean that the file is no good
-        raise ModelError(f"{path}: not a usable ONNX model ({_one_line(error)}); export it again") from None
+def _finished(picture: Picture, rgb_HWC: Pixels, alpha_HW: Pixels | None) -> Picture:
+    """The result, with what else the picture says."""
+    if alpha_HW is not None:
+        alpha_HW = to_bits(alpha_HW, 16 if rgb_HWC.dtype == np.uint16 else 8)
+    return replace(picture, rgb_HWC=rgb_HWC, alpha_HW=alpha_HW)
 
 
-def _cuda_session(path: Path, threads: int) -> Any | None:
-    """Return a session that really runs on the GPU, or None; says nothing either way."""
-    if "CUDAExecutionProvider" not in _ort.get_available_providers():
-        return None
-    _ort.set_default_logger_severity(_FATAL_ONLY)  # libraries that cannot be loaded are reported by this logger
-    with contextlib.redirect_stdout(io.StringIO()):
-        _ort.preload_dlls()
-    # HEURISTIC: the default tries every convolution algorithm anew for each picture size.
-    providers = [("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"}), "CPUExecutionProvider"]
-    try:
-        session = _ort.InferenceSession(str(path), _options(path, threads), providers=providers, enable_fallback=0)
-    except Exception:  # a bad file is reported by the CPU session that follows
-        return None
-    return session if session.get_providers()[0] == "CUDAExecutionProvider" else None
-
-
-def _gpu_present() -> bool:
-    """Look for an NVIDIA device without loading its libraries, which is slow and noisy where there is none."""
-    if sys.platform == "win32":
-        return Path(os.environ["SYSTEMROOT"], "System32", "nvcuda.dll").exists()
-    return Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists() or Path("/dev/dxg").exists()
-
-
-def _options(path: Path, threads: int) -> Any:
-    options = _ort.SessionOptions()
-    options.log_severity_level = _FATAL_ONLY
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Idle threads sleep instead of burning a core that decodes the next picture.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Weights in a second file are refused: a model is one file, and a foreign one must not name others.
-    # The .onnx itself stands where a folder is expected, so nothing can be found there.
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.absolute()))
-    return options
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _grey(rgb_HWC: Pixels) -> Pixels:
+    """(H, W, 3) -> (H, W, 1) by BT.601, as training pictures become grey."""
+    if rgb_HWC.dtype == np.uint8:
+        return np.asarray(Image.fromarray(rgb_HWC).convert("L"))[..., None]
+    grey_HW = rgb_HWC @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.rint(grey_HW).astype(np.uint16)[..., None]

@@ -6,6 +6,7 @@ its traceback.
 
     TranslateError
     ├── ImageError      a picture cannot be read, is too large or too small, or cannot be written
+    │   └── TooLarge    it has more pixels than the reader was to decode
     ├── ModelError      a model is unknown, damaged, or carries no ModelSpec
     ├── DataError       a folder of training or input pictures is missing, empty or unusable
     ├── ConfigError     an option is out of range, unknown, or contradicts another
@@ -23,6 +24,17 @@ class TranslateError(Exception):
 
 class ImageError(TranslateError):
     """A picture cannot be read, is too large or too small for the work, or cannot be written."""
+
+
+class TooLarge(ImageError):  # noqa: N818 - one kind of ImageError
+    """A picture has more pixels than the reader was to decode; nothing of it was.
+
+    height, width: of the picture, in pixels.
+    """
+
+    def __init__(self, message: str, height: int, width: int) -> None:
+        super().__init__(message)
+        self.height, self.width = height, width
 
 
 class ModelError(TranslateError):

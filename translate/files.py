@@ -8,6 +8,9 @@ from pathlib import Path
 
 from translate.errors import DataError
 
+PROCESS = secrets.token_hex(4)
+"""In the name of every temporary file of this process, so that what a killed one has left can be told."""
+
 
 @contextmanager
 def atomic_path(path: Path) -> Generator[Path]:
@@ -19,7 +22,7 @@ def atomic_path(path: Path) -> Generator[Path]:
         OSError: as the file system says; callers turn it into their own one-line error.
     """
     # A short name of our own: prefixing the target's name could pass the file system's 255-byte limit.
-    temporary = path.parent / f".{secrets.token_hex(8)}.part{path.suffix}"
+    temporary = path.parent / f".{PROCESS}{secrets.token_hex(4)}.part{path.suffix}"
     try:
         yield temporary
         with temporary.open("rb+") as handle:
@@ -27,6 +30,12 @@ def atomic_path(path: Path) -> Generator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, process: str) -> None:
+    """Remove the temporary files of a process that was killed, in a folder and all below."""
+    for path in folder.rglob(f".{process}*.part*"):
+        path.unlink(missing_ok=True)
 
 
 def refuse_unlistable(error: OSError) -> None:

@@ -14,7 +14,7 @@ from translate.images import READABLE
 Layout = Literal["photos", "side-by-side", "two-folders"]
 Side = Literal["left", "right"]
 
-SUFFIXES = READABLE | {".npy", ".tif", ".tiff"}
+SUFFIXES = READABLE | {".npy"}
 """Suffixes (lower case) of the files a model can be trained on; `translate.data.formats` reads them."""
 
 MIN_SIDE = 16

@@ -1,0 +1,118 @@
+"""What a kill, a full disk or Ctrl-C leaves of a folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import INVERT, save_model
+
+from translate.images import Picture, write_picture
+
+KILLS, PICTURES = 30, 300
+SEED = 5
+PATIENCE_SECONDS = 60.0
+
+
+def pictures(folder: Path, count: int, side: int = 64) -> Path:
+    random = np.random.default_rng(SEED)
+    for number in range(count):
+        path = folder / f"{number % 5}" / f"{number:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_picture(path, Picture(random.integers(0, 256, (side, side, 3), dtype=np.uint8)))
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files but the manifest."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".translate.jsonl"
+    }
+
+
+def convert(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "translate.cli", "convert", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_killed_at_30_moments_the_same_tree_in_the_end(tmp_path: Path) -> None:
+    source = pictures(tmp_path / "in", PICTURES)
+    model = save_model(tmp_path / "m.onnx", INVERT)
+    assert convert(source, tmp_path / "undisturbed", "--model", model).returncode == 0
+
+    out = tmp_path / "out"
+    out.mkdir()
+    script = Path(__file__).with_name("kill_convert.py")
+    command = [
+        sys.executable,
+        script,
+        str(SEED),
+        str(KILLS),
+        "convert",
+        source,
+        out,
+        "--model",
+        model,
+        "--workers",
+        "2",
+    ]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    assert int(done.stdout) == KILLS  # each found work to do
+    assert 0 < sum(not Path(name).name.startswith(".") for name in contents(out)) < PICTURES
+    last = convert(source, out, "--model", model, "--json")
+    assert last.returncode == 0
+    assert contents(out) == contents(tmp_path / "undisturbed")
+    summary = json.loads(last.stdout.splitlines()[-1])
+    assert summary["converted"] < PICTURES
+    assert summary["converted"] + summary["skipped"] == PICTURES
+    again = json.loads(convert(source, out, "--model", model, "--json").stdout.splitlines()[-1])
+    assert (again["converted"], again["skipped"]) == (0, PICTURES)
+
+
+def test_ctrl_c_ends_with_a_summary_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    source = pictures(tmp_path / "in", 200, 256)
+    model = save_model(tmp_path / "m.onnx", INVERT)
+    arguments = ["convert", str(source), str(tmp_path / "out"), "--model", str(model), "--workers", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "translate.cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not list(tmp_path.glob("out/*/*.png")):
+        assert time.monotonic() < deadline
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, errors) == (130, "")
+    assert out.endswith("stopped; the same command goes on\n")
+    converted = int(out.split()[0])
+    assert 0 < converted < 200
+    assert len(list(tmp_path.glob("out/*/*.png"))) == converted
+    assert convert(*arguments[1:]).stdout.startswith(f"{200 - converted} pictures converted")
+
+
+def test_watch_converts_what_comes_until_ctrl_c(tmp_path: Path) -> None:
+    model = save_model(tmp_path / "m.onnx", INVERT)
+    source = tmp_path / "in"
+    source.mkdir()
+    arguments = ["convert", str(source), str(tmp_path / "out"), "--model", str(model), "--watch", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "translate.cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stderr.readline() == f"converting what comes to {source}; Ctrl-C ends\n"
+    for name in ("a.png", "b.png"):
+        write_picture(source / name, Picture(np.zeros((16, 16, 3), np.uint8)))
+        found = json.loads(process.stdout.readline())
+        assert (found["status"], found["target"]) == ("converted", str(tmp_path / "out" / name))
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, errors) == (0, "")
+    assert json.loads(out.splitlines()[-1])["converted"] == 2

@@ -1,0 +1,88 @@
+import time
+from xml.etree import ElementTree
+
+import pytest
+from made_files import XMP
+
+from translate import xmp
+
+EXIF, TIFF = "{http://ns.adobe.com/exif/1.0/}", "{http://ns.adobe.com/tiff/1.0/}"
+
+
+def description(packet: bytes) -> ElementTree.Element:
+    """The properties, by a reader that is not ours."""
+    found = ElementTree.fromstring(packet.decode()).find(".//{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
+    assert found is not None
+    return found
+
+
+def test_orientation() -> None:
+    assert xmp.orientation(XMP) == 6
+    assert xmp.orientation(XMP.replace(b'tiff:Orientation="6"', b"")) == 0
+    assert xmp.orientation(XMP.replace(b'"6"', b'"9"')) == 0
+
+
+def test_upright() -> None:
+    found = xmp.upright(XMP + b"\0")
+    assert found is not None
+    assert description(found).get(TIFF + "Orientation") == "1"
+    assert b"Thumbnails" not in found
+    assert "Müller" in found.decode()
+    for damaged in (
+        b"",
+        b"no markup",
+        XMP + b"\xff",
+        XMP.decode().encode("utf-16"),
+        b"<" + bytes(9) + b"<",
+        b"<" * (2 << 20),
+    ):
+        assert xmp.upright(damaged) is None
+
+
+def test_size() -> None:
+    found = description(xmp.for_result(XMP, 48, 80))
+    assert found.get(TIFF + "ImageWidth") == "80"
+    assert [found.findtext(EXIF + name) for name in ("PixelXDimension", "PixelYDimension")] == ["80", "48"]
+    assert found.get(EXIF + "ColorSpace") == "65535"
+    assert description(xmp.for_result(XMP, 48, 80, srgb=True)).get(EXIF + "ColorSpace") == "1"
+
+
+def test_location() -> None:
+    found = xmp.without_location(XMP)
+    assert found is not None
+    assert b"GPS" not in found
+    assert b"13,24E" not in found
+    assert description(found).get("{http://purl.org/dc/elements/1.1/}format") == "image/jpeg"
+    assert "Müller" in found.decode()
+
+
+def test_other_names_of_the_namespace() -> None:
+    assert xmp.orientation(XMP.replace(b"tiff:", b"t1:").replace(b"xmlns:tiff", b"xmlns:t1")) == 6
+    found = xmp.without_location(XMP.replace(b"exif:", b"e:").replace(b"xmlns:exif", b"xmlns:e"))
+    assert found is not None
+    assert b"52,31.5N" not in found
+
+
+@pytest.mark.parametrize(
+    "hidden", [b'drone:GpsLatitude="52"', b"exif:GPSLatitude=52", b"<exif:GPSTrack><rdf:Seq/></exif:GPSTrack>"]
+)
+def test_what_is_not_understood_does_not_get_out(hidden: bytes) -> None:
+    assert xmp.without_location(XMP.replace(b'dc:format="image/jpeg"', hidden)) is None
+
+
+def test_hostile_packets_take_no_time() -> None:
+    head = XMP[: XMP.index(b"<exif:PixelXDimension>")]
+    began = time.perf_counter()
+    for part in (
+        b"<exif:GPSa>",
+        b" ",
+        b"<",
+        b' exif:GPSa="',
+        b" xmlns:a='http://ns.adobe.com/exif/1.0/'",
+        b"<xmp:Thumbnails>",
+    ):
+        packet = head + part * (900_000 // len(part))
+        xmp.upright(packet)
+        xmp.for_result(packet, 1, 1)
+        xmp.without_location(packet)
+    assert time.perf_counter() - began < 20
