@@ -80,7 +80,7 @@ def _streets(there: str, back: str) -> tuple[Export, Export]:
 
 _SMALL = ("--image-size", "128")
 _KINDS = ("--labels", "--style-size", "5", "--style-kind", "colours")
-_BROWN = ("--default-style", "1486")
+_TAN = ("--default-style", "1486")
 """The middle of all colours is a grey; this is tan leather."""
 
 STAGES = (
@@ -90,15 +90,20 @@ STAGES = (
     ),
     Stage(
         "sketch-128", 0.07, "sketch-to-photo", "things/train", (*_KINDS, *_SMALL), THINGS,
-        (_things("sketch-128", *_BROWN),),
+        (_things("sketch-128", *_TAN),),
     ),
     Stage(
         "sketch-to-photo", 0.18, "sketch-to-photo", "things/train", _KINDS, THINGS,
-        (_things("sketch-to-photo", *_BROWN),), start_from="sketch-128",
+        (_things("sketch-to-photo", *_TAN),), start_from="sketch-128",
     ),
     Stage(
-        "day-to-night", 0.13, "day-to-night", "daynight/train", _SMALL, STREETS,
-        _streets("day-to-night", "night-to-day"),
+        "streets-modern", 0.08, "day-to-night", "daynight/train", _SMALL, STREETS,
+        _streets("streets-modern", "streets-modern-back"),
+    ),
+    Stage(
+        "day-to-night", 0.10, "day-to-night", "daynight/train",
+        (*_SMALL, "--cycle-weight", "2.5", "--identity-weight", "0.25"), STREETS,
+        _streets("day-to-night", "night-to-day"), start_from="streets-modern",
     ),
     Stage(
         "super-resolution", 0.06, "super-resolution", "sr_train/train", ("--adversarial-start", "0"), SHARP,
@@ -120,7 +125,7 @@ STAGES = (
         (_things("sketch-classic"),),
     ),
     Stage(
-        "streets-classic", 0.13, "day-to-night", "daynight/train", ("--preset", "classic", *_SMALL), STREETS,
+        "streets-classic", 0.08, "day-to-night", "daynight/train", ("--preset", "classic", *_SMALL), STREETS,
         _streets("streets-classic", "streets-classic-back"),
     ),
     Stage(

@@ -80,7 +80,7 @@ TABLES = (
     ),
     _table(
         "Day to night", "day-to-night",
-        {"streets-classic": "classic (ResNet-9), 128 px"},
+        {"streets-modern": "modern, 128 px", "streets-classic": "classic (ResNet-9), 128 px"},
         {"swd_mean_milli": "SWD ↓", "gradient_correlation": "structure kept ↑", "target_share": "taken for night ↑"},
         "Test streets and squares by day, other places than those trained on.",
     ),

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import INVERT, save_model
+from PIL import Image
 
 from translate.conversion import Conversion, Existing, Outcome, _Budget
 from translate.convert import convert_folder
@@ -424,3 +425,15 @@ def test_larger_pictures_wait_for_memory(
     monkeypatch.setattr("translate.conversion.SMALL_PIXELS", 100)
     source = make_pictures(tmp_path / "in", [f"{number}.png" for number in range(6)])
     assert convert_folder(source, tmp_path / "out", engine, workers=4).converted == 6
+
+
+def test_what_the_user_should_know_is_said(tmp_path: Path, make_pictures: MakePictures) -> None:
+    source = make_pictures(tmp_path / "in", ["a.png"])
+    Image.new("RGB", (600, 500)).save(source / "b.jpg", icc_profile=b"no profile")
+    # It wants to see a picture whole, and may not.
+    engine = Engine(save_model(tmp_path / "m.onnx", INVERT), device="cpu", tile=256)
+    report = convert_folder(source, tmp_path / "out", engine)
+    (outcome,) = report.noted
+    assert all(note.startswith(f"{source / 'b.jpg'}: ") for note in outcome.notes)
+    assert "profile" in outcome.notes[0]
+    assert "windows fade into one another" in outcome.notes[1]

@@ -19,7 +19,7 @@ from export.to_onnx import build_graph, write_model
 from translate import engine as engine_module
 from translate.engine import GPU_BATCH, TILE_SHARE, WHOLE_SHARE, Engine
 from translate.errors import ConfigError, ImageError
-from translate.images import Picture, relight, resize
+from translate.images import Picture, covered, relight, resize
 from translate.models import ShippedModel, shipped
 from translate.networks.classic_unet import ClassicUNet
 from translate.networks.residual_sr import ResidualSR
@@ -27,7 +27,7 @@ from translate.networks.unet import UNet
 from translate.tiling import seam_ratio, smallest_tile
 
 NETWORKS: dict[str, Any] = {
-    "U-Net of 2": UNet(3, 3, (8,), 1),
+    "U-Net of 2": UNet(3, 3, (8,), 1, padding="replicate"),
     "U-Net of 4": UNet(3, 3, (8, 8), 1, condition_size=3),
     "U-Net of 8": UNet(3, 3, (4, 8, 8), 1, residual=True),
     "x2": ResidualSR(3, scale=2, blocks=2, width=8, detail_blocks=1),
@@ -167,8 +167,9 @@ def test_small_copies_are_cut_into_windows_too(tmp_path: Path, kind: str) -> Non
     assert tiled.plan(300, 500).largest <= (64, 64)
     assert np.array_equal(tiled.apply(picture).rgb_HWC, whole.apply(picture).rgb_HWC)
     if kind == "scene_size":
-        small_HWC = resize(image_HWC, 100, 167)
-        expected_HWC = relight(image_HWC, small_HWC, 255 - small_HWC)
+        shown_HWC = covered(picture)
+        small_HWC = resize(shown_HWC, 100, 167)
+        expected_HWC = relight(shown_HWC, small_HWC, 255 - small_HWC)
         assert np.array_equal(tiled.apply(picture).rgb_HWC, expected_HWC)
         assert np.array_equal(tiled.apply(picture).alpha_HW, alpha_HW)
 

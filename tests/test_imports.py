@@ -20,6 +20,7 @@ def run(code: str, *blocked: str) -> str:
         "translate.engine",
         "translate.convert",
         "translate.convert_command",
+        "translate.streaming",
         "translate.models_command",
         "translate.evaluate_command",
         "translate.demo_command",

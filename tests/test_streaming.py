@@ -20,7 +20,7 @@ from translate import rows as rows_module
 from translate import streaming
 from translate.engine import Engine
 from translate.errors import ConfigError, ImageError
-from translate.images import Picture, encode, read_picture, resize, write_picture
+from translate.images import Picture, encode, flatten, read_picture, resize, write_picture
 from translate.row_writer import LONGEST_SIDE, RowWriter
 from translate.streaming import Stretched, convert_huge, needs_streaming
 
@@ -67,7 +67,9 @@ def test_as_in_memory(tmp_path: Path, spec: Any, tolerance: int, alpha: bool) ->
     write_picture(tmp_path / "in.png", Picture.from_array(photo(700, 530, 4 if alpha else 3)))
     expected = engine.apply(read_picture(tmp_path / "in.png"))
     shares: list[float] = []
-    convert_huge(tmp_path / "in.png", tmp_path / "out.png", engine, memory_bytes=LITTLE, on_progress=shares.append)
+    caution = convert_huge(
+        tmp_path / "in.png", tmp_path / "out.png", engine, memory_bytes=LITTLE, on_progress=shares.append
+    )
     found = read_picture(tmp_path / "out.png")
     assert difference(found.rgb_HWC, expected.rgb_HWC) <= tolerance
     assert (found.rgb_HWC != expected.rgb_HWC).mean() < 0.001
@@ -76,10 +78,35 @@ def test_as_in_memory(tmp_path: Path, spec: Any, tolerance: int, alpha: bool) ->
         assert (found.alpha_HW != expected.alpha_HW).mean() < 0.001
     else:
         assert found.alpha_HW is None
+    assert (caution is None) == (spec is not BLENDED)
+    assert spec is not BLENDED or "530 x 700 pixels do not fit through invert at once" in str(caution)
     assert shares == sorted(shares)
     assert len(shares) > 2
     assert shares[-1] == 1.0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.png", "m.onnx", "out.png"]
+
+
+@pytest.mark.parametrize("spec", [PLAIN, TWICE, SCENE], ids=["x1", "x2", "scene"])
+def test_what_transparency_hides_hardly_shows(tmp_path: Path, spec: Any) -> None:
+    """A disc on nothing, under which the file has black; what is seen of the results on white is about the same."""
+    engine = Engine(save_model(tmp_path / "m.onnx", spec), device="cpu", threads=1)
+    image_HWC = photo(700, 530, 4)
+    rows, columns = np.ogrid[:700, :530]
+    inside = (rows - 350) ** 2 + (columns - 265) ** 2 < 240**2
+    image_HWC[..., 3] = np.where(inside, 255, 0)
+    image_HWC[~inside, :3] = 0
+    write_picture(tmp_path / "in.png", Picture.from_array(image_HWC))
+    expected = engine.apply(Picture.from_array(image_HWC))
+    convert_huge(tmp_path / "in.png", tmp_path / "out.png", engine, memory_bytes=LITTLE)
+    found = read_picture(tmp_path / "out.png")
+    assert difference(found.alpha_HW, expected.alpha_HW) <= 1
+    assert expected.alpha_HW is not None
+    away_HWC = np.abs(flatten(found).astype(int) - flatten(expected))
+    if spec is SCENE:
+        assert away_HWC.mean() < 1
+    else:
+        assert away_HWC[expected.alpha_HW == 255].max() == 0
+        assert (away_HWC > 1).mean() < 0.001
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 900), (900, 8), (255, 257), (256, 256), (513, 61)])

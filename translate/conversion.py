@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from translate.engine import Engine, numbered_style
 from translate.errors import ImageError, TooLarge
-from translate.images import BYTES_PER_DECODED_PIXEL, Metadata, decode, write_picture
+from translate.images import BYTES_PER_DECODED_PIXEL, Metadata, Picture, decode, write_picture
 from translate.knobs import Label, Style
 from translate.manifest import Done, Manifest
 from translate.naming import check_template, numbered
@@ -81,6 +81,8 @@ class Outcome:
     """The result; None of a failure."""
     reason: str | None = None
     """Of a failure: one line that names the file."""
+    notes: tuple[str, ...] = ()
+    """What the user should know about a result, a line each: a colour profile that could not be used, for example."""
 
 
 class Worker:
@@ -118,11 +120,13 @@ class Worker:
         """Convert one picture, or find that this is done already."""
         title = self._source.title(job.item.name)
         try:
-            target, made = self._result(job)
+            target, notes = self._result(job)
         except ImageError as error:
             reason = str(error)
             return Outcome(title, "failed", None, reason if title in reason else f"{title}: {reason}")
-        return Outcome(title, "converted" if made else "skipped", self._folder / target)
+        if notes is None:
+            return Outcome(title, "skipped", self._folder / target)
+        return Outcome(title, "converted", self._folder / target, notes=tuple(f"{title}: {note}" for note in notes))
 
     def is_done(self, job: Job) -> bool:
         """Whether `outcome` would find it done, as far as can be told without reading the picture."""
@@ -135,21 +139,20 @@ class Worker:
     def _label(self, name: str) -> Label | None:
         return self._how.label if self._how.label is not None else self._engine.spec.label_of(Path(name).name)
 
-    def _result(self, job: Job) -> tuple[str, bool]:
-        """Name of the result, and whether it was made now."""
+    def _result(self, job: Job) -> tuple[str, tuple[str, ...] | None]:
+        """Name of the result, and what is to be said about it; None if it was there."""
         if not safe_name(job.target):
             raise ImageError("its name points outside the archive; pack it again")
         if self._existing == "skip" and (self._folder / job.target).exists():
-            return job.target, False
+            return job.target, None
         if self.is_done(job) and self._existing != "overwrite":
-            return job.target, False
+            return job.target, None
         data = self._source.load(job.item)
         digest = _digest(data, self._source.title(job.item.name)) if self._manifest else ""
         target, done = self._place(job, digest)
-        if done is None:
-            self._make(job.item, data, target)
+        notes = self._make(job.item, data, target) if done is None else None
         self._note(job.item, digest, target)
-        return target, done is None
+        return target, notes
 
     def _place(self, job: Job, digest: str) -> tuple[str, Done | None]:
         """Name for the result, and how it was made if it is there already."""
@@ -180,7 +183,8 @@ class Worker:
         done = self._manifest.find(target) if self._manifest else None
         return done if done and (done.source, done.made_by) == (item.name, self._made_by) else None
 
-    def _make(self, item: Item, data: Path | bytes, target: str) -> None:
+    def _make(self, item: Item, data: Path | bytes, target: str) -> tuple[str, ...]:
+        """Convert and write; returns what is to be said about it."""
         title, place = self._source.title(item.name), self._folder / target
         if isinstance(data, Path) and place.exists() and place.samefile(data):
             raise ImageError("its result would replace it; choose another folder or another --name")
@@ -199,15 +203,20 @@ class Worker:
             with self._memory.hold(engine.work_bytes(picture.height, picture.width)):
                 result = engine.apply(picture, **knobs)
             write_picture(place, result, **self._stored())
-            return
+            return self._notes(picture)
         if needs_streaming(height, width, engine):
             with self._memory.hold(STREAMING_BYTES):
-                convert_huge(data, place, engine, name=title, **knobs, **self._stored())
-            return
+                caution = convert_huge(data, place, engine, name=title, **knobs, **self._stored())
+            return (caution,) if caution else ()
         # Held at once: two that waited for the second half of what they need would wait for ever.
         with self._memory.hold(height * width * BYTES_PER_DECODED_PIXEL + engine.work_bytes(height, width)):
             picture = decode(data, title, max_pixels=engine.max_pixels, bits=bits)
             write_picture(place, engine.apply(picture, **knobs), **self._stored())
+        return self._notes(picture)
+
+    def _notes(self, picture: Picture) -> tuple[str, ...]:
+        caution = self._engine.caution(picture.height, picture.width)
+        return (*picture.notes, caution) if caution else picture.notes
 
     def _stored(self) -> dict[str, Any]:
         """How results are stored, as `write_picture` takes it."""

@@ -29,6 +29,8 @@ class ConvertReport:
     """Done already, or left because of `existing`."""
     failed: tuple[Outcome, ...]
     """By name."""
+    noted: tuple[Outcome, ...]
+    """Those with notes, by name."""
     seconds: float
     """Wall time from the first decode to the last file written."""
 
@@ -126,6 +128,7 @@ class Tally:
         self._lock = threading.Lock()
         self.converted = self.skipped = 0
         self.failed: list[Outcome] = []
+        self.noted: list[Outcome] = []
 
     def add(self, outcome: Outcome) -> None:
         """Count one picture."""
@@ -134,13 +137,15 @@ class Tally:
             self.skipped += outcome.status == "skipped"
             if outcome.status == "failed":
                 self.failed.append(outcome)
+            if outcome.notes:
+                self.noted.append(outcome)
             if self._on_progress is not None:
                 self._on_progress(outcome)
 
     def report(self, seconds: float) -> ConvertReport:
         """All so far."""
-        failed = tuple(sorted(self.failed, key=lambda outcome: outcome.source))
-        return ConvertReport(self.converted, self.skipped, failed, seconds)
+        failed, noted = (tuple(sorted(found, key=lambda one: one.source)) for found in (self.failed, self.noted))
+        return ConvertReport(self.converted, self.skipped, failed, noted, seconds)
 
 
 class _Queue:

@@ -7,7 +7,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -219,11 +219,13 @@ def _dry_run(plan: Plan, engine: Engine, options: ConvertOptions) -> int:
 
 
 def _print_json(outcome: Outcome) -> None:
-    found = {"source": outcome.source, "status": outcome.status}
+    found: dict[str, Any] = {"source": outcome.source, "status": outcome.status}
     if outcome.target is not None:
         found["target"] = str(outcome.target)
     if outcome.reason is not None:
         found["reason"] = outcome.reason
+    if outcome.notes:
+        found["notes"] = list(outcome.notes)
     sys.stdout.write(f"{json.dumps(found)}\n")
     sys.stdout.flush()
 
@@ -233,6 +235,8 @@ def _summarise(report: ConvertReport, options: ConvertOptions, stopped: bool) ->
         counts = {"converted": report.converted, "skipped": report.skipped, "failed": len(report.failed)}
         sys.stdout.write(f"{json.dumps({**counts, 'seconds': round(report.seconds, 3), 'stopped': stopped})}\n")
         return
+    for note in (note for outcome in report.noted for note in outcome.notes):
+        sys.stderr.write(f"note: {note}\n")
     for failure in report.failed:
         sys.stderr.write(f"{failure.reason}\n")
     parts = [

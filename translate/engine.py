@@ -64,7 +64,8 @@ class Engine:
     `tile`: longest side in pixels of what goes through the model at once. None: a picture goes through whole where that
     takes at most `WHOLE_SHARE` of the memory, a larger one in windows that take `TILE_SHARE`; 0: always whole. Where a
     run fails for want of memory, the side is halved, for later pictures too, down to `smallest_tile`. Windows change
-    nothing where the model's receptive field is bounded, see `exact` and `translate.tiling`.
+    nothing where the model's receptive field is bounded, see `exact` and `translate.tiling`. The memory is the
+    machine's: what a GPU has shows only when a run fails.
     `batch`: windows that go through at once; None is 1 on the CPU and `GPU_BATCH` on a GPU.
 
     Raises:
@@ -144,19 +145,25 @@ class Engine:
         """Tell whether a picture of this size gets what one run over all of it gives, up to rounding (1 of 255)."""
         return self.spec.receptive_field is not None or self.plan(height, width).count == 1
 
-    def caution(self, height: int, width: int) -> str | None:
-        """Return one line for the user about a picture of this size where the result is not `exact`, else None."""
-        if self.exact(height, width):
+    def caution(self, height: int, width: int, *, plan: Plan | None = None) -> str | None:
+        """Return one line for the user about a picture of this size where the result is not `exact`, else None.
+
+        `plan`: of who cuts the picture himself; None is that of `apply`.
+        """
+        count = (plan or self.plan(height, width)).count
+        if self.spec.receptive_field is not None or count == 1:
             return None
         return (
             f"{width} x {height} pixels do not fit through {self.spec.name} at once, which needs to see a picture "
-            f"whole; {self.plan(height, width).count} windows fade into one another, look for colours that drift"
+            f"whole; {count} windows fade into one another, look for colours that drift"
         )
 
     def __call__(
         self, image: Pixels, *, label: Label | None = None, style: Style | None = None, detail: float | None = None
     ) -> Pixels:
         """Run the model as it is: (H, W, C) or (N, H, W, C) in, the same rank with H*scale, W*scale out.
+
+        Large pictures go through in windows, as `tile` of the Engine says; nothing is resized.
 
         Args:
             image: uint8, or uint16 for a model with 16 bits; the result has the type of the model's `output_bits`.

@@ -38,8 +38,8 @@ STREAMABLE: dict[str, Format] = {
 }
 """Suffixes (lower case) of the files that can be written."""
 
-LONGEST_SIDE: dict[Format, int] = {"png": 2**31 - 1, "jpeg": 65500, "tiff": 2**31 - 1, "webp": 16383}
-"""Pixels a side that the formats allow."""
+LONGEST_SIDE: dict[Format, int] = {"png": 10_000_000, "jpeg": 65500, "tiff": 10_000_000, "webp": 16383}
+"""Pixels a side that the formats, and libvips, allow."""
 
 _DEEP = {"png", "tiff"}
 _JPEG_SEGMENT = 65533 - len(b"http://ns.adobe.com/xap/1.0/\0")

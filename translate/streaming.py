@@ -7,7 +7,9 @@ The same pixels as `Engine.apply` gives on the whole picture, by the same three 
 - with a `working_size`, a small copy goes through the model, and its result is enlarged band by band.
 
 Only resizing is computed otherwise, in bands from places rounded to 24 bits: fewer than one value in 1,000 differs, by
-1 of 255, and with a `scene_size`, which multiplies what it has resized, by up to 3.
+1 of 255, and with a `scene_size`, which multiplies what it has resized, by up to 3. Colours that full transparency
+hides are guessed from the band alone (`translate.images.covered`), which may show a little beside it, and more with a
+`scene_size`, whose small copy mixes them in.
 
 Array names carry their shape: H height, W width, C channels; lower case of the small copy.
 """
@@ -23,14 +25,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from translate.engine import Engine, is_ink
-from translate.images import Metadata, Picture, Pixels, flatten, relight, to_bits, white_of
+from translate.images import Metadata, Picture, Pixels, covered, flatten, relight, to_bits, white_of
 from translate.knobs import Label, Style
 from translate.row_writer import RowWriter, check_target
 from translate.rows import RowReader
-from translate.tiling import fade_in, spans
+from translate.tiling import Plan, fade_in, spans
 
 MEMORY = 1 << 30
-"""Bytes that bands and the model may take, unless told otherwise; Python, its libraries and the coders of the file
+"""Most bytes that bands and the model take, unless told otherwise; Python, its libraries and the coders of the file
 formats come on top, about a quarter of that."""
 
 _LANCZOS = 3
@@ -64,9 +66,9 @@ def convert_huge(
     quality: int = 92,
     metadata: Metadata = "keep",
     keep_profile: bool = False,
-    memory_bytes: int = MEMORY,
+    memory_bytes: int | None = None,
     on_progress: Callable[[float], None] | None = None,
-) -> None:
+) -> str | None:
     """Convert a PNG, JPEG, TIFF or WebP file without having it in memory; the result appears whole or not at all.
 
     Interlaced PNG, progressive JPEG and WebP cannot be decoded in parts: their pixels come on top of `memory_bytes`.
@@ -80,8 +82,12 @@ def convert_huge(
         name: what errors call the source; None takes the path.
         label, style, detail: as in `Engine.apply`.
         quality, metadata, keep_profile: as in `translate.images.encode`.
-        memory_bytes: about how much bands and the model may take. Less than a model's smallest window needs is no use.
+        memory_bytes: about how much bands and the model may take; None: half of what the Engine has found, at most
+            `MEMORY`. Less than a model's smallest window needs is no use.
         on_progress: called with the share that is done, 0 to 1, in this thread.
+
+    Returns:
+        One line for the user where the result is not what one run over the whole would give, see `Engine.caution`.
 
     Raises:
         ImageError: not such a picture, damaged, too small or too narrow for the model, of a format that cannot be
@@ -94,6 +100,7 @@ def convert_huge(
     bits = 16 if engine.spec.input_bits == 16 else 8
     with RowReader(source, title, target.parent, bits=bits) as reader:
         engine.check_least(reader.height, reader.width)
+        memory_bytes = memory_bytes or min(MEMORY, engine.memory_bytes // 2)
         job = _Job(reader, engine, knobs, memory_bytes, on_progress or _nothing)
         height, width = (side * engine.spec.scale for side in (reader.height, reader.width))
         check_target(target, height, width)
@@ -108,6 +115,7 @@ def convert_huge(
                 del band  # or it would be kept while the next is computed
                 job.progress(done / height)
     job.progress(1.0)
+    return job.caution
 
 
 class _Job:
@@ -120,6 +128,7 @@ class _Job:
         self.height, self.width = reader.height, reader.width
         self._on_progress = on_progress
         self._begun = 0.0  # what had been done when rows began to be written
+        self.caution: str | None = None
 
     def progress(self, share: float) -> None:
         """Report the share of rows that are written."""
@@ -133,7 +142,8 @@ class _Job:
         if spec.working_size is None and size == (self.height, self.width):
             return self._windows(), self.reader.alpha, bits
         small_HWC, opaque = self._small(*size, on_white=spec.working_size is not None)
-        result_HWC = self.engine.colours(small_HWC, self.knobs, tile=self._sides()[1])
+        result_HWC = self.engine.colours(small_HWC, self.knobs)
+        self.caution = self.engine.caution(self.height, self.width)
         if spec.working_size is None:
             return self._scene(small_HWC, result_HWC), self.reader.alpha, 16 if self.reader.deep else 8
         alpha = self.reader.alpha and not is_ink(opaque)
@@ -157,7 +167,11 @@ class _Job:
         spec, scale = self.engine.spec, self.engine.spec.scale
         tall, side = self._sides()
         sliding = _Sliding(self.reader.bands())
-        rows = spans(self.height, tall, spec.size_multiple, spec.receptive_field)
+        rows, columns = (
+            spans(length, most, spec.size_multiple, spec.receptive_field)
+            for length, most in ((self.height, tall), (self.width, side))
+        )
+        self.caution = self.engine.caution(self.height, self.width, plan=Plan(rows, columns))
         held: Pixels | None = None
         for row, following in pairwise(chain(rows, [None])):
             assert row is not None
@@ -165,7 +179,7 @@ class _Job:
             top, bottom = max(0, row.keep_start - _LANCZOS - 1), min(self.height, last + _LANCZOS + 1)
             seen = sliding.rows(min(top, row.start), max(bottom, row.stop))
             first = min(top, row.start)
-            window_HWC = seen.rgb_HWC[row.start - first : row.stop - first]
+            window_HWC = covered(seen)[row.start - first : row.stop - first]
             result_HWC = self.engine.colours(window_HWC, self.knobs, tile=side)
             result_HWC = result_HWC[(row.keep_start - row.start) * scale : (row.keep_stop - row.start) * scale]
             if held is not None:
@@ -190,7 +204,7 @@ class _Job:
         narrow: list[list[Image.Image]] = []
         opaque, dtype = 0.0, np.dtype(np.uint8)
         for band in self.reader.bands():
-            rgb_HWC = flatten(band) if on_white else band.rgb_HWC
+            rgb_HWC = flatten(band) if on_white else covered(band)
             dtype = rgb_HWC.dtype
             narrow.append(_sideways(rgb_HWC, width))
             if band.alpha_HW is not None:
@@ -208,8 +222,9 @@ class _Job:
         count = max(1, int(self.memory_bytes / 2) // (self.width * _RELIGHT_BYTES))
         top = 0
         for band in self.reader.bands():
+            shown_HWC = covered(band)
             for first in range(0, band.height, count):
-                rgb_HWC = band.rgb_HWC[first : first + count]
+                rgb_HWC = shown_HWC[first : first + count]
                 alpha_HW = None if band.alpha_HW is None else band.alpha_HW[first : first + count]
                 rows = top + first, top + first + len(rgb_HWC)
                 yield Picture(relight(rgb_HWC, before.rows(*rows), after.rows(*rows)), alpha_HW)

@@ -6,7 +6,7 @@ keeps only its core. Three things are needed besides:
 
 - windows begin at multiples of the network's `size_multiple`, so that its halvings meet the same pixels;
 - they end at such a multiple, or at the picture's own border, where the graph pads as it would pad the whole picture;
-- a border of the picture is a border of a window, so that the zeros around convolutions come in at the same places.
+- a border of the picture is a border of a window, so that what convolutions pad with comes in at the same places.
 
 Where it is not bounded (spatial statistics), each window is a picture of its own to the model. Neighbours then overlap
 by a quarter and fade into one another, which hides borders but not different colours: the best there is, not exact.
