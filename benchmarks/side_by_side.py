@@ -76,13 +76,15 @@ TABLES = (
             "edge_agreement": "edge agreement ↑", "chroma": "chroma",
         },
         "Drawings made from the test photographs of shoes and handbags, the same for all models. Models with styles "
-        "give all things one style unless they are asked for others.",
+        "give all things one style unless they are asked for others, and real things are not all of one: the second "
+        "column is the one to compare with a model without styles.",
     ),
     _table(
         "Day to night", "day-to-night",
         {"streets-modern": "modern, 128 px", "streets-classic": "classic (ResNet-9), 128 px"},
         {"swd_mean_milli": "SWD ↓", "gradient_correlation": "structure kept ↑", "target_share": "taken for night ↑"},
-        "Test streets and squares by day, other places than those trained on.",
+        "Test streets and squares by day, other places than those trained on. A dark blur is near to night as well: "
+        "SWD says something only together with the structure that is kept (1 is every edge).",
     ),
 )  # fmt: skip
 
