@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         MissingExtra,
         ModelError,
         SnapshotError,
+        TooLarge,
         TranslateError,
     )
     from translate.images import Picture
@@ -42,6 +43,7 @@ __all__ = [
     "ModelSpec",
     "Picture",
     "SnapshotError",
+    "TooLarge",
     "TranslateError",
     "convert_folder",
 ]
