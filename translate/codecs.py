@@ -54,7 +54,7 @@ _PHOTOMETRIC = 262
 _EXTRA_SAMPLES, _UNSPECIFIED = 338, 0
 """TIFF's tag that says what channels beyond the colours are; of this kind they are not alpha."""
 _STEPS: dict[Any, int] = {"L;2": 85, "L;4": 17}
-_TURNS: dict[int, Callable[[Pixels], Pixels]] = {
+TURNS: dict[int, Callable[[Pixels], Pixels]] = {
     2: lambda image: image[:, ::-1],
     3: lambda image: image[::-1, ::-1],
     4: lambda image: image[::-1],
@@ -273,7 +273,7 @@ def _finish(found: _Found, bits: Literal[8, 16]) -> Picture:
     number = 0 if found.exif is None else exif_tags.orientation(found.exif)
     if not number and found.xmp is not None:
         number = xmp_packet.orientation(found.xmp)
-    turn = None if found.upright else _TURNS.get(number)
+    turn = None if found.upright else TURNS.get(number)
     if turn is not None:
         pixels_HWN = np.ascontiguousarray(turn(pixels_HWN))
         alpha_HW = None if alpha_HW is None else np.ascontiguousarray(turn(alpha_HW))

@@ -111,7 +111,8 @@ def encode(
         if suffix in _PLAIN:
             return _by_pillow(picture.rgb_HWC, "BMP", {})
         rgb_HWC, icc = _tagged(picture, keep_profile)
-        exif, xmp = _metadata(picture, metadata, srgb=icc is not None and icc is not picture.icc)
+        srgb = icc is not None and icc is not picture.icc
+        exif, xmp = metadata_for(picture, picture.height, picture.width, metadata, srgb=srgb)
         pixels_HWC = Picture(rgb_HWC, picture.alpha_HW).to_array()
         return _encode(pixels_HWC, suffix, _Facts(icc, exif, xmp), quality, lossless)
     except MemoryError:
@@ -174,13 +175,15 @@ def _tagged(picture: Picture, keep_profile: bool) -> tuple[Pixels, bytes | None]
     return picture.rgb_HWC, srgb_profile()
 
 
-def _metadata(picture: Picture, metadata: Metadata, *, srgb: bool) -> tuple[bytes | None, bytes | None]:
-    """EXIF and XMP for the file. `srgb`: its colours are not those of the source any more."""
-    exif, xmp = picture.exif, picture.xmp
+def metadata_for(
+    facts: Picture, height: int, width: int, metadata: Metadata, *, srgb: bool
+) -> tuple[bytes | None, bytes | None]:
+    """Return EXIF and XMP for a file of this size. `srgb`: its colours are not those of the source any more."""
+    exif, xmp = facts.exif, facts.xmp
     if metadata == "strip":
         return None, None
     if metadata == "no-location":
         exif = exif and exif_tags.without_location(exif)
         xmp = xmp and xmp_packet.without_location(xmp)
-    exif = exif and exif_tags.for_result(exif, picture.height, picture.width, srgb=srgb)
-    return exif, xmp and xmp_packet.for_result(xmp, picture.height, picture.width, srgb=srgb)
+    exif = exif and exif_tags.for_result(exif, height, width, srgb=srgb)
+    return exif, xmp and xmp_packet.for_result(xmp, height, width, srgb=srgb)

@@ -18,10 +18,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from translate import exif as exif_tags
-from translate import xmp as xmp_packet
 from translate.colour import from_srgb, srgb_profile
-from translate.encoding import Metadata
+from translate.encoding import Metadata, metadata_for
 from translate.errors import ImageError
 from translate.files import atomic_path
 from translate.picture import Picture, Pixels, flatten, to_bits
@@ -238,14 +236,7 @@ def _metadata(
     facts: Picture, kind: Format, height: int, width: int, metadata: Metadata, *, srgb: bool
 ) -> tuple[bytes | None, bytes | None]:
     """EXIF and XMP for the file."""
-    exif, xmp = facts.exif, facts.xmp
-    if metadata == "strip":
-        return None, None
-    if metadata == "no-location":
-        exif = exif and exif_tags.without_location(exif)
-        xmp = xmp and xmp_packet.without_location(xmp)
-    exif = exif and exif_tags.for_result(exif, height, width, srgb=srgb)
-    xmp = xmp and xmp_packet.for_result(xmp, height, width, srgb=srgb)
+    exif, xmp = metadata_for(facts, height, width, metadata, srgb=srgb)
     if kind == "jpeg":  # what is longer than a segment is left out
         exif, xmp = (found if found and len(found) <= _JPEG_SEGMENT else None for found in (exif, xmp))
     return exif, xmp

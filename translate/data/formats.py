@@ -6,7 +6,7 @@ Shape suffixes: H height, W width, C channels, N channels as found in the file.
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from translate.codecs import TURNS
 from translate.errors import ConfigError, ImageError
 from translate.images import BYTES_PER_DECODED_PIXEL, available_memory_bytes, read_picture
 
@@ -34,15 +35,6 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NPY = b"\x93NUMPY"
 _BYTES_PER_16_BIT_PIXEL = 2 * BYTES_PER_DECODED_PIXEL
 _EXIF_ORIENTATION = 0x0112
-_TURNS: dict[int, Callable[[Pixels], Pixels]] = {
-    2: lambda image: image[:, ::-1],
-    3: lambda image: image[::-1, ::-1],
-    4: lambda image: image[::-1],
-    5: lambda image: image.swapaxes(0, 1),
-    6: lambda image: np.rot90(image, -1),
-    7: lambda image: np.rot90(image, 2).swapaxes(0, 1),
-    8: np.rot90,
-}
 
 
 @dataclass(frozen=True)
@@ -213,7 +205,7 @@ def _upright(image_HWN: Pixels, exif: bytes) -> Pixels:
         orientation = found.get(_EXIF_ORIENTATION, 1)
     except Exception:  # damaged metadata must not lose good pixels
         return image_HWN
-    turn = _TURNS.get(orientation)
+    turn = TURNS.get(orientation)
     return image_HWN if turn is None else turn(image_HWN)
 
 
