@@ -210,7 +210,6 @@ def test_turned_pictures(tmp_path: Path, orientation: int, suffix: str) -> None:
     with Image.open(tmp_path / "first.png") as image:
         tags = image.getexif()
     assert (tags.get(0x0112, 1), tags[0x010F]) == (1, "Maker")
-    assert rows_module.upright_size(tmp_path / f"in{suffix}") == expected.rgb_HWC.shape[:2]
     assert not list(tmp_path.glob(".*"))
 
 
@@ -444,14 +443,6 @@ def test_needs_streaming(tmp_path: Path) -> None:
     assert not needs_streaming(10**5, 10**5, engine)
     sized = Engine(save_model(tmp_path / "m.onnx", SIZED), device="cpu", tile=0)
     assert needs_streaming(10**6, 10**6, sized)
-
-
-def test_upright_size(tmp_path: Path) -> None:
-    write_picture(tmp_path / "a.png", Picture.from_array(photo(30, 40)))
-    assert rows_module.upright_size(tmp_path / "a.png") == (30, 40)
-    assert rows_module.upright_size((tmp_path / "a.png").read_bytes()) == (30, 40)
-    assert rows_module.upright_size(tmp_path / "missing.png") is None
-    assert rows_module.upright_size(b"BM") is None
 
 
 def test_without_torch() -> None:

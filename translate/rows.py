@@ -259,15 +259,6 @@ class _Turned:
         return rows_HWC
 
 
-def upright_size(source: Path | bytes) -> tuple[int, int] | None:
-    """Return height and width of a picture that can be read row by row, turned upright; None of any other file."""
-    try:
-        with RowReader(source, "picture", Path()) as reader:
-            return reader.height, reader.width
-    except ImageError:
-        return None
-
-
 def one_line(error: Exception) -> str:
     """What libvips says, on one line."""
     return " ".join(str(error).split())[:200]
