@@ -1,24 +1,23 @@
-"""How near `translate convert` comes to the least the machine's cores need.
+"""How near `translate convert` comes to the least the machine's cores need, and whether its memory stays flat.
 
 Least: CPU seconds of a bare single-threaded `InferenceSession.run` on arrays already loaded, plus bare Pillow
 decoding and encoding of the same files, summed and divided by the number of cores. Resizing, checks, disk
-writes and start-up are not in it. Actual: wall seconds of the real command on the folder, start-up included.
+writes and start-up are not in it. Actual: wall seconds of the real command on the folder, start-up included. Naive: a
+loop that opens a file with Pillow, runs the model on all cores and saves, one file after the other.
 
     python benchmarks/convert.py --model sketch-to-photo
-    python benchmarks/convert.py --model my.onnx --images folder --repeat 20
+    python benchmarks/convert.py --model my.onnx --images folder --pictures 200
 """
 
 import argparse
 import io
-import math
 import os
-import resource
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +28,10 @@ from PIL import Image
 from translate.convert import convert_folder
 from translate.engine import Engine, cores
 from translate.errors import TranslateError
-from translate.images import READABLE, fit_size
 from translate.models import resolve, shipped
 
-LEAST_SECONDS = 10
-"""Without --repeat the folder is enlarged until the least work takes this long, as in a real batch."""
+FEW = 10
+"""The memory is compared with that of so many times fewer pictures."""
 
 SAVE_AS = {
     ".png": ("PNG", {"compress_level": 2}),
@@ -48,9 +46,9 @@ SAVE_AS = {
 class Least:
     """CPU seconds for each picture once."""
 
-    decode: float
-    run: float
-    encode: float
+    decode: float = 0.0
+    run: float = 0.0
+    encode: float = 0.0
 
     @property
     def total(self) -> float:
@@ -58,30 +56,51 @@ class Least:
         return self.decode + self.run + self.encode
 
 
-def measure_least(files: list[Path], model: Path, engine: Engine) -> Least:
+@dataclass(frozen=True)
+class Took:
+    """What a process needed."""
+
+    wall: float
+    cpu: float
+    peak: int
+    """Bytes."""
+
+
+def bare_session(model: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads = options.inter_op_num_threads = threads
     options.log_severity_level = 4  # it warns that inputs with a default cannot be folded
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+def reduced(image: Image.Image, engine: Engine) -> Image.Image:
+    """The picture as the model gets it."""
+    height, width = engine.model_size(image.height, image.width)
+    return image if (width, height) == image.size else image.resize((width, height))
+
+
+def restored(result: Image.Image, full: Image.Image, engine: Engine) -> Image.Image:
+    """The result at its size."""
+    size = (full.width * engine.spec.scale, full.height * engine.spec.scale)
+    return result if result.size == size else result.resize(size)
+
+
+def measure_least(files: list[Path], model: Path, engine: Engine) -> Least:
+    session = bare_session(model, 1)
     name = session.get_inputs()[0].name
     decode = run = encode = 0.0
     for number, path in enumerate(files):
         began = time.process_time()
         image = Image.open(path).convert("RGB")
-        full_HWC = np.asarray(image)
+        image.load()
         decode += time.process_time() - began
-        size = full_HWC.shape[:2]
-        if engine.spec.working_size is not None:
-            height, width = fit_size(*size, engine.spec.working_size)
-            full_HWC = np.asarray(image.resize((width, height)))
+        image_NHWC = np.asarray(reduced(image, engine))[None]
         if number == 0:
-            session.run(None, {name: full_HWC[None]})  # the first run also allocates
+            session.run(None, {name: image_NHWC})  # the first run also allocates
         began = time.process_time()
-        result_HWC = session.run(None, {name: full_HWC[None]})[0][0]
+        result_HWC = session.run(None, {name: image_NHWC})[0][0]
         run += time.process_time() - began
-        result = Image.fromarray(result_HWC)
-        if engine.spec.working_size is not None:
-            result = result.resize((size[1] * engine.spec.scale, size[0] * engine.spec.scale))
+        result = restored(Image.fromarray(result_HWC), image, engine)
         format_name, settings = SAVE_AS[path.suffix.lower()]
         began = time.process_time()
         result.save(io.BytesIO(), format_name, **settings)
@@ -89,30 +108,60 @@ def measure_least(files: list[Path], model: Path, engine: Engine) -> Least:
     return Least(decode, run, encode)
 
 
-def measure_command(folder: Path, out: Path, model: Path) -> tuple[float, float]:
-    """Return wall and CPU seconds of the real command."""
-    command = [sys.executable, "-m", "translate.cli", "convert", str(folder), str(out), "--model", str(model)]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def naive(folder: Path, out: Path, model: Path) -> None:
+    """The loop that everybody writes first."""
+    engine = Engine(model, threads=1, device="cpu")  # for its sizes alone
+    session = bare_session(model, cores())
+    name = session.get_inputs()[0].name
+    out.mkdir()
+    for path in folder.iterdir():
+        image = Image.open(path).convert("RGB")
+        result_NHWC = session.run(None, {name: np.asarray(reduced(image, engine))[None]})[0]
+        format_name, settings = SAVE_AS[path.suffix.lower()]
+        restored(Image.fromarray(result_NHWC[0]), image, engine).save(out / path.name, format_name, **settings)
+
+
+def measure(command: Sequence[str]) -> Took:
+    """Run a process to its end."""
     began = time.perf_counter()
-    subprocess.run([*command, "--device", "cpu", "--overwrite"], check=True, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - began
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)}: exit status {process.returncode}")
+    kilobyte = 1 if sys.platform == "darwin" else 1024
+    return Took(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * kilobyte)
 
 
-def fill(folder: Path, files: list[Path], repeat: int) -> None:
+def measure_command(folder: Path, out: Path, model: Path) -> Took:
+    """The real command."""
+    command = [sys.executable, "-m", "translate.cli", "convert", str(folder), str(out), "--model", str(model)]
+    return measure([*command, "--device", "cpu", "--overwrite"])
+
+
+def measure_naive(folder: Path, out: Path, model: Path) -> Took:
+    """The loop, in a process of its own."""
+    options = ["--model", str(model), "--images", str(folder), "--naive", str(out)]
+    return measure([sys.executable, __file__, *options])
+
+
+def fill(folder: Path, files: list[Path], count: int) -> Path:
+    """Links to the files, again and again, until there are so many."""
     folder.mkdir()
-    for number in range(repeat):
-        for index, path in enumerate(files):
-            shutil.copyfile(path, folder / f"{number:05}_{index:04}{path.suffix}")
+    for number in range(count):
+        path = files[number % len(files)]
+        (folder / f"{number:05}{path.suffix}").symlink_to(path.resolve())
+    return folder
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--model", required=True, help="shipped model or .onnx file")
     parser.add_argument("--images", type=Path, help="folder of pictures; default: the model's shipped samples")
-    parser.add_argument("--repeat", type=int, help=f"copies of each picture; default: {LEAST_SECONDS} s of work")
+    parser.add_argument("--pictures", type=int, default=1000, help="in the folder; those of --images again and again")
     parser.add_argument("--rounds", type=int, default=3, help="alternated measurements; medians count")
+    parser.add_argument("--naive", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.images is None:
         samples = [model.samples for model in shipped() if model.name == options.model]
@@ -125,34 +174,49 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     options = parse()
     model = resolve(options.model)
+    if options.naive:
+        naive(options.images, options.naive, model)
+        return
     engine = Engine(model, threads=1, device="cpu")
-    files = sorted(path for path in options.images.iterdir() if path.suffix.lower() in READABLE)
+    files = sorted(path for path in options.images.iterdir() if path.suffix.lower() in SAVE_AS)
     if not files:
         sys.exit(f"{options.images}: no pictures there; give --images FOLDER")
-    first = measure_least(files, model, engine)
-    repeat = options.repeat or math.ceil(LEAST_SECONDS * cores() / first.total)
-    count = repeat * len(files)
-    load = os.getloadavg()[0]
-    print(f"{engine.spec.name}: {count} pictures ({len(files)} x {repeat}), {cores()} cores, load {load:.1f}")
-    print(f"{'round':>5} {'least':>8} {'without start-up':>17} {'command':>8} {'ratio':>6} {'CPU needed/used':>16}")
-    rows: list[tuple[float, float, float, float]] = []
+    count = options.pictures
+    print(f"{engine.spec.name}: {count} pictures of {len(files)}, {cores()} cores, load {os.getloadavg()[0]:.1f}")
+    print(f"{'round':>5} {'least':>8} {'without start-up':>17} {'command':>8} {'naive':>8} {'ratio':>6}", flush=True)
+    rows: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary, "in")
-        fill(folder, files, repeat)
+        home = Path(temporary)
+        few = measure_command(fill(home / "few", files, count // FEW), home / "few-out", model)
+        folder = fill(home / "in", files, count)
         for number in range(options.rounds):
             least = measure_least(files, model, engine)
-            wall, cpu = measure_command(folder, Path(temporary, "out"), model)
-            inside = convert_folder(folder, Path(temporary, "out"), engine, existing="overwrite").seconds
-            limit = least.total * repeat / cores()
-            rows.append((limit, inside, wall, least.total * repeat / cpu))
-            print(f"{number + 1:>5} {limit:7.2f}s {inside:16.2f}s {wall:7.2f}s {limit / wall:6.2f} {rows[-1][3]:16.2f}")
-    limit, inside, wall, efficiency = (statistics.median(column) for column in zip(*rows, strict=True))
-    share = ", ".join(f"{part} {getattr(first, part) / first.total:.0%}" for part in ("decode", "run", "encode"))
+            limit = least.total / len(files) * count / cores()
+            took = measure_command(folder, home / "out", model)
+            inside = convert_folder(folder, home / "out", engine, existing="overwrite").seconds
+            loop = measure_naive(folder, home / f"naive{number}", model)
+            rows.append(
+                {"limit": limit, "inside": inside, "wall": took.wall, "cpu": took.cpu, "peak": took.peak}
+                | {"naive": loop.wall, "naive_peak": loop.peak}
+            )
+            print(
+                f"{number + 1:>5} {limit:7.2f}s {inside:16.2f}s {took.wall:7.2f}s {loop.wall:7.2f}s "
+                f"{limit / took.wall:6.2f}",
+                flush=True,
+            )
+    middle = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+    share = ", ".join(f"{part} {getattr(least, part) / least.total:.0%}" for part in ("decode", "run", "encode"))
+    limit = middle["limit"]
     print(f"least work: {share}")
-    print(f"limit/actual without start-up: {limit / inside:.2f}")
+    print(f"limit/actual without start-up: {limit / middle['inside']:.2f}")
     print(
-        f"limit/actual with start-up (the ratio that counts, {count} pictures): {limit / wall:.2f}; "
-        f"CPU needed/used, which other programs on the machine disturb less: {efficiency:.2f}"
+        f"limit/actual with start-up (the ratio that counts, {count} pictures): {limit / middle['wall']:.2f}; "
+        f"CPU needed/used, which other programs on the machine disturb less: {limit * cores() / middle['cpu']:.2f}"
+    )
+    print(f"naive loop/actual: {middle['naive'] / middle['wall']:.2f} of the seconds")
+    print(
+        f"peak memory: {middle['peak'] / 2**20:.0f} MiB, {middle['peak'] / few.peak:.2f} of that with {count // FEW} "
+        f"pictures; naive loop {middle['naive_peak'] / 2**20:.0f} MiB"
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from translate.batching import Batcher
 from translate.cores import cores
 from translate.errors import ConfigError, ImageError, ModelError
 from translate.images import (
@@ -48,7 +49,7 @@ TILE_SHARE = 0.25
 """If not, in windows each of which takes at most this share."""
 
 GPU_BATCH = 4
-"""Windows that go through a GPU at once; on the CPU one at a time is as fast and needs the least memory."""
+"""Windows or pictures that go through a GPU at once; on the CPU one at a time is as fast and needs the least memory."""
 
 RESULT_BYTES = 12
 """Memory for each pixel of a result: colours, alpha, the two joined for writing, and Pillow's copy."""
@@ -66,7 +67,8 @@ class Engine:
     run fails for want of memory, the side is halved, for later pictures too, down to `smallest_tile`. Windows change
     nothing where the model's receptive field is bounded, see `exact` and `translate.tiling`. The memory is the
     machine's: what a GPU has shows only when a run fails.
-    `batch`: windows that go through at once; None is 1 on the CPU and `GPU_BATCH` on a GPU.
+    `batch`: windows, or pictures of several threads (see `translate.batching`), that go through at once; None is 1 on
+    the CPU and `GPU_BATCH` on a GPU.
 
     Raises:
         ModelError: unknown or damaged model, no ModelSpec inside, or no usable GPU although `cuda` was asked for.
@@ -114,6 +116,7 @@ class Engine:
             raise ConfigError(f"batch is {batch}; give 1 or more")
         self.tile = tile
         self.batch = batch or (GPU_BATCH if self.device == "cuda" else 1)
+        self._joined = Batcher(self._session_run, self.batch) if self.batch > 1 else self._session_run
         self._longest_side: float = math.inf
         """Longer windows have failed for want of memory."""
 
@@ -341,7 +344,7 @@ class Engine:
         most = len(image_NHWC) * self.batch
 
         def run(windows_NHWC: Pixels) -> Pixels:
-            return self._session_run(windows_NHWC, knobs)
+            return self._joined(windows_NHWC, knobs)
 
         while True:
             plan = self._plan(height, width, tile)

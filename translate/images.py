@@ -128,15 +128,22 @@ def relight(picture: Pixels, before: Pixels, after: Pixels) -> Pixels:
     height, width = picture.shape[:2]
     before, after = resize(before, height, width), resize(after, height, width)
     white = white_of(picture)
-    dim = _DIM * (white / 255)
+    dim = np.float32(_DIM * (white / 255))
     changed = np.empty_like(picture)
     for top in range(0, height, BAND):  # in bands, since floats take four times the memory
         rows = slice(top, top + BAND)
         was, became = (small[rows].astype(np.float32) * (white / white_of(small)) for small in (before, after))
-        gain = (became.mean(axis=2, keepdims=True) + dim) / (was.mean(axis=2, keepdims=True) + dim)
-        detail = (picture[rows] - was) * np.minimum(gain, _MOST_GAIN)
-        changed[rows] = np.clip(np.rint(became + detail), 0, white).astype(picture.dtype)
+        gain_HW = _light(became, dim) / _light(was, dim)
+        detail = picture[rows] - was
+        detail *= np.minimum(gain_HW, _MOST_GAIN)[..., None]
+        detail += became
+        changed[rows] = np.clip(np.rint(detail, out=detail), 0, white, out=detail)
     return changed
+
+
+def _light(rgb_HWC: NDArray[np.float32], dim: np.float32) -> NDArray[np.float32]:
+    """Mean of the colours, a little raised; `mean(axis=2)` would take ten times as long."""
+    return (rgb_HWC[..., 0] + rgb_HWC[..., 1] + rgb_HWC[..., 2]) / np.float32(3) + dim
 
 
 def _resize_floats(plane_HW: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
