@@ -1,8 +1,8 @@
 """How near `translate convert` comes to the least the machine's cores need, and whether its memory stays flat.
 
 Least: CPU seconds of a bare single-threaded `InferenceSession.run` on arrays already loaded, plus bare Pillow
-decoding and encoding of the same files, summed and divided by the number of cores. Resizing, checks, disk
-writes and start-up are not in it. Actual: wall seconds of the real command on the folder, start-up included. Naive: a
+decoding and encoding of the same files, summed and divided by the number of cores. Checks, disk writes, start-up and
+the resizing that models for pictures of one size need are not in it; with bare resizing it is printed too. Actual: wall seconds of the real command on the folder, start-up included. Naive: a
 loop that opens a file with Pillow, runs the model on all cores and saves, one file after the other.
 
     python benchmarks/convert.py --model sketch-to-photo
@@ -49,10 +49,11 @@ class Least:
     decode: float = 0.0
     run: float = 0.0
     encode: float = 0.0
+    resize: float = 0.0
 
     @property
     def total(self) -> float:
-        """All three."""
+        """All but resizing."""
         return self.decode + self.run + self.encode
 
 
@@ -88,24 +89,28 @@ def restored(result: Image.Image, full: Image.Image, engine: Engine) -> Image.Im
 def measure_least(files: list[Path], model: Path, engine: Engine) -> Least:
     session = bare_session(model, 1)
     name = session.get_inputs()[0].name
-    decode = run = encode = 0.0
+    decode = run = encode = resize = 0.0
     for number, path in enumerate(files):
         began = time.process_time()
         image = Image.open(path).convert("RGB")
         image.load()
         decode += time.process_time() - began
+        began = time.process_time()
         image_NHWC = np.asarray(reduced(image, engine))[None]
+        resize += time.process_time() - began
         if number == 0:
             session.run(None, {name: image_NHWC})  # the first run also allocates
         began = time.process_time()
         result_HWC = session.run(None, {name: image_NHWC})[0][0]
         run += time.process_time() - began
+        began = time.process_time()
         result = restored(Image.fromarray(result_HWC), image, engine)
+        resize += time.process_time() - began
         format_name, settings = SAVE_AS[path.suffix.lower()]
         began = time.process_time()
         result.save(io.BytesIO(), format_name, **settings)
         encode += time.process_time() - began
-    return Least(decode, run, encode)
+    return Least(decode, run, encode, resize)
 
 
 def naive(folder: Path, out: Path, model: Path) -> None:
@@ -213,6 +218,7 @@ def main() -> None:
         f"limit/actual with start-up (the ratio that counts, {count} pictures): {limit / middle['wall']:.2f}; "
         f"CPU needed/used, which other programs on the machine disturb less: {limit * cores() / middle['cpu']:.2f}"
     )
+    print(f"with bare resizing: {limit / middle['wall'] * (1 + least.resize / least.total):.2f}")
     print(f"naive loop/actual: {middle['naive'] / middle['wall']:.2f} of the seconds")
     print(
         f"peak memory: {middle['peak'] / 2**20:.0f} MiB, {middle['peak'] / few.peak:.2f} of that with {count // FEW} "
