@@ -2,8 +2,9 @@
 
 Least: CPU seconds of a bare single-threaded `InferenceSession.run` on arrays already loaded, plus bare Pillow
 decoding and encoding of the same files, summed and divided by the number of cores. Checks, disk writes, start-up and
-the resizing that models for pictures of one size need are not in it; with bare resizing it is printed too. Actual: wall seconds of the real command on the folder, start-up included. Naive: a
-loop that opens a file with Pillow, runs the model on all cores and saves, one file after the other.
+the resizing that models for pictures of one size need are not in it; with bare resizing it is printed too. Actual:
+wall seconds of the real command on the folder, start-up included. Naive: a loop that opens a file with Pillow, runs the
+model on all cores and saves, one file after the other.
 
     python benchmarks/convert.py --model sketch-to-photo
     python benchmarks/convert.py --model my.onnx --images folder --pictures 200
