@@ -437,3 +437,4 @@ def test_what_the_user_should_know_is_said(tmp_path: Path, make_pictures: MakePi
     assert all(note.startswith(f"{source / 'b.jpg'}: ") for note in outcome.notes)
     assert "profile" in outcome.notes[0]
     assert "windows fade into one another" in outcome.notes[1]
+    assert re.search(r"neighbouring pixels differ \d\.\d\d times as much as elsewhere", outcome.notes[1])

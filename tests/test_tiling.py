@@ -12,6 +12,7 @@ import pytest
 from translate.tiling import (
     LEAST_BLENDED,
     Plan,
+    Seams,
     Span,
     context,
     fade_in,
@@ -259,6 +260,15 @@ def test_seam_ratio_by_hand() -> None:
     assert seam_ratio(np.array([[0, 0, 7, 7]] * 2, np.uint8)[..., None], plan) == float("inf")
     assert seam_ratio(np.zeros((2, 4, 1), np.uint8), plan) == 1.0
     assert seam_ratio(np.array([[0, 1, 1, 2]] * 2, np.uint8)[..., None], plan) == 0.0
+
+
+def test_seams_of_rows_as_they_come() -> None:
+    image_HWC = np.random.default_rng(3).integers(0, 256, (300, 410, 3), np.uint8)
+    plan = plan_windows(300, 410, 128, multiple=4, receptive_field=21)
+    seams = Seams(plan)
+    for top, stop in ((0, 1), (1, 100), (100, 128), (128, 299), (299, 300)):
+        seams.add(image_HWC[top:stop])
+    assert seams.ratio == pytest.approx(seam_ratio(image_HWC, plan), rel=1e-9)
 
 
 def test_blending_hides_seams() -> None:

@@ -203,7 +203,7 @@ class Worker:
             with self._memory.hold(engine.work_bytes(picture.height, picture.width)):
                 result = engine.apply(picture, **knobs)
             write_picture(place, result, **self._stored())
-            return self._notes(picture)
+            return self._notes(picture, result)
         if needs_streaming(height, width, engine):
             with self._memory.hold(STREAMING_BYTES):
                 caution = convert_huge(data, place, engine, name=title, **knobs, **self._stored())
@@ -211,11 +211,12 @@ class Worker:
         # Held at once: two that waited for the second half of what they need would wait for ever.
         with self._memory.hold(height * width * BYTES_PER_DECODED_PIXEL + engine.work_bytes(height, width)):
             picture = decode(data, title, max_pixels=engine.max_pixels, bits=bits)
-            write_picture(place, engine.apply(picture, **knobs), **self._stored())
-        return self._notes(picture)
+            result = engine.apply(picture, **knobs)
+            write_picture(place, result, **self._stored())
+        return self._notes(picture, result)
 
-    def _notes(self, picture: Picture) -> tuple[str, ...]:
-        caution = self._engine.caution(picture.height, picture.width)
+    def _notes(self, picture: Picture, result: Picture) -> tuple[str, ...]:
+        caution = self._engine.caution(picture.height, picture.width, result_HWC=result.rgb_HWC)
         return (*picture.notes, caution) if caution else picture.notes
 
     def _stored(self) -> dict[str, Any]:

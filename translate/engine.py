@@ -34,7 +34,7 @@ from translate.knobs import numbered_style as numbered_style
 from translate.models import resolve
 from translate.session import Device, open_session, wants_memory
 from translate.spec import METADATA_KEY, ModelSpec
-from translate.tiling import Plan, plan_windows, run_tiled, smallest_tile
+from translate.tiling import Plan, plan_windows, run_tiled, seam_note, seam_ratio, smallest_tile
 
 Pixels = NDArray[Any]
 """uint8 or uint16 array of pixels; the variable's suffix says its shape."""
@@ -148,18 +148,24 @@ class Engine:
         """Tell whether a picture of this size gets what one run over all of it gives, up to rounding (1 of 255)."""
         return self.spec.receptive_field is not None or self.plan(height, width).count == 1
 
-    def caution(self, height: int, width: int, *, plan: Plan | None = None) -> str | None:
+    def caution(
+        self, height: int, width: int, *, plan: Plan | None = None, result_HWC: Pixels | None = None
+    ) -> str | None:
         """Return one line for the user about a picture of this size where the result is not `exact`, else None.
 
-        `plan`: of who cuts the picture himself; None is that of `apply`.
+        `plan`: of who cuts the picture himself; None is that of `apply`. `result_HWC`: colours, whose seams are
+        measured if windows lay on the picture itself.
         """
-        count = (plan or self.plan(height, width)).count
-        if self.spec.receptive_field is not None or count == 1:
+        plan = plan or self.plan(height, width)
+        if self.spec.receptive_field is not None or plan.count == 1:
             return None
-        return (
+        caution = (
             f"{width} x {height} pixels do not fit through {self.spec.name} at once, which needs to see a picture "
-            f"whole; {count} windows fade into one another, look for colours that drift"
+            f"whole; {plan.count} windows fade into one another, look for colours that drift"
         )
+        if result_HWC is None or self._model_size(height, width) != (height, width):
+            return caution
+        return caution + seam_note(seam_ratio(result_HWC, plan, scale=self.spec.scale))
 
     def __call__(
         self, image: Pixels, *, label: Label | None = None, style: Style | None = None, detail: float | None = None

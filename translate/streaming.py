@@ -29,7 +29,7 @@ from translate.images import Metadata, Picture, Pixels, covered, flatten, religh
 from translate.knobs import Label, Style
 from translate.row_writer import RowWriter, check_target
 from translate.rows import RowReader
-from translate.tiling import Plan, fade_in, spans
+from translate.tiling import Plan, Seams, fade_in, seam_note, spans
 
 MEMORY = 1 << 30
 """Most bytes that bands and the model take, unless told otherwise; Python, its libraries and the coders of the file
@@ -171,7 +171,8 @@ class _Job:
             spans(length, most, spec.size_multiple, spec.receptive_field)
             for length, most in ((self.height, tall), (self.width, side))
         )
-        self.caution = self.engine.caution(self.height, self.width, plan=Plan(rows, columns))
+        caution = self.engine.caution(self.height, self.width, plan=Plan(rows, columns))
+        seams = Seams(Plan(rows, columns), scale)
         held: Pixels | None = None
         for row, following in pairwise(chain(rows, [None])):
             assert row is not None
@@ -192,10 +193,13 @@ class _Job:
                 alpha_HW = Stretched(near_HW, len(near_HW) * scale, self.width * scale).rows(
                     (row.keep_start - top) * scale, (last - top) * scale
                 )
+            if caution:
+                seams.add(result_HWC[:cut])
             band = _band(result_HWC[:cut], alpha_HW)
             del seen, window_HWC, result_HWC, alpha_HW
             yield band
             del band
+        self.caution = caution and caution + seam_note(seams.ratio)
 
     # --- models that see a small copy
 

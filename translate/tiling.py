@@ -187,28 +187,61 @@ def fade_in(before: Pixels, after: Pixels, *, axis: int) -> None:
 
 
 def seam_ratio(image_HWC: Pixels, plan: Plan, *, scale: int = 1) -> float:
-    """Tell how much rougher a result is where windows meet than elsewhere; 1.0 is no rougher.
+    """Return the `Seams.ratio` of a whole result."""
+    seams = Seams(plan, scale)
+    seams.add(image_HWC)
+    return seams.ratio
 
-    Mean absolute difference of neighbouring pixels across the borders of the kept parts, over the mean of all other
-    neighbours. What is in the picture there counts too, so a figure from few windows is a rough one. 1.0 for a picture
-    in one window; inf where only borders differ.
 
-    Args:
-        image_HWC: (H * scale, W * scale, C), the result.
-        plan: how it was made.
-        scale: side of the result over side of the input.
+def seam_note(ratio: float) -> str:
+    """Return the end of a sentence that tells a user what was measured."""
+    return f" (where windows meet, neighbouring pixels differ {ratio:.2f} times as much as elsewhere)"
+
+
+class Seams:
+    """Tells how much rougher a result is where windows meet than elsewhere, from its rows as they come.
+
+    plan: how it was made. scale: side of the result over side of the input.
     """
-    across = beside = 0.0
-    across_count = beside_count = 0
-    for spans, turned in ((plan.rows, image_HWC), (plan.columns, image_HWC.swapaxes(0, 1))):
-        jumps = _jumps(turned)
-        borders = {scale * position for position in _borders(spans)}
-        chosen = np.isin(np.arange(1, len(jumps) + 1), list(borders))
-        across, across_count = across + jumps[chosen].sum(), across_count + chosen.sum() * turned.shape[1]
-        beside, beside_count = beside + jumps[~chosen].sum(), beside_count + (~chosen).sum() * turned.shape[1]
-    if not across or not across_count:
-        return 1.0 if not across_count or not beside else 0.0
-    return float(across / across_count / (beside / beside_count)) if beside else float("inf")
+
+    def __init__(self, plan: Plan, scale: int = 1) -> None:
+        self._rows, self._columns = (
+            {scale * place for place in _borders(spans)} for spans in (plan.rows, plan.columns)
+        )
+        self._height = 0
+        self._last_1WC: Pixels | None = None
+        self._sums = {True: 0.0, False: 0.0}
+        self._counts = {True: 0, False: 0}
+
+    def add(self, rows_HWC: Pixels) -> None:
+        """Take the next rows: (any number, W * scale, C)."""
+        before = 0 if self._last_1WC is None else 1
+        joined_HWC = rows_HWC if self._last_1WC is None else np.concatenate([self._last_1WC, rows_HWC])
+        self._count(_jumps(joined_HWC), self._height - before, self._rows, rows_HWC.shape[1])
+        self._count(_jumps(rows_HWC.swapaxes(0, 1)), 0, self._columns, len(rows_HWC))
+        self._height += len(rows_HWC)
+        self._last_1WC = rows_HWC[-1:].copy()
+
+    def _count(self, jumps: NDArray[np.float64], first: int, borders: set[int], pairs: int) -> None:
+        """Add sums over lines of pixels, of which the first lies between `first` and the one after."""
+        chosen = np.isin(np.arange(len(jumps)) + first + 1, list(borders))
+        for at_border, found in ((True, jumps[chosen]), (False, jumps[~chosen])):
+            self._sums[at_border] += float(found.sum())
+            self._counts[at_border] += len(found) * pairs
+
+    @property
+    def ratio(self) -> float:
+        """Mean absolute difference of neighbours across the borders of the kept parts, over that of all others.
+
+        1.0 is no rougher, and so is a picture in one window; inf where only borders differ. What is in the picture
+        there counts too, so a figure from few windows is a rough one.
+        """
+        (across, beside), (across_count, beside_count) = (
+            (found[True], found[False]) for found in (self._sums, self._counts)
+        )
+        if not across or not across_count:
+            return 1.0 if not across_count or not beside else 0.0
+        return across / across_count / (beside / beside_count) if beside else float("inf")
 
 
 def _fades(spans: tuple[Span, ...]) -> list[int]:
