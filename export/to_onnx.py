@@ -15,6 +15,7 @@ import onnx.numpy_helper
 import torch
 from torch import nn
 
+from export.sixteen_bits import carry_sixteen_bits
 from translate import __version__
 from translate.engine import numbered_style
 from translate.errors import ModelError
@@ -40,6 +41,7 @@ def build_graph(generator: nn.Module, spec: ModelSpec, weights: WeightFormat) ->
     Returns:
         Graph with input `image` uint8 (N, H, W, C) and output `translated` uint8 (N, H*scale, W*scale, C), N, H and W
         free (uint16 where the spec says so), and the optional inputs `label`, `style` and `detail` where it has them.
+        Models that see pictures at their own size carry 16 bits beside the 8, see `export.sixteen_bits`.
     """
     translator = pixel_translator(generator, spec).eval()
     # Sizes that are neither one nor multiples of anything, so that no dimension is taken for a constant.
@@ -70,6 +72,8 @@ def build_graph(generator: nn.Module, spec: ModelSpec, weights: WeightFormat) ->
     _name_axes(model)
     if weights == "float16":
         _store_as_float16(model)
+    if (spec.input_bits, spec.output_bits, spec.working_size) == (8, 8, None):
+        carry_sixteen_bits(model)
     for name, value in optional.items():
         # An input with a value of its own name is one that callers may leave out.
         model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))

@@ -27,7 +27,7 @@ from translate.networks.residual_sr import ResidualSR
 from translate.networks.resnet import ResNet
 from translate.networks.srgan import SRResNet
 from translate.networks.unet import UNet
-from translate.spec import METADATA_KEY, ModelSpec
+from translate.spec import METADATA_KEY, RESULT_REST, ModelSpec
 from translate.trainers.base import pixel_translator
 
 SPEC = ModelSpec(
@@ -111,7 +111,8 @@ def test_small_and_odd_sizes(path: Path, network: UNet, size: tuple[int, int]) -
 
 def test_names_types_and_free_axes(path: Path) -> None:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    ((into,), (out,)) = session.get_inputs(), session.get_outputs()
+    ((into,), (out, rest)) = session.get_inputs(), session.get_outputs()
+    assert (rest.name, rest.type) == (RESULT_REST, "tensor(int16)")
     assert (into.name, into.type, into.shape) == ("image", "tensor(uint8)", ["N", "H", "W", 3])
     assert (out.name, out.type) == ("translated", "tensor(uint8)")
     assert len(out.shape) == 4
@@ -297,7 +298,7 @@ class Sharpened(nn.Module):
 
 
 def test_detail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: list[np.ndarray]) -> None:
-    spec = dataclasses.replace(SPEC, task="super-resolution", size_multiple=1, detail=True)
+    spec = dataclasses.replace(SPEC, task="super-resolution", size_multiple=1, detail=True, working_size=64)
     assert {name: value.tolist() for name, value in optional_inputs(spec).items()} == {"detail": [0.0]}
     monkeypatch.setattr("export.to_onnx.pixel_translator", lambda generator, _: generator)
     write_model(build_graph(Sharpened(), spec, "float32"), spec, tmp_path / "m.onnx")
@@ -342,7 +343,7 @@ def test_cost() -> None:
 
 def test_knobs_may_be_left_out_by_any_runtime(tmp_path: Path) -> None:
     network = shaken(UNet(3, 3, (32,), 1, condition_size=2 + SMALL))
-    spec = dataclasses.replace(SPEC, size_multiple=2, labels=("bag", "shoe"), style_size=SMALL)
+    spec = dataclasses.replace(SPEC, size_multiple=2, labels=("bag", "shoe"), style_size=SMALL, working_size=64)
     write_model(build_graph(network, spec, "float16"), spec, tmp_path / "m.onnx")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # it warns that inputs with a default cannot be folded

@@ -194,7 +194,7 @@ class Worker:
             raise ImageError(f"its folder {place.parent} cannot be made ({error.strerror})") from None
         wanted = {"label": self._label(item.name), "style": self._style, "detail": self._how.detail}
         knobs: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-        engine, bits = self._engine, 16 if self._engine.spec.input_bits == 16 else 8
+        engine, bits = self._engine, self._engine.max_bits
         try:
             picture = decode(data, title, max_pixels=min(SMALL_PIXELS, engine.max_pixels), bits=bits)
         except TooLarge as error:

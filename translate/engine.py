@@ -1,7 +1,7 @@
 """One .onnx file -> callable: image in, image out.
 
 Array names carry their shape: N batch, H height, W width, C channels, S style. Pixels are uint8 in [0, 255], or uint16
-in [0, 65535] where the model's ModelSpec says 16 bits.
+in [0, 65535] where the model takes 16 bits.
 """
 
 import math
@@ -33,7 +33,7 @@ from translate.knobs import Label, Style, graph_inputs
 from translate.knobs import numbered_style as numbered_style
 from translate.models import resolve
 from translate.session import Device, open_session, wants_memory
-from translate.spec import METADATA_KEY, ModelSpec
+from translate.spec import IMAGE_REST, METADATA_KEY, RESULT_REST, ModelSpec
 from translate.tiling import Plan, plan_windows, run_tiled, seam_note, seam_ratio, smallest_tile
 
 Pixels = NDArray[Any]
@@ -105,6 +105,8 @@ class Engine:
             )
         self.spec = ModelSpec.from_json(metadata[METADATA_KEY], str(self.path))
         self._input_name: str = self._session.get_inputs()[0].name
+        self._output_name: str = self._session.get_outputs()[0].name
+        self._carries_rest = RESULT_REST in (one.name for one in self._session.get_outputs())
         self.memory_bytes = available_memory_bytes()
         self.smallest_tile = smallest_tile(self.spec.receptive_field, self.spec.size_multiple)
         if tile and tile < self.smallest_tile:
@@ -119,6 +121,15 @@ class Engine:
         self._joined = Batcher(self._session_run, self.batch) if self.batch > 1 else self._session_run
         self._longest_side: float = math.inf
         """Longer windows have failed for want of memory."""
+
+    @property
+    def max_bits(self) -> Literal[8, 16]:
+        """Bits a channel that go through the model without loss."""
+        return 16 if self.spec.input_bits == 16 or self._carries_rest else 8
+
+    def result_bits(self, bits: int) -> Literal[8, 16]:
+        """Return the bits a channel of what becomes of a picture with `bits`."""
+        return 16 if self.spec.output_bits == 16 or (bits == 16 and self._carries_rest) else 8
 
     @property
     def max_pixels(self) -> int:
@@ -175,7 +186,8 @@ class Engine:
         Large pictures go through in windows, as `tile` of the Engine says; nothing is resized.
 
         Args:
-            image: uint8, or uint16 for a model with 16 bits; the result has the type of the model's `output_bits`.
+            image: uint8, or uint16 for a model with 16 bits, or that carries them (`max_bits`); for the result's type
+                see `result_bits`.
             label: which kind to make; None is the first. For all pictures.
             style: `spec.style_size` numbers; None is the model's own. For all pictures.
             detail: 0 as faithful to 1 as sharp as can be; None is 0. For all pictures.
@@ -185,7 +197,7 @@ class Engine:
             ConfigError: a label, style or detail that the model does not have.
         """
         channels, bits = self.spec.input_channels, self.spec.input_bits
-        if image.dtype != f"uint{bits}":
+        if image.dtype != f"uint{bits}" and not (image.dtype == np.uint16 and self._carries_rest):
             raise ImageError(
                 f"picture array has type {image.dtype}, expected uint{bits} in 0..{2**bits - 1}; convert it first"
             )
@@ -224,7 +236,8 @@ class Engine:
         What alpha hides does not bleed into the edges (see `translate.images.covered`).
 
         Models of one channel are given the picture's grey, and their grey is returned as three equal channels. The
-        result has the bits that the model returns; what else the picture says (profile, EXIF, notes) is passed on.
+        result has the bits that the model returns (see `result_bits`); what else the picture says (profile, EXIF,
+        notes) is passed on.
         `label`, `style` and `detail` are those of a call.
 
         Raises:
@@ -288,9 +301,10 @@ class Engine:
             tile: instead of the Engine's own.
 
         Returns:
-            (H * scale, W * scale, 3) with the bits that the model returns.
+            (H * scale, W * scale, 3) with the bits that the model returns, see `result_bits`.
         """
-        image_HWC = to_bits(rgb_HWC, 16 if self.spec.input_bits == 16 else 8)
+        deep = self.spec.input_bits == 16 or (rgb_HWC.dtype == np.uint16 and self._carries_rest)
+        image_HWC = to_bits(rgb_HWC, 16 if deep else 8)
         if self.spec.input_channels == 1:
             image_HWC = _grey(image_HWC)
         result_HWC = self._run(image_HWC[None], knobs, self.tile if tile is None else tile)[0]
@@ -371,11 +385,21 @@ class Engine:
 
     def _session_run(self, image_NHWC: Pixels, knobs: Mapping[str, NDArray[Any]]) -> Pixels:
         try:
-            return self._session.run(None, {self._input_name: image_NHWC, **knobs})[0]
+            if image_NHWC.dtype == np.uint16 and self._carries_rest:
+                return self._run_deep(image_NHWC, knobs)
+            return self._session.run([self._output_name], {self._input_name: image_NHWC, **knobs})[0]
         except Exception as error:
             if wants_memory(error):
                 raise MemoryError from None
             raise
+
+    def _run_deep(self, image_NHWC: Pixels, knobs: Mapping[str, NDArray[Any]]) -> Pixels:
+        """16 bits as 8 and what is left, see `translate.spec.IMAGE_REST`."""
+        rough_NHWC = np.stack([to_bits(image_HWC, 8) for image_HWC in image_NHWC])
+        rest_NHWC = (image_NHWC - rough_NHWC.astype(np.uint16) * np.uint16(257)).view(np.int16)
+        inputs = {self._input_name: rough_NHWC, IMAGE_REST: rest_NHWC, **knobs}
+        result_NHWC, left_NHWC = self._session.run([self._output_name, RESULT_REST], inputs)
+        return result_NHWC.astype(np.uint16) * np.uint16(257) + left_NHWC.view(np.uint16)
 
 
 def is_ink(opaque: float) -> bool:

@@ -11,6 +11,12 @@ from translate.errors import ModelError
 METADATA_KEY = "translate.spec"
 """Key in the ONNX `metadata_props` whose value is `ModelSpec.to_json()`."""
 
+IMAGE_REST = "image_rest"
+"""Optional graph input of models with 8 bits: what pictures of 16 bits have beyond them; level = 257 * image + rest."""
+
+RESULT_REST = "translated_rest"
+"""The same of the result."""
+
 FORMAT = 1
 """Version of the contract. Raised when an old reader would misunderstand a new file; a field that it can do without,
 an optional graph input for example, is added without raising it, and old readers pass over it."""
@@ -23,7 +29,7 @@ class ModelSpec:
     The graph itself takes `image`: uint8 (N, H, W, input_channels), and `label`, `style` and `detail` where it has
     them, and returns uint8 (N, H*scale, W*scale, output_channels); uint16 where there are 16 bits. Padding and
     normalisation are inside the graph, so nothing here is needed to *run* the model; it is needed to run it well and to
-    know what it is.
+    know what it is. Models of pictures at their own size carry 16 bits too, see `IMAGE_REST`.
     """
 
     name: str

@@ -97,8 +97,7 @@ def convert_huge(
     engine.check_format()
     knobs = engine.knobs(label=label, style=style, detail=detail)
     title = name or (str(source) if isinstance(source, Path) else "picture")
-    bits = 16 if engine.spec.input_bits == 16 else 8
-    with RowReader(source, title, target.parent, bits=bits) as reader:
+    with RowReader(source, title, target.parent, bits=engine.max_bits) as reader:
         engine.check_least(reader.height, reader.width)
         memory_bytes = memory_bytes or min(MEMORY, engine.memory_bytes // 2)
         job = _Job(reader, engine, knobs, memory_bytes, on_progress or _nothing)
@@ -137,7 +136,7 @@ class _Job:
     def plan(self) -> tuple[Iterator[Picture], bool, Literal[8, 16]]:
         """Do what has to be done before the first row, and return the rows, whether they have alpha, and their bits."""
         spec = self.engine.spec
-        bits = 16 if spec.output_bits == 16 else 8
+        bits = self.engine.result_bits(16 if self.reader.deep else 8)
         size = self.engine.model_size(self.height, self.width)
         if spec.working_size is None and size == (self.height, self.width):
             return self._windows(), self.reader.alpha, bits
@@ -158,7 +157,7 @@ class _Job:
         """
         engine, half = self.engine, self.memory_bytes / 2
         side = math.isqrt(int(half / engine.spec.bytes_per_pixel))
-        row_bytes = self.width * 8 * max(engine.spec.input_bits, engine.spec.output_bits) // 8
+        row_bytes = self.width * max(engine.max_bits, engine.spec.output_bits)
         tall = int(half / (row_bytes * (1 + engine.spec.scale**2)))
         side = max(engine.smallest_tile, min(side, engine.tile or side))
         return max(engine.smallest_tile, min(side, tall)), side
