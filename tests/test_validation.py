@@ -25,7 +25,7 @@ TASKS_PAIRED = {SKETCHES: True, "super-resolution": True, "pix2pix": True, "cycl
 def script(monkeypatch: pytest.MonkeyPatch, values: list[float], name: str = "swd") -> None:
     """Have the measurements give these values, one after the other."""
     left = iter(values)
-    monkeypatch.setattr(Validation, "measure", lambda self: {name: next(left)})
+    monkeypatch.setattr(Validation, "_scores", lambda self, results: {name: next(left)})
 
 
 # --- what is measured, and when

@@ -302,7 +302,9 @@ def _spread(length: int, count: int) -> list[int]:
 
 
 def _to_tensor(square_HWC: Pixels) -> Tensor:
-    return torch.from_numpy(square_HWC if square_HWC.dtype == np.uint8 else square_HWC.astype(np.int32))
+    # A picture that was neither cut nor turned is Pillow's own memory, which torch must not be given.
+    kind = np.uint8 if square_HWC.dtype == np.uint8 else np.int32
+    return torch.from_numpy(np.require(square_HWC, kind, "W"))
 
 
 def _collate(items: list[Item]) -> RawBatch:

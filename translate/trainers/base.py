@@ -1,7 +1,7 @@
 """What every trainer is: networks, who plays together, the contract of the model they make, and one step."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch import Generator, Tensor, nn
@@ -36,6 +36,16 @@ class Term(NamedTuple):
     weight: float
     value: Tensor
     """Scalar."""
+
+
+class Trial(NamedTuple):
+    """What a discriminator is asked to tell apart."""
+
+    discriminator: nn.Module
+    """Answers with a `translate.networks.patchgan.Verdict`."""
+    real_BCHW: Tensor
+    """With what the pictures were made from, if it is shown that too."""
+    fake_BCHW: Tensor
 
 
 class Update(Protocol):
@@ -76,6 +86,15 @@ class Trainer(nn.Module, ABC):
     @abstractmethod
     def step(self, batch: Batch, update: Update) -> None:
         """One training step: compute loss terms and hand them to `update`, player by player."""
+
+    def trials(self, batch: Batch) -> Sequence[Trial]:
+        """What each discriminator would be asked about a batch, undistorted; nothing is learnt by it."""
+        return ()
+
+    @property
+    def augmentation_strength(self) -> float | None:
+        """Share of pictures that a controller lets discriminators see distorted, 0 to 1; None without one."""
+        return None
 
     def networks_of(self, player: str) -> list[nn.Module]:
         """The networks of a player that exist under these settings."""

@@ -4,7 +4,7 @@ Park et al., "Contrastive Learning for Unpaired Image-to-Image Translation", 202
 result must be recognisable, among the patches of the same picture, as made from the patch at its place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -24,7 +24,7 @@ from translate.trainers.adversary import (
     make_discriminator,
     player_terms,
 )
-from translate.trainers.base import Batch, Term, Trainer, Update
+from translate.trainers.base import Batch, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range
 from translate.trainers.translators import TranslatorConfig, describe, initialise, make_translator
 
@@ -127,6 +127,10 @@ class CUT(Trainer):
             same_BCHW = self.generator(batch.target_BCHW)
             terms["identity"] = Term(self.config.identity_weight, self._contrast(same_BCHW, batch.target_BCHW))
         update("generator", terms)
+
+    def trials(self, batch: Batch) -> Sequence[Trial]:
+        """Pictures by themselves."""
+        return (Trial(self.discriminator, batch.target_BCHW, self.generator(batch.source_BCHW)),)
 
     def _contrast(self, made_BCHW: Tensor, origin_BCHW: Tensor, mirrored: bool = False) -> Tensor:
         """Mean over the layers of the contrast between patches of the same places, in a mirrored result too."""

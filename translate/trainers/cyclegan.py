@@ -4,7 +4,7 @@ Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversar
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -23,7 +23,7 @@ from translate.trainers.adversary import (
     make_discriminator,
     player_terms,
 )
-from translate.trainers.base import Batch, Term, Trainer, Update
+from translate.trainers.base import Batch, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range
 from translate.trainers.translators import TranslatorConfig, describe, initialise, make_translator
 
@@ -120,6 +120,13 @@ class CycleGAN(Trainer):
         back_BCHW = self.back_generator(batch.target_BCHW)
         update("discriminator", self._judges(batch, there_BCHW.detach(), back_BCHW.detach()))
         update("generator", self._generators(batch, there_BCHW, back_BCHW))
+
+    def trials(self, batch: Batch) -> Sequence[Trial]:
+        """Pictures by themselves, on either side."""
+        return (
+            Trial(self.discriminator, batch.target_BCHW, self.generator(batch.source_BCHW)),
+            Trial(self.back_discriminator, batch.source_BCHW, self.back_generator(batch.target_BCHW)),
+        )
 
     def _judges(self, batch: Batch, there_BCHW: Tensor, back_BCHW: Tensor) -> dict[str, Term]:
         shown = Shown(batch.target_BCHW, self.pool(there_BCHW))

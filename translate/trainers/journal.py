@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from time import monotonic
 from types import TracebackType
 from typing import Any
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from translate.errors import ImageError
 from translate.images import Picture, write_picture
 from translate.trainers.curves import Curves
+from translate.trainers.lights import EARLY, OF_READINGS, Light, Readings, Trends, lights_of
 from translate.trainers.machine import machine_facts
 from translate.trainers.material import Material
 from translate.trainers.run import Run
@@ -26,8 +27,9 @@ LOG_SECONDS = 5.0
 class Journal:
     """Context manager around training; call `step_done` after every step. Silent in all processes but the first.
 
-    The log has one JSON object a line, whose `event` is `start` (of a process), `progress`, `validation` or
-    `rejected` (a file that cannot be used).
+    The log has one JSON object a line, whose `event` is `start` (of a process), `progress`, `validation`, `health`
+    (what the warning lights go by), `warning` (one of them, `lit` or gone out) or `rejected` (a file that cannot be
+    used).
 
     Args:
         run: what is reported on.
@@ -50,6 +52,8 @@ class Journal:
         self._last_images = run.progress.images_seen
         self._last_plain = -math.inf
         self._log_failed = False
+        self._trends = Trends()
+        self._burning: dict[str, str] = {}
         self._grids_done = math.floor(run.progress.share * run.config.sample_grids)
         self._rejected: set[str] = set()
         self._bar = Progress(
@@ -110,6 +114,28 @@ class Journal:
         measured = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         self.say(f"{100 * progress.share:3.0f}% held out: {measured}{'  (best so far)' if best else ''}")
 
+    def watched(self, readings: Readings) -> None:
+        """Take note of what was read from the networks, and light what has to burn."""
+        if readings:
+            rounded = {name: round(value, 4) for name, value in readings.items()}
+            self._append({"event": "health", "images": self.run.progress.images_seen, "readings": rounded})
+            self.curves.add("health", readings, self.run.progress.images_seen)
+        if self.run.progress.share >= EARLY:
+            self._light(lights_of(readings), OF_READINGS)
+
+    def _light(self, lights: Sequence[Light], names: Collection[str]) -> None:
+        """Say what has begun to burn among the lights of these names, and note what has gone out."""
+        images, now = self.run.progress.images_seen, dict(lights)
+        for name in names:
+            before, text = self._burning.pop(name, None), now.get(name)
+            if text is not None:
+                self._burning[name] = text
+            if text is not None and before is None:
+                self.say(f"warning: {text}")
+            if (text is None) != (before is None):
+                change = {"name": name, "lit": text is not None, "text": text or before}
+                self._append({"event": "warning", "images": images, **change})
+
     def log(self) -> None:
         """Write the means since the last line to the log and to the bar."""
         if not self._steps or self.silent:
@@ -118,6 +144,7 @@ class Journal:
         means = {name: round(float(value) / self._counts_of[name], 5) for name, value in self._sums.items()}
         speed = (progress.images_seen - self._last_images) / max(now - self._last_time, 1e-9)
         losses = {name: value for name, value in means.items() if not name.endswith(".gradient")}
+        gradients = {name.split(".")[0]: value for name, value in means.items() if name not in losses}
         self._append(
             {
                 "event": "progress",
@@ -128,9 +155,11 @@ class Journal:
                 "images_per_second": round(speed, 3),
                 "bad_steps": int(self.run.bad_steps),
                 "losses": losses,
-                "gradients": {name.split(".")[0]: value for name, value in means.items() if name not in losses},
+                "gradients": gradients,
             }
         )
+        self._trends.add(losses, gradients)
+        self._light(self._trends.lights(), Trends.NAMES)
         self.curves.add("training", {**means, "images_per_second": speed}, progress.images_seen)
         status = self._status(losses, speed)
         self._bar.update(self._row, total=1.0, completed=progress.share, status=status)

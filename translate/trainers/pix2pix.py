@@ -4,7 +4,7 @@ Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks"
 source has many results: Zhu et al., "Toward Multimodal Image-to-Image Translation", 2017 (BicycleGAN).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, NamedTuple
 
@@ -19,7 +19,7 @@ from translate.networks.condition import condition_vector, label_planes
 from translate.networks.style_encoder import StyleEncoder
 from translate.tasks import Task
 from translate.trainers.adversary import CLASSIC, SMALL_DATA, Shown, judge_terms, make_discriminator, player_terms
-from translate.trainers.base import Batch, Term, Trainer, Update
+from translate.trainers.base import Batch, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range
 from translate.trainers.translators import TranslatorConfig, describe, initialise, make_translator
 
@@ -117,6 +117,18 @@ class Pix2Pix(Trainer):
         matched = len(batch.target_BCHW)
         game = player_terms(self.config, self.discriminator, shown, matched=matched)
         update("generator", {**game, **self.closeness(batch, results)})
+
+    def trials(self, batch: Batch) -> Sequence[Trial]:
+        """Source and result, or source and truth."""
+        style_BS = None
+        if hasattr(self, "encoder"):
+            style_BS = self.encoder(batch.target_BCHW)[0]
+        elif self.config.style_kind == "colours":
+            style_BS = self.colours(batch.target_BCHW)
+        fake_BCHW = self._generate(batch.source_BCHW, self._condition(batch.label_B, style_BS))
+        given_BCHW = self._given(batch.source_BCHW, batch.label_B)
+        shown = (torch.cat([given_BCHW, picture_BCHW], dim=1) for picture_BCHW in (batch.target_BCHW, fake_BCHW))
+        return (Trial(self.discriminator, *shown),)
 
     def translate(self, batch: Batch) -> Results:
         """Make the pictures that both players are judged by."""

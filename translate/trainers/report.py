@@ -59,6 +59,8 @@ class Log:
     validation: list[dict[str, Any]]
     rejected: list[str]
     """Files that were passed over, and why."""
+    warnings: list[dict[str, Any]]
+    """Lights that have burnt, each as it was last: `name`, `text`, `lit`, and at how many `images` it began."""
 
     @property
     def last(self) -> dict[str, Any]:
@@ -85,21 +87,33 @@ def read_log(path: Path) -> Log:
         raise DataError(f"{path.parent} holds no {path.name}; name the --out folder of a run that has begun") from None
     bad_before = 0  # every process counts its own
     start, progress, validation, rejected = dict[str, Any](), list[Any](), list[Any](), list[str]()
+    warnings = list[dict[str, Any]]()
     for line in map(_json_object, text.splitlines()):
         event = line.get("event")
         if event == "start":
             start, first = line, line.get("images", 0)
             # Before the first snapshot there is nothing to go on from, and everything is repeated.
-            for lines in (progress, validation):
+            for lines in (progress, validation, warnings):
                 lines[:] = [kept for kept in lines if first and kept["images"] <= first]
             bad_before = progress[-1]["bad_steps"] if progress else 0
         elif event == "progress":
             progress.append({**line, "bad_steps": bad_before + line.get("bad_steps", 0)})
         elif event == "validation":
             validation.append(line)
+        elif event == "warning":
+            warnings.append(line)
         elif event == "rejected" and line["file"] not in rejected:
             rejected.append(line["file"])
-    return Log(start, progress, validation, rejected)
+    return Log(start, progress, validation, rejected, _lights(warnings))
+
+
+def _lights(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every light that has burnt, as it was last, and when it last began."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        began = line["images"] if line["lit"] else found.get(line["name"], line)["images"]
+        found[line["name"]] = {**line, "images": began}
+    return sorted(found.values(), key=lambda light: not light["lit"])
 
 
 def write_report(run: Path, path: Path) -> int:
@@ -122,6 +136,7 @@ def write_report(run: Path, path: Path) -> int:
         headline=next((row for row in measured if row["name"] == config.get("best_by")), next(iter(measured), None)),
         charts=_charts(log, config),
         **_samples(run / "samples", config.get("image_size", 0)),
+        warnings=log.warnings,
         rejected=log.rejected[:LISTED],
         rejected_count=len(log.rejected),
         bad_steps=log.bad_steps,

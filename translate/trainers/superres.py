@@ -4,10 +4,11 @@ The first phase minimises the Charbonnier difference to the truth, the second ad
 et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network", 2017 (SRResNet, SRGAN).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
@@ -18,7 +19,7 @@ from translate.networks.residual_sr import ResidualSR
 from translate.networks.srgan import SRDiscriminator, SRResNet
 from translate.tasks import Task
 from translate.trainers.adversary import AdversarialConfig, Shown, judge_terms, make_discriminator, player_terms
-from translate.trainers.base import Batch, SourceMaker, Term, Trainer, Update
+from translate.trainers.base import Batch, SourceMaker, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range
 from translate.trainers.translators import initialise
 
@@ -200,13 +201,19 @@ class SuperRes(Trainer):
             return share
         return share / start if share < start else (share - start) / (1.0 - start)
 
+    def trials(self, batch: Batch) -> Sequence[Trial]:
+        """Once the game is on: enlarged source and result, or the result alone."""
+        if not self._playing(batch):
+            return ()
+        fake_BCHW, given_BCHW = self._make(batch, sharp=True), self._given(batch)
+        given = [] if given_BCHW is None else [given_BCHW]
+        shown = (torch.cat([*given, picture_BCHW], dim=1) for picture_BCHW in (batch.target_BCHW, fake_BCHW))
+        return (Trial(self.discriminator, *shown),)
+
     def step(self, batch: Batch, update: Update) -> None:
         """Fidelity alone, then with the game; one fake serves both players."""
-        playing = hasattr(self, "discriminator") and batch.share >= self.config.adversarial_start
-        if playing and self.config.detail_blocks:
-            fake_BCHW = self.generator(batch.source_BCHW, batch.source_BCHW.new_ones(1, 1))
-        else:
-            fake_BCHW = self.generator(batch.source_BCHW)
+        playing = self._playing(batch)
+        fake_BCHW = self._make(batch, sharp=playing)
         terms = {"fidelity": Term(self.config.fidelity_weight, self._difference(fake_BCHW, batch.target_BCHW))}
         if playing:
             shown = Shown(batch.target_BCHW, fake_BCHW, self._given(batch))
@@ -214,6 +221,14 @@ class SuperRes(Trainer):
             update("discriminator", judge_terms(self.config, self.discriminator, judged, batch.step))
             terms |= player_terms(self.config, self.discriminator, shown, matched=len(fake_BCHW))
         update("generator", terms)
+
+    def _playing(self, batch: Batch) -> bool:
+        return hasattr(self, "discriminator") and batch.share >= self.config.adversarial_start
+
+    def _make(self, batch: Batch, *, sharp: bool) -> Tensor:
+        if sharp and self.config.detail_blocks:
+            return self.generator(batch.source_BCHW, batch.source_BCHW.new_ones(1, 1))
+        return self.generator(batch.source_BCHW)
 
     def _given(self, batch: Batch) -> Tensor | None:
         """The enlarged source, so that sharp but wrong is told from sharp; SRGAN judges results alone."""

@@ -19,6 +19,7 @@ from translate.spec import ModelSpec
 from translate.trainers.base import Trainer, pixel_translator
 from translate.trainers.material import Material
 from translate.trainers.run import Run
+from translate.trainers.watch import Watch
 
 if TYPE_CHECKING:
     from translate.trainers.journal import Journal
@@ -87,6 +88,7 @@ class Validation:
             self._source_BHWC = signal_to_pixels(batch.source_BCHW, source_bits)
             self._truth_BCHW = unit(signal_to_pixels(batch.target_BCHW, target_bits))
             self._label_B = batch.label_B
+            self._watch = Watch(run, material)
 
     @property
     def out_of_patience(self) -> bool:
@@ -105,7 +107,8 @@ class Validation:
         if due <= self._done:
             return
         self._done = due
-        metrics = self.measure()
+        result_BCHW = self._results()
+        metrics = self._scores(result_BCHW)
         before = self.run.best
         best = self._note(metrics[self.run.config.best_by])
         if best:
@@ -116,6 +119,7 @@ class Validation:
                 best = False
                 journal.say(f"the best networks so far are not kept: {error}")
         journal.measured(metrics, best=best)
+        journal.watched(self._watch.read(result_BCHW, self._truth_BCHW))
 
     def _note(self, value: float) -> bool:
         """Count towards patience; returns whether `value` is the best so far."""
@@ -130,16 +134,23 @@ class Validation:
             run.best = {**run.best, "since": run.best["since"] + 1}
         return better
 
-    @torch.inference_mode()
     def measure(self) -> dict[str, float]:
         """The metrics of the settings, by name, as the exported model would score."""
+        return self._scores(self._results())
+
+    @torch.inference_mode()
+    def _scores(self, result_BCHW: Tensor) -> dict[str, float]:
+        return {name: self._metric(name, result_BCHW) for name in self.names}
+
+    @torch.inference_mode()
+    def _results(self) -> Tensor:
+        """What the averaged generator makes of the held-out pictures, in [0, 1]."""
         translator = pixel_translator(self.run.generator, self.run.trainer.spec)
         count = len(self._source_BHWC)
         # One by one: a batch of large pictures would need more memory than training itself.
         detail = sharpest(self.run.trainer.spec, self.run.fabric.device)
         results = [translator(self._source_BHWC[i : i + 1], self._label(i), detail=detail) for i in range(count)]
-        result_BCHW = unit(torch.cat(results))
-        return {name: self._metric(name, result_BCHW) for name in self.names}
+        return unit(torch.cat(results))
 
     def _label(self, number: int) -> Tensor | None:
         return self._label_B[number : number + 1] if self.run.trainer.spec.labels else None

@@ -1,0 +1,226 @@
+"""Warning lights: each burns in a run that was built to go wrong in its way, and not in a healthy one."""
+
+import io
+import math
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_runs import log_lines, new_run, settings, train
+from torch import Tensor
+
+from translate.losses.adversarial import GAMES
+from translate.trainers.journal import Journal
+from translate.trainers.lights import (
+    AUGMENTATION,
+    DIVERSITY,
+    JUDGED_FAKE,
+    JUDGED_HELD_OUT,
+    JUDGED_REAL,
+    NEAREST,
+    Light,
+    Trends,
+    lights_of,
+)
+from translate.trainers.report import read_log, write_report
+
+PAIRS, UNPAIRED = "pix2pix", "cyclegan"
+
+
+def names(readings: dict[str, float]) -> set[str]:
+    return {light.name for light in lights_of(readings)}
+
+
+# --- what is read from networks
+
+
+def noise(folder: Path, count: int, *, first: int = 0) -> Path:
+    """Two collections of one kind of pictures: what a discriminator can tell apart, it has learnt by heart."""
+    for which, side in enumerate(("source", "target")):
+        (folder / side).mkdir(parents=True)
+        for number in range(first, first + count):
+            coarse_HWC = np.random.default_rng((number, which)).integers(0, 256, (2, 2, 3), np.uint8)
+            picture = Image.fromarray(coarse_HWC).resize((32, 32), Image.Resampling.NEAREST)
+            picture.save(folder / side / f"{number}{side}.png")
+    return folder
+
+
+def boxes(folder: Path, count: int, *, first: int = 0) -> Path:
+    """Pairs side by side: a box on light ground, and its negative."""
+    folder.mkdir(parents=True)
+    for number in range(first, first + count):
+        picture_HWC = np.full((32, 32, 3), 230, np.uint8)
+        picture_HWC[6:26, 4:28] = np.random.default_rng(number).integers(0, 200, (2, 1, 3)).repeat(10, 0)
+        pair_HWC = np.concatenate([picture_HWC, 255 - picture_HWC], axis=1)
+        Image.fromarray(pair_HWC).save(folder / f"{number}.png")
+    return folder
+
+
+def trained(folder: Path, data: Path, validation: Path, task: str = PAIRS, **changes: Any) -> dict[str, float]:
+    """The last readings of a run."""
+    wanted = {"validations": 1, "batch_size": 4, "feature_weight": 0.0, "lr_rampup_images": 0}
+    train(new_run(folder, settings(task, **{**wanted, **changes}), task), data, validation=validation)
+    return log_lines(folder, "health")[-1]["readings"]
+
+
+STANDING_STILL = {"generator_lr": 1e-12, "augmentation": "none", "discriminator_augmentation": ()}
+"""CycleGAN's generators begin as the identity, and stay it."""
+
+
+def test_a_few_pictures_are_learnt_by_heart_and_many_are_not(tmp_path: Path) -> None:
+    unseen = noise(tmp_path / "unseen", 16, first=1000)
+    game = {**STANDING_STILL, "discriminator_width": 32, "discriminator_lr": 1e-3, "max_images": 400}
+    few = trained(tmp_path / "few", noise(tmp_path / "3", 3), unseen, UNPAIRED, **game)
+    assert {"memorising", "outplayed"} <= names(few), few
+    many = trained(tmp_path / "many", noise(tmp_path / "100", 100), unseen, UNPAIRED, **game)
+    assert not names(many), many
+
+
+def test_a_generator_that_stands_still_is_outplayed_and_collapsed(tmp_path: Path) -> None:
+    data, unseen = boxes(tmp_path / "data", 16), boxes(tmp_path / "unseen", 8, first=100)
+    still = trained(tmp_path / "still", data, unseen, max_images=400, generator_lr=1e-12)
+    assert {"outplayed", "collapsed"} <= names(still), still
+    learning = trained(tmp_path / "learning", data, unseen, max_images=400)
+    assert not names(learning), learning
+    assert learning[DIVERSITY] > 3 * still[DIVERSITY]
+
+
+def test_results_that_are_training_pictures(tmp_path: Path) -> None:
+    data, unseen = noise(tmp_path / "data", 8), noise(tmp_path / "unseen", 8, first=50)
+    shown = noise(tmp_path / "shown", 8, first=50)
+    shutil.rmtree(shown / "source")
+    # Generators that leave pictures alone, and are given those that were to be made.
+    (shown / "source").mkdir()
+    for path in (data / "target").iterdir():
+        shutil.copy(path, shown / "source" / f"again{path.name}")
+    game = {**STANDING_STILL, "max_images": 4}
+    copied = trained(tmp_path / "copied", data, shown, UNPAIRED, **game)
+    assert "copying" in names(copied), copied
+    assert copied[NEAREST] < 0.05
+    other = trained(tmp_path / "other", data, unseen, UNPAIRED, **game)
+    assert "copying" not in names(other), other
+
+
+def test_lights_are_said_once_and_stand_in_log_and_report(tmp_path: Path) -> None:
+    said = io.StringIO()
+    config = settings(PAIRS, max_images=40, validations=4, batch_size=4, generator_lr=1e-12)
+    data, unseen = boxes(tmp_path / "data", 8), boxes(tmp_path / "unseen", 4, first=100)
+    train(new_run(tmp_path / "run", config, PAIRS), data, validation=unseen, said=said)
+    assert said.getvalue().count("warning: results look alike") == 1
+    (line,) = [line for line in log_lines(tmp_path / "run", "warning") if line["name"] == "collapsed"]
+    assert (line["lit"], line["images"]) == (True, 12)  # a fifth of the budget says nothing yet
+    assert len(log_lines(tmp_path / "run", "health")) == 4
+    write_report(tmp_path / "run", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "What to look at" in page
+    assert "results look alike" in page
+
+
+def test_a_light_that_goes_out_is_noted(tmp_path: Path) -> None:
+    run: Any = SimpleNamespace(
+        folder=tmp_path,
+        fabric=SimpleNamespace(is_global_zero=True, device=torch.device("cpu"), world_size=1),
+        progress=SimpleNamespace(images_seen=1, share=0.5),
+    )
+    journal = Journal.__new__(Journal)
+    said: list[str] = []
+    vars(journal).update(run=run, silent=False, log_path=tmp_path / "log.jsonl", _log_failed=False, _burning={})
+    journal.say = said.append  # type: ignore[method-assign]
+    for images, lights in enumerate(([], [Light("a", "fire")], [Light("a", "fire!")], [], [Light("b", "smoke")]), 1):
+        run.progress.images_seen = images
+        journal._light(lights, ("a", "b"))
+    assert said == ["warning: fire", "warning: smoke"]
+    found = [(light["name"], light["lit"], light["images"]) for light in read_log(tmp_path / "log.jsonl").warnings]
+    assert found == [("b", True, 5), ("a", False, 2)]
+
+
+@pytest.mark.parametrize(
+    ("readings", "burning"),
+    [
+        ({}, set()),
+        ({JUDGED_REAL: 0.9, JUDGED_HELD_OUT: 0.59, JUDGED_FAKE: 0.9}, {"memorising"}),
+        ({JUDGED_REAL: 0.9, JUDGED_HELD_OUT: 0.7, JUDGED_FAKE: 0.9}, set()),
+        ({JUDGED_REAL: 0.6, JUDGED_HELD_OUT: 0.1, JUDGED_FAKE: 0.6}, set()),
+        ({JUDGED_REAL: 1.0, JUDGED_HELD_OUT: 1.0, JUDGED_FAKE: 0.995}, {"outplayed"}),
+        ({DIVERSITY: 0.39, NEAREST: 0.39}, {"collapsed", "copying"}),
+        ({DIVERSITY: 0.41, NEAREST: 0.41, AUGMENTATION: 0.8}, set()),
+        ({AUGMENTATION: 0.9}, {"overstretched"}),
+    ],
+)
+def test_limits(readings: dict[str, float], burning: set[str]) -> None:
+    assert names(readings) == burning
+
+
+# --- what is seen in losses and gradients
+
+
+def play(
+    name: str, *, steps: int, every: int, lr: float, r1: float = 0.0, first: float = 1.0, judge_steps: int = 1
+) -> set[str]:
+    """The Dirac-GAN: data at 0, one made point at `first`, a discriminator of one weight; the lights at the end.
+
+    Mescheder et al., "Which Training Methods for GANs do actually Converge?", 2018, section 2.
+    """
+    game, trends = GAMES[name], Trends()
+    made, weight = torch.tensor([first], requires_grad=True), torch.tensor([0.0], requires_grad=True)
+    zero = torch.zeros(1)
+
+    for number in range(steps):
+        for left in reversed(range(judge_steps)):
+            judged = game.discriminator(weight * zero, weight * made.detach()) + r1 / 2 * weight.square().sum()
+            (judge_gradient,) = torch.autograd.grad(judged, weight)
+            (gradient,) = torch.autograd.grad(game.generator(weight.detach() * zero, weight.detach() * made), made)
+            with torch.no_grad():
+                weight -= lr * judge_gradient
+                if not left:  # at the same time
+                    made -= lr * gradient
+        if number % every == 0:
+            norms = {"generator": float(gradient.abs()), "discriminator": float(judge_gradient.abs())}
+            trends.add({"discriminator.game": judged.item()}, norms)
+    return {light.name for light in trends.lights()}
+
+
+def test_players_that_chase_each_other_in_circles() -> None:
+    circles = {"steps": 96, "every": 2, "lr": 0.2}
+    assert play("hinge", **circles) == {"oscillating"}
+    assert play("hinge", **circles, r1=1.0) == set()
+
+
+def test_few_lines_and_lines_that_are_no_numbers_say_nothing() -> None:
+    trends = Trends()
+    for number in range(Trends.LINES - 1):
+        trends.add({"discriminator.game": 1 + math.sin(number)}, {"generator": 1.0, "discriminator": 10.0**number})
+    assert trends.lights() == []
+    trends.add({"discriminator.game": math.nan}, {"generator": 1.0, "discriminator": math.inf})
+    assert trends.lights() == []
+    trends.add({"discriminator.game": 1.0}, {"generator": 1.0, "discriminator": 1e30})
+    assert {light.name for light in trends.lights()} == {"exploding", "oscillating"}
+
+
+def test_watching_changes_nothing(tmp_path: Path, data_of: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The networks are the same bit for bit, whether they are watched or not."""
+    found: dict[bool, dict[str, Tensor]] = {}
+    for watched in (True, False):
+        if not watched:
+            monkeypatch.setattr("translate.trainers.watch.Watch.read", lambda *_: {})
+        config = settings("sketch-to-photo", held_out=2, validations=3, style_size=8)
+        run = new_run(tmp_path / str(watched), config)
+        train(run, data_of["sketch-to-photo"])
+        found[watched] = run._trained()
+    assert found[True].keys() == found[False].keys()
+    assert all(torch.equal(tensor, found[False][name]) for name, tensor in found[True].items())
+
+
+@pytest.mark.parametrize("task", ["pix2pix", "sketch-to-photo", "cyclegan", "cut", "super-resolution"])
+def test_every_trainer_is_watched(task: str, tmp_path: Path, data_of: dict[str, Path]) -> None:
+    changes = {"adversarial_start": 0.5} if task == "super-resolution" else {}
+    run = new_run(tmp_path, settings(task, held_out=2, validations=2, **changes), task)
+    train(run, data_of[task])
+    readings = log_lines(tmp_path, "health")[-1]["readings"]
+    assert readings.keys() == {JUDGED_REAL, JUDGED_FAKE, JUDGED_HELD_OUT, DIVERSITY, NEAREST}
+    assert all(math.isfinite(value) and value >= 0 for value in readings.values())
