@@ -59,6 +59,17 @@ def test_the_metrics_are_those_of_the_averaged_generator(pairs: Path, tmp_path: 
     assert validation.measure()["psnr"] == pytest.approx(float(sum(by_hand)) / 3, abs=0.05)
 
 
+def test_structure_compares_with_the_source(collections: Path, tmp_path: Path) -> None:
+    changes = {"held_out": 2, "validations": 1, "metrics": ("swd", "structure"), "best_by": "structure"}
+    run = new_run(tmp_path, settings("cyclegan", max_images=2, generator_lr=1e-12, **changes), "cyclegan")
+    train(run, collections)
+    assert log_lines(tmp_path, "validation")[-1]["metrics"]["structure"] > 0.95  # it begins as the identity
+    assert run.best["metric"] == "structure"
+    larger = new_run(tmp_path, settings("super-resolution", **changes), "super-resolution")
+    with pytest.raises(ConfigError, match="differ in size or channels"):
+        validation_module.measured_names(larger.trainer)
+
+
 def test_none_held_out_nothing_measured(photos: Path, tmp_path: Path) -> None:
     run = new_run(tmp_path, settings())  # six pictures are too few to keep one back
     assert train(run, photos) == "done"

@@ -19,6 +19,9 @@ def _seconds(value: float | None) -> str:
     return "none" if value is None else f"{value:.12g}s"
 
 
+Metric = Literal["psnr", "psnr_luma", "ssim", "structure", "swd", "lpips", "fid", "kid"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Settings that every trainer has; the formula's own settings are added by the trainer's config."""
@@ -85,7 +88,11 @@ class TrainConfig:
     """Pictures of --data kept back for measuring when there is no --val folder; -1: 5 %, at most 64."""
     validations: int = 10
     """How often held-out pictures are measured over the whole budget."""
-    metrics: tuple[Literal["psnr", "psnr_luma", "ssim", "swd", "lpips", "fid", "kid"], ...] = ("psnr", "ssim", "swd")
+    metrics: tuple[Literal["psnr", "psnr_luma", "ssim", "structure", "swd", "lpips", "fid", "kid"], ...] = (
+        "psnr",
+        "ssim",
+        "swd",
+    )
     """What is measured; psnr and ssim need pairs, lpips, fid and kid need their weights on the machine."""
     best_by: Literal["psnr", "psnr_luma", "ssim", "swd", "lpips", "fid", "kid"] = "swd"
     """The metric that decides which snapshot is kept as the best."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from translate.errors import ConfigError, SnapshotError
 from translate.metrics.fidelity import psnr, psnr_luma, ssim
+from translate.metrics.gradient_correlation import gradient_correlation
 from translate.metrics.learned import Name, missing, score
 from translate.metrics.names import HIGHER_IS_BETTER, PAIRED
 from translate.metrics.wasserstein import mean_distance, sliced_wasserstein
@@ -28,7 +29,7 @@ LEARNED: tuple[Name, ...] = ("lpips", "fid", "kid")
 """Metrics that need weights of other people's networks."""
 
 
-COLOUR = ("psnr_luma", *LEARNED)
+COLOUR = ("psnr_luma", "structure", *LEARNED)
 """Metrics of pictures in colour."""
 
 
@@ -45,6 +46,11 @@ def measured_names(trainer: Trainer) -> list[str]:
         if name in COLOUR and not colour:
             raise ConfigError(
                 f"--metrics names {name}, which needs 3 channels; use --metrics psnr ssim swd --best-by swd"
+            )
+        if name == "structure" and (config.formats[0].channels != 3 or trainer.spec.scale != 1):
+            raise ConfigError(
+                "--metrics names structure, which compares results with sources, and here these differ in size or "
+                "channels; leave it out"
             )
         reason = missing(name) if name in LEARNED else None
         if reason:
@@ -163,6 +169,8 @@ class Validation:
             return float(psnr_luma(result_BCHW, truth_BCHW, self.run.trainer.spec.scale).mean())
         if name == "ssim":
             return float(ssim(result_BCHW, truth_BCHW).mean())
+        if name == "structure":
+            return float(gradient_correlation(unit(self._source_BHWC), result_BCHW).mean())
         if name == "swd":
             return mean_distance(sliced_wasserstein(result_BCHW, truth_BCHW, seed=self.run.config.seed))
         assert name in LEARNED

@@ -1,0 +1,235 @@
+"""What each piece of the adversarial game does: one switched at a time in the presets, at a small equal budget.
+
+    python benchmarks/ablate.py --data PACKS [--out runs/ablation] [--only sketch-to-photo] [--switches hinge lecam]
+
+PACKS holds the folders things and daynight, as `benchmarks/models.py` makes them of the packs in its --out. Every switch is trained once a seed, with equal numbers of pictures, and measured on the test split.
+Finished runs are kept: the same command goes on where it was ended. The table and the pictures go to docs/experiments.md
+and docs/experiments/.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from translate.errors import TranslateError
+from translate.images import Picture, read_picture, write_picture
+
+DOCS = Path(__file__).parent.parent / "docs"
+BASE = "preset"
+ROWS = 3
+"""Of a run's grid of samples that are shown."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What is switched in."""
+
+    task: str
+    data: str
+    options: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One piece."""
+
+    name: str
+    options: tuple[str, ...]
+    when: str
+    """One sentence: when to use it, as far as these runs and its paper tell."""
+    only: str = ""
+    """The one preset it makes sense in; empty: all."""
+
+
+SMALL = ("--image-size", "64", "--batch-size", "4", "--device", "cpu", "--precision", "32", "--sample-grids", "1")
+PRESETS = (
+    Preset(
+        "sketch-to-photo",
+        "things",
+        (*SMALL, "--labels", "--style-size", "5", "--style-kind", "colours"),
+        ("swd", "ssim", "structure"),
+    ),
+    Preset("day-to-night", "daynight", (*SMALL, "--folders", "day", "night"), ("swd", "structure")),
+)
+"""What counts comes first."""
+
+SWITCHES = (
+    Switch(BASE, (), "The preset as it is: hinge loss, spectral norm, two scales, augmentation."),
+    Switch("minimax", ("--adversarial", "minimax"), ""),
+    Switch("non-saturating", ("--adversarial", "non-saturating"), ""),
+    Switch("maximum-likelihood", ("--adversarial", "maximum-likelihood"), ""),
+    Switch("least-squares", ("--adversarial", "least-squares"), ""),
+    Switch("wgan-gp", ("--adversarial", "wgan-gp", "--penalty-interval", "1"), ""),
+    Switch("relativistic", ("--adversarial", "relativistic", "--r1-weight", "1", "--r2-weight", "1"), ""),
+    Switch("label-smoothing", ("--adversarial", "non-saturating", "--real-label", "0.9"), ""),
+    Switch("r1", ("--r1-weight", "1"), ""),
+    Switch("reference-batch-norm", ("--discriminator-norm", "reference-batch"), ""),
+    Switch("virtual-batch-norm", ("--discriminator-norm", "virtual-batch"), ""),
+    Switch("batch-features", ("--discriminator-batch-features",), ""),
+    Switch("two-judge-steps", ("--discriminator-steps", "2"), ""),
+    Switch("unrolled", ("--unrolled-steps", "1"), ""),
+    Switch("historical", ("--historical-weight", "1"), ""),
+    Switch("pool", ("--pool-size", "50"), ""),
+    Switch("lecam", ("--lecam-weight", "0.3"), ""),
+    Switch("no-augmentation", ("--discriminator-augmentation",), ""),
+    Switch("adaptive-augmentation", ("--adaptive-augmentation", "0.6"), ""),
+    Switch("negative", ("--negative-weight", "0.25"), ""),
+    Switch("diversity", ("--diversity-weight", "1"), "", only="sketch-to-photo"),
+    Switch("optimistic", ("--optimiser", "optimistic"), ""),
+    Switch("extra-gradient", ("--optimiser", "extra-gradient"), ""),
+)
+
+
+def folder_of(out: Path, preset: Preset, switch: Switch, seed: int) -> Path:
+    return out / preset.task / f"{switch.name}-{seed}"
+
+
+def train(folder: Path, preset: Preset, switch: Switch, seed: int, options: argparse.Namespace) -> str:
+    """Train one run to its end; returns what it complained of, or an empty string."""
+    data = options.data / preset.data
+    command = [sys.executable, "-m", "translate.cli", "train", preset.task, *preset.options, *switch.options]
+    command += ["--data", str(data / "train"), "--val", str(data / "test"), "--out", str(folder), "--seed", str(seed)]
+    command += ["--max-images", str(options.images), "--validations", "1", "--metrics", *preset.metrics]
+    if (folder / "snapshot.safetensors").exists():
+        command.append("--resume")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stderr.strip().splitlines()[-1] if done.returncode else ""
+
+
+def measured(folder: Path, images: int) -> dict[str, Any] | None:
+    """The figures of a finished run."""
+    try:
+        lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    except OSError:
+        return None
+    last = [line for line in lines if line.get("event") == "validation" and line["images"] >= images]
+    if not last:
+        return None
+    speed = [line["images_per_second"] for line in lines if line.get("event") == "progress"]
+    lights = {line["name"]: line["lit"] for line in lines if line.get("event") == "warning"}
+    burning = sorted(name for name, lit in lights.items() if lit)
+    return {**last[-1]["metrics"], "speed": statistics.median(speed), "lights": burning}
+
+
+def table(preset: Preset, found: dict[str, list[dict[str, float]]]) -> list[str]:
+    """One line a switch, the nearest to real pictures first."""
+    first = preset.metrics[0]
+    order = sorted(found, key=lambda name: statistics.mean(run[first] for run in found[name]))
+    base = statistics.mean(run["speed"] for run in found[BASE]) if BASE in found else 1.0
+    lines = [
+        f"| switch | options | {' | '.join(preset.metrics)} | speed | warning lights |",
+        f"|---|---|{'---|' * (len(preset.metrics) + 2)}",
+    ]
+    for name in order:
+        runs, switch = found[name], next(one for one in SWITCHES if one.name == name)
+        cells = [spread([run[metric] for run in runs]) for metric in preset.metrics]
+        speed = statistics.mean(run["speed"] for run in runs) / base
+        lights = sorted({light for run in runs for light in run["lights"]})
+        title = f"**{name}**" if name == BASE else name
+        flags = f"`{' '.join(switch.options)}`" if switch.options else ""
+        lines.append(f"| {title} | {flags} | {' | '.join(cells)} | {speed:.2f} | {', '.join(lights)} |")
+    return lines
+
+
+def spread(values: list[float]) -> str:
+    """Mean, and how far the seeds lie apart."""
+    digits = 1 if max(map(abs, values)) > 10 else 3
+    text = f"{statistics.mean(values):.{digits}f}"
+    return f"{text} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else text
+
+
+def picture(out: Path, preset: Preset, names: list[str]) -> Path | None:
+    """Results of all switches on the same test pictures, of the first seed: a column a switch."""
+    columns: list[np.ndarray] = []
+    for name in names:
+        grids = sorted((out / preset.task / f"{name}-0" / "samples").glob("*.png"))
+        if not grids:
+            continue
+        columns.append(read_picture(grids[-1]).rgb_HWC)
+    if not columns:
+        return None
+    path = DOCS / "experiments" / f"{preset.task}.jpg"
+    path.parent.mkdir(exist_ok=True)
+    return path if sheet(columns, path) else None
+
+
+def sheet(grids: list[np.ndarray], path: Path) -> bool:
+    """Source, then the result of each switch; the first rows of each grid, which hold source, result and truth."""
+    side, gap = 64, 4
+    rows = 4 + ROWS * (side + gap)
+    source = grids[0][:rows, : side + 2 * gap]
+    results = [grid[:rows, side + 2 * gap : 2 * side + 3 * gap] for grid in grids]
+    write_picture(path, Picture(np.concatenate([source, *results], axis=1), None), quality=90)
+    return True
+
+
+def write_page(options: argparse.Namespace) -> None:
+    lines = [
+        "# What each piece of the game does",
+        "",
+        "Made by `python benchmarks/ablate.py`: one piece switched at a time in the `modern` presets,",
+        f"{options.images:,} training pictures of 64 pixels, batches of 4, {options.seeds} seeds, measured on the test",
+        "split. The budget is small, and so are many differences: what is within the ± of the preset is a draw. `swd` is",
+        "the sliced Wasserstein distance of patches from real ones (x 1,000; less is better), `ssim` likeness to the true",
+        "photograph, `structure` how much of the source's edges is kept (of both more is better). `speed` is training",
+        "pictures a second over the preset's.",
+    ]
+    for preset in PRESETS:
+        found: dict[str, list[dict[str, float]]] = {}
+        for switch in SWITCHES:
+            folders = [folder_of(options.out, preset, switch, seed) for seed in range(options.seeds)]
+            runs = [measured(folder, options.images) for folder in folders]
+            if all(run is not None for run in runs) and (not switch.only or switch.only == preset.task):
+                found[switch.name] = [run for run in runs if run]
+        if not found:
+            continue
+        lines += ["", f"## {preset.task}", "", *table(preset, found)]
+        order = [switch.name for switch in SWITCHES if switch.name in found]
+        path = picture(options.out, preset, order)
+        if path:
+            lines += ["", f"![results]({path.relative_to(DOCS).as_posix()})"]
+            lines += ["", f"Columns: source, then {', '.join(order)}; seed 0."]
+    lines += ["", "## When to use which", ""]
+    lines += [f"- **{switch.name}**: {switch.when}" for switch in SWITCHES if switch.when]
+    (DOCS / "experiments.md").write_text("\n".join(lines) + "\n")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with things/ and daynight/")
+    parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--images", type=int, default=1600, help="training pictures of a run")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=[], help="tasks")
+    parser.add_argument("--switches", nargs="*", default=[], help="names")
+    parser.add_argument("--page", action="store_true", help="only write the page, of what is there")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    for seed in range(options.seeds):  # all switches once, before any twice
+        for switch in SWITCHES:
+            for preset in PRESETS:
+                wanted = (not options.only or preset.task in options.only) and switch.only in ("", preset.task)
+                wanted = wanted and (not options.switches or switch.name in options.switches) and not options.page
+                folder = folder_of(options.out, preset, switch, seed)
+                if not wanted or measured(folder, options.images):
+                    continue
+                complaint = train(folder, preset, switch, seed, options)
+                print(preset.task, switch.name, seed, complaint or measured(folder, options.images), flush=True)
+    write_page(options)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except TranslateError as error:
+        sys.exit(str(error))
