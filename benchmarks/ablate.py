@@ -2,8 +2,8 @@
 
     python benchmarks/ablate.py --data PACKS [--out runs/ablation] [--only sketch-to-photo] [--switches hinge lecam]
 
-PACKS holds the folders things and daynight, as `benchmarks/models.py` makes them of the packs in its --out. Every switch
-is trained once a seed, with equal numbers of pictures, and measured on the test split. Finished runs are kept: the same
+PACKS holds the folders things and daynight, as `benchmarks/models.py` makes them of the packs in its --out. Every
+switch is trained once a seed, with equal numbers of pictures, and measured on the test split. Finished runs are kept: the same
 command goes on where it was ended. The table and the pictures go to docs/experiments.md and docs/experiments/.
 """
 
@@ -178,9 +178,9 @@ def write_page(options: argparse.Namespace) -> None:
         "Made by `python benchmarks/ablate.py`: one piece switched at a time in the `modern` presets,",
         f"{options.images:,} training pictures of 64 pixels, batches of 4, {options.seeds} seeds, measured on the test",
         "split. The budget is small, and so are many differences: what is within the ± of the preset is a draw.",
-        "`swd` is the sliced Wasserstein distance of patches from real ones (x 1,000; less is better), `ssim` likeness to",
-        "the true photograph, `structure` how much of the source's edges is kept (of both more is better). `speed` is training",
-        "pictures a second over the preset's.",
+        "`swd` is the sliced Wasserstein distance of patches from real ones (x 1,000; less is better), `ssim` likeness",
+        "to the true photograph, `structure` how much of the source's edges is kept (of both more is better). `speed`",
+        "is training pictures a second over the preset's.",
     ]
     for preset in PRESETS:
         found: dict[str, list[dict[str, float]]] = {}
