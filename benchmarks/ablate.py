@@ -5,6 +5,7 @@
 PACKS holds the folders things and daynight, as `benchmarks/models.py` makes them of the packs in its --out. Every
 switch is trained once a seed, with equal numbers of pictures, and measured on the test split. Finished runs are kept:
 the same command goes on where it was ended. The table and the pictures go to docs/experiments.md and docs/experiments/.
+"""
 
 import argparse
 import json
