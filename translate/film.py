@@ -143,7 +143,7 @@ def convert_film(
                 raise ImageError(f"{name}: no frame of it can be decoded; replace it with a good copy")
     notes = list(writer.notes)
     if lost["damaged"]:
-        notes.append(f"{lost['damaged']} frames are damaged; look at the result")
+        notes.append(f"damaged frames in it: {lost['damaged']}; look at the result")
     return (*film.notes, *notes)
 
 
