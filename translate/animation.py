@@ -6,6 +6,7 @@ it does not suffice. Only the file that is read may be in memory whole.
 """
 
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,13 @@ class Animation:
 
 
 def count_frames(data: Path | bytes) -> int:
-    """How many frames a picture has; 1 of what cannot be read, which is for the decoder to say."""
-    try:
-        with opened_frames(data, "") as image:
-            return 1 if image is None else len(_numbers(image))
-    except ImageError:
-        return 1
+    """How many frames a picture has; where damage forbids to tell, 1 or 2, and who decodes them says so."""
+    count = 1
+    with suppress(ImageError), opened_frames(data, "") as image:
+        if image is not None:
+            count = 2
+            count = len(_numbers(image))
+    return count
 
 
 def survey(data: Path | bytes, name: str) -> Animation:

@@ -28,7 +28,10 @@ def is_film(name: str) -> bool:
 
 def suffix_of_film(name: str, output_format: str) -> str:
     """Suffix of the result of a film; a format of pictures does not change it."""
-    return f".{output_format}" if f".{output_format}" in FILM_RESULTS else FILMS[PurePosixPath(name).suffix.lower()]
+    if f".{output_format}" in FILM_RESULTS:
+        return f".{output_format}"
+    suffix = PurePosixPath(name).suffix
+    return suffix if suffix.lower() in FILM_RESULTS else FILMS[suffix.lower()]
 
 
 def check_template(template: str) -> None:
