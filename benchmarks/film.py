@@ -26,6 +26,7 @@ import numpy as np
 from translate.convert import convert_folder
 from translate.engine import Engine, cores
 from translate.errors import TranslateError
+from translate.images import Picture
 from translate.models import resolve
 
 HEIGHT, WIDTH, RATE = 360, 640, 25
@@ -56,7 +57,8 @@ def naive(source: Path, target: Path, engine: Engine) -> None:
         stream.width, stream.height, stream.pix_fmt = WIDTH * scale, HEIGHT * scale, "yuv420p"
         given.streams.video[0].codec_context.thread_count = 1
         for frame in given.decode(video=0):
-            result = av.VideoFrame.from_ndarray(engine(frame.to_ndarray(format="rgb24")), format="rgb24")
+            picture = engine.apply(Picture(frame.to_ndarray(format="rgb24")))
+            result = av.VideoFrame.from_ndarray(picture.rgb_HWC, format="rgb24")
             result.pts, result.time_base = frame.pts, frame.time_base
             made.mux(stream.encode(result))
         made.mux(stream.encode(None))

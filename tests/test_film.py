@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Generator, Iterable
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,58 @@ def test_tags(tmp_path: Path, metadata: str, kept: set[str]) -> None:
     assert {name for name in found if name in TAGS or "location" in name} == kept
     assert b"+52.5" in result.read_bytes() or metadata != "keep"
     assert b"+52.5" not in result.read_bytes() or metadata == "keep"
+
+
+def test_subtitles_chapters_and_languages(tmp_path: Path) -> None:
+    words = b"1\n00:00:00,100 --> 00:00:00,300\nHello\n\n2\n00:00:00,350 --> 00:00:00,450\nworld\n\n"
+    chapters: Any = [
+        {"id": 1, "start": 0, "end": 200, "time_base": Fraction(1, 1000), "metadata": {"title": "One"}},
+        {"id": 2, "start": 200, "end": 480, "time_base": Fraction(1, 1000), "metadata": {"title": "Two"}},
+    ]
+    plain, source = write_film(tmp_path / "plain.mkv", sound="aac"), tmp_path / "a.mkv"
+    with av.open(str(plain)) as film, av.open(BytesIO(words), format="srt") as text, av.open(str(source), "w") as made:
+        copies: dict[int, Any] = {}
+        for stream in (*film.streams, *text.streams):
+            copies[id(stream)] = made.add_stream_from_template(stream, opaque=True)
+            copies[id(stream)].metadata["language"] = "fre"
+        made.set_chapters(chapters)
+        for container in (film, text):
+            for packet in container.demux():
+                if packet.size:
+                    packet.stream = copies[id(packet.stream)]
+                    made.mux(packet)
+    result, notes = convert(source, metadata="no-location")
+    assert notes == []
+    assert packets(result, "subtitle") == packets(source, "subtitle")
+    assert [text for _, text in packets(result, "subtitle")] == [b"Hello", b"world"]
+    with av.open(str(result)) as container:
+        assert [stream.language for stream in container.streams] == ["fre"] * 3
+        assert [chapter["metadata"] for chapter in container.chapters()] == [{"title": "One"}, {"title": "Two"}]
+    result, notes = convert(source, ".mp4", metadata="strip")
+    assert notes == [
+        "its subtitles were left out, since MP4 does not hold that kind (srt); --format mkv holds more kinds"
+    ]
+    with av.open(str(result)) as container:
+        assert [stream.language for stream in container.streams] == ["fre"] * 2
+        assert container.chapters() == []
+
+
+def test_a_film_stored_as_rgb_with_alpha(tmp_path: Path) -> None:
+    opacity_HW = np.full((48, 64), 128, np.uint8)
+    frames = [av.VideoFrame.from_ndarray(np.dstack([frame, opacity_HW]), format="rgba") for frame in clip(3)]
+    result, notes = convert(write_film(tmp_path / "a.mov", frames, codec="png", pix_fmt="rgba"))
+    assert notes == ["its transparency was left out"]
+    assert stream_of(result)["colours"][:2] == (6, 1)
+    for made, given in zip(pictures(result), clip(3), strict=True):
+        assert np.abs(made.astype(int) - given).mean() < 3
+
+
+def test_old_avi(tmp_path: Path) -> None:
+    source = write_film(tmp_path / "a.avi", codec="mpeg4", sound="mp2")
+    result, notes = convert(source, ".mp4")
+    assert notes == []
+    assert times(result) == times(source)
+    assert [data for _, data in packets(result, "audio")] == [data for _, data in packets(source, "audio")]
 
 
 def test_damaged_frames_are_counted(tmp_path: Path) -> None:

@@ -161,9 +161,10 @@ def _frames(
             if (frame.height, frame.width) != stored:
                 sizes = f"{stored[1]} x {stored[0]} to {frame.width} x {frame.height}"
                 raise ImageError(f"{name}: its frames change from {sizes} pixels; cut it in two there")
-            if frame.pts is None or (last is not None and frame.pts <= last):
-                # Old AVI files have no times, or some twice.
+            if frame.pts is None:  # AVI may lack times, and others have some twice
                 frame.pts = 0 if last is None else last + max(1, frame.duration)
+            elif last is not None:
+                frame.pts = max(frame.pts, last + 1)
             last = frame.pts
             lost["damaged"] += frame.is_corrupt
             yield frame
@@ -211,7 +212,7 @@ def _opened(data: Path | bytes, name: str) -> Generator[Any]:
         raise ImageError(f"{name}: an empty file; replace it with a good copy")
     try:
         container: Any = av.open(
-            str(data) if isinstance(data, Path) else BytesIO(data),
+            str(data.absolute()) if isinstance(data, Path) else BytesIO(data),  # FFmpeg takes a:b.mp4 for an address
             options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"},
             metadata_errors="replace",
         )

@@ -94,7 +94,7 @@ class FilmWriter:
             flags = "+faststart" + ("+use_metadata_tags" if any("." in name for name in self._tags) else "")
             options["movflags"] = flags
         with _refused():
-            self._result: Any = av.open(str(self._path), "w", options=options)
+            self._result: Any = av.open(str(self._path.absolute()), "w", options=options)
         return self
 
     def __exit__(

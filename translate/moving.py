@@ -15,7 +15,7 @@ from translate.extras import require
 from translate.files import atomic_path
 from translate.frames import Given, Made, Stopped, ordered_map
 from translate.images import BYTES_PER_DECODED_PIXEL, Picture, Pixels, to_bits
-from translate.naming import is_film
+from translate.naming import FILM_RESULTS
 from translate.row_writer import RowWriter
 
 _CODER_BYTES = 150
@@ -92,7 +92,7 @@ class Mover:
             ImageError: it cannot be read, converted or written.
             Stopped: no more work is wanted.
         """
-        if is_film(title):
+        if target.suffix.lower() in FILM_RESULTS:
             with self._film_lock:
                 return self._film(data, target, title, knobs, stored)
         if target.suffix.lower() not in animation.ANIMATED or animation.count_frames(data) == 1:
