@@ -67,14 +67,15 @@ def naive(source: Path, target: Path, engine: Engine) -> None:
 def convert_here(options: argparse.Namespace) -> None:
     """What the processes of their own do: convert, and print what it took."""
     engine = Engine(resolve(options.model), threads=1, device=options.device)
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     if options.how == "naive":
         naive(options.source, options.target, engine)
     else:
         report = convert_folder(options.source, options.target, engine, workers=options.workers)
         if report.failed:
             sys.exit(report.failed[0].reason)
-    print(json.dumps({"seconds": time.perf_counter() - began, "peak": peak_bytes()}))
+    cpu = time.process_time() - busy
+    print(json.dumps({"seconds": time.perf_counter() - began, "cpu": cpu, "peak": peak_bytes()}))
 
 
 def peak_bytes() -> int:
@@ -121,11 +122,17 @@ def main() -> None:
         source = folder / "clip.mp4"
         make_film(source, options.frames)
         speed: dict[str, float] = {}
+        cpu: dict[str, float] = {}
         for how in ("naive", "film"):
             found = measure(how, source, folder, options)
             speed[how] = options.frames / found["seconds"]
-            print(f"{how:<6} {speed[how]:8.2f} frames/s {found['peak'] / 2**20:8.0f} MiB", flush=True)
-        print(f"film / naive: {speed['film'] / speed['naive']:.2f} of the speed")
+            cpu[how] = found["cpu"]
+            print(f"{how:<6} {speed[how]:8.2f} frames/s {cpu[how]:8.2f} s of CPU {found['peak'] / 2**20:6.0f} MiB")
+        print(
+            f"film / naive: {speed['film'] / speed['naive']:.2f} of the speed; CPU naive / film, which other programs on "
+            f"the machine disturb less: {cpu['naive'] / cpu['film']:.2f}",
+            flush=True,
+        )
         options.model = options.memory_model or options.model
         peaks: list[float] = []
         for count in options.lengths:

@@ -2,7 +2,7 @@
 
 Frames are read one by one by Pillow, which puts partial ones together, and written one by one by libvips as one very
 high picture (`translate.row_writer`), which GIF gets the better colours from: a palette for each frame, and dots where
-it does not suffice. Only the file that is read may be in memory whole.
+it does not suffice. Of the whole only files may be in memory: the one that is read, and the result if it is WebP.
 """
 
 from collections.abc import Generator
@@ -59,7 +59,9 @@ def survey(data: Path | bytes, name: str) -> Animation:
         assert image is not None, "who calls has counted frames"
         height, width = image.height, image.width
         if height * width * BYTES_PER_PIXEL > available_memory_bytes():
-            raise TooLarge(f"{name}: {width} x {height} pixels do not fit in memory here", height, width)
+            raise TooLarge(
+                f"{name}: {width} x {height} pixels do not fit in memory here; make it smaller", height, width
+            )
         start = 0 if image.format != "GIF" else None
         for number in _numbers(image):
             picture = frame_of(image, number)

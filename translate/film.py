@@ -126,7 +126,7 @@ def convert_film(
         ImageError: no frame can be decoded, frames change their size, or FFmpeg cannot write this.
         OSError: the disk refuses.
     """
-    lost = Counter[str]()
+    counts = Counter[str]()
     with _opened(data, name) as source:
         stream = _pictures(source, name)
         writer = FilmWriter(target, source, stream, quality=quality, metadata=metadata)
@@ -134,30 +134,30 @@ def convert_film(
             writer.begin(film.height * scale, film.width * scale, film.pixel_shape, film.rate, film.colours)
             machine = _Machine(film, change, writer)
             packets = source.demux([stream, *writer.copied])
-            frames = _frames(packets, stream, film, writer, lost, name)
+            frames = _frames(packets, stream, film, writer, counts, name)
             with closing(through(machine.frame, frames, film.frames)) as made:
                 for frame in made:
                     writer.encode(frame)
-                    lost["written"] += 1
-            if not lost["written"]:
+                    counts["written"] += 1
+            if not counts["written"]:
                 raise ImageError(f"{name}: no frame of it can be decoded; replace it with a good copy")
     notes = list(writer.notes)
-    if lost["damaged"]:
-        notes.append(f"damaged frames in it: {lost['damaged']}; look at the result")
+    if counts["damaged"]:
+        notes.append(f"damaged frames in it: {counts['damaged']}; look at the result")
     return (*film.notes, *notes)
 
 
 def _frames(
-    packets: Iterable[Any], stream: Any, film: Film, writer: FilmWriter, lost: Counter[str], name: str
+    packets: Iterable[Any], stream: Any, film: Film, writer: FilmWriter, counts: Counter[str], name: str
 ) -> Generator[av.VideoFrame]:
-    """The frames of a film; what is not pictures goes to the writer. `lost` counts damaged frames."""
+    """The frames of a film; what is not pictures goes to the writer. `counts` gets the damaged ones."""
     last = None
     stored = (film.height, film.width) if film.orientation < 5 else (film.width, film.height)
     for packet in packets:
         if packet.stream is not stream:
             writer.copy(packet)
             continue
-        for frame in _decoded(packet, lost):
+        for frame in _decoded(packet, counts):
             if (frame.height, frame.width) != stored:
                 sizes = f"{stored[1]} x {stored[0]} to {frame.width} x {frame.height}"
                 raise ImageError(f"{name}: its frames change from {sizes} pixels; cut it in two there")
@@ -166,17 +166,17 @@ def _frames(
             elif last is not None:
                 frame.pts = max(frame.pts, last + 1)
             last = frame.pts
-            lost["damaged"] += frame.is_corrupt
+            counts["damaged"] += frame.is_corrupt
             yield frame
 
 
-def _decoded(packet: Any, lost: Counter[str] | None = None) -> list[av.VideoFrame]:
+def _decoded(packet: Any, counts: Counter[str] | None = None) -> list[av.VideoFrame]:
     """The frames that come out when a packet is put in; none of a damaged one."""
     try:
         return packet.decode()
     except (InvalidDataError, PatchWelcomeError, NotImplementedError):
-        if lost is not None:
-            lost["damaged"] += 1
+        if counts is not None:
+            counts["damaged"] += 1
         return []
 
 
@@ -206,23 +206,25 @@ def _opened(data: Path | bytes, name: str) -> Generator[Any]:
     """The container of a film.
 
     Raises:
-        ImageError: it is none; or whatever FFmpeg says while it is read.
+        ImageError: it is none, or FFmpeg says inside the block that it cannot be read.
     """
-    if not (data.stat().st_size if isinstance(data, Path) else data):
-        raise ImageError(f"{name}: an empty file; replace it with a good copy")
     try:
-        container: Any = av.open(
-            str(data.absolute()) if isinstance(data, Path) else BytesIO(data),  # FFmpeg takes a:b.mp4 for an address
-            options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"},
-            metadata_errors="replace",
-        )
-    except FFmpegError as error:
+        if not (data.stat().st_size if isinstance(data, Path) else data):
+            raise ImageError(f"{name}: an empty file; replace it with a good copy")
+        # By its whole path: FFmpeg takes a:b.mp4 for an address.
+        file = str(data.absolute()) if isinstance(data, Path) else BytesIO(data)
+        options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
+        container: Any = av.open(file, options=options, metadata_errors="replace")
+    except (FFmpegError, OSError) as error:
         raise ImageError(
             f"{name}: damaged or no film ({error.strerror}), expected MP4, MOV, MKV, WebM or AVI; "
             "replace it with a good copy"
         ) from None
     with container:
-        yield container
+        try:
+            yield container
+        except FFmpegError as error:
+            raise ImageError(f"{name}: damaged film ({error.strerror}); replace it with a good copy") from None
 
 
 def _pictures(container: Any, name: str) -> Any:
@@ -255,7 +257,7 @@ def _film(stream: Any, first: av.VideoFrame, frames: int) -> Film:
     if len(first.format.components) == 4 or stream.metadata.get("alpha_mode") == "1":
         notes.append("its transparency was left out")
     if first.interlaced_frame:
-        notes.append("is interlaced, and was converted without putting half frames together; deinterlace it first")
+        notes.append("is interlaced: each frame mixes two moments; deinterlace it first for a better result")
     if len([one for one in stream.container.streams.video if not one.disposition & _COVER]) > 1:
         notes.append("has more than one stream of pictures; only the first was converted")
     if orientation >= 5:

@@ -4,7 +4,7 @@ Array names carry their shape: H height, W width, C channels.
 """
 
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -36,8 +36,8 @@ class _Encoder:
         return {"crf": f"{self.worst - self.step * quality:.0f}", **self.options}
 
 
-# CRF falls with quality in a straight line: 92, the default, is where a loss is hardly seen (18 of H.264), 64 is what
-# the encoders take by themselves (28 for H.264 would be 23 at 78).
+# CRF falls with quality in a straight line. 92, the default, is 18 of H.264, where a loss is hardly seen; its encoder's
+# own 23 is 78.
 _H264 = _Encoder("libx264", 51, 0.36)
 _VP9 = _Encoder(
     "libvpx-vp9",
@@ -100,6 +100,10 @@ class FilmWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if error is not None:
+            # It is thrown away: what closing would otherwise move to the front of it may take long.
+            with suppress(OSError):
+                self._path.unlink()
         try:
             with _refused():
                 if error is None:
