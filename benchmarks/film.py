@@ -128,11 +128,9 @@ def main() -> None:
             speed[how] = options.frames / found["seconds"]
             cpu[how] = found["cpu"]
             print(f"{how:<6} {speed[how]:8.2f} frames/s {cpu[how]:8.2f} s of CPU {found['peak'] / 2**20:6.0f} MiB")
-        print(
-            f"film / naive: {speed['film'] / speed['naive']:.2f} of the speed; CPU naive / film, which other programs on "
-            f"the machine disturb less: {cpu['naive'] / cpu['film']:.2f}",
-            flush=True,
-        )
+        ratios = [speed["film"] / speed["naive"], cpu["naive"] / cpu["film"]]
+        print(f"film / naive: {ratios[0]:.2f} of the speed")
+        print(f"CPU naive / film, which other programs disturb less: {ratios[1]:.2f}", flush=True)
         options.model = options.memory_model or options.model
         peaks: list[float] = []
         for count in options.lengths:

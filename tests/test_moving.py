@@ -173,7 +173,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 def test_a_film_that_is_broken_off_is_made_by_the_same_command(tmp_path: Path, number: signal.Signals) -> None:
     model = save_model(tmp_path / "m.onnx", DOUBLE)
     (tmp_path / "in").mkdir()
-    source = write_film(tmp_path / "in" / "a.mp4", clip(150, 96, 128))
+    source = write_film(tmp_path / "in" / "a.mp4", clip(250, 96, 128))
     process = start(tmp_path / "in", tmp_path / "out", "--model", model, "--device", "cpu")
     moment = time.monotonic() + PATIENCE_SECONDS
     while not list(tmp_path.glob("out/.*.part.mp4")):
@@ -190,7 +190,7 @@ def test_a_film_that_is_broken_off_is_made_by_the_same_command(tmp_path: Path, n
     out, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert json.loads(out.splitlines()[-1])["converted"] == 1
     assert tree(tmp_path / "out") == [".translate.jsonl", "a.mp4"]
-    assert len(times(tmp_path / "out" / "a.mp4")) == len(times(source)) == 150
+    assert len(times(tmp_path / "out" / "a.mp4")) == len(times(source)) == 250
 
 
 def test_command(
