@@ -84,8 +84,9 @@ class Plan:
             chosen = items if ready is None else ready(items)
             if not chosen:
                 continue
-            suffixes = {PurePosixPath(item.name).name: self._suffix(item) for item in items}
-            results = result_names(list(suffixes), suffixes.__getitem__, template, facts)
+            names = [PurePosixPath(item.name).name for item in items]
+            suffixes = {name: self._suffix(item) for name, item in zip(names, items, strict=True)}
+            results = result_names(names, suffixes.__getitem__, template, facts)
             for item, result in zip(items, results, strict=True):
                 if item in chosen:
                     yield Job(item, str(PurePosixPath(item.name).with_name(result)))
