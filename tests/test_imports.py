@@ -30,7 +30,7 @@ def run(code: str, *blocked: str) -> str:
     ],
 )
 def test_without_torch_and_gradio(module: str) -> None:
-    run(f"import {module}", "torch", "gradio", "onnx", "jinja2", "markupsafe", "matplotlib", "cv2")
+    run(f"import {module}", "torch", "gradio", "onnx", "jinja2", "markupsafe", "matplotlib", "cv2", "av")
 
 
 def test_public_names_without_torch() -> None:

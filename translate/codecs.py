@@ -6,7 +6,8 @@ Array names carry their shape: H height, W width, C colours, N channels as found
 import os
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -107,16 +108,33 @@ def decode(
         TooLarge: more pixels than `max_pixels`, or than fit in memory.
     """
     name = name or (str(data) if isinstance(data, Path) else "picture")
+    with _opened(data, name) as handle:
+        return _decode(handle, name, max_pixels, bits)
+
+
+@contextmanager
+def _opened(data: bytes | Path, name: str) -> Generator[BinaryIO]:
     _silence_metadata_warnings()
     try:
         with data.open("rb") if isinstance(data, Path) else BytesIO(data) as handle:
-            return _decode(handle, name, max_pixels, bits)
+            yield handle
     except ImageError:
         raise
     except MemoryError:
         raise ImageError(f"{name}: not enough memory to decode it; close other programs or make it smaller") from None
     except OSError as error:
         raise ImageError(f"{name}: cannot be read ({error.strerror or error}); check the name and the rights") from None
+
+
+@contextmanager
+def _damage_named(name: str) -> Generator[None]:
+    """On damaged bytes Pillow raises whatever its parser trips over (SyntaxError, struct.error, ...)."""
+    try:
+        yield
+    except (ImageError, MemoryError, GeneratorExit):
+        raise
+    except Exception as error:
+        raise ImageError(f"{name}: damaged picture ({_reason(error)}); replace it with a good copy") from None
 
 
 def _decode(handle: BinaryIO, name: str, max_pixels: int | None, bits: Literal[8, 16]) -> Picture:
@@ -128,17 +146,41 @@ def _decode(handle: BinaryIO, name: str, max_pixels: int | None, bits: Literal[8
     if kind == "HEIC":
         _require_heif(name)
     handle.seek(0)
-    try:
+    with _damage_named(name):
         if kind == "TIFF" or is_16_bit(head):
             found = _by_libvips(handle, kind, name, max_pixels)
         else:
             found = _by_pillow(handle, kind, name, max_pixels)
         return _finish(found, bits)
-    except (ImageError, MemoryError):
-        raise
-    except Exception as error:
-        # On damaged bytes Pillow raises whatever its parser trips over (SyntaxError, struct.error, ...).
-        raise ImageError(f"{name}: damaged picture ({_reason(error)}); replace it with a good copy") from None
+
+
+@contextmanager
+def opened_frames(data: bytes | Path, name: str) -> Generator[ImageFile | None]:
+    """Open a GIF, WebP, PNG or AVIF file for `frame_of`; None if it is another or cannot be opened.
+
+    Raises:
+        ImageError: what is read inside the block is damaged; one line that begins with the name.
+    """
+    with _opened(data, name) as handle:
+        kind = _kind(handle.read(_HEAD_BYTES))
+        handle.seek(0)
+        with _damage_named(name):
+            if kind not in ("GIF", "WebP", "PNG", "AVIF"):
+                yield None
+                return
+            with _opener(kind)(handle, name) as image:
+                yield image
+
+
+def frame_of(image: ImageFile, number: int) -> Picture:
+    """Decode a frame of an animation, all of it, as `decode` does; numbers must not go down."""
+    image.seek(number)
+    image.load()
+    pixels_HWN, alpha_HW = _split(image, image.has_transparency_data)
+    info: dict[Any, Any] = image.info
+    exif, xmp = info.get("exif"), info.get("xmp")
+    exif = exif.removeprefix(b"Exif\0\0") if exif else None
+    return _finish(_Found(pixels_HWN, alpha_HW, info.get("icc_profile") or None, exif, xmp), 8)
 
 
 def _reason(error: Exception) -> str:

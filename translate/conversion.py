@@ -14,6 +14,7 @@ from translate.errors import ImageError, TooLarge
 from translate.images import BYTES_PER_DECODED_PIXEL, Metadata, Picture, decode, write_picture
 from translate.knobs import Label, Style
 from translate.manifest import Done, Manifest
+from translate.moving import FrameWork, Mover, still_note
 from translate.naming import check_template, numbered
 from translate.plan import Job, OutputFormat
 from translate.sources import Item, Source, safe_name
@@ -96,12 +97,14 @@ class Worker:
         how: Conversion,
         existing: Existing,
         manifest: Manifest | None,
+        frames: FrameWork | None = None,
     ) -> None:
         self._source, self._folder, self._engine, self._how = source, folder, engine, how
         self._existing, self._manifest = existing, manifest
         self._made_by = how.digest(engine)
         self._style = how.style_of(engine)
         self._memory = _Budget(engine.memory_bytes)
+        self._mover = Mover(engine, self._memory.hold, frames or FrameWork())
         self._taken: set[str] = set()
         self._lock = threading.Lock()
 
@@ -117,7 +120,11 @@ class Worker:
         }
 
     def outcome(self, job: Job) -> Outcome:
-        """Convert one picture, or find that this is done already."""
+        """Convert one picture, or find that this is done already.
+
+        Raises:
+            Stopped: a film was left before its end.
+        """
         title = self._source.title(job.item.name)
         try:
             target, notes = self._result(job)
@@ -194,6 +201,9 @@ class Worker:
             raise ImageError(f"its folder {place.parent} cannot be made ({error.strerror})") from None
         wanted = {"label": self._label(item.name), "style": self._style, "detail": self._how.detail}
         knobs: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+        moved = self._mover.make(data, place, title, knobs, self._stored())
+        if moved is not None:
+            return moved
         engine, bits = self._engine, self._engine.max_bits
         try:
             picture = decode(data, title, max_pixels=min(SMALL_PIXELS, engine.max_pixels), bits=bits)
@@ -203,7 +213,7 @@ class Worker:
             with self._memory.hold(engine.work_bytes(picture.height, picture.width)):
                 result = engine.apply(picture, **knobs)
             write_picture(place, result, **self._stored())
-            return self._notes(picture, result)
+            return (*self._notes(picture, result), *still_note(data, place))
         if needs_streaming(height, width, engine):
             with self._memory.hold(STREAMING_BYTES):
                 caution = convert_huge(data, place, engine, name=title, **knobs, **self._stored())
@@ -213,7 +223,7 @@ class Worker:
             picture = decode(data, title, max_pixels=engine.max_pixels, bits=bits)
             result = engine.apply(picture, **knobs)
             write_picture(place, result, **self._stored())
-        return self._notes(picture, result)
+        return (*self._notes(picture, result), *still_note(data, place))
 
     def _notes(self, picture: Picture, result: Picture) -> tuple[str, ...]:
         caution = self._engine.caution(picture.height, picture.width, result_HWC=result.rgb_HWC)

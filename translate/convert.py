@@ -14,7 +14,9 @@ from pathlib import Path
 
 from translate.conversion import Conversion, Existing, Outcome, Worker
 from translate.engine import Engine, cores
+from translate.frames import Stopped
 from translate.manifest import Manifest
+from translate.moving import FrameWork, OnFrame
 from translate.plan import Job, Plan, make_plan
 
 Progress = Callable[[Outcome], None]
@@ -52,8 +54,9 @@ def convert_folder(
     limit: int | None = None,
     workers: int | None = None,
     on_progress: Progress | None = None,
+    on_frame: OnFrame | None = None,
 ) -> ConvertReport:
-    """Convert a picture, all pictures of a folder and its subfolders, or those of a zip archive.
+    """Convert a picture or film, all of a folder and its subfolders, or those of a zip archive.
 
         convert_folder("photos", "large", "super-resolution")
 
@@ -72,17 +75,21 @@ def convert_folder(
         workers: pictures in work at once; None: two per core, because a worker that waits for the disk (each result is
             flushed to it) leaves its core idle.
         on_progress: called after each picture, one call at a time, from the worker threads.
+        on_frame: called after each frame of a film or an animation, from its worker thread.
 
     Raises:
         DataError: nothing to convert, or `destination` cannot take the results; nothing is written then.
         ConfigError: a label, style or detail that the model does not have, or a name that is none; nothing is written.
-        KeyboardInterrupt: after Ctrl-C, when the pictures in work are finished; so is any bug of ours.
+        KeyboardInterrupt: after Ctrl-C, when the pictures in work are finished and films are given up; so is any bug
+            of ours.
     """
     if isinstance(engine, str):
         engine = Engine(engine, threads=1)
     how = how or Conversion()
     plan = make_plan(Path(source), Path(destination), how.output_format, include=include, exclude=exclude)
-    return run_plan(plan, engine, how, existing=existing, limit=limit, workers=workers, on_progress=on_progress)
+    return run_plan(
+        plan, engine, how, existing=existing, limit=limit, workers=workers, on_progress=on_progress, on_frame=on_frame
+    )
 
 
 def run_plan(
@@ -94,6 +101,7 @@ def run_plan(
     limit: int | None = None,
     workers: int | None = None,
     on_progress: Progress | None = None,
+    on_frame: OnFrame | None = None,
     watch: bool = False,
 ) -> ConvertReport:
     """Convert what a plan lists; for the parameters and errors see `convert_folder`, with `watch`
@@ -102,14 +110,18 @@ def run_plan(
     started = time.perf_counter()
     tally = Tally(on_progress)
     with plan.opened() as folder, nullcontext() if plan.single else Manifest(folder) as manifest:
-        worker = Worker(plan.source, folder, engine, how, existing, manifest)
         stop = threading.Event()
+        frames = FrameWork(workers=workers, alone=plan.count == 1, stop=stop, on_frame=on_frame)
+        worker = Worker(plan.source, folder, engine, how, existing, manifest, frames)
         jobs = plan.watched(how.name, worker.facts, stop) if watch else plan.jobs(how.name, worker.facts)
         queue = _Queue(jobs, limit, stop)
 
         def work() -> None:
             while (job := queue.next()) is not None:
-                outcome = worker.outcome(job)
+                try:
+                    outcome = worker.outcome(job)
+                except Stopped:
+                    return
                 if outcome.status == "skipped":
                     queue.give_back()
                     if watch:

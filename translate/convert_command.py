@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,30 +18,38 @@ from translate.engine import Device, Engine, cores
 from translate.errors import ConfigError, ImageError
 from translate.manifest import FILE_NAME, Manifest
 from translate.models import resolve, shipped
+from translate.moving import FrameDone
 from translate.naming import check_template
 from translate.plan import OutputFormat, Plan, make_plan
 from translate.usage import parse_options
+
+FRAME_LINE_SECONDS = 1.0
+"""Between two lines of JSON about a film."""
 
 
 @tyro.conf.configure(tyro.conf.FlagCreatePairsOff)
 @dataclass(frozen=True, kw_only=True)
 class ConvertOptions:
-    """Convert a picture, or all pictures of a folder and its subfolders, with a model.
+    """Convert a picture or film, or all of a folder and its subfolders, with a model.
 
-    Stopped by whatever, the same command makes what is missing. Exit status: 0 all went well, 1 some pictures failed,
-    2 nothing was begun, 130 stopped by Ctrl-C.
+    Animated GIF and WebP keep all frames. Films (MP4, MOV, MKV, WebM, AVI; they need the extra `video`) keep their
+    sound and subtitles. Stopped by whatever, the same command makes what is missing. Exit status: 0 all went well, 1
+    some pictures failed, 2 nothing was begun, 130 stopped by Ctrl-C.
     """
 
     source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IN")]
-    """A picture, a folder of pictures, or a zip archive of them."""
+    """A picture or film, a folder of them, or a zip archive."""
     destination: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
-    """Folder for the results, made if missing, or a .zip file. For one picture also a file."""
+    """Folder for the results, made if missing, or a .zip file. For one picture or film also a file."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE.onnx", help_behavior_hint="(required)")] = ""
     """Name of a shipped model (see `translate models`) or a file written by `translate export`."""
     format: OutputFormat = "same"
-    """File format of the results; same makes PNG of what cannot be written, GIF for example."""
+    """File format of the results. same makes PNG of what cannot be written, a GIF that does not move for example, and
+    MP4 of AVI and M4V. The last four are for films, the others for pictures: each leaves the others as with same. Of
+    animations webp keeps all frames, the other formats the first."""
     quality: int = 92
-    """Quality of JPEG, WebP and AVIF results, 1 to 100."""
+    """Quality of JPEG, WebP, AVIF and film results, 1 to 100. For H.264 it means CRF 51 - 0.36 * quality, so 92 is 18;
+    for VP9 63 - 0.44 * quality."""
     name: Annotated[str, tyro.conf.arg(metavar="TEMPLATE")] = "{stem}"
     """Names of the results without suffix, e.g. '{stem}-{model}'; there are {stem}, {model}, {scale}, {label}, {style}
     and {detail}."""
@@ -63,7 +71,7 @@ class ConvertOptions:
     watch: bool = False
     """When all is done, wait for more pictures, until Ctrl-C."""
     json: bool = False
-    """Print one line of JSON a picture and one at the end, for programs."""
+    """Print one line of JSON a picture, one a second about the frames of a film, and one at the end, for programs."""
     strip: bool = False
     """Leave out what is known about a picture (camera, time, place, words); without it all is kept."""
     strip_location: bool = False
@@ -84,7 +92,8 @@ class ConvertOptions:
     """Longest side of the parts that large pictures are converted in; 0 is never in parts. Default: what fits in
     memory."""
     workers: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
-    """Pictures in work at the same time. Default: two per processor core."""
+    """Pictures in work at the same time, and frames of a film. Default: two pictures, or one frame, per processor
+    core."""
 
     def __post_init__(self) -> None:
         """Check the ranges, so that nothing starts that cannot end well.
@@ -154,8 +163,8 @@ def main(argv: list[str]) -> int:
         exclude=options.exclude,
         may_be_empty=options.watch,
     )
-    # One thread per picture when there are pictures for all cores; one picture alone gets all cores.
-    at_once = min(options.workers or cores(), cores() if options.watch else plan.count)
+    # One thread per picture when there are pictures, or frames, for all cores; one picture alone gets all cores.
+    at_once = min(options.workers or cores(), cores() if options.watch or plan.moving else plan.count)
     engine = Engine(model, threads=max(1, cores() // at_once), device=options.device, tile=options.tile)
     options.how.check(engine)  # before a progress bar appears
     if options.dry_run:
@@ -182,20 +191,27 @@ def _run(plan: Plan, engine: Engine, options: ConvertOptions, tally: Tally) -> N
         sys.stderr.write(f"converting what comes to {options.source}; Ctrl-C ends\n")
         run(on_progress=tally.add, watch=True)
     elif not sys.stderr.isatty() or options.json:
-        run(on_progress=tally.add)
+        run(on_progress=tally.add, on_frame=_FramesAsJson() if options.json else None)
     else:
         # Only here: rich takes a tenth of a second to import.
         from rich.console import Console
+        from rich.markup import escape
         from rich.progress import MofNCompleteColumn, Progress
 
         with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True)) as bar:
             task = bar.add_task("Converting", total=plan.count)
+            film = bar.add_task("", visible=False)
 
             def advance(outcome: Outcome) -> None:
                 tally.add(outcome)
                 bar.advance(task)
+                bar.update(film, visible=False)
 
-            run(on_progress=advance)
+            def show(done: FrameDone) -> None:
+                name = escape(Path(done.source).name)
+                bar.update(film, description=name, completed=done.frame, total=done.frames, visible=True)
+
+            run(on_progress=advance, on_frame=show)
 
 
 def _dry_run(plan: Plan, engine: Engine, options: ConvertOptions) -> int:
@@ -228,6 +244,22 @@ def _print_json(outcome: Outcome) -> None:
         found["notes"] = list(outcome.notes)
     sys.stdout.write(f"{json.dumps(found)}\n")
     sys.stdout.flush()
+
+
+class _FramesAsJson:
+    """Prints how far films have come, a line a second at most, none of what takes less than that."""
+
+    def __init__(self) -> None:
+        self._source, self._last = "", 0.0
+
+    def __call__(self, done: FrameDone) -> None:
+        now = time.monotonic()
+        if done.source != self._source:
+            self._source, self._last = done.source, now
+        elif now - self._last >= FRAME_LINE_SECONDS:
+            self._last = now
+            sys.stdout.write(f"{json.dumps(asdict(done))}\n")
+            sys.stdout.flush()
 
 
 def _summarise(report: ConvertReport, options: ConvertOptions, stopped: bool) -> None:

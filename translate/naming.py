@@ -14,6 +14,26 @@ FORBIDDEN = '/\\:*?"<>|'
 """Characters that some file system has another use for."""
 
 
+FILMS = {".mp4": ".mp4", ".m4v": ".mp4", ".avi": ".mp4", ".mov": ".mov", ".mkv": ".mkv", ".webm": ".webm"}
+"""Suffixes (lower case) of the films we read, and of what they become by themselves."""
+
+FILM_RESULTS = set(FILMS.values())
+"""Suffixes of the films we write."""
+
+
+def is_film(name: str) -> bool:
+    """Tell by its name whether a file is a film."""
+    return PurePosixPath(name).suffix.lower() in FILMS
+
+
+def suffix_of_film(name: str, output_format: str) -> str:
+    """Suffix of the result of a film; a format of pictures does not change it."""
+    if f".{output_format}" in FILM_RESULTS:
+        return f".{output_format}"
+    suffix = PurePosixPath(name).suffix
+    return suffix if suffix.lower() in FILM_RESULTS else FILMS[suffix.lower()]
+
+
 def check_template(template: str) -> None:
     """Refuse a template that cannot name files.
 

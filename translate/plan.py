@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from translate.errors import DataError
+from translate.animation import count_frames
+from translate.errors import DataError, ImageError
 from translate.files import atomic_path
 from translate.images import READABLE, WRITABLE
 from translate.manifest import FILE_NAME
-from translate.naming import result_names
+from translate.naming import FILM_RESULTS, is_film, result_names, suffix_of_film
 from translate.sources import FileSource, FolderSource, Item, Source, ZipSource, picked
 
-OutputFormat = Literal["same", "png", "jpg", "webp", "avif", "tiff", "bmp"]
+OutputFormat = Literal["same", "png", "jpg", "webp", "avif", "tiff", "bmp", "mp4", "mov", "mkv", "webm"]
 
 Facts = Callable[[str], Mapping[str, str]]
 """A picture's name -> the fields of the template but `stem`."""
@@ -28,7 +29,7 @@ Ready = Callable[[list[Item]], Collection[Item]]
 LOOK_SECONDS = 1.0
 """Between two looks for more pictures."""
 
-PICTURES = "PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF or HEIC"
+PICTURES = "PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF, HEIC, MP4, MOV, MKV, WebM or AVI"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Plan:
     count: int
     only_name: str | None = None
     """Of the only result, where its name was given."""
+    moving: bool = False
+    """Whether there are films, or it is about one animation: what has frames to convert at the same time."""
 
     @property
     def packed(self) -> bool:
@@ -78,9 +81,12 @@ class Plan:
             if self.only_name is not None:
                 yield Job(items[0], self.only_name)
                 return
-            names = [PurePosixPath(item.name).name for item in items]
-            results = result_names(names, self._suffix, template, facts)
             chosen = items if ready is None else ready(items)
+            if not chosen:
+                continue
+            names = [PurePosixPath(item.name).name for item in items]
+            suffixes = {name: self._suffix(item) for name, item in zip(names, items, strict=True)}
+            results = result_names(names, suffixes.__getitem__, template, facts)
             for item, result in zip(items, results, strict=True):
                 if item in chosen:
                     yield Job(item, str(PurePosixPath(item.name).with_name(result)))
@@ -92,12 +98,21 @@ class Plan:
             yield from self.jobs(template, facts, newcomers.ready)
             stop.wait(LOOK_SECONDS)
 
-    def _suffix(self, name: str) -> str:
-        """Of the result of a picture of this name; what cannot be written becomes PNG."""
-        if self.output_format != "same":
+    def _suffix(self, item: Item) -> str:
+        """Of the result of a picture or film; what cannot be written becomes PNG."""
+        if is_film(item.name):
+            return suffix_of_film(item.name, self.output_format)
+        if self.output_format != "same" and f".{self.output_format}" not in FILM_RESULTS:
             return f".{self.output_format}"
-        suffix = PurePosixPath(name).suffix
-        return suffix if suffix.lower() in WRITABLE else ".png"
+        suffix = PurePosixPath(item.name).suffix
+        animated = suffix.lower() == ".gif" and self._animated(item)
+        return suffix if animated or suffix.lower() in WRITABLE else ".png"
+
+    def _animated(self, item: Item) -> bool:
+        try:
+            return count_frames(self.source.load(item)) > 1
+        except ImageError:  # reported when it is to be converted
+            return False
 
     @contextmanager
     def opened(self) -> Generator[Path]:
@@ -153,7 +168,7 @@ def make_plan(
         DataError: no pictures, a folder that cannot be listed, or results on top of the pictures.
     """
     wanted = picked(include, exclude)
-    only_name = None
+    only_name, moving = None, False
     if source.is_dir():
         if destination.resolve() == source.resolve():
             raise DataError(f"{source}: input and output are the same folder; give another folder for the results")
@@ -161,9 +176,9 @@ def make_plan(
     elif source.is_file() and _is_archive(source):
         found = ZipSource(source, wanted)
     elif source.is_file():
-        if source.suffix.lower() not in READABLE:
+        if source.suffix.lower() not in READABLE and not is_film(source.name):
             raise DataError(f"{source}: not a {PICTURES} file; give a picture, a folder of pictures or a zip archive")
-        found = FileSource(source)
+        found, moving = FileSource(source), count_frames(source) > 1
         destination, only_name = _single_target(source, destination, output_format)
     else:
         raise DataError(f"{source}: no such file or folder; give a picture, a folder of pictures or a zip archive")
@@ -171,20 +186,22 @@ def make_plan(
     for items in found.groups():
         _refuse_inputs(items, source, destination)
         count += len(items)
+        moving = moving or any(is_film(item.name) for item in items)
     if not count and not may_be_empty:
         raise DataError(_nothing(source, include, exclude))
-    return Plan(found, destination, output_format, count, only_name)
+    return Plan(found, destination, output_format, count, only_name, moving)
 
 
 def _single_target(source: Path, destination: Path, output_format: OutputFormat) -> tuple[Path, str | None]:
     """Folder and, where it is given, name of the only result."""
     if destination.is_dir() or not destination.suffix:
         return destination, None
-    suffix = destination.suffix.lower()
-    if suffix not in WRITABLE:
-        known = ", ".join(sorted(WRITABLE))
+    suffix, film = destination.suffix.lower(), is_film(source.name)
+    writable = FILM_RESULTS if film else WRITABLE | ({".gif"} if count_frames(source) > 1 else set[str]())
+    if suffix not in writable:
+        known = ", ".join(sorted(writable))
         raise DataError(f"{destination}: cannot write {destination.suffix}; use one of {known}, or name a folder")
-    if output_format != "same" and suffix != f".{output_format}":
+    if f".{output_format}" in writable and suffix != f".{output_format}":
         raise DataError(f"{destination}: its suffix contradicts --format {output_format}; leave one of them out")
     if destination.resolve() == source.resolve():
         raise DataError(f"{source}: its result {destination} would replace an input; choose another name")

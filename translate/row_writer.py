@@ -11,7 +11,9 @@ import queue
 import struct
 import threading
 import zlib
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -36,13 +38,26 @@ STREAMABLE: dict[str, Format] = {
 }
 """Suffixes (lower case) of the files that can be written."""
 
-LONGEST_SIDE: dict[Format, int] = {"png": 10_000_000, "jpeg": 65500, "tiff": 10_000_000, "webp": 16383}
+ANIMATED: dict[str, Format] = {".gif": "gif", ".webp": "webp"}
+"""Suffixes (lower case) of those that hold animations."""
+
+LONGEST_SIDE: dict[Format, int] = {"png": 10_000_000, "jpeg": 65500, "tiff": 10_000_000, "webp": 16383, "gif": 65535}
 """Pixels a side that the formats, and libvips, allow."""
 
 _DEEP = {"png", "tiff"}
 _JPEG_SEGMENT = 65533 - len(b"http://ns.adobe.com/xap/1.0/\0")
 _PIECE_BYTES = 4 << 20
 _WAIT = 0.2
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When the frames of an animation are shown."""
+
+    milliseconds: tuple[int, ...]
+    """How long each is shown; GIF counts in hundredths of a second."""
+    plays: int
+    """How often it is shown; 0: for ever."""
 
 
 class RowWriter:
@@ -56,6 +71,7 @@ class RowWriter:
         alpha: whether bands will have it; JPEG lays them on white.
         bits: of the bands; more than 8 stay in PNG and TIFF only.
         facts: its profile, EXIF and XMP; of its pixels nothing is used.
+        timing: of an animation, whose frames come below one another and are `height` high each.
 
     Raises:
         ImageError: a format that cannot be written row by row, or that does not hold so large a picture; from `write`
@@ -74,8 +90,10 @@ class RowWriter:
         quality: int = 92,
         metadata: Metadata = "keep",
         keep_profile: bool = False,
+        timing: Timing | None = None,
     ) -> None:
-        self._format = check_target(path, height, width)
+        self._format = check_target(path, height, width, STREAMABLE if timing is None else ANIMATED)
+        self._timing = timing
         self._path, self._height, self._width = path, height, width
         self._bits: Literal[8, 16] = bits if self._format in _DEEP else 8
         self._channels = 4 if alpha and self._format != "jpeg" else 3
@@ -187,13 +205,19 @@ class RowWriter:
             source = vips.SourceCustom()
             source.on_read(self._get)
             image = vips.Image.pngload_source(source, access="sequential", fail_on="error")
+            if self._timing is not None:
+                image = image.copy()
+                image.set_type(vips.GValue.gint_type, "page-height", self._height)
+                image.set_type(vips.GValue.gint_type, "loop", self._timing.plays)
+                image.set_type(vips.GValue.array_int_type, "delay", self._timing.milliseconds)
             getattr(image, f"{self._format}save")(os.fsencode(temporary), **self._options)
         except vips.Error as error:
             self._error = error
 
     def _head(self) -> bytes:
         kind = 6 if self._channels == 4 else 2
-        header = struct.pack(">IIBBBBB", self._width, self._height, self._bits, kind, 0, 0, 0)
+        rows = self._height * (1 if self._timing is None else len(self._timing.milliseconds))
+        header = struct.pack(">IIBBBBB", self._width, rows, self._bits, kind, 0, 0, 0)
         return with_facts(SIGNATURE + _chunk(b"IHDR", header), self._facts)
 
     def _unwritable(self, error: Exception) -> ImageError:
@@ -201,19 +225,19 @@ class RowWriter:
         return ImageError(f"{self._path}: cannot be written ({reason}); check the disk and rights")
 
 
-def check_target(path: Path, height: int, width: int) -> Format:
+def check_target(path: Path, height: int, width: int, known: Mapping[str, Format] = STREAMABLE) -> Format:
     """Return the format of a file that is to hold so large a picture.
 
     Raises:
         ImageError: it cannot be written row by row, or does not hold it.
     """
     suffix = path.suffix.lower()
-    if suffix not in STREAMABLE:
+    if suffix not in known:
         raise ImageError(
             f"{path}: too large to be encoded at once, and {suffix or 'a file without suffix'} cannot be written "
             "row by row; use .png, .jpg, .tif or .webp"
         )
-    kind = STREAMABLE[suffix]
+    kind = known[suffix]
     if max(height, width) > LONGEST_SIDE[kind]:
         raise ImageError(
             f"{path}: the result has {width} x {height} pixels, {suffix} holds at most {LONGEST_SIDE[kind]} a side; "
@@ -229,6 +253,8 @@ def _options(kind: Format, quality: int, size: int) -> dict[str, Any]:
     if kind == "tiff":
         # Noise grows a little when it is deflated.
         return {"compression": "deflate", "predictor": "horizontal", "bigtiff": size > 0.95 * 2**32}
+    if kind == "gif":
+        return {"keep_duplicate_frames": True}  # or else it would forget how long they are shown
     return {"Q": quality, "subsample_mode": "off"} if kind == "jpeg" else {"Q": quality}
 
 

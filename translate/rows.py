@@ -24,7 +24,7 @@ from translate.memory import available_memory_bytes
 from translate.picture import BAND, Picture, Pixels, to_bits
 from translate.png import SIGNATURE
 
-Format = Literal["png", "jpeg", "tiff", "webp"]
+Format = Literal["png", "jpeg", "tiff", "webp", "gif"]
 
 _HEADS: dict[Format, tuple[bytes, ...]] = {
     "png": (SIGNATURE,),

@@ -13,6 +13,7 @@ from typing import Protocol
 from translate.errors import DataError, ImageError
 from translate.files import refuse_unlistable
 from translate.images import READABLE
+from translate.naming import is_film
 
 Chosen = Callable[[str], bool]
 """Whether the picture of a name (with slashes, below the source) is wanted."""
@@ -61,7 +62,7 @@ def picked(include: Sequence[str], exclude: Sequence[str]) -> Chosen:
 
     def wanted(name: str) -> bool:
         return (
-            PurePosixPath(name).suffix.lower() in READABLE
+            (PurePosixPath(name).suffix.lower() in READABLE or is_film(name))
             and (not include or any(fnmatch.fnmatchcase(name, pattern) for pattern in include))
             and not any(fnmatch.fnmatchcase(name, pattern) for pattern in exclude)
         )
