@@ -12,9 +12,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from translate.conversion import Conversion, Existing, Outcome, Worker
+from translate.conversion import Conversion, Worker
 from translate.engine import Engine, cores
-from translate.manifest import Manifest
+from translate.ledger import Existing, Ledger, Made, Order, Outcome
+from translate.location import Remote, location
 from translate.plan import Job, Plan, make_plan
 
 Progress = Callable[[Outcome], None]
@@ -41,8 +42,8 @@ class ConvertReport:
 
 
 def convert_folder(
-    source: str | Path,
-    destination: str | Path,
+    source: str | Path | Remote,
+    destination: str | Path | Remote,
     engine: Engine | str,
     how: Conversion | None = None,
     *,
@@ -62,8 +63,8 @@ def convert_folder(
     whatever ended it, it makes what is missing.
 
     Args:
-        source: a folder, a picture or a zip archive.
-        destination: a folder, made if missing, or a zip archive; for one picture also a file name.
+        source: a folder, a picture or a zip archive; with the extra `s3` also an address like `s3://bucket/folder`.
+        destination: a folder, made if missing, or a zip archive; for one picture also a file name. Or an address.
         engine: a model, or the name of one; by its name it runs on every core.
         how: labels, formats and the like; None: as `Conversion` has them.
         existing: see `Existing`.
@@ -81,7 +82,7 @@ def convert_folder(
     if isinstance(engine, str):
         engine = Engine(engine, threads=1)
     how = how or Conversion()
-    plan = make_plan(Path(source), Path(destination), how.output_format, include=include, exclude=exclude)
+    plan = make_plan(location(source), location(destination), how.output_format, include=include, exclude=exclude)
     return run_plan(plan, engine, how, existing=existing, limit=limit, workers=workers, on_progress=on_progress)
 
 
@@ -101,20 +102,16 @@ def run_plan(
     how.check(engine)
     started = time.perf_counter()
     tally = Tally(on_progress)
-    with plan.opened() as folder, nullcontext() if plan.single else Manifest(folder) as manifest:
-        worker = Worker(plan.source, folder, engine, how, existing, manifest)
+    with plan.opened() as results, nullcontext() if plan.single else results.record() as record:
+        ledger = Ledger(plan.source, results, existing, how.digest(engine), record)
+        worker = Worker(plan.source, results, engine, how)
         stop = threading.Event()
         jobs = plan.watched(how.name, worker.facts, stop) if watch else plan.jobs(how.name, worker.facts)
-        queue = _Queue(jobs, limit, stop)
+        orders = Orders(jobs, ledger, tally, stop, limit=limit, tell_skipped=not watch)
 
         def work() -> None:
-            while (job := queue.next()) is not None:
-                outcome = worker.outcome(job)
-                if outcome.status == "skipped":
-                    queue.give_back()
-                    if watch:
-                        continue  # folders are gone through again and again
-                tally.add(outcome)
+            while (order := orders.next()) is not None:
+                orders.done(order, worker.make(order))
 
         _work_off(stop, work, min(workers or 2 * cores(), max(1, plan.count)))
     return tally.report(time.perf_counter() - started)
@@ -148,15 +145,41 @@ class Tally:
         return ConvertReport(self.converted, self.skipped, failed, noted, seconds)
 
 
-class _Queue:
-    """The jobs of all workers, listed as they are wanted, and how many may still be begun."""
+class Orders:
+    """What is to be made, listed as it is wanted, and how much more may be begun; safe in threads.
 
-    def __init__(self, jobs: Iterator[Job], limit: int | None, stop: threading.Event) -> None:
-        self._jobs, self._left, self._stop = jobs, limit, stop
+    `stop`: when set, no more is begun. `tell_skipped`: whether pictures that needed no work are counted.
+    """
+
+    def __init__(
+        self,
+        jobs: Iterator[Job],
+        ledger: Ledger,
+        tally: Tally,
+        stop: threading.Event,
+        *,
+        limit: int | None,
+        tell_skipped: bool,
+    ) -> None:
+        self._jobs, self._ledger, self._tally, self._stop = jobs, ledger, tally, stop
+        self._left, self._tell_skipped = limit, tell_skipped
         self._lock = threading.Lock()
 
-    def next(self) -> Job | None:
+    def next(self) -> Order | None:
         """The next one, or None when there is none, or no more may be begun."""
+        while (job := self._begun()) is not None:
+            found = self._ledger.settle(job)
+            if isinstance(found, Order):
+                return found
+            self._count(found)
+        return None
+
+    def done(self, order: Order, made: Made) -> None:
+        """Note and count what has become of an order."""
+        self._ledger.note(order.item, made)
+        self._count(made.outcome)
+
+    def _begun(self) -> Job | None:
         with self._lock:
             if self._stop.is_set() or self._left == 0:
                 return None
@@ -165,11 +188,14 @@ class _Queue:
                 self._left -= 1
             return job
 
-    def give_back(self) -> None:
-        """That one needed no work: another may be begun."""
-        with self._lock:
-            if self._left is not None:
-                self._left += 1
+    def _count(self, outcome: Outcome) -> None:
+        if outcome.status == "skipped":
+            with self._lock:
+                if self._left is not None:
+                    self._left += 1  # it needed no work: another may be begun
+            if not self._tell_skipped:
+                return
+        self._tally.add(outcome)
 
 
 def _work_off(stop: threading.Event, work: Callable[[], None], count: int) -> None:

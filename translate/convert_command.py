@@ -6,21 +6,22 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from translate.cli import EXIT_INTERRUPTED
-from translate.conversion import Conversion, Existing, Outcome, Worker
+from translate.conversion import Conversion, Worker
 from translate.convert import ConvertReport, Tally, run_plan
 from translate.engine import Device, Engine, cores
 from translate.errors import ConfigError, ImageError
-from translate.manifest import FILE_NAME, Manifest
+from translate.images import READABLE
+from translate.ledger import Existing, Ledger, Order, Outcome
+from translate.location import Location, Remote, location
 from translate.models import resolve, shipped
 from translate.naming import check_template
 from translate.plan import OutputFormat, Plan, make_plan
-from translate.usage import parse_options
+from translate.usage import parse_options, text_option
 
 
 @tyro.conf.configure(tyro.conf.FlagCreatePairsOff)
@@ -32,10 +33,10 @@ class ConvertOptions:
     2 nothing was begun, 130 stopped by Ctrl-C.
     """
 
-    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IN")]
-    """A picture, a folder of pictures, or a zip archive of them."""
-    destination: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
-    """Folder for the results, made if missing, or a .zip file. For one picture also a file."""
+    source: Annotated[tyro.conf.Positional[Location], text_option("IN", location, str)]
+    """A picture, a folder of pictures, or a zip archive of them; here or in the cloud, e.g. s3://bucket/folder."""
+    destination: Annotated[tyro.conf.Positional[Location], text_option("OUT", location, str)]
+    """Folder for the results, made if missing, here or in the cloud, or a .zip file. For one picture also a file."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE.onnx", help_behavior_hint="(required)")] = ""
     """Name of a shipped model (see `translate models`) or a file written by `translate export`."""
     format: OutputFormat = "same"
@@ -113,7 +114,10 @@ class ConvertOptions:
             raise ConfigError(f"--tile {self.tile} is out of range; give a number of pixels, or 0 for never")
         if self.overwrite + self.skip + self.rename > 1:
             raise ConfigError("--overwrite, --skip and --rename contradict one another; give one of them")
-        if self.watch and (self.dry_run or self.limit or not self.source.is_dir() or self.destination.suffix == ".zip"):
+        # Asking a store takes a while and may fail; it is done when all else is known to be right.
+        remote = isinstance(self.source, Remote)
+        folder = not self.source.name.lower().endswith((".zip", *READABLE)) if remote else self.source.is_dir()
+        if self.watch and (self.dry_run or self.limit or not folder or self.destination.suffix == ".zip"):
             raise ConfigError("--watch wants a folder and neither --dry-run nor --limit nor a .zip; change one of them")
         check_template(self.name)
 
@@ -200,16 +204,19 @@ def _run(plan: Plan, engine: Engine, options: ConvertOptions, tally: Tally) -> N
 
 def _dry_run(plan: Plan, engine: Engine, options: ConvertOptions) -> int:
     """Say what would be done, one line a picture."""
-    known = not plan.single and (plan.folder / FILE_NAME).is_file()
+    results = plan.results
     counts = {"convert": 0, "leave": 0}
-    with Manifest(plan.folder) if known else nullcontext() as manifest:
-        worker = Worker(plan.source, plan.folder, engine, options.how, options.existing, manifest)
+    with nullcontext() if plan.single else results.known() as record:
+        ledger = Ledger(plan.source, results, options.existing, options.how.digest(engine), record)
+        worker = Worker(plan.source, results, engine, options.how)
         for job in plan.jobs(options.name, worker.facts):
             if counts["convert"] == options.limit:
                 break
-            verb = "leave" if options.existing != "overwrite" and worker.is_done(job) else "convert"
+            order = ledger.settle(job)
+            verb = "leave" if isinstance(order, Outcome) and order.status == "skipped" else "convert"
+            target = results.place(order.target) if isinstance(order, Order) else order.target
             counts[verb] += 1
-            found = {"source": plan.source.title(job.item.name), "target": str(plan.folder / job.target), "would": verb}
+            found = {"source": plan.source.title(job.item.name), "target": str(target), "would": verb}
             text = json.dumps(found) if options.json else f"{verb} {found['source']} -> {found['target']}"
             sys.stdout.write(f"{text}\n")
     sys.stdout.write(
