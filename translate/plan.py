@@ -165,7 +165,7 @@ def make_plan(
     """
     wanted = picked(include, exclude)
     single, only_name = False, None
-    if source.is_dir():
+    if source.is_dir() or (may_be_empty and isinstance(source, Remote) and not source.is_file()):
         if below(destination, source) == ".":
             raise DataError(f"{source}: input and output are the same folder; give another folder for the results")
         found = _folder_source(source, wanted, destination)

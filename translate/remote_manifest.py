@@ -133,7 +133,8 @@ class RemoteManifest:
                 found[path] = b""
             elif isinstance(found[path], Exception):
                 raise found[path]
-        return b"".join(found[path] for path in paths)
+        # What follows a torn line must not be lost with it.
+        return b"".join(lines if lines.endswith(b"\n") else lines + b"\n" for lines in map(found.__getitem__, paths))
 
     def _join(self, sizes: Mapping[str, int]) -> None:
         """Join neighbours that are not full under a name just before that of the last, which another process may be
