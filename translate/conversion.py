@@ -71,13 +71,13 @@ class Worker:
     """Makes one picture after another; safe in threads."""
 
     def __init__(self, source: Source, destination: Destination, engine: Engine, how: Conversion) -> None:
-        self._source, self._destination, self._engine, self._how = source, destination, engine, how
+        self.source, self.destination, self.engine, self.how = source, destination, engine, how
         self._style = how.style_of(engine)
         self._memory = _Budget(engine.memory_bytes)
 
     def facts(self, name: str) -> dict[str, str]:
         """The fields of a template for a picture of this name."""
-        how, spec = self._how, self._engine.spec
+        how, spec = self.how, self.engine.spec
         return {
             "model": spec.name,
             "scale": str(spec.scale),
@@ -88,31 +88,31 @@ class Worker:
 
     def make(self, order: Order) -> Made:
         """Convert one picture, or find by its bytes that this is done already."""
-        title = self._source.title(order.item.name)
+        title = self.source.title(order.item.name)
         try:
-            with self._source.load(order.item) as data:
+            with self.source.load(order.item) as data:
                 digest = _digest(data, title)
                 for target, made_of in order.made:
                     if made_of == digest:
-                        return Made(Outcome(title, "skipped", self._destination.place(target)), target, digest)
-                if self._destination.is_same(order.target, title):
+                        return Made(Outcome(title, "skipped", self.destination.place(target)), target, digest)
+                if self.destination.is_same(order.target, title):
                     raise ImageError("its result would replace it; choose another folder or another --name")
-                with self._destination.writing(order.target) as place:
+                with self.destination.writing(order.target) as place:
                     notes = tuple(f"{title}: {note}" for note in self._make(order.item, data, place))
         except ImageError as error:
             return Made(failure(title, error), order.target)
-        place = self._destination.place(order.target)
+        place = self.destination.place(order.target)
         return Made(Outcome(title, "converted", place, notes=notes), order.target, digest)
 
     def _label(self, name: str) -> Label | None:
-        return self._how.label if self._how.label is not None else self._engine.spec.label_of(Path(name).name)
+        return self.how.label if self.how.label is not None else self.engine.spec.label_of(Path(name).name)
 
     def _make(self, item: Item, data: Path | bytes, place: Path) -> tuple[str, ...]:
         """Convert and write; returns what is to be said about it."""
-        title = self._source.title(item.name)
-        wanted = {"label": self._label(item.name), "style": self._style, "detail": self._how.detail}
+        title = self.source.title(item.name)
+        wanted = {"label": self._label(item.name), "style": self._style, "detail": self.how.detail}
         knobs: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-        engine, bits = self._engine, 16 if self._engine.spec.input_bits == 16 else 8
+        engine, bits = self.engine, 16 if self.engine.spec.input_bits == 16 else 8
         try:
             picture = decode(data, title, max_pixels=min(SMALL_PIXELS, engine.max_pixels), bits=bits)
         except TooLarge as error:
@@ -133,12 +133,12 @@ class Worker:
         return self._notes(picture)
 
     def _notes(self, picture: Picture) -> tuple[str, ...]:
-        caution = self._engine.caution(picture.height, picture.width)
+        caution = self.engine.caution(picture.height, picture.width)
         return (*picture.notes, caution) if caution else picture.notes
 
     def _stored(self) -> dict[str, Any]:
         """How results are stored, as `write_picture` takes it."""
-        return {name: getattr(self._how, name) for name in ("quality", "metadata", "keep_profile")}
+        return {name: getattr(self.how, name) for name in ("quality", "metadata", "keep_profile")}
 
 
 class _Budget:

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from translate.conversion import Conversion, Worker
 from translate.engine import Engine, cores
@@ -19,6 +20,21 @@ from translate.location import Remote, location
 from translate.plan import Job, Plan, make_plan
 
 Progress = Callable[[Outcome], None]
+
+
+class Backend(Protocol):
+    """Who works orders off."""
+
+    def __call__(self, orders: "Orders", worker: Worker, workers: int | None, count: int) -> None:
+        """Let `worker`, or others like him, make all orders.
+
+        Args:
+            orders: asked for the next, and told what was made of each.
+            worker: what pictures are made with.
+            workers: how many are made at once; None: as the backend sees fit.
+            count: about how many pictures there are, 1 or more.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,7 @@ def convert_folder(
     limit: int | None = None,
     workers: int | None = None,
     on_progress: Progress | None = None,
+    backend: Backend | None = None,
 ) -> ConvertReport:
     """Convert a picture, all pictures of a folder and its subfolders, or those of a zip archive.
 
@@ -73,6 +90,7 @@ def convert_folder(
         workers: pictures in work at once; None: two per core, because a worker that waits for the disk (each result is
             flushed to it) leaves its core idle.
         on_progress: called after each picture, one call at a time, from the worker threads.
+        backend: who does it; None: threads of this process. `translate.ray_backend.RayBackend()`: Ray.
 
     Raises:
         DataError: nothing to convert, or `destination` cannot take the results; nothing is written then.
@@ -83,7 +101,9 @@ def convert_folder(
         engine = Engine(engine, threads=1)
     how = how or Conversion()
     plan = make_plan(location(source), location(destination), how.output_format, include=include, exclude=exclude)
-    return run_plan(plan, engine, how, existing=existing, limit=limit, workers=workers, on_progress=on_progress)
+    return run_plan(
+        plan, engine, how, existing=existing, limit=limit, workers=workers, on_progress=on_progress, backend=backend
+    )
 
 
 def run_plan(
@@ -96,6 +116,7 @@ def run_plan(
     workers: int | None = None,
     on_progress: Progress | None = None,
     watch: bool = False,
+    backend: Backend | None = None,
 ) -> ConvertReport:
     """Convert what a plan lists; for the parameters and errors see `convert_folder`, with `watch`
     there is no end but Ctrl-C."""
@@ -108,12 +129,7 @@ def run_plan(
         stop = threading.Event()
         jobs = plan.watched(how.name, worker.facts, stop) if watch else plan.jobs(how.name, worker.facts)
         orders = Orders(jobs, ledger, tally, stop, limit=limit, tell_skipped=not watch)
-
-        def work() -> None:
-            while (order := orders.next()) is not None:
-                orders.done(order, worker.make(order))
-
-        _work_off(stop, work, min(workers or 2 * cores(), max(1, plan.count)))
+        (backend or threads)(orders, worker, workers, max(1, plan.count))
     return tally.report(time.perf_counter() - started)
 
 
@@ -179,6 +195,10 @@ class Orders:
         self._ledger.note(order.item, made)
         self._count(made.outcome)
 
+    def stop(self) -> None:
+        """Begin no more."""
+        self._stop.set()
+
     def _begun(self) -> Job | None:
         with self._lock:
             if self._stop.is_set() or self._left == 0:
@@ -198,17 +218,23 @@ class Orders:
         self._tally.add(outcome)
 
 
-def _work_off(stop: threading.Event, work: Callable[[], None], count: int) -> None:
-    """Let `count` threads work; after Ctrl-C or a bug in one of them, which is raised, no further job is begun."""
-    with ThreadPoolExecutor(count) as pool:
+def threads(orders: Orders, worker: Worker, workers: int | None, count: int) -> None:
+    """Let threads of this process work; after Ctrl-C or a bug in one of them, which is raised, no more is begun."""
+
+    def work() -> None:
+        while (order := orders.next()) is not None:
+            orders.done(order, worker.make(order))
+
+    most = min(workers or 2 * cores(), count)
+    with ThreadPoolExecutor(most) as pool:
         try:
-            futures = [pool.submit(work) for _ in range(count)]
+            futures = [pool.submit(work) for _ in range(most)]
             while True:
                 # In short waits: without a timeout Windows would not see Ctrl-C.
                 done, running = wait(futures, timeout=1, return_when=FIRST_EXCEPTION)
                 if not running or any(future.exception() for future in done):
                     break
         finally:
-            stop.set()
+            orders.stop()
     for future in futures:
         future.result()

@@ -6,13 +6,13 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from translate.cli import EXIT_INTERRUPTED
 from translate.conversion import Conversion, Worker
-from translate.convert import ConvertReport, Tally, run_plan
+from translate.convert import Backend, ConvertReport, Tally, run_plan
 from translate.engine import Device, Engine, cores
 from translate.errors import ConfigError, ImageError
 from translate.images import READABLE
@@ -21,6 +21,7 @@ from translate.location import Location, Remote, location
 from translate.models import resolve, shipped
 from translate.naming import check_template
 from translate.plan import OutputFormat, Plan, make_plan
+from translate.ray_backend import RayBackend
 from translate.usage import parse_options, text_option
 
 
@@ -85,7 +86,12 @@ class ConvertOptions:
     """Longest side of the parts that large pictures are converted in; 0 is never in parts. Default: what fits in
     memory."""
     workers: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
-    """Pictures in work at the same time. Default: two per processor core."""
+    """Pictures in work at the same time. Default: two per processor core; with Ray one per core, or per GPU."""
+    engine: Literal["threads", "ray"] = "threads"
+    """What does the work: threads of this machine, or Ray (extra: ray), which can use many machines. These must all
+    reach IN and OUT by the same names, so that they are in the cloud or on a disk that all machines share."""
+    address: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
+    """With --engine ray: a Ray cluster that is there, auto or ray://HOST:10001. Default: Ray is started here."""
 
     def __post_init__(self) -> None:
         """Check the ranges, so that nothing starts that cannot end well.
@@ -119,6 +125,10 @@ class ConvertOptions:
         folder = not self.source.name.lower().endswith((".zip", *READABLE)) if remote else self.source.is_dir()
         if self.watch and (self.dry_run or self.limit or not folder or self.destination.suffix == ".zip"):
             raise ConfigError("--watch wants a folder and neither --dry-run nor --limit nor a .zip; change one of them")
+        if self.engine == "ray" and self.watch:
+            raise ConfigError("--watch does not go with --engine ray; leave one of them out")
+        if self.address is not None and self.engine != "ray":
+            raise ConfigError(f"--address {self.address} is for --engine ray; add that or leave it out")
         check_template(self.name)
 
     @property
@@ -160,7 +170,9 @@ def main(argv: list[str]) -> int:
     )
     # One thread per picture when there are pictures for all cores; one picture alone gets all cores.
     at_once = min(options.workers or cores(), cores() if options.watch else plan.count)
-    engine = Engine(model, threads=max(1, cores() // at_once), device=options.device, tile=options.tile)
+    backend = RayBackend(options.address, options.device) if options.engine == "ray" else None
+    device = options.device if backend is None else "cpu"  # this process only looks at the model then
+    engine = Engine(model, threads=max(1, cores() // at_once), device=device, tile=options.tile)
     options.how.check(engine)  # before a progress bar appears
     if options.dry_run:
         return _dry_run(plan, engine, options)
@@ -168,7 +180,7 @@ def main(argv: list[str]) -> int:
     began = time.perf_counter()
     stopped = False
     try:
-        _run(plan, engine, options, tally)
+        _run(plan, engine, options, tally, backend)
     except KeyboardInterrupt:
         stopped = True
     report = tally.report(time.perf_counter() - began)
@@ -178,9 +190,16 @@ def main(argv: list[str]) -> int:
     return EXIT_INTERRUPTED if stopped and not options.watch else 1 if report.failed else 0
 
 
-def _run(plan: Plan, engine: Engine, options: ConvertOptions, tally: Tally) -> None:
+def _run(plan: Plan, engine: Engine, options: ConvertOptions, tally: Tally, backend: Backend | None) -> None:
     run = functools.partial(
-        run_plan, plan, engine, options.how, existing=options.existing, limit=options.limit, workers=options.workers
+        run_plan,
+        plan,
+        engine,
+        options.how,
+        existing=options.existing,
+        limit=options.limit,
+        workers=options.workers,
+        backend=backend,
     )
     if options.watch:
         sys.stderr.write(f"converting what comes to {options.source}; Ctrl-C ends\n")
