@@ -1,10 +1,12 @@
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from translate.errors import DataError
+from translate.errors import DataError, MissingExtra
 from translate.location import Remote, below, location, modified_ns, reaching
+from translate.ray_backend import RayBackend
 
 
 @pytest.mark.parametrize(
@@ -84,3 +86,10 @@ def test_stores_that_are_not_known_here(url: str, message: str) -> None:
     with pytest.raises(Exception, match=message) as caught:
         Remote(url).is_dir()
     assert type(caught.value).__name__ in ("DataError", "MissingExtra")
+
+
+@pytest.mark.parametrize(("package", "extra"), [("s3fs", "s3"), ("fsspec", "s3"), ("ray", "ray")])
+def test_what_is_not_installed(package: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtra, match=rf"{package} not installed.*pip install '\.\[{extra}\]'"):
+        _ = RayBackend() if package == "ray" else Remote("s3://bucket").is_dir()

@@ -91,7 +91,8 @@ class ConvertOptions:
     """What does the work: threads of this machine, or Ray (extra: ray), which can use many machines. These must all
     reach IN and OUT by the same names, so that they are in the cloud or on a disk that all machines share."""
     address: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
-    """With --engine ray: a Ray cluster that is there, auto or ray://HOST:10001. Default: Ray is started here."""
+    """With --engine ray: the Ray cluster that this machine is part of, auto or HOST:PORT. Default: Ray is started, on
+    this machine alone."""
 
     def __post_init__(self) -> None:
         """Check the ranges, so that nothing starts that cannot end well.

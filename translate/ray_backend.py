@@ -95,12 +95,22 @@ class Maker:
 class RayBackend:
     """Works orders off on Ray, see `translate.convert.Backend`.
 
-    `address`: of a cluster, as Ray takes it; None starts one in this machine and ends it afterwards, unless Ray is
-    running in this process already. `device`: `auto` takes GPUs if the cluster has any, `cuda` insists on them.
+    `address`: of a cluster that this machine is part of, `auto` or HOST:PORT; None starts one in this machine and ends
+    it afterwards, unless Ray is running in this process already. `device`: `auto` takes GPUs if the cluster has any,
+    `cuda` insists on them.
+
+    Raises:
+        MissingExtra: Ray is not installed.
+        ConfigError: such an address cannot be used.
     """
 
     def __init__(self, address: str | None = None, device: Device = "auto") -> None:
         require("ray", "ray")
+        if address is not None and address.startswith("ray://"):
+            raise ConfigError(
+                f"--address {address}: Ray Data does not work from outside; run this on a machine of the cluster, "
+                "with --address auto"
+            )
         self._address, self._device = address, device
 
     def __call__(self, orders: Orders, worker: Worker, workers: int | None, count: int) -> None:
