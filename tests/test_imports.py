@@ -21,6 +21,8 @@ def run(code: str, *blocked: str) -> str:
         "translate.convert",
         "translate.convert_command",
         "translate.streaming",
+        "translate.remote",
+        "translate.ray_backend",
         "translate.models_command",
         "translate.evaluate_command",
         "translate.demo_command",
@@ -30,7 +32,8 @@ def run(code: str, *blocked: str) -> str:
     ],
 )
 def test_without_torch_and_gradio(module: str) -> None:
-    run(f"import {module}", "torch", "gradio", "onnx", "jinja2", "markupsafe", "matplotlib", "cv2", "av")
+    later = ("torch", "gradio", "onnx", "jinja2", "markupsafe", "matplotlib", "cv2", "av", "fsspec", "ray")
+    run(f"import {module}", *later)
 
 
 def test_public_names_without_torch() -> None:

@@ -11,15 +11,32 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from translate.conversion import Conversion, Existing, Outcome, Worker
+from translate.conversion import Conversion, Worker
 from translate.engine import Engine, cores
 from translate.frames import Stopped
-from translate.manifest import Manifest
+from translate.ledger import Existing, Ledger, Made, Order, Outcome
+from translate.location import Remote, location
 from translate.moving import FrameWork, OnFrame
 from translate.plan import Job, Plan, make_plan
 
 Progress = Callable[[Outcome], None]
+
+
+class Backend(Protocol):
+    """Who works orders off."""
+
+    def __call__(self, orders: "Orders", worker: Worker, workers: int | None, count: int) -> None:
+        """Let `worker`, or others like him, make all orders.
+
+        Args:
+            orders: asked for the next, and told what was made of each.
+            worker: what pictures are made with.
+            workers: how many are made at once; None: as the backend sees fit.
+            count: about how many pictures there are, 1 or more.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -43,8 +60,8 @@ class ConvertReport:
 
 
 def convert_folder(
-    source: str | Path,
-    destination: str | Path,
+    source: str | Path | Remote,
+    destination: str | Path | Remote,
     engine: Engine | str,
     how: Conversion | None = None,
     *,
@@ -55,6 +72,7 @@ def convert_folder(
     workers: int | None = None,
     on_progress: Progress | None = None,
     on_frame: OnFrame | None = None,
+    backend: Backend | None = None,
 ) -> ConvertReport:
     """Convert a picture or film, all of a folder and its subfolders, or those of a zip archive.
 
@@ -65,8 +83,8 @@ def convert_folder(
     whatever ended it, it makes what is missing.
 
     Args:
-        source: a folder, a picture or a zip archive.
-        destination: a folder, made if missing, or a zip archive; for one picture also a file name.
+        source: a folder, a picture or a zip archive; with the extra `s3` also an address like `s3://bucket/folder`.
+        destination: a folder, made if missing, or a zip archive; for one picture also a file name. Or an address.
         engine: a model, or the name of one; by its name it runs on every core.
         how: labels, formats and the like; None: as `Conversion` has them.
         existing: see `Existing`.
@@ -75,7 +93,8 @@ def convert_folder(
         workers: pictures in work at once; None: two per core, because a worker that waits for the disk (each result is
             flushed to it) leaves its core idle.
         on_progress: called after each picture, one call at a time, from the worker threads.
-        on_frame: called after each frame of a film or an animation, from its worker thread.
+        on_frame: called after each frame of a film or an animation, from its worker thread; with Ray never.
+        backend: who does it; None: threads of this process. `translate.ray_backend.RayBackend()`: Ray.
 
     Raises:
         DataError: nothing to convert, or `destination` cannot take the results; nothing is written then.
@@ -86,9 +105,17 @@ def convert_folder(
     if isinstance(engine, str):
         engine = Engine(engine, threads=1)
     how = how or Conversion()
-    plan = make_plan(Path(source), Path(destination), how.output_format, include=include, exclude=exclude)
+    plan = make_plan(location(source), location(destination), how.output_format, include=include, exclude=exclude)
     return run_plan(
-        plan, engine, how, existing=existing, limit=limit, workers=workers, on_progress=on_progress, on_frame=on_frame
+        plan,
+        engine,
+        how,
+        existing=existing,
+        limit=limit,
+        workers=workers,
+        on_progress=on_progress,
+        on_frame=on_frame,
+        backend=backend,
     )
 
 
@@ -103,32 +130,21 @@ def run_plan(
     on_progress: Progress | None = None,
     on_frame: OnFrame | None = None,
     watch: bool = False,
+    backend: Backend | None = None,
 ) -> ConvertReport:
     """Convert what a plan lists; for the parameters and errors see `convert_folder`, with `watch`
     there is no end but Ctrl-C."""
     how.check(engine)
     started = time.perf_counter()
     tally = Tally(on_progress)
-    with plan.opened() as folder, nullcontext() if plan.single else Manifest(folder) as manifest:
+    with plan.opened() as results, nullcontext() if plan.single else results.record() as record:
+        ledger = Ledger(plan.source, results, existing, how.digest(engine), record)
         stop = threading.Event()
         frames = FrameWork(workers=workers, alone=plan.count == 1, stop=stop, on_frame=on_frame)
-        worker = Worker(plan.source, folder, engine, how, existing, manifest, frames)
+        worker = Worker(plan.source, results, engine, how, frames)
         jobs = plan.watched(how.name, worker.facts, stop) if watch else plan.jobs(how.name, worker.facts)
-        queue = _Queue(jobs, limit, stop)
-
-        def work() -> None:
-            while (job := queue.next()) is not None:
-                try:
-                    outcome = worker.outcome(job)
-                except Stopped:
-                    return
-                if outcome.status == "skipped":
-                    queue.give_back()
-                    if watch:
-                        continue  # folders are gone through again and again
-                tally.add(outcome)
-
-        _work_off(stop, work, min(workers or 2 * cores(), max(1, plan.count)))
+        orders = Orders(jobs, ledger, tally, stop, limit=limit, tell_skipped=not watch)
+        (backend or threads)(orders, worker, workers, max(1, plan.count))
     return tally.report(time.perf_counter() - started)
 
 
@@ -160,15 +176,45 @@ class Tally:
         return ConvertReport(self.converted, self.skipped, failed, noted, seconds)
 
 
-class _Queue:
-    """The jobs of all workers, listed as they are wanted, and how many may still be begun."""
+class Orders:
+    """What is to be made, listed as it is wanted, and how much more may be begun; safe in threads.
 
-    def __init__(self, jobs: Iterator[Job], limit: int | None, stop: threading.Event) -> None:
-        self._jobs, self._left, self._stop = jobs, limit, stop
+    `stop`: when set, no more is begun. `tell_skipped`: whether pictures that needed no work are counted.
+    """
+
+    def __init__(
+        self,
+        jobs: Iterator[Job],
+        ledger: Ledger,
+        tally: Tally,
+        stop: threading.Event,
+        *,
+        limit: int | None,
+        tell_skipped: bool,
+    ) -> None:
+        self._jobs, self._ledger, self._tally, self._stop = jobs, ledger, tally, stop
+        self._left, self._tell_skipped = limit, tell_skipped
         self._lock = threading.Lock()
 
-    def next(self) -> Job | None:
+    def next(self) -> Order | None:
         """The next one, or None when there is none, or no more may be begun."""
+        while (job := self._begun()) is not None:
+            found = self._ledger.settle(job)
+            if isinstance(found, Order):
+                return found
+            self._count(found)
+        return None
+
+    def done(self, order: Order, made: Made) -> None:
+        """Note and count what has become of an order."""
+        self._ledger.note(order.item, made)
+        self._count(made.outcome)
+
+    def stop(self) -> None:
+        """Begin no more."""
+        self._stop.set()
+
+    def _begun(self) -> Job | None:
         with self._lock:
             if self._stop.is_set() or self._left == 0:
                 return None
@@ -177,24 +223,37 @@ class _Queue:
                 self._left -= 1
             return job
 
-    def give_back(self) -> None:
-        """That one needed no work: another may be begun."""
-        with self._lock:
-            if self._left is not None:
-                self._left += 1
+    def _count(self, outcome: Outcome) -> None:
+        if outcome.status == "skipped":
+            with self._lock:
+                if self._left is not None:
+                    self._left += 1  # it needed no work: another may be begun
+            if not self._tell_skipped:
+                return
+        self._tally.add(outcome)
 
 
-def _work_off(stop: threading.Event, work: Callable[[], None], count: int) -> None:
-    """Let `count` threads work; after Ctrl-C or a bug in one of them, which is raised, no further job is begun."""
-    with ThreadPoolExecutor(count) as pool:
+def threads(orders: Orders, worker: Worker, workers: int | None, count: int) -> None:
+    """Let threads of this process work; after Ctrl-C or a bug in one of them, which is raised, no more is begun."""
+
+    def work() -> None:
+        while (order := orders.next()) is not None:
+            try:
+                made = worker.make(order)
+            except Stopped:
+                return
+            orders.done(order, made)
+
+    most = min(workers or 2 * cores(), count)
+    with ThreadPoolExecutor(most) as pool:
         try:
-            futures = [pool.submit(work) for _ in range(count)]
+            futures = [pool.submit(work) for _ in range(most)]
             while True:
                 # In short waits: without a timeout Windows would not see Ctrl-C.
                 done, running = wait(futures, timeout=1, return_when=FIRST_EXCEPTION)
                 if not running or any(future.exception() for future in done):
                     break
         finally:
-            stop.set()
+            orders.stop()
     for future in futures:
         future.result()

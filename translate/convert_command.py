@@ -6,22 +6,25 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from translate.cli import EXIT_INTERRUPTED
-from translate.conversion import Conversion, Existing, Outcome, Worker
-from translate.convert import ConvertReport, Tally, run_plan
+from translate.conversion import Conversion, Worker
+from translate.convert import Backend, ConvertReport, Tally, run_plan
 from translate.engine import Device, Engine, cores
 from translate.errors import ConfigError, ImageError
-from translate.manifest import FILE_NAME, Manifest
+from translate.images import READABLE
+from translate.ledger import Existing, Ledger, Order, Outcome
+from translate.location import Location, Remote, location
 from translate.models import resolve, shipped
 from translate.moving import FrameDone
 from translate.naming import check_template
 from translate.plan import OutputFormat, Plan, make_plan
-from translate.usage import parse_options
+from translate.ray_backend import RayBackend
+from translate.usage import parse_options, text_option
 
 FRAME_LINE_SECONDS = 1.0
 """Between two lines of JSON about a film."""
@@ -37,10 +40,11 @@ class ConvertOptions:
     some pictures failed, 2 nothing was begun, 130 stopped by Ctrl-C.
     """
 
-    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="IN")]
-    """A picture or film, a folder of them, or a zip archive."""
-    destination: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
-    """Folder for the results, made if missing, or a .zip file. For one picture or film also a file."""
+    source: Annotated[tyro.conf.Positional[Location], text_option("IN", location, str)]
+    """A picture or film, a folder of them, or a zip archive; here or in the cloud, e.g. s3://bucket/folder."""
+    destination: Annotated[tyro.conf.Positional[Location], text_option("OUT", location, str)]
+    """Folder for the results, made if missing, here or in the cloud, or a .zip file. For one picture or film also a
+    file."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE.onnx", help_behavior_hint="(required)")] = ""
     """Name of a shipped model (see `translate models`) or a file written by `translate export`."""
     format: OutputFormat = "same"
@@ -92,8 +96,14 @@ class ConvertOptions:
     """Longest side of the parts that large pictures are converted in; 0 is never in parts. Default: what fits in
     memory."""
     workers: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
-    """Pictures in work at the same time, and frames of a film. Default: two pictures, or one frame, per processor
-    core."""
+    """Pictures in work at the same time, and frames of a film. Default: two pictures, or one frame, per processor core;
+    with Ray one picture per core, or per GPU."""
+    engine: Literal["threads", "ray"] = "threads"
+    """What does the work: threads of this machine, or Ray (extra: ray), which can use many machines. These must all
+    reach IN and OUT by the same names, so that they are in the cloud or on a disk that all machines share."""
+    address: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
+    """With --engine ray: the Ray cluster that this machine is part of, auto or HOST:PORT. Default: Ray is started, on
+    this machine alone."""
 
     def __post_init__(self) -> None:
         """Check the ranges, so that nothing starts that cannot end well.
@@ -122,8 +132,15 @@ class ConvertOptions:
             raise ConfigError(f"--tile {self.tile} is out of range; give a number of pixels, or 0 for never")
         if self.overwrite + self.skip + self.rename > 1:
             raise ConfigError("--overwrite, --skip and --rename contradict one another; give one of them")
-        if self.watch and (self.dry_run or self.limit or not self.source.is_dir() or self.destination.suffix == ".zip"):
+        # Asking a store takes a while and may fail; it is done when all else is known to be right.
+        remote = isinstance(self.source, Remote)
+        folder = not self.source.name.lower().endswith((".zip", *READABLE)) if remote else self.source.is_dir()
+        if self.watch and (self.dry_run or self.limit or not folder or self.destination.suffix == ".zip"):
             raise ConfigError("--watch wants a folder and neither --dry-run nor --limit nor a .zip; change one of them")
+        if self.engine == "ray" and self.watch:
+            raise ConfigError("--watch does not go with --engine ray; leave one of them out")
+        if self.address is not None and self.engine != "ray":
+            raise ConfigError(f"--address {self.address} is for --engine ray; add that or leave it out")
         check_template(self.name)
 
     @property
@@ -165,7 +182,9 @@ def main(argv: list[str]) -> int:
     )
     # One thread per picture when there are pictures, or frames, for all cores; one picture alone gets all cores.
     at_once = min(options.workers or cores(), cores() if options.watch or plan.moving else plan.count)
-    engine = Engine(model, threads=max(1, cores() // at_once), device=options.device, tile=options.tile)
+    backend = RayBackend(options.address, options.device) if options.engine == "ray" else None
+    device = options.device if backend is None else "cpu"  # this process only looks at the model then
+    engine = Engine(model, threads=max(1, cores() // at_once), device=device, tile=options.tile)
     options.how.check(engine)  # before a progress bar appears
     if options.dry_run:
         return _dry_run(plan, engine, options)
@@ -173,7 +192,7 @@ def main(argv: list[str]) -> int:
     began = time.perf_counter()
     stopped = False
     try:
-        _run(plan, engine, options, tally)
+        _run(plan, engine, options, tally, backend)
     except KeyboardInterrupt:
         stopped = True
     report = tally.report(time.perf_counter() - began)
@@ -183,9 +202,16 @@ def main(argv: list[str]) -> int:
     return EXIT_INTERRUPTED if stopped and not options.watch else 1 if report.failed else 0
 
 
-def _run(plan: Plan, engine: Engine, options: ConvertOptions, tally: Tally) -> None:
+def _run(plan: Plan, engine: Engine, options: ConvertOptions, tally: Tally, backend: Backend | None) -> None:
     run = functools.partial(
-        run_plan, plan, engine, options.how, existing=options.existing, limit=options.limit, workers=options.workers
+        run_plan,
+        plan,
+        engine,
+        options.how,
+        existing=options.existing,
+        limit=options.limit,
+        workers=options.workers,
+        backend=backend,
     )
     if options.watch:
         sys.stderr.write(f"converting what comes to {options.source}; Ctrl-C ends\n")
@@ -208,7 +234,7 @@ def _run(plan: Plan, engine: Engine, options: ConvertOptions, tally: Tally) -> N
                 bar.update(film, visible=False)
 
             def show(done: FrameDone) -> None:
-                name = escape(Path(done.source).name)
+                name = escape(PurePath(done.source).name)
                 bar.update(film, description=name, completed=done.frame, total=done.frames, visible=True)
 
             run(on_progress=advance, on_frame=show)
@@ -216,16 +242,19 @@ def _run(plan: Plan, engine: Engine, options: ConvertOptions, tally: Tally) -> N
 
 def _dry_run(plan: Plan, engine: Engine, options: ConvertOptions) -> int:
     """Say what would be done, one line a picture."""
-    known = not plan.single and (plan.folder / FILE_NAME).is_file()
+    results = plan.results
     counts = {"convert": 0, "leave": 0}
-    with Manifest(plan.folder) if known else nullcontext() as manifest:
-        worker = Worker(plan.source, plan.folder, engine, options.how, options.existing, manifest)
+    with nullcontext() if plan.single else results.known() as record:
+        ledger = Ledger(plan.source, results, options.existing, options.how.digest(engine), record)
+        worker = Worker(plan.source, results, engine, options.how)
         for job in plan.jobs(options.name, worker.facts):
             if counts["convert"] == options.limit:
                 break
-            verb = "leave" if options.existing != "overwrite" and worker.is_done(job) else "convert"
+            order = ledger.settle(job)
+            verb = "leave" if isinstance(order, Outcome) and order.status == "skipped" else "convert"
+            target = results.place(order.target) if isinstance(order, Order) else order.target
             counts[verb] += 1
-            found = {"source": plan.source.title(job.item.name), "target": str(plan.folder / job.target), "would": verb}
+            found = {"source": plan.source.title(job.item.name), "target": str(target), "would": verb}
             text = json.dumps(found) if options.json else f"{verb} {found['source']} -> {found['target']}"
             sys.stdout.write(f"{text}\n")
     sys.stdout.write(

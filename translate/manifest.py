@@ -86,7 +86,7 @@ class Manifest:
 
     def _write(self, facts: dict[str, Any]) -> tuple[int, int] | None:
         """Add a line; its place, or None where the disk refuses it."""
-        line = json.dumps(facts, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n"
+        line = line_of(facts)
         try:
             os.write(self._file, line)  # in one piece, at the end
         except OSError:
@@ -114,6 +114,11 @@ class Manifest:
             if host == platform.node() and not _alive(number):
                 remove_leftovers(folder, process)
                 self._write({"ended": process})
+
+
+def line_of(facts: dict[str, Any]) -> bytes:
+    """Facts as a line of the file."""
+    return json.dumps(facts, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n"
 
 
 def _json(line: bytes) -> dict[str, Any]:

@@ -11,12 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from translate.animation import count_frames
+from translate.destinations import Destination, LocalFolder
 from translate.errors import DataError, ImageError
 from translate.files import atomic_path
 from translate.images import READABLE, WRITABLE
+from translate.location import Location, Remote, below
 from translate.manifest import FILE_NAME
 from translate.naming import FILM_RESULTS, is_film, result_names, suffix_of_film
-from translate.sources import FileSource, FolderSource, Item, Source, ZipSource, picked
+from translate.sources import Chosen, FileSource, FolderSource, Item, Source, ZipSource, picked
 
 OutputFormat = Literal["same", "png", "jpg", "webp", "avif", "tiff", "bmp", "mp4", "mov", "mkv", "webm"]
 
@@ -28,6 +30,8 @@ Ready = Callable[[list[Item]], Collection[Item]]
 
 LOOK_SECONDS = 1.0
 """Between two looks for more pictures."""
+REMOTE_LOOK_SECONDS = 10.0
+"""The same in a store, where every look may cost money."""
 
 PICTURES = "PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF, HEIC, MP4, MOV, MKV, WebM or AVI"
 
@@ -46,31 +50,35 @@ class Plan:
     """All pictures of a source and their destination; nothing is written yet."""
 
     source: Source
-    destination: Path
+    destination: Location
     """A folder, or the archive to write."""
     output_format: OutputFormat
     count: int
+    remote: bool = False
+    """Whether the source is in a store."""
+    single: bool = False
+    """Whether it is about one picture, which needs no manifest."""
     only_name: str | None = None
     """Of the only result, where its name was given."""
     moving: bool = False
     """Whether there are films, or it is about one animation: what has frames to convert at the same time."""
 
     @property
-    def packed(self) -> bool:
-        """Whether the destination is an archive."""
-        return self.only_name is None and _is_archive(self.destination)
+    def archive(self) -> Path | None:
+        """The archive to write, if it is to be one."""
+        place = self.destination
+        if self.only_name is not None or not isinstance(place, Path) or place.suffix.lower() != ".zip":
+            return None
+        return None if place.is_dir() else place
 
     @property
-    def single(self) -> bool:
-        """Whether it is about one picture, which needs no manifest."""
-        return isinstance(self.source, FileSource)
-
-    @property
-    def folder(self) -> Path:
+    def results(self) -> Destination:
         """Where results are written; for an archive a hidden folder beside it, until all are there."""
-        if self.packed:
-            return self.destination.with_name(f".{self.destination.name}.unfinished")
-        return self.destination
+        if isinstance(self.destination, Remote):
+            from translate.remote import RemoteFolder
+
+            return RemoteFolder(self.destination)
+        return LocalFolder(_unpacked(self.archive) if self.archive else self.destination)
 
     def jobs(self, template: str, facts: Facts, ready: Ready | None = None) -> Iterator[Job]:
         """All jobs, folder by folder, of those pictures that are ready.
@@ -81,7 +89,7 @@ class Plan:
             if self.only_name is not None:
                 yield Job(items[0], self.only_name)
                 return
-            chosen = items if ready is None else ready(items)
+            chosen = set(items if ready is None else ready(items))
             if not chosen:
                 continue
             names = [PurePosixPath(item.name).name for item in items]
@@ -96,7 +104,7 @@ class Plan:
         newcomers = Newcomers()
         while not stop.is_set():
             yield from self.jobs(template, facts, newcomers.ready)
-            stop.wait(LOOK_SECONDS)
+            stop.wait(REMOTE_LOOK_SECONDS if self.remote else LOOK_SECONDS)
 
     def _suffix(self, item: Item) -> str:
         """Of the result of a picture or film; what cannot be written becomes PNG."""
@@ -105,28 +113,24 @@ class Plan:
         if self.output_format != "same" and f".{self.output_format}" not in FILM_RESULTS:
             return f".{self.output_format}"
         suffix = PurePosixPath(item.name).suffix
-        animated = suffix.lower() == ".gif" and self._animated(item)
+        animated = suffix.lower() == ".gif" and _animated(self.source, item)
         return suffix if animated or suffix.lower() in WRITABLE else ".png"
 
-    def _animated(self, item: Item) -> bool:
-        try:
-            return count_frames(self.source.load(item)) > 1
-        except ImageError:  # reported when it is to be converted
-            return False
-
     @contextmanager
-    def opened(self) -> Generator[Path]:
+    def opened(self) -> Generator[Destination]:
         """Make the folder for the results; afterwards, if nothing was raised, pack it where it is to be an archive.
 
         Raises:
             DataError: it cannot be made or written, or an archive of this name is there already.
         """
-        if self.packed and self.destination.exists():
-            raise DataError(f"{self.destination} is there already; remove it or choose another name")
-        _make_folder(self.folder)
-        yield self.folder
-        if self.packed:
-            _pack(self.folder, self.destination)
+        archive = self.archive
+        if archive is not None and archive.exists():
+            raise DataError(f"{archive} is there already; remove it or choose another name")
+        results = self.results
+        results.prepare()
+        yield results
+        if archive is not None:
+            _pack(_unpacked(archive), archive)
 
 
 class Newcomers:
@@ -151,8 +155,8 @@ class Newcomers:
 
 
 def make_plan(
-    source: Path,
-    destination: Path,
+    source: Location,
+    destination: Location,
     output_format: OutputFormat = "same",
     *,
     include: Sequence[str] = (),
@@ -166,61 +170,91 @@ def make_plan(
 
     Raises:
         DataError: no pictures, a folder that cannot be listed, or results on top of the pictures.
+        MissingExtra: what reaches such a store is not installed.
     """
     wanted = picked(include, exclude)
-    only_name, moving = None, False
-    if source.is_dir():
-        if destination.resolve() == source.resolve():
+    single, only_name, moving = False, None, False
+    if source.is_dir() or (may_be_empty and isinstance(source, Remote) and not source.is_file()):
+        if below(destination, source) == ".":
             raise DataError(f"{source}: input and output are the same folder; give another folder for the results")
-        found: Source = FolderSource(source, wanted, without=destination)
-    elif source.is_file() and _is_archive(source):
-        found = ZipSource(source, wanted)
-    elif source.is_file():
-        if source.suffix.lower() not in READABLE and not is_film(source.name):
-            raise DataError(f"{source}: not a {PICTURES} file; give a picture, a folder of pictures or a zip archive")
-        found, moving = FileSource(source), count_frames(source) > 1
-        destination, only_name = _single_target(source, destination, output_format)
-    else:
+        found = _folder_source(source, wanted, destination)
+    elif not source.is_file():
         raise DataError(f"{source}: no such file or folder; give a picture, a folder of pictures or a zip archive")
-    count = 0
+    elif source.suffix.lower() == ".zip":
+        found = ZipSource(source, wanted)
+    elif source.suffix.lower() in READABLE or is_film(source.name):
+        single, found = True, _file_source(source)
+        moving = _animated(found, *next(found.groups()))
+        destination, only_name = _single_target(source, destination, output_format, moving)
+    else:
+        raise DataError(f"{source}: not a {PICTURES} file; give a picture, a folder of pictures or a zip archive")
+    if only_name is None and isinstance(destination, Remote) and destination.suffix.lower() == ".zip":
+        raise DataError(f"{destination}: archives are written on this machine only; give a folder, or a .zip file here")
+    count, inside = 0, below(source, destination)
     for items in found.groups():
-        _refuse_inputs(items, source, destination)
+        if inside is not None and not single:
+            _refuse_inputs(items, source, inside)
         count += len(items)
         moving = moving or any(is_film(item.name) for item in items)
     if not count and not may_be_empty:
         raise DataError(_nothing(source, include, exclude))
-    return Plan(found, destination, output_format, count, only_name, moving)
+    return Plan(found, destination, output_format, count, isinstance(source, Remote), single, only_name, moving)
 
 
-def _single_target(source: Path, destination: Path, output_format: OutputFormat) -> tuple[Path, str | None]:
+def _folder_source(folder: Location, wanted: Chosen, destination: Location) -> Source:
+    if isinstance(folder, Remote):
+        from translate.remote import RemoteFolderSource
+
+        return RemoteFolderSource(folder, wanted, without=destination if isinstance(destination, Remote) else None)
+    return FolderSource(folder, wanted, without=destination if isinstance(destination, Path) else None)
+
+
+def _file_source(picture: Location) -> Source:
+    if isinstance(picture, Remote):
+        from translate.remote import RemoteFileSource
+
+        return RemoteFileSource(picture)
+    return FileSource(picture)
+
+
+def _animated(source: Source, item: Item) -> bool:
+    try:
+        with source.load(item) as data:
+            return count_frames(data) > 1
+    except ImageError:  # reported when it is to be converted
+        return False
+
+
+def _single_target(
+    source: Location, destination: Location, output_format: OutputFormat, animated: bool
+) -> tuple[Location, str | None]:
     """Folder and, where it is given, name of the only result."""
-    if destination.is_dir() or not destination.suffix:
+    if not destination.suffix or destination.is_dir():
         return destination, None
     suffix, film = destination.suffix.lower(), is_film(source.name)
-    writable = FILM_RESULTS if film else WRITABLE | ({".gif"} if count_frames(source) > 1 else set[str]())
+    writable = FILM_RESULTS if film else WRITABLE | ({".gif"} if animated else set[str]())
     if suffix not in writable:
         known = ", ".join(sorted(writable))
         raise DataError(f"{destination}: cannot write {destination.suffix}; use one of {known}, or name a folder")
     if f".{output_format}" in writable and suffix != f".{output_format}":
         raise DataError(f"{destination}: its suffix contradicts --format {output_format}; leave one of them out")
-    if destination.resolve() == source.resolve():
+    if below(destination, source) == ".":
         raise DataError(f"{source}: its result {destination} would replace an input; choose another name")
     return destination.parent, destination.name
 
 
-def _refuse_inputs(items: Sequence[Item], source: Path, destination: Path) -> None:
+def _refuse_inputs(items: Sequence[Item], source: Location, inside: str) -> None:
     """A source inside its destination may hold folders of the same name, whose results would come to lie in it."""
-    if not (source.is_dir() and source.resolve().is_relative_to(destination.resolve())):
-        return
-    inside = source.resolve().relative_to(destination.resolve()).as_posix()
     for item in items:
         if item.name.startswith(f"{inside}/"):
             raise DataError(f"{source / item.name}: its result would replace an input; choose another folder")
 
 
-def _nothing(source: Path, include: Sequence[str], exclude: Sequence[str]) -> str:
+def _nothing(source: Location, include: Sequence[str], exclude: Sequence[str]) -> str:
     if include or exclude:
         return f"{source}: no picture there fits --include and --exclude; a star fits any part of a name, folders too"
+    if isinstance(source, Remote):
+        return f"{source}: no {PICTURES} files there; give a folder with pictures"
     files = 0
     if source.is_dir():
         files = sum(name[0] != "." for _, _, names in os.walk(source) for name in names)
@@ -229,17 +263,9 @@ def _nothing(source: Path, include: Sequence[str], exclude: Sequence[str]) -> st
     return f"{source}: {files or 'its'} files, none of them {PICTURES}; give a folder with pictures"
 
 
-def _is_archive(path: Path) -> bool:
-    return path.suffix.lower() == ".zip" and not path.is_dir()
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made a folder ({error.strerror}); choose another") from None
-    if not os.access(folder, os.W_OK):
-        raise DataError(f"{folder}: no right to write there; choose another folder")
+def _unpacked(archive: Path) -> Path:
+    """The folder of the results that are to be in an archive."""
+    return archive.with_name(f".{archive.name}.unfinished")
 
 
 def _pack(folder: Path, archive: Path) -> None:

@@ -1,11 +1,11 @@
-"""Where pictures come from: a folder, a single file, or a zip archive."""
+"""Where pictures come from: a folder, a single file, or a zip archive; in the cloud: `translate.remote`."""
 
 import fnmatch
 import os
 import threading
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -13,6 +13,7 @@ from typing import Protocol
 from translate.errors import DataError, ImageError
 from translate.files import refuse_unlistable
 from translate.images import READABLE
+from translate.location import Location, modified_ns
 from translate.naming import is_film
 
 Chosen = Callable[[str], bool]
@@ -44,8 +45,8 @@ class Source(Protocol):
         """
         ...
 
-    def load(self, item: Item) -> Path | bytes:
-        """The file, or its bytes where it is none of the disk's.
+    def load(self, item: Item) -> AbstractContextManager[Path | bytes]:
+        """The file, or its bytes where it is none of the disk's, until the context ends.
 
         Raises:
             ImageError: it cannot be read; the message names it.
@@ -95,9 +96,9 @@ class FolderSource:
             return Item(name.as_posix(), 0, 0)
         return Item(name.as_posix(), found.st_size, found.st_mtime_ns)
 
-    def load(self, item: Item) -> Path | bytes:
+    def load(self, item: Item) -> AbstractContextManager[Path | bytes]:
         """See `Source`."""
-        return self.root / item.name
+        return nullcontext(self.root / item.name)
 
     def title(self, name: str) -> str:
         """See `Source`."""
@@ -115,9 +116,9 @@ class FileSource:
         found = self.path.stat()
         yield [Item(self.path.name, found.st_size, found.st_mtime_ns)]
 
-    def load(self, item: Item) -> Path | bytes:
+    def load(self, item: Item) -> AbstractContextManager[Path | bytes]:
         """See `Source`."""
-        return self.path
+        return nullcontext(self.path)
 
     def title(self, name: str) -> str:
         """See `Source`."""
@@ -131,14 +132,18 @@ class ZipSource:
         DataError: not a zip archive.
     """
 
-    def __init__(self, path: Path, wanted: Chosen) -> None:
+    def __init__(self, path: Location, wanted: Chosen) -> None:
         self.path, self._wanted = path, wanted
         self._lock = threading.Lock()
         try:
-            self._archive = zipfile.ZipFile(path)
+            self._archive = zipfile.ZipFile(path if isinstance(path, Path) else path.open())
         except (OSError, zipfile.BadZipFile) as error:
             raise DataError(f"{path}: not a zip archive that can be read ({error}); pack it again") from None
-        self._modified_ns = path.stat().st_mtime_ns
+        self._modified_ns = path.stat().st_mtime_ns if isinstance(path, Path) else modified_ns(path.info() or {})
+
+    def __reduce__(self) -> tuple[type["ZipSource"], tuple[Location, Chosen]]:
+        """Opened anew by another process."""
+        return ZipSource, (self.path, self._wanted)
 
     def groups(self) -> Iterator[list[Item]]:
         """See `Source`; names that point outside are left to `load`, which refuses them."""
@@ -152,15 +157,15 @@ class ZipSource:
         for folder in sorted(folders):
             yield sorted(folders[folder], key=lambda item: item.name)
 
-    def load(self, item: Item) -> Path | bytes:
+    def load(self, item: Item) -> AbstractContextManager[Path | bytes]:
         """See `Source`."""
         if item.size > MOST_MEMBER_BYTES:
             limit = f"{MOST_MEMBER_BYTES >> 30} GiB"
             raise ImageError(f"{self.title(item.name)}: has more than {limit}; unpack the archive first")
         try:
             with self._lock, self._archive.open(item.name) as member:
-                return member.read(item.size + 1)[: item.size]
-        except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+                return nullcontext(member.read(item.size + 1)[: item.size])
+        except Exception as error:  # of damaged archives zipfile raises many things, stores raise others
             raise ImageError(f"{self.title(item.name)}: cannot be unpacked ({error}); pack it again") from None
 
     def title(self, name: str) -> str:

@@ -1,0 +1,224 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import INVERT, save_model
+from stores import contents, names, served
+
+from translate import ray_backend
+from translate.cli import main
+from translate.conversion import Conversion
+from translate.convert import convert_folder
+from translate.engine import Engine
+from translate.images import Picture, write_picture
+from translate.ledger import Made, Order
+from translate.manifest import FILE_NAME, _done, _json
+from translate.ray_backend import Kit, Maker, RayBackend
+
+PATIENCE_SECONDS = 120.0
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # it uses what it has given up itself
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Generator[None]:
+    """Two cores, and an S3 that the actors find by their environment."""
+    place = tempfile.mkdtemp(prefix="r")  # sockets have short names
+    with served(), pytest.MonkeyPatch.context() as patch, ray_backend._silent():
+        for name, value in {
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_BACKEND_LOG_LEVEL": "fatal",
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        }.items():
+            patch.setenv(name, value)
+        import ray
+
+        ray.init(
+            "local",
+            num_cpus=2,
+            object_store_memory=100 << 20,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="CRITICAL",
+            _temp_dir=place,
+        )
+        yield
+        ray.shutdown()
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def engine(invert_model: Path) -> Engine:
+    return Engine(invert_model, threads=1, device="cpu")
+
+
+def paint(path: Path, seed: int, side: int = 32) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(path, Picture(np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)))
+
+
+def noted(out: Path) -> set[object]:
+    """What the manifest says is done."""
+    return {done for line in (out / FILE_NAME).read_bytes().splitlines() if (done := _done(_json(line)))}
+
+
+def test_the_same_as_threads_and_either_goes_on_where_the_other_stopped(tmp_path: Path, engine: Engine) -> None:
+    source = tmp_path / "in"
+    for number in range(8):
+        paint(source / f"{number % 2}" / f"{number}.png", number)
+    (source / "bad.png").write_text("no picture")
+    how, ray = Conversion(output_format="jpg", name="{stem}-{model}"), RayBackend()
+    threads = convert_folder(source, tmp_path / "threads", engine, how)
+    first = convert_folder(source, tmp_path / "out", engine, how, limit=5, backend=ray, workers=1)
+    assert first.converted + len(first.failed) == 5
+    assert len(noted(tmp_path / "out")) == first.converted
+    second = convert_folder(source, tmp_path / "out", engine, how)
+    assert (second.converted, second.skipped) == (8 - first.converted, first.converted)
+    paint(source / "0" / "0.png", 99)
+    os.utime(source / "0" / "2.png", ns=(1, 1))  # another time, the same bytes: seen by the actor
+    third = convert_folder(source, tmp_path / "out", engine, how, backend=ray, workers=2)
+    assert (third.converted, third.skipped) == (1, 7)
+    assert third.failed == threads.failed
+    assert convert_folder(source, tmp_path / "threads", engine, how).converted == 1
+    assert contents(str(tmp_path / "out")) == contents(str(tmp_path / "threads"))
+    assert noted(tmp_path / "out") == noted(tmp_path / "threads")
+
+
+def test_in_the_cloud(tmp_path: Path, engine: Engine) -> None:
+    for number in range(5):
+        paint(tmp_path / "in" / f"{number}.png", number)
+    convert_folder(tmp_path / "in", "s3://bucket/in", engine)
+    seen: list[object] = []
+    report = convert_folder(
+        "s3://bucket/in",
+        "s3://bucket/out",
+        engine,
+        backend=RayBackend(),
+        workers=1,
+        on_progress=lambda outcome: seen.append(outcome.target),
+    )
+    assert (report.converted, report.failed) == (5, ())
+    assert set(seen) == {f"s3://bucket/out/{number}.png" for number in range(5)}
+    back = contents("s3://bucket/out")
+    assert convert_folder("s3://bucket/in", "s3://bucket/out", engine).skipped == 5
+    convert_folder("s3://bucket/in", tmp_path / "here", engine)
+    assert back == contents(str(tmp_path / "here"))
+
+
+def test_a_process_that_dies_loses_nothing(tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        paint(tmp_path / "in" / f"{number:02}.png", number)
+    trap = tmp_path / "trap"
+
+    class Mortal(Maker):
+        def make(self, order: Order) -> Made | str:
+            once = order.item.name == "03.png" and not trap.exists()
+            if once:
+                trap.touch()
+            if once or order.item.name == "12.png":
+                os._exit(1)
+            return super().make(order)
+
+    monkeypatch.setattr(ray_backend, "Maker", Mortal)
+    report = convert_folder(tmp_path / "in", tmp_path / "out", engine, backend=RayBackend(), workers=1)
+    assert trap.exists()
+    assert report.converted == 19
+    (failure,) = report.failed
+    assert str(failure.reason).startswith(f"{tmp_path / 'in' / '12.png'}: the process that converted it ended 2 times")
+    assert {done.target for done in noted(tmp_path / "out")} == names(str(tmp_path / "out"))
+
+
+@pytest.fixture
+def near(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Makers are in this process, which takes no time to start; returns how many pictures each round had."""
+    rounds: list[int] = []
+
+    def made(_: object, orders: dict[int, Order], size: int, kit: Kit, actors: int) -> Iterator[tuple[int, Made | str]]:
+        rounds.append(len(orders))
+        maker = ray_backend.Maker(kit)
+        for number, order in list(orders.items()):
+            yield number, maker.make(order)
+
+    monkeypatch.setattr(ray_backend, "_made", made)
+    return rounds
+
+
+def test_rounds_and_a_limit(tmp_path: Path, engine: Engine, near: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_backend, "ROUND", 3)
+    for number in range(8):
+        paint(tmp_path / "in" / f"{number}.png", number)
+    convert_folder(tmp_path / "in", tmp_path / "out", engine, limit=2)
+    for number in range(8):
+        os.utime(tmp_path / "in" / f"{number}.png", ns=(1, 1))  # that two are done is seen when they are read
+    report = convert_folder(tmp_path / "in", tmp_path / "out", engine, limit=4, workers=1, backend=RayBackend())
+    assert (report.converted, report.skipped, near) == (4, 2, [3, 3])
+    assert convert_folder(tmp_path / "in", tmp_path / "out", engine, workers=1, backend=RayBackend()).converted == 2
+
+
+def test_names_that_are_taken(tmp_path: Path, engine: Engine, near: list[int]) -> None:
+    for number, name in enumerate(["a.png", "a-2.png"]):
+        paint(tmp_path / "in" / name, number)
+    paint(tmp_path / "out" / "a.png", 9)
+    before = (tmp_path / "out" / "a.png").read_bytes()
+    for backend, converted in ((RayBackend(), 2), (None, 0)):
+        report = convert_folder(tmp_path / "in", tmp_path / "out", engine, existing="rename", backend=backend)
+        assert report.converted == converted
+    assert names(str(tmp_path / "out")) == {"a.png", "a-2.png", "a-3.png"}
+    assert (tmp_path / "out" / "a.png").read_bytes() == before
+    assert near == [2]
+
+
+def test_bugs_are_not_bad_files(
+    tmp_path: Path, engine: Engine, near: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint(tmp_path / "in" / "a.png", 1)
+    monkeypatch.setattr("translate.conversion.Worker.make", None)
+    with pytest.raises(RuntimeError, match=r"in a worker of Ray:\n(.|\n)*TypeError"):
+        convert_folder(tmp_path / "in", tmp_path / "out", engine, backend=RayBackend())
+
+
+def test_what_is_not_there(
+    tmp_path: Path, engine: Engine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint(tmp_path / "in" / "a.png", 1)
+    convert = ["convert", str(tmp_path / "in"), str(tmp_path / "out"), "--model", str(engine.path)]
+    for options, message in (
+        (["--address", "auto"], "--address auto is for --engine ray; add that or leave it out"),
+        (["--engine", "ray", "--watch"], "--watch does not go with --engine ray; leave one of them out"),
+        (["--engine", "ray", "--device", "cuda"], "--device cuda: Ray has no GPU; leave it out"),
+        (["--engine", "ray", "--address", "ray://a:1"], "--address ray://a:1: Ray Data does not work from outside; "),
+        (["--engine", "ray", "--address", "127.0.0.1:9"], "--address 127.0.0.1:9: no Ray there ("),
+    ):
+        if "127.0.0.1:9" in options:
+            monkeypatch.setattr("ray.is_initialized", lambda: False)
+        assert main([*convert, *options]) == 2
+        said = capsys.readouterr()
+        assert (said.out, said.err.count("\n")) == ("", 1)
+        assert said.err.startswith(f"translate: {message}")
+
+
+def test_the_command_says_nothing_of_ray_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    for number in range(300):
+        paint(tmp_path / "in" / f"{number}.png", number, side=256)
+    model = save_model(tmp_path / "m.onnx", INVERT)
+    arguments = ["convert", str(tmp_path / "in"), str(tmp_path / "out"), "--model", str(model), "--engine", "ray"]
+    program = [sys.executable, "-m", "translate.cli", *arguments, "--workers", "1"]
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not list(tmp_path.glob("out/*.png")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, errors) == (130, "")
+    assert out.endswith("stopped; the same command goes on\n")
+    assert len(noted(tmp_path / "out")) == int(out.split()[0]) < 300
+    assert {done.target for done in noted(tmp_path / "out")} <= names(str(tmp_path / "out"))
