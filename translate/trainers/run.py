@@ -11,12 +11,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from translate.errors import ConfigError, DataError
-from translate.networks.standard import Standard
+from translate.networks.standard import Followed
 from translate.trainers.average import Average
 from translate.trainers.base import Term, Trainer
 from translate.trainers.budget import Progress
 from translate.trainers.config import TrainConfig
 from translate.trainers.distributed import average_over_processes, broadcast_from_first
+from translate.trainers.optimisers import OPTIMISERS
 from translate.trainers.snapshot import BEST_NAME, FILE_NAME, Header, load_state, under, write_snapshot
 
 MAX_BAD_STEPS = 20
@@ -115,7 +116,7 @@ class Run:
         }
         self.parameters = {player: weights for player, weights in self.parameters.items() if weights}
         self.optimizers = {
-            player: torch.optim.Adam(
+            player: OPTIMISERS[self.config.optimiser](
                 weights, lr=0.0, betas=(self.config.adam_beta1, self.config.adam_beta2), fused=True
             )
             for player, weights in self.parameters.items()
@@ -192,7 +193,7 @@ class Run:
 
     def advance(self, images: int) -> None:
         """Count a finished step and move the averages."""
-        followed = [part for part in self.trainer.modules() if isinstance(part, Standard)]
+        followed = [part for part in self.trainer.modules() if isinstance(part, Followed)]
         average_over_processes(self.fabric, [buffer for part in followed for buffer in part.buffers()])
         self.progress.images_seen += images
         self.progress.steps += 1
