@@ -5,6 +5,7 @@ Shape suffixes: B batch, C channels, H height, W width.
 
 from typing import Literal, NamedTuple, get_args
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
@@ -37,12 +38,14 @@ class PatchJudge(nn.Module):
         super().__init__()
         self.references = references
         widths = [width * min(2**level, 8) for level in range(layers + 1)]
+        seen = [channels, *widths[:-1]]
+        seen[-1] += batch_features
         strides = [2] * layers + [1]
         convs = [
             nn.Conv2d(before, after, 4, stride=stride, padding=1)
-            for before, after, stride in zip([channels, *widths[:-1]], widths, strides, strict=True)
+            for before, after, stride in zip(seen, widths, strides, strict=True)
         ]
-        score = nn.Conv2d(widths[-1] + batch_features, 1, 4, padding=1)
+        score = nn.Conv2d(widths[-1], 1, 4, padding=1)
         norms: list[nn.Module] = [nn.Identity() for _ in convs]
         if norm == "spectral":
             convs, score = [spectral_norm(conv) for conv in convs], spectral_norm(score)
@@ -53,14 +56,17 @@ class PatchJudge(nn.Module):
                 for conv in convs[1:]:
                     conv.bias = None  # the norm subtracts the mean and adds its own shift
         self.convs, self.norms, self.score = nn.ModuleList(convs), nn.ModuleList(norms), score
-        self.spread = BatchSpread() if batch_features else nn.Identity()
+        self.spread = BatchSpread() if batch_features else None
 
     def forward(self, x_BCHW: Tensor) -> tuple[Tensor, list[Tensor]]:
         features: list[Tensor] = []
-        for conv, norm in zip(self.convs, self.norms, strict=True):
+        for number, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True), 1):
+            if self.spread is not None and number == len(self.convs):  # one layer is left to make something of it
+                parts = (x_BCHW[: self.references], x_BCHW[self.references :])
+                x_BCHW = torch.cat([self.spread(part_BCHW) for part_BCHW in parts if len(part_BCHW)])
             x_BCHW = F.leaky_relu(norm(conv(x_BCHW)), 0.2)
             features.append(x_BCHW[self.references :])
-        return self.score(self.spread(features[-1])), features
+        return self.score(features[-1]), features
 
 
 def _feature_norm(norm: JudgeNorm, channels: int, references: int) -> nn.Module:
