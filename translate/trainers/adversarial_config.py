@@ -62,7 +62,7 @@ class AdversarialConfig(TrainConfig):
     unrolled_steps: int = 0
     """The generator looks so many steps of the discriminator ahead, when it makes the same few pictures again and
     again; each makes a step much slower (Metz et al., 2017)."""
-    unrolled_lr: float = 0.1
+    unrolled_lr: float = 0.03
     """Step size of these steps, which are plain gradient steps."""
     historical_weight: float = 0.0
     """Weight of both networks staying near the mean of what they have been, when the game goes in circles (Salimans et

@@ -11,13 +11,10 @@ from torch import Tensor
 
 
 class AheadOfAdam(torch.optim.Adam):
-    """Adam, whose every move is turned into another one by `moved`.
+    """Adam, whose every move is turned into another one by `moved`."""
 
-    `found_inf`, the flag by which the fused Adam skips a step, skips it here too, and nothing waits for the device.
-    """
-
-    def moved(self, before: Tensor, after: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Where a parameter goes that Adam would move from `before` to `after`, and what is to be kept as `kept`."""
+    def moved(self, before: Tensor, after: Tensor, state: dict[str, Tensor]) -> Tensor:
+        """Where a parameter goes that Adam would move from `before` to `after`; notes what it has to in `state`."""
         raise NotImplementedError
 
     @torch.no_grad()
@@ -27,42 +24,46 @@ class AheadOfAdam(torch.optim.Adam):
         weights = [weight for group in self.param_groups for weight in group["params"] if weight.grad is not None]
         before = [weight.clone() for weight in weights]
         super().step()
-        skipped = getattr(self, "found_inf", None)
         for weight, old in zip(weights, before, strict=True):
-            state = self.state[weight]
-            state.setdefault("kept", torch.zeros_like(weight))
-            new, kept = self.moved(old, weight, state)
-            if skipped is not None:
-                new, kept = torch.where(skipped > 0, old, new), torch.where(skipped > 0, state["kept"], kept)
-            weight.copy_(new)
-            state["kept"].copy_(kept)
+            weight.copy_(self.moved(old, weight, self.state[weight]))
 
 
 class OptimisticAdam(AheadOfAdam):
     """Twice this move, less the last one: the next gradient is taken to be like this one.
 
-    Daskalakis et al., "Training GANs with Optimism", 2018, algorithm 1. `kept` is the last move of Adam.
+    Daskalakis et al., "Training GANs with Optimism", 2018, algorithm 1.
     """
 
-    def moved(self, before: Tensor, after: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def moved(self, before: Tensor, after: Tensor, state: dict[str, Tensor]) -> Tensor:
         """`before` + 2 move - last move."""
         move = after - before
-        return before + 2.0 * move - state["kept"], move
+        last = state.get("last_move", torch.zeros_like(move))
+        new = before + 2.0 * move - last
+        # The flag by which the fused Adam skips a step; nothing waits for the device.
+        skipped = getattr(self, "found_inf", None)
+        if skipped is not None:
+            new, move = torch.where(skipped > 0, before, new), torch.where(skipped > 0, last, move)
+        state["last_move"] = move
+        return new
 
 
 class ExtraAdam(AheadOfAdam):
-    """Every second step is a real one: from where the last one began, with the gradient of where it led to.
+    """Looks where a step leads to, and takes the real step from where it began, with the gradient found there.
 
     Gidel et al., "A Variational Inequality Perspective on Generative Adversarial Networks", 2019, algorithm 4
-    (ExtraAdam, each step on pictures of its own). `kept` is where the look ahead began.
+    (ExtraAdam, each step on pictures of its own). All players must look in the same steps, or the game circles on, so
+    whoever calls `step` says by `looking` which it is. A step that Adam skips leads nowhere: a look stays, a real step
+    goes back.
     """
 
-    def moved(self, before: Tensor, after: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """`after` in odd steps, `kept` + move in even ones."""
-        looking = state["step"] % 2 == 1
-        return torch.where(looking, after, state["kept"] + (after - before)), torch.where(
-            looking, before, state["kept"]
-        )
+    looking: bool = True
+
+    def moved(self, before: Tensor, after: Tensor, state: dict[str, Tensor]) -> Tensor:
+        """`after` when looking, else where the look began + move."""
+        if self.looking:
+            state["origin"] = before
+            return after
+        return state.get("origin", before) + (after - before)
 
 
 OPTIMISERS: dict[str, type[torch.optim.Adam]] = {

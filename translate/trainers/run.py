@@ -17,7 +17,7 @@ from translate.trainers.base import Term, Trainer
 from translate.trainers.budget import Progress
 from translate.trainers.config import TrainConfig
 from translate.trainers.distributed import average_over_processes, broadcast_from_first
-from translate.trainers.optimisers import OPTIMISERS
+from translate.trainers.optimisers import OPTIMISERS, ExtraAdam
 from translate.trainers.snapshot import BEST_NAME, FILE_NAME, Header, load_state, under, write_snapshot
 
 MAX_BAD_STEPS = 20
@@ -177,6 +177,8 @@ class Run:
             group["lr"] = self.trainer.learning_rates()[player] * self.lr_factor
         # The fused optimiser's own way, made for GradScaler, of skipping a step by a flag on the device.
         optimizer.found_inf, optimizer.grad_scale = bad, None  # pyright: ignore[reportAttributeAccessIssue]
+        if isinstance(optimizer, ExtraAdam):
+            optimizer.looking = self.progress.steps % 2 == 0
         optimizer.step()
         optimizer.zero_grad()
         # One autocast region spans both players, and would go on with 16-bit copies of the weights from before.
