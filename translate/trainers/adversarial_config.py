@@ -23,8 +23,8 @@ class AdversarialConfig(TrainConfig):
     ] = "hinge"
     """The game: the generator makes pictures, the discriminator tells them from real ones, and this is what each is
     paid for. hinge is a good start. relativistic with --r1-weight and --r2-weight is the steadiest (R3GAN, 2024),
-    wgan-gp likes --discriminator-norm none (2017). least-squares is CycleGAN's, non-saturating pix2pix's; minimax and
-    maximum-likelihood are here to be compared with (Goodfellow, 2016)."""
+    wgan-gp likes --discriminator-norm none (2017). least-squares is CycleGAN's, non-saturating pix2pix's; minimax
+    and maximum-likelihood are here to be compared with (Goodfellow, 2016)."""
     adversarial_weight: float = 1.0
     """Weight of the adversarial term for the generator."""
     feature_weight: float = 10.0
@@ -50,11 +50,11 @@ class AdversarialConfig(TrainConfig):
     discriminator_augmentation: tuple[Literal["colour", "translation", "cutout"], ...] = ()
     """Changes of everything the discriminator sees, against memorising a few hundred pictures (DiffAugment, 2020)."""
     adaptive_augmentation: float = 0.0
-    """Make these changes only as often as the discriminator needs them: so often that it is right about real pictures
-    this much more often than wrong, 0.6 in the paper (ADA, 2020); 0: always."""
+    """Make these changes only as often as the discriminator needs them: so often that it is right about real
+    pictures this much more often than wrong, 0.6 in the paper (ADA, 2020); 0: always."""
     negative_weight: float = 0.0
-    """Weight of real pictures cut into tiles and laid wrongly, shown as made ones, so that the discriminator looks at
-    how a whole is put together; 0.3 is a start (Sinha et al., 2021)."""
+    """Weight of real pictures cut into tiles and put together wrongly, shown as made ones, so that the
+    discriminator looks at how a whole is built; 0.3 is a start (Sinha et al., 2021)."""
     pool_size: int = 0
     """Made pictures kept to show the discriminators again later, so that they do not forget; 50 in CycleGAN."""
     discriminator_steps: int = 1
@@ -62,11 +62,11 @@ class AdversarialConfig(TrainConfig):
     unrolled_steps: int = 0
     """The generator looks so many steps of the discriminator ahead, when it makes the same few pictures again and
     again; each makes a step much slower (Metz et al., 2017)."""
-    unrolled_lr: float = 0.03
-    """Step size of these steps, which are plain gradient steps."""
+    unrolled_lr: float = 0.01
+    """Step size of these steps, which are plain gradient steps; too large, they say nothing of the real ones."""
     historical_weight: float = 0.0
-    """Weight of both networks staying near the mean of what they have been, when the game goes in circles (Salimans et
-    al., 2016)."""
+    """Weight of both networks staying near the mean of what they have been, when the game goes in circles (Salimans
+    et al., 2016)."""
     discriminator_width: int = 32
     """Channels of the discriminator's first layer."""
     discriminator_layers: int = 3
@@ -79,8 +79,8 @@ class AdversarialConfig(TrainConfig):
     """What keeps the discriminator in bounds. instance and instance-affine belong to the classic recipes; the two of
     batches compare with a fixed batch of real pictures (Salimans et al., 2016); none leaves it to penalties."""
     discriminator_batch_features: bool = False
-    """Let the discriminator see how much the pictures of a batch differ, when made ones come out all alike (minibatch
-    standard deviation, Karras et al., 2018)."""
+    """Let the discriminator see how much the pictures of a batch differ, when made ones come out all alike
+    (minibatch standard deviation, Karras et al., 2018)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
