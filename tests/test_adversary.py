@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from translate.errors import ConfigError
 from translate.networks.patchgan import Verdict
-from translate.trainers.adversary import AdversarialConfig, Shown, judge_terms, make_discriminator, player_terms
+from translate.trainers.adversarial_config import AdversarialConfig
+from translate.trainers.adversary import AdversarialGame, Shown, make_discriminator
 from translate.trainers.base import Batch, Term, Trainer
 
 TINY: dict[str, Any] = {
@@ -141,6 +142,18 @@ def settings(**changes: Any) -> AdversarialConfig:
     return AdversarialConfig(**(TINY | changes))
 
 
+def judge_terms(config: AdversarialConfig, judge: nn.Module, shown: Shown, step: int) -> dict[str, Term]:
+    return AdversarialGame(config, 3, judge, nn.Identity()).judge_terms(judge, shown, step)
+
+
+def player_terms(config: AdversarialConfig, judge: nn.Module, shown: Shown, *, matched: int = 0) -> dict[str, Term]:
+    return AdversarialGame(config, 3, judge, nn.Identity()).player_terms(judge, nn.Identity(), shown, matched=matched)
+
+
+def joined(config: AdversarialConfig, shown: Shown) -> tuple[Tensor, Tensor]:
+    return AdversarialGame(config, 3, nn.Identity(), nn.Identity()).joined(shown)
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
@@ -259,14 +272,14 @@ def test_penalties_of_real_networks_train_the_judge_in_float32() -> None:
 def test_real_and_made_and_given_are_augmented_alike() -> None:
     config = settings(discriminator_augmentation=("colour", "translation", "cutout"))
     same_BCHW = pictures(4, 3, 32, 32)
-    real_BCHW, fake_BCHW = Shown(same_BCHW, same_BCHW, same_BCHW).joined(config)
+    real_BCHW, fake_BCHW = joined(config, Shown(same_BCHW, same_BCHW, same_BCHW))
     assert torch.equal(real_BCHW, fake_BCHW)
     assert not torch.equal(real_BCHW[:, 3:], same_BCHW)
     config = settings(discriminator_augmentation=("translation", "cutout"))
-    real_BCHW, fake_BCHW = Shown(same_BCHW, same_BCHW, same_BCHW).joined(config)
+    real_BCHW, fake_BCHW = joined(config, Shown(same_BCHW, same_BCHW, same_BCHW))
     assert torch.equal(real_BCHW[:, :3], real_BCHW[:, 3:])
     assert torch.equal(fake_BCHW[:, :3], fake_BCHW[:, 3:])
-    real_BCHW, fake_BCHW = Shown(same_BCHW, same_BCHW).joined(config)
+    real_BCHW, fake_BCHW = joined(config, Shown(same_BCHW, same_BCHW))
     assert torch.equal(real_BCHW, fake_BCHW)
     assert not torch.equal(real_BCHW, same_BCHW)
 
@@ -286,7 +299,7 @@ def test_both_players_judge_augmented_pictures_and_the_generator_learns_through_
 
 def test_no_augmentation_unless_asked_for() -> None:
     same_BCHW = pictures(2, 3, 32, 32)
-    real_BCHW, fake_BCHW = Shown(same_BCHW, -same_BCHW).joined(settings())
+    real_BCHW, fake_BCHW = joined(settings(), Shown(same_BCHW, -same_BCHW))
     assert torch.equal(real_BCHW, same_BCHW)
     assert torch.equal(fake_BCHW, -same_BCHW)
 

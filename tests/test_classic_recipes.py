@@ -133,7 +133,8 @@ def test_cyclegan_has_the_same_networks_on_the_way_back() -> None:
     trainer = built("cyclegan", "classic")
     assert millions(trainer.back_generator) == millions(trainer.generator)
     assert millions(trainer.back_discriminator) == millions(trainer.discriminator)
-    assert trainer.pool.pictures_PCHW.shape == trainer.back_pool.pictures_PCHW.shape == (50, 3, 256, 256)
+    for game in (trainer.game, trainer.back_game):
+        assert game.pool.pictures_PCHW.shape == (50, 3, 256, 256)
 
 
 @pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])

@@ -127,9 +127,9 @@ def test_pools_are_part_of_the_snapshot() -> None:
     trainer = made(pool_size=3)
     recorded(trainer, batch := some_batch())
     state = trainer.state_dict()
-    assert state["pool.filled"] == state["back_pool.filled"] == 2
-    torch.testing.assert_close(state["pool.pictures_PCHW"][:2], batch.source_BCHW)  # still the identity
-    torch.testing.assert_close(state["back_pool.pictures_PCHW"][:2], batch.target_BCHW)
+    assert state["game.pool.filled"] == state["back_game.pool.filled"] == 2
+    torch.testing.assert_close(state["game.pool.pictures_PCHW"][:2], batch.source_BCHW)  # still the identity
+    torch.testing.assert_close(state["back_game.pool.pictures_PCHW"][:2], batch.target_BCHW)
 
 
 @pytest.mark.parametrize("options", [{}, {"pool_size": 1}, {"adversarial": "relativistic", "r1_weight": 1.0}])

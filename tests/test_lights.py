@@ -139,6 +139,15 @@ def test_a_light_that_goes_out_is_noted(tmp_path: Path) -> None:
     assert found == [("b", True, 5), ("a", False, 2)]
 
 
+def test_a_controller_at_its_end(tmp_path: Path) -> None:
+    data, unseen = noise(tmp_path / "data", 3), noise(tmp_path / "unseen", 8, first=50)
+    game = {**STANDING_STILL, "discriminator_augmentation": ("cutout",), "adaptive_augmentation": 0.6, "max_images": 4}
+    run = new_run(tmp_path / "run", settings(UNPAIRED, validations=1, batch_size=4, **game), UNPAIRED)
+    run.trainer.game.controller.probability.fill_(0.95)
+    train(run, data, validation=unseen)
+    assert "overstretched" in names(log_lines(tmp_path / "run", "health")[-1]["readings"])
+
+
 @pytest.mark.parametrize(
     ("readings", "burning"),
     [
@@ -189,6 +198,19 @@ def test_players_that_chase_each_other_in_circles() -> None:
     circles = {"steps": 96, "every": 2, "lr": 0.2}
     assert play("hinge", **circles) == {"oscillating"}
     assert play("hinge", **circles, r1=1.0) == set()
+
+
+def test_a_gradient_that_vanishes_and_one_that_does_not() -> None:
+    # The discriminator is sure of itself: with the minimax loss the generator is told nothing.
+    sure = {"steps": 24, "every": 1, "lr": 0.3, "first": 3.0, "judge_steps": 20}
+    assert "vanishing" in play("minimax", **sure)
+    assert "vanishing" not in play("non-saturating", **sure)
+
+
+def test_a_gradient_that_grows_and_grows() -> None:
+    out = {"steps": 400, "every": 10, "lr": 0.25}
+    assert "exploding" in play("wgan-gp", **out)  # without its penalty
+    assert "exploding" not in play("wgan-gp", **out, r1=1.0)
 
 
 def test_few_lines_and_lines_that_are_no_numbers_say_nothing() -> None:

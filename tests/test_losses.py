@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from translate.losses.adversarial import GAMES, discriminator_hinge, game_over_scales, generator_hinge
+from translate.losses.adversarial import GAMES, game_over_scales
 from translate.losses.charbonnier import charbonnier
 from translate.losses.feature_matching import feature_matching
 from translate.losses.gradient_penalty import zero_centred_penalty
+from translate.losses.hinge import discriminator_hinge, generator_hinge
 from translate.losses.patch_nce import patch_nce
 from translate.losses.style import kl_to_standard_normal
 

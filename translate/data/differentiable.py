@@ -84,7 +84,12 @@ class Augmentation:
 
 
 def draw(
-    kinds: Sequence[Kind], batch: int, height: int, width: int, device: torch.device | str = "cpu"
+    kinds: Sequence[Kind],
+    batch: int,
+    height: int,
+    width: int,
+    device: torch.device | str = "cpu",
+    probability: Tensor | None = None,
 ) -> Augmentation:
     """Draw one distortion for each of `batch` pictures, from torch's global generator of the CPU.
 
@@ -96,19 +101,25 @@ def draw(
             pictures as they are.
         batch, height, width: of the pictures to distort.
         device: where the pictures are.
+        probability: scalar on the device, 0 to 1, of each kind for each picture; None applies all to all.
     """
     # One small copy, which the device need not be waited for.
     chance_7B111 = torch.rand(batch, 7).T.reshape(7, batch, 1, 1, 1).to(device, non_blocking=True)
+    used_3B111 = _used(probability, batch, device)
     colour_3B111 = torch.stack([chance_7B111[0] - 0.5, chance_7B111[1] * 2.0, chance_7B111[2] + 0.5])
+    same_3B111 = torch.zeros_like(colour_3B111)
+    same_3B111[1:] = 1.0
+    colour_3B111 = torch.where(used_3B111[0], colour_3B111, same_3B111)
     row_B1H1 = torch.arange(height, device=device).view(1, 1, height, 1).expand(batch, -1, -1, -1)
     column_B11W = torch.arange(width, device=device).view(1, 1, 1, width).expand(batch, -1, -1, -1)
     # Holes lie in the moved picture, so they are cut before the rows and columns are moved.
     keep_B1HW = torch.ones(batch, 1, height, width, dtype=torch.bool, device=device)
     if "cutout" in kinds:
-        keep_B1HW = ~(_hole(chance_7B111[5], row_B1H1, height) & _hole(chance_7B111[6], column_B11W, width))
+        hole_B1HW = _hole(chance_7B111[5], row_B1H1, height) & _hole(chance_7B111[6], column_B11W, width)
+        keep_B1HW = ~(used_3B111[2] & hole_B1HW)
     if "translation" in kinds:
-        row_B1H1 = row_B1H1 - _shift(chance_7B111[3], height)
-        column_B11W = column_B11W - _shift(chance_7B111[4], width)
+        row_B1H1 = row_B1H1 - used_3B111[1] * _shift(chance_7B111[3], height)
+        column_B11W = column_B11W - used_3B111[1] * _shift(chance_7B111[4], width)
         inside_B1HW = (row_B1H1 >= 0) & (row_B1H1 < height) & (column_B11W >= 0) & (column_B11W < width)
         keep_B1HW = keep_B1HW & inside_B1HW
     return Augmentation(
@@ -117,6 +128,13 @@ def draw(
         column_B11W=column_B11W.clamp(0, width - 1),
         keep_B1HW=keep_B1HW if "translation" in kinds or "cutout" in kinds else None,
     )
+
+
+def _used(probability: Tensor | None, batch: int, device: torch.device | str) -> Tensor:
+    """Whether colour, translation and cutout are applied to each picture, (3, B, 1, 1, 1)."""
+    if probability is None:
+        return torch.ones(3, batch, 1, 1, 1, dtype=torch.bool, device=device)
+    return torch.rand(batch, 3).T.reshape(3, batch, 1, 1, 1).to(device, non_blocking=True) < probability
 
 
 def _shift(chance_B111: Tensor, side: int) -> Tensor:

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from translate.networks.reference_norm import ReferenceNorm
+
 CONVS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-NORMS = (nn.InstanceNorm2d, nn.BatchNorm2d)
+NORMS = (nn.InstanceNorm2d, nn.BatchNorm2d, ReferenceNorm)
 
 
 def initialise_normal(network: nn.Module, std: float = 0.02) -> None:

@@ -13,7 +13,11 @@ LEAST_SPREAD = 1e-3
 """What never varies is not magnified further."""
 
 
-class Standard(nn.Module):
+class Followed(nn.Module):
+    """Buffers that follow what is seen in training; several processes average them after every step."""
+
+
+class Standard(Followed):
     """Measures numbers from the centre of all seen before, in units of their spread.
 
     Batch normalisation's running statistics, used in training already: a batch of four says little about all.

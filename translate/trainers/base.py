@@ -91,11 +91,6 @@ class Trainer(nn.Module, ABC):
         """What each discriminator would be asked about a batch, undistorted; nothing is learnt by it."""
         return ()
 
-    @property
-    def augmentation_strength(self) -> float | None:
-        """Share of pictures that a controller lets discriminators see distorted, 0 to 1; None without one."""
-        return None
-
     def networks_of(self, player: str) -> list[nn.Module]:
         """The networks of a player that exist under these settings."""
         return [self.get_submodule(name) for name in self.players[player] if hasattr(self, name)]

@@ -123,7 +123,7 @@ def _start_from(trainer: "Trainer", folder: Path) -> str:
         ConfigError: the numbers it was told besides the picture meant something else.
         SnapshotError: no run there, none of this generator in it, or networks of other sizes.
     """
-    from translate.networks.image_pool import ImagePool
+    from translate.trainers.adversary import AdversarialGame
     from translate.trainers.snapshot import FILE_NAME, read_header, read_tensors, take_over
 
     header = read_header(folder / FILE_NAME)
@@ -142,7 +142,7 @@ def _start_from(trainer: "Trainer", folder: Path) -> str:
     missing = {
         name: take_over(network, name, folder, tensors, other_scale=other_scale)
         for name, network in trainer.named_children()
-        if not isinstance(network, ImagePool)  # pictures of the other run's size
+        if not isinstance(network, AdversarialGame)  # what the other run's game remembers
     }
     if missing[trainer.directions["forward"]] is None:
         raise SnapshotError(f"--start-from {folder} has nothing of this generator; name a run of the same networks")

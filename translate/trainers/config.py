@@ -73,6 +73,9 @@ class TrainConfig:
     """Adam's memory of the gradient."""
     adam_beta2: float = 0.99
     """Adam's memory of the squared gradient."""
+    optimiser: Literal["adam", "optimistic", "extra-gradient"] = "adam"
+    """The two others are Adam that looks one step ahead, for a game that goes in circles (Daskalakis et al., 2018;
+    Gidel et al., 2019, where every second step is only for looking)."""
     lr_rampup_images: int = 200
     """The learning rate rises from zero over this many images."""
     lr_decay_start: float = 0.5

@@ -16,14 +16,8 @@ from translate.losses.patch_nce import patch_nce
 from translate.networks.classic_unet import ClassicUNet
 from translate.networks.patch_heads import PatchHeads
 from translate.tasks import Task
-from translate.trainers.adversary import (
-    CLASSIC_UNPAIRED,
-    SMALL_DATA,
-    Shown,
-    judge_terms,
-    make_discriminator,
-    player_terms,
-)
+from translate.trainers.adversarial_config import CLASSIC_UNPAIRED, SMALL_DATA
+from translate.trainers.adversary import AdversarialGame, Shown, make_discriminator
 from translate.trainers.base import Batch, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range
 from translate.trainers.translators import TranslatorConfig, describe, initialise, make_translator
@@ -106,6 +100,7 @@ class CUT(Trainer):
         self.heads = PatchHeads(self.generator.feature_channels)
         self.discriminator = make_discriminator(config, target)
         initialise(config, self.generator, self.heads, self.discriminator)
+        self.game = AdversarialGame(config, target, self.discriminator, self.generator)
         self.spec = self.make_spec(task, self.generator, describe(config))
 
     @property
@@ -119,9 +114,10 @@ class CUT(Trainer):
         mirrored = self.config.flip_consistency and bool(torch.rand(()) < 0.5)
         fake_BCHW = self.generator(source_BCHW.flip(-1) if mirrored else source_BCHW)
         shown = Shown(batch.target_BCHW, fake_BCHW)
-        judged = shown._replace(fake_BCHW=fake_BCHW.detach())
-        update("discriminator", judge_terms(self.config, self.discriminator, judged, batch.step))
-        terms = player_terms(self.config, self.discriminator, shown)
+        update("discriminator", self.game.judge_terms(self.discriminator, self.game.judged(shown), batch.step))
+        if not self.game.generator_moves(batch.step):
+            return
+        terms = self.game.player_terms(self.discriminator, self.generator, shown)
         terms["contrast"] = Term(self.config.contrast_weight, self._contrast(fake_BCHW, source_BCHW, mirrored))
         if self.config.identity_weight:
             same_BCHW = self.generator(batch.target_BCHW)

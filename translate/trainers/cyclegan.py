@@ -12,17 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from translate.errors import ConfigError
-from translate.networks.image_pool import ImagePool
 from translate.spec import ModelSpec
 from translate.tasks import Task
-from translate.trainers.adversary import (
-    CLASSIC_UNPAIRED,
-    SMALL_DATA,
-    Shown,
-    judge_terms,
-    make_discriminator,
-    player_terms,
-)
+from translate.trainers.adversarial_config import CLASSIC_UNPAIRED, SMALL_DATA
+from translate.trainers.adversary import AdversarialGame, Shown, make_discriminator
 from translate.trainers.base import Batch, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range
 from translate.trainers.translators import TranslatorConfig, describe, initialise, make_translator
@@ -36,14 +29,11 @@ class CycleGANConfig(TranslatorConfig):
     """Weight of coming back to the same picture there and back again, on the [-1, 1] range."""
     identity_weight: float = 5.0
     """Weight of leaving a picture alone that is of the wanted kind already; keeps colours where they are."""
-    pool_size: int = 0
-    """Made pictures kept to show the discriminators again later; 50 in the paper."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("cycle_weight", "identity_weight"):
             check_range(self, name, 0.0, 1e6)
-        check_range(self, "pool_size", 0, 100_000)
         if self.labels:
             raise ConfigError("--labels needs pairs; leave it out, or train with pix2pix")
 
@@ -90,9 +80,9 @@ class CycleGAN(Trainer):
         self.back_generator = make_translator(config, (target, source), residual=True)
         self.discriminator = make_discriminator(config, target)
         self.back_discriminator = make_discriminator(config, source)
-        self.pool = ImagePool(config.pool_size, target, config.image_size)
-        self.back_pool = ImagePool(config.pool_size, source, config.image_size)
         initialise(config, self.generator, self.back_generator, self.discriminator, self.back_discriminator)
+        self.game = AdversarialGame(config, target, self.discriminator, self.generator)
+        self.back_game = AdversarialGame(config, source, self.back_discriminator, self.back_generator)
         self.spec = self.make_spec(task, self.generator, describe(config))
 
     @property
@@ -118,8 +108,9 @@ class CycleGAN(Trainer):
         """Both judges first, then both generators against the improved judges; one fake a side serves both."""
         there_BCHW = self.generator(batch.source_BCHW)
         back_BCHW = self.back_generator(batch.target_BCHW)
-        update("discriminator", self._judges(batch, there_BCHW.detach(), back_BCHW.detach()))
-        update("generator", self._generators(batch, there_BCHW, back_BCHW))
+        update("discriminator", self._judges(batch, there_BCHW, back_BCHW))
+        if self.game.generator_moves(batch.step):
+            update("generator", self._generators(batch, there_BCHW, back_BCHW))
 
     def trials(self, batch: Batch) -> Sequence[Trial]:
         """Pictures by themselves, on either side."""
@@ -129,19 +120,20 @@ class CycleGAN(Trainer):
         )
 
     def _judges(self, batch: Batch, there_BCHW: Tensor, back_BCHW: Tensor) -> dict[str, Term]:
-        shown = Shown(batch.target_BCHW, self.pool(there_BCHW))
-        back_shown = Shown(batch.source_BCHW, self.back_pool(back_BCHW))
+        shown = self.game.judged(Shown(batch.target_BCHW, there_BCHW))
+        back_shown = self.back_game.judged(Shown(batch.source_BCHW, back_BCHW))
         return {
-            **judge_terms(self.config, self.discriminator, shown, batch.step),
-            **_back(judge_terms(self.config, self.back_discriminator, back_shown, batch.step)),
+            **self.game.judge_terms(self.discriminator, shown, batch.step),
+            **_back(self.back_game.judge_terms(self.back_discriminator, back_shown, batch.step)),
         }
 
     def _generators(self, batch: Batch, there_BCHW: Tensor, back_BCHW: Tensor) -> dict[str, Term]:
         source_BCHW, target_BCHW = batch.source_BCHW, batch.target_BCHW
         config = self.config
+        shown, back_shown = Shown(target_BCHW, there_BCHW), Shown(source_BCHW, back_BCHW)
         terms = {
-            **player_terms(config, self.discriminator, Shown(target_BCHW, there_BCHW)),
-            **_back(player_terms(config, self.back_discriminator, Shown(source_BCHW, back_BCHW))),
+            **self.game.player_terms(self.discriminator, self.generator, shown),
+            **_back(self.back_game.player_terms(self.back_discriminator, self.back_generator, back_shown)),
             "cycle": Term(config.cycle_weight, F.l1_loss(self.back_generator(there_BCHW), source_BCHW)),
             "back_cycle": Term(config.cycle_weight, F.l1_loss(self.generator(back_BCHW), target_BCHW)),
         }

@@ -73,7 +73,7 @@ def collapsed(found: Readings) -> str | None:
         return None
     return (
         f"results look alike: they differ {diversity:.2f} times as much as real pictures do; go back to an earlier "
-        "snapshot and try --discriminator-batch-features, --unrolled-steps 3, or --adversarial relativistic with "
+        "snapshot and try --discriminator-batch-features, --unrolled-steps 5, or --adversarial relativistic with "
         "--r1-weight 10 --r2-weight 10"
     )
 

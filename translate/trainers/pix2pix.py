@@ -13,12 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from translate.errors import ConfigError
+from translate.losses.diversity import diversity
 from translate.losses.style import kl_to_standard_normal
 from translate.networks.colour_style import ColourStyle, colour_style_size
 from translate.networks.condition import condition_vector, label_planes
 from translate.networks.style_encoder import StyleEncoder
 from translate.tasks import Task
-from translate.trainers.adversary import CLASSIC, SMALL_DATA, Shown, judge_terms, make_discriminator, player_terms
+from translate.trainers.adversarial_config import CLASSIC, SMALL_DATA
+from translate.trainers.adversary import AdversarialGame, Shown, make_discriminator
 from translate.trainers.base import Batch, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range
 from translate.trainers.translators import TranslatorConfig, describe, initialise, make_translator
@@ -41,16 +43,22 @@ class Pix2PixConfig(TranslatorConfig):
     """Weight of keeping learned styles standard normal (0.01 in BicycleGAN)."""
     style_recovery_weight: float = 0.5
     """Weight of a learned style being readable from the result, so that it is not ignored (0.5 in BicycleGAN)."""
+    diversity_weight: float = 0.0
+    """Weight of different learned styles giving different results, where they still look alike; 8 in DSGAN (2019)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("l1_weight", "style_kl_weight", "style_recovery_weight"):
+        for name in ("l1_weight", "style_kl_weight", "style_recovery_weight", "diversity_weight"):
             check_range(self, name, 0.0, 1e6)
         check_range(self, "warm_start", 0.0, 1.0)
         check_range(self, "style_size", 0, 512)
         needed = colour_style_size(self.formats[1].channels)
         if self.style_kind == "colours" and self.style_size != needed:
             raise ConfigError(f"--style-size is {self.style_size}; --style-kind colours needs {needed}")
+        if self.diversity_weight and (not self.style_size or self.style_kind != "learned"):
+            raise ConfigError(
+                "--diversity-weight compares results of learned styles; add --style-size 8, or leave it out"
+            )
         if self.style_size and self.image_size < 32:  # the style encoder halves five times
             raise ConfigError(f"--image-size is {self.image_size}; --style-size needs at least 32")
 
@@ -92,12 +100,14 @@ class Pix2Pix(Trainer):
         self.labels = len(config.label_names)
         channels = (config.formats[0].channels, config.formats[1].channels)
         self.generator = make_translator(config, channels, condition_size=self.labels + config.style_size)
-        self.discriminator = make_discriminator(config, sum(channels) + self.labels)
+        judged = sum(channels) + self.labels
+        self.discriminator = make_discriminator(config, judged)
         if config.style_kind == "colours":
             self.colours = ColourStyle(channels[1])
         elif config.style_size:
             self.encoder = StyleEncoder(channels[1], style_size=config.style_size)
         initialise(config, self.generator, self.discriminator)
+        self.game = AdversarialGame(config, judged, self.discriminator, self.generator)
         self.spec = self.make_spec(task, self.generator, describe(config), config.style_size)
 
     @property
@@ -112,11 +122,11 @@ class Pix2Pix(Trainer):
             update("generator", self.closeness(batch, results))
             return
         shown = Shown(results.target_BCHW, results.fake_BCHW, results.given_BCHW)
-        judged = shown._replace(fake_BCHW=results.fake_BCHW.detach())
-        update("discriminator", judge_terms(self.config, self.discriminator, judged, batch.step))
-        matched = len(batch.target_BCHW)
-        game = player_terms(self.config, self.discriminator, shown, matched=matched)
-        update("generator", {**game, **self.closeness(batch, results)})
+        update("discriminator", self.game.judge_terms(self.discriminator, self.game.judged(shown), batch.step))
+        if self.game.generator_moves(batch.step):
+            matched = len(batch.target_BCHW)
+            game = self.game.player_terms(self.discriminator, self.generator, shown, matched=matched)
+            update("generator", {**game, **self.closeness(batch, results)})
 
     def trials(self, batch: Batch) -> Sequence[Trial]:
         """Source and result, or source and truth."""
@@ -146,6 +156,10 @@ class Pix2Pix(Trainer):
             "kl": Term(self.config.style_kl_weight, kl_to_standard_normal(mean_BS, logvar_BS)),
             "style": Term(self.config.style_recovery_weight, self._recovery(fake_BCHW[len(random_BS) :], random_BS)),
         }
+        if self.config.diversity_weight:
+            first_BCHW, second_BCHW = fake_BCHW.float().chunk(2)
+            value = diversity(first_BCHW, second_BCHW, encoded_BS, random_BS)
+            terms["diversity"] = Term(self.config.diversity_weight, value)
         return Results(fake_BCHW, torch.cat([batch.target_BCHW] * 2), self._given(source_BCHW, label_B), terms)
 
     def closeness(self, batch: Batch, results: Results) -> dict[str, Term]:

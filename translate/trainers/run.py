@@ -11,12 +11,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from translate.errors import ConfigError, DataError
-from translate.networks.standard import Standard
+from translate.networks.standard import Followed
 from translate.trainers.average import Average
 from translate.trainers.base import Term, Trainer
 from translate.trainers.budget import Progress
 from translate.trainers.config import TrainConfig
 from translate.trainers.distributed import average_over_processes, broadcast_from_first
+from translate.trainers.optimisers import OPTIMISERS, ExtraAdam
 from translate.trainers.snapshot import BEST_NAME, FILE_NAME, Header, load_state, under, write_snapshot
 
 MAX_BAD_STEPS = 20
@@ -115,7 +116,7 @@ class Run:
         }
         self.parameters = {player: weights for player, weights in self.parameters.items() if weights}
         self.optimizers = {
-            player: torch.optim.Adam(
+            player: OPTIMISERS[self.config.optimiser](
                 weights, lr=0.0, betas=(self.config.adam_beta1, self.config.adam_beta2), fused=True
             )
             for player, weights in self.parameters.items()
@@ -176,6 +177,8 @@ class Run:
             group["lr"] = self.trainer.learning_rates()[player] * self.lr_factor
         # The fused optimiser's own way, made for GradScaler, of skipping a step by a flag on the device.
         optimizer.found_inf, optimizer.grad_scale = bad, None  # pyright: ignore[reportAttributeAccessIssue]
+        if isinstance(optimizer, ExtraAdam):
+            optimizer.looking = self.progress.steps % 2 == 0
         optimizer.step()
         optimizer.zero_grad()
         # One autocast region spans both players, and would go on with 16-bit copies of the weights from before.
@@ -192,7 +195,7 @@ class Run:
 
     def advance(self, images: int) -> None:
         """Count a finished step and move the averages."""
-        followed = [part for part in self.trainer.modules() if isinstance(part, Standard)]
+        followed = [part for part in self.trainer.modules() if isinstance(part, Followed)]
         average_over_processes(self.fabric, [buffer for part in followed for buffer in part.buffers()])
         self.progress.images_seen += images
         self.progress.steps += 1

@@ -18,7 +18,8 @@ from translate.losses.charbonnier import charbonnier
 from translate.networks.residual_sr import ResidualSR
 from translate.networks.srgan import SRDiscriminator, SRResNet
 from translate.tasks import Task
-from translate.trainers.adversary import AdversarialConfig, Shown, judge_terms, make_discriminator, player_terms
+from translate.trainers.adversarial_config import AdversarialConfig
+from translate.trainers.adversary import AdversarialGame, Shown, make_discriminator
 from translate.trainers.base import Batch, SourceMaker, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range
 from translate.trainers.translators import initialise
@@ -80,6 +81,11 @@ class SuperResConfig(AdversarialConfig):
             raise ConfigError(
                 f"--image-size is {self.image_size}; --discriminator srgan needs at least "
                 f"{SRDiscriminator.smallest_size}"
+            )
+        if self.discriminator == "srgan" and (self.references or self.discriminator_batch_features):
+            raise ConfigError(
+                "--discriminator srgan has a norm of its own and judges pictures one by one; leave out "
+                "--discriminator-norm and --discriminator-batch-features, or use --discriminator patch"
             )
         if self.layout not in ("photos", "auto"):
             raise ConfigError(
@@ -175,6 +181,9 @@ class SuperRes(Trainer):
             classic = config.discriminator == "srgan"
             self.discriminator = SRDiscriminator(channels) if classic else make_discriminator(config, 2 * channels)
         initialise(config, *self.children())
+        if config.adversarial_start < 1.0:
+            judged = channels if config.discriminator == "srgan" else 2 * channels
+            self.game = AdversarialGame(config, judged, self.discriminator, self.generator)
         branch = f" and {config.detail_blocks} of detail" if config.detail_blocks else ""
         name = f"{type(self.generator).__name__} width {width}, {blocks} blocks{branch}"
         self.spec = replace(self.make_spec(task, self.generator, name), detail=config.detail_blocks > 0)
@@ -217,9 +226,10 @@ class SuperRes(Trainer):
         terms = {"fidelity": Term(self.config.fidelity_weight, self._difference(fake_BCHW, batch.target_BCHW))}
         if playing:
             shown = Shown(batch.target_BCHW, fake_BCHW, self._given(batch))
-            judged = shown._replace(fake_BCHW=fake_BCHW.detach())
-            update("discriminator", judge_terms(self.config, self.discriminator, judged, batch.step))
-            terms |= player_terms(self.config, self.discriminator, shown, matched=len(fake_BCHW))
+            update("discriminator", self.game.judge_terms(self.discriminator, self.game.judged(shown), batch.step))
+            if not self.game.generator_moves(batch.step):
+                return
+            terms |= self.game.player_terms(self.discriminator, self.generator, shown, matched=len(fake_BCHW))
         update("generator", terms)
 
     def _playing(self, batch: Batch) -> bool:

@@ -10,7 +10,7 @@ from translate.networks.classic_unet import ClassicUNet
 from translate.networks.initialise import initialise_normal, initialise_xavier
 from translate.networks.resnet import ResNet
 from translate.networks.unet import UNet
-from translate.trainers.adversary import AdversarialConfig
+from translate.trainers.adversarial_config import AdversarialConfig
 from translate.trainers.config import TrainConfig, check_range
 
 

@@ -17,6 +17,7 @@ from translate.data.thumbnails import thumbnail
 from translate.metrics.diversity import mean_pairwise_difference
 from translate.metrics.neighbours import nearest_neighbours
 from translate.trainers.base import Batch, Trial
+from translate.trainers.game_state import AugmentationController
 from translate.trainers.lights import AUGMENTATION, DIVERSITY, JUDGED_FAKE, JUDGED_HELD_OUT, JUDGED_REAL, NEAREST
 from translate.trainers.material import Material
 from translate.trainers.run import Run
@@ -52,9 +53,9 @@ class Watch:
             truth_BCHW: real pictures of the wanted kind, as many.
         """
         found = self._judged()
-        strength = self.run.trainer.augmentation_strength
-        if strength is not None:
-            found[AUGMENTATION] = strength
+        controllers = [part for part in self.run.trainer.modules() if isinstance(part, AugmentationController)]
+        if controllers:
+            found[AUGMENTATION] = max(float(controller.probability) for controller in controllers)
         if len(result_BCHW) > 1:
             of_truth = mean_pairwise_difference(truth_BCHW[:JUDGED])
             if of_truth:

@@ -1,0 +1,98 @@
+"""The remedies for a game that goes wrong, in runs of every trainer."""
+
+from collections.abc import Set
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_runs import assert_same_snapshots, log_lines, new_run, resumed_run, settings, train
+from torch import Tensor
+
+from translate.trainers.budget import StopAfter
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    **{
+        name: {"adversarial": name, "discriminator_norm": "none"}
+        for name in ("minimax", "maximum-likelihood", "wgan-gp")
+    },
+    "smoothed": {"adversarial": "non-saturating", "real_label": 0.9},
+    "unrolled": {"unrolled_steps": 2},
+    "reference-batch": {"discriminator_norm": "reference-batch"},
+    "virtual-batch": {"discriminator_norm": "virtual-batch"},
+    "batch features": {"discriminator_batch_features": True},
+    "history": {"historical_weight": 0.1},
+    "pool": {"pool_size": 2},
+    "lecam": {"lecam_weight": 1.0},
+    "negative": {"negative_weight": 1.0},
+    "adaptive": {"adaptive_augmentation": 0.6, "discriminator_augmentation": ("translation", "cutout")},
+    "optimistic": {"optimiser": "optimistic"},
+    "extra-gradient": {"optimiser": "extra-gradient"},
+    "discriminator steps": {"discriminator_steps": 2},
+}
+LOGGED = {
+    "wgan-gp": "slope", "history": "history", "lecam": "lecam", "negative": "negative", "adaptive": "augmentation",
+}  # fmt: skip
+EARLY: dict[str, dict[str, Any]] = {
+    "pix2pix": {"warm_start": 0.0},
+    "super-resolution": {"adversarial_start": 0.0, "discriminator_augmentation": ("translation", "cutout")},
+}
+
+
+@cache
+def weights_after(folder: Path, task: str, data: Path, option: str) -> tuple[dict[str, Tensor], Set[str]]:
+    changes = {"max_images": 8, "held_out": 1, "validations": 0, **EARLY.get(task, {}), **OPTIONS.get(option, {})}
+    run = new_run(folder, settings(task, **changes), task)
+    assert train(run, data) == "done"
+    weights = {name: weight.detach().clone() for name, weight in run.trainer.named_parameters()}
+    assert all(weight.isfinite().all() for weight in weights.values())
+    return weights, log_lines(folder)[-1]["losses"].keys()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("task", ["pix2pix", "cyclegan", "cut", "super-resolution"])
+def test_changes_what_every_trainer_learns(data_of: dict[str, Path], folder: Path, task: str, option: str) -> None:
+    plain_weights, _ = weights_after(folder / f"{task}", task, data_of[task], "")
+    weights, losses = weights_after(folder / f"{task}-{option}", task, data_of[task], option)
+    networks = {name.split(".")[0] for name in weights}
+    for network in networks & {"generator", "back_generator", "discriminator", "back_discriminator"}:
+        names = [name for name in weights.keys() & plain_weights.keys() if name.startswith(f"{network}.")]
+        assert any(not torch.equal(weights[name], plain_weights[name]) for name in names), network
+    if option in LOGGED:
+        assert f"discriminator.{LOGGED[option]}" in losses
+
+
+REMEMBERING: dict[str, Any] = {
+    "pool_size": 3,
+    "lecam_weight": 0.3,
+    "historical_weight": 0.01,
+    "adaptive_augmentation": 0.6,
+    "discriminator_augmentation": ("translation", "cutout"),
+    "discriminator_norm": "virtual-batch",
+    "negative_weight": 0.3,
+    "unrolled_steps": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "changes"),
+    [
+        ("pix2pix", {"optimiser": "extra-gradient", "warm_start": 0.1}),
+        ("cyclegan", {"optimiser": "optimistic", "discriminator_steps": 2}),
+    ],
+)
+def test_resume_equals_never_stopping(
+    data_of: dict[str, Path], tmp_path: Path, task: str, changes: dict[str, Any]
+) -> None:
+    config = settings(task, **{"held_out": 1, "validations": 0, "max_images": 20, **REMEMBERING, **changes})
+    assert train(new_run(tmp_path / "whole", config, task), data_of[task]) == "done"
+    halves = tmp_path / "halves"
+    assert train(new_run(halves, config, task), data_of[task], StopAfter(images=10)) == "stop-after"
+    assert train(resumed_run(halves, config, task), data_of[task]) == "done"
+    assert_same_snapshots(tmp_path / "whole", halves)
