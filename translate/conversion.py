@@ -12,7 +12,7 @@ from typing import Any
 from translate.destinations import Destination
 from translate.engine import Engine, numbered_style
 from translate.errors import ImageError, TooLarge
-from translate.images import BYTES_PER_DECODED_PIXEL, Metadata, Picture, decode, write_picture
+from translate.images import BYTES_PER_DECODED_PIXEL, Metadata, Picture, decode, encode_for, write_bytes, write_picture
 from translate.knobs import Label, Style
 from translate.ledger import Existing as Existing
 from translate.ledger import Made, Order, Outcome, failure
@@ -82,6 +82,8 @@ class Worker:
         self.source, self.destination, self.engine, self.how = source, destination, engine, how
         self._style = how.style_of(engine)
         self._memory = _Budget(engine.memory_bytes)
+        # No more threads compute than there are cores for; the others wait for the disk or their turn.
+        self._turn = threading.BoundedSemaphore(engine.at_once)
         self._mover = Mover(engine, self._memory.hold, frames or FrameWork())
 
     def facts(self, name: str) -> dict[str, str]:
@@ -130,13 +132,15 @@ class Worker:
             return moved
         engine, bits = self.engine, self.engine.max_bits
         try:
-            picture = decode(data, title, max_pixels=min(SMALL_PIXELS, engine.max_pixels), bits=bits)
+            with self._turn:
+                picture = decode(data, title, max_pixels=min(SMALL_PIXELS, engine.max_pixels), bits=bits)
+                with self._memory.hold(engine.work_bytes(picture.height, picture.width)):
+                    result = engine.apply(picture, **knobs)
+                encoded = encode_for(place, result, **self._stored())
         except TooLarge as error:
             height, width = error.height, error.width
         else:
-            with self._memory.hold(engine.work_bytes(picture.height, picture.width)):
-                result = engine.apply(picture, **knobs)
-            write_picture(place, result, **self._stored())
+            write_bytes(place, encoded)
             return (*self._notes(picture, result), *still_note(data, place))
         if needs_streaming(height, width, engine):
             with self._memory.hold(STREAMING_BYTES):

@@ -56,14 +56,31 @@ def write_picture(
     Raises:
         ImageError: unknown suffix, larger than the format allows, or the disk refuses.
     """
+    options: dict[str, Any] = {"quality": quality, "lossless": lossless}
+    write_bytes(path, encode_for(path, picture, keep_profile=keep_profile, metadata=metadata, **options))
+
+
+def encode_for(path: Path, picture: Picture, **options: Any) -> bytes:
+    """Return what is to be written to `path`, as `encode` makes it with these options.
+
+    Raises:
+        ImageError: as `encode` does; the message begins with the path.
+    """
     try:
-        encoded = encode(
-            picture, path.suffix, quality=quality, lossless=lossless, keep_profile=keep_profile, metadata=metadata
-        )
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(encoded)
+        return encode(picture, path.suffix, **options)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file that appears whole or not at all.
+
+    Raises:
+        ImageError: the disk refuses.
+    """
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
     except OSError as error:
         raise ImageError(f"{path}: cannot be written ({error.strerror or error}); check the disk and rights") from None
 

@@ -5,6 +5,7 @@ in [0, 65535] where the model takes 16 bits.
 """
 
 import math
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,9 @@ class Engine:
     device: Literal["cpu", "cuda"]
     tile: int | None
     batch: int
+    at_once: int
+    """Calls that run at the same time; others wait. On the CPU more than there are cores for would take memory and gain
+    nothing."""
     memory_bytes: int
     """Memory available to pictures, measured when the Engine was made."""
     smallest_tile: int
@@ -95,8 +99,11 @@ class Engine:
         batch: int | None = None,
     ) -> None:
         self.path = resolve(str(model)) if isinstance(model, str) else model
-        self._session = open_session(self.path, threads or cores(), device)
+        threads = threads or cores()
+        self._session = open_session(self.path, threads, device)
         self.device = "cuda" if self._session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
+        self.at_once = 2 * cores() if self.device == "cuda" else max(1, cores() // threads)
+        self._turn = threading.BoundedSemaphore(self.at_once)
         metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         if METADATA_KEY not in metadata:
             raise ModelError(
@@ -387,7 +394,8 @@ class Engine:
         try:
             if image_NHWC.dtype == np.uint16 and self._carries_rest:
                 return self._run_deep(image_NHWC, knobs)
-            return self._session.run([self._output_name], {self._input_name: image_NHWC, **knobs})[0]
+            with self._turn:
+                return self._session.run([self._output_name], {self._input_name: image_NHWC, **knobs})[0]
         except Exception as error:
             if wants_memory(error):
                 raise MemoryError from None
@@ -398,7 +406,8 @@ class Engine:
         rough_NHWC = np.stack([to_bits(image_HWC, 8) for image_HWC in image_NHWC])
         rest_NHWC = (image_NHWC - rough_NHWC.astype(np.uint16) * np.uint16(257)).view(np.int16)
         inputs = {self._input_name: rough_NHWC, IMAGE_REST: rest_NHWC, **knobs}
-        result_NHWC, left_NHWC = self._session.run([self._output_name, RESULT_REST], inputs)
+        with self._turn:
+            result_NHWC, left_NHWC = self._session.run([self._output_name, RESULT_REST], inputs)
         return result_NHWC.astype(np.uint16) * np.uint16(257) + left_NHWC.view(np.uint16)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from translate.codecs import BYTES_PER_DECODED_PIXEL, READABLE, decode, read_picture
-from translate.encoding import WRITABLE, Metadata, encode, write_picture
+from translate.encoding import WRITABLE, Metadata, encode, encode_for, write_bytes, write_picture
 from translate.memory import available_memory_bytes
 from translate.picture import BAND, Picture, Pixels, flatten, to_bits, white_of, with_bits
 
@@ -31,6 +31,7 @@ __all__ = [
     "covered",
     "decode",
     "encode",
+    "encode_for",
     "fit_size",
     "flatten",
     "read_picture",
@@ -40,6 +41,7 @@ __all__ = [
     "to_bits",
     "white_of",
     "with_bits",
+    "write_bytes",
     "write_picture",
 ]
 
