@@ -12,6 +12,7 @@ model on all cores and saves, one file after the other.
 
 import argparse
 import io
+import json
 import os
 import statistics
 import subprocess
@@ -33,6 +34,17 @@ from translate.models import resolve, shipped
 
 FEW = 10
 """The memory is compared with that of so many times fewer pictures."""
+
+LAUNCHER = """
+import json, os, sys, time
+began = time.perf_counter()
+quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet)
+_, status, used = os.wait4(child, 0)
+print(json.dumps([time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss]))
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""A small process that starts the one to be measured, whose peak would else be at least that of this one."""
 
 SAVE_AS = {
     ".png": ("PNG", {"compress_level": 2}),
@@ -129,15 +141,12 @@ def naive(folder: Path, out: Path, model: Path) -> None:
 
 def measure(command: Sequence[str]) -> Took:
     """Run a process to its end."""
-    began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{' '.join(command)}: exit status {process.returncode}")
-    kilobyte = 1 if sys.platform == "darwin" else 1024
-    return Took(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * kilobyte)
+    launched = [sys.executable, "-S", "-c", LAUNCHER, *command]
+    done = subprocess.run(launched, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}: exit status {done.returncode}")
+    wall, cpu, peak = json.loads(done.stdout)
+    return Took(wall, cpu, peak * (1 if sys.platform == "darwin" else 1024))
 
 
 def measure_command(folder: Path, out: Path, model: Path) -> Took:
