@@ -91,13 +91,10 @@ class TrainConfig:
     """Pictures of --data kept back for measuring when there is no --val folder; -1: 5 %, at most 64."""
     validations: int = 10
     """How often held-out pictures are measured over the whole budget."""
-    metrics: tuple[Literal["psnr", "psnr_luma", "ssim", "structure", "swd", "lpips", "fid", "kid"], ...] = (
-        "psnr",
-        "ssim",
-        "swd",
-    )
-    """What is measured; psnr and ssim need pairs, lpips, fid and kid need their weights on the machine."""
-    best_by: Literal["psnr", "psnr_luma", "ssim", "swd", "lpips", "fid", "kid"] = "swd"
+    metrics: tuple[Metric, ...] = ("psnr", "ssim", "swd")
+    """What is measured; psnr and ssim need pairs, structure (how much of the source's edges is kept) needs none; lpips,
+    fid and kid need their weights on the machine."""
+    best_by: Metric = "swd"
     """The metric that decides which snapshot is kept as the best."""
     patience: int = 0
     """End the run after so many measurements without a new best; 0: never."""
