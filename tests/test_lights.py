@@ -169,21 +169,29 @@ def test_limits(readings: dict[str, float], burning: set[str]) -> None:
 
 
 def play(
-    name: str, *, steps: int, every: int, lr: float, r1: float = 0.0, first: float = 1.0, judge_steps: int = 1
+    name: str,
+    *,
+    steps: int,
+    every: int,
+    lr: float,
+    r1: float = 0.0,
+    real: float = 0.0,
+    first: float = 1.0,
+    judge_steps: int = 1,
 ) -> set[str]:
-    """The Dirac-GAN: data at 0, one made point at `first`, a discriminator of one weight; the lights at the end.
+    """The Dirac-GAN: data at `real`, one made point at `first`, a discriminator of one weight; the lights at the end.
 
     Mescheder et al., "Which Training Methods for GANs do actually Converge?", 2018, section 2.
     """
     game, trends = GAMES[name], Trends()
     made, weight = torch.tensor([first], requires_grad=True), torch.tensor([0.0], requires_grad=True)
-    zero = torch.zeros(1)
+    data = torch.tensor([real])
 
     for number in range(steps):
         for left in reversed(range(judge_steps)):
-            judged = game.discriminator(weight * zero, weight * made.detach()) + r1 / 2 * weight.square().sum()
+            judged = game.discriminator(weight * data, weight * made.detach()) + r1 / 2 * weight.square().sum()
             (judge_gradient,) = torch.autograd.grad(judged, weight)
-            (gradient,) = torch.autograd.grad(game.generator(weight.detach() * zero, weight.detach() * made), made)
+            (gradient,) = torch.autograd.grad(game.generator(weight.detach() * data, weight.detach() * made), made)
             with torch.no_grad():
                 weight -= lr * judge_gradient
                 if not left:  # at the same time
@@ -202,7 +210,7 @@ def test_players_that_chase_each_other_in_circles() -> None:
 
 def test_a_gradient_that_vanishes_and_one_that_does_not() -> None:
     # The discriminator is sure of itself: with the minimax loss the generator is told nothing.
-    sure = {"steps": 24, "every": 1, "lr": 0.3, "first": 3.0, "judge_steps": 20}
+    sure = {"steps": 24, "every": 1, "lr": 0.3, "real": 1.0, "first": -3.0, "judge_steps": 20}
     assert "vanishing" in play("minimax", **sure)
     assert "vanishing" not in play("non-saturating", **sure)
 
