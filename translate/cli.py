@@ -24,7 +24,7 @@ class Verb:
 
 
 VERBS = {
-    "convert": Verb("translate.convert_command:main", "convert pictures and films, one or a folder of them, with a model"),
+    "convert": Verb("translate.convert_command:main", "convert pictures and films with a model, one or a folder"),
     "models": Verb("translate.models_command:main", "list the models that come with the program"),
     "demo": Verb("translate.demo_command:main", "convert the sample pictures of every shipped model"),
     "ui": Verb("ui.command:main", "open the page in the browser"),
