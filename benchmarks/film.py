@@ -11,7 +11,6 @@ for clips of two lengths, of which only the peak of memory counts.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import Any
 
 import av
 import numpy as np
+from huge import peak_bytes
 
 from translate.convert import convert_folder
 from translate.engine import Engine, cores
@@ -76,16 +76,6 @@ def convert_here(options: argparse.Namespace) -> None:
             sys.exit(report.failed[0].reason)
     cpu = time.process_time() - busy
     print(json.dumps({"seconds": time.perf_counter() - began, "cpu": cpu, "peak": peak_bytes()}))
-
-
-def peak_bytes() -> int:
-    """Most memory that this process has held."""
-    try:
-        # Unlike getrusage this does not count what the parent held when it started us.
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def measure(how: str, source: Path, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
