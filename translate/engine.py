@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from translate.batching import Batcher
 from translate.cores import cores
@@ -25,6 +24,8 @@ from translate.images import (
     covered,
     fit_size,
     flatten,
+    grey,
+    is_ink,
     relight,
     resize,
     to_bits,
@@ -39,9 +40,6 @@ from translate.tiling import Plan, plan_windows, run_tiled, seam_note, seam_rati
 
 Pixels = NDArray[Any]
 """uint8 or uint16 array of pixels; the variable's suffix says its shape."""
-
-INK_SHARE = 0.25
-"""Lines cover less of a sheet than this; a cut-out picture covers more."""
 
 WHOLE_SHARE = 0.75
 """A picture goes through the model whole if that takes at most this share of the memory at hand."""
@@ -237,7 +235,7 @@ class Engine:
         Models with a `working_size` see the whole picture at that size, laid on white, and the result is
         resized back. Models with a `scene_size` change larger pictures at that size and keep their fine detail. Other
         models run at full size on the colours, in windows where the picture is too large (see `plan`). Alpha is kept,
-        resized by `scale`, with one exception: lines drawn on a transparent sheet (less than `INK_SHARE` of it opaque)
+        resized by `scale`, with one exception: lines drawn on a transparent sheet (see `translate.images.is_ink`)
         are taken as lines on white paper, for keeping that alpha would cut the photo down to the pen strokes.
 
         What alpha hides does not bleed into the edges (see `translate.images.covered`).
@@ -313,7 +311,7 @@ class Engine:
         deep = self.spec.input_bits == 16 or (rgb_HWC.dtype == np.uint16 and self._carries_rest)
         image_HWC = to_bits(rgb_HWC, 16 if deep else 8)
         if self.spec.input_channels == 1:
-            image_HWC = _grey(image_HWC)
+            image_HWC = grey(image_HWC)
         result_HWC = self._run(image_HWC[None], knobs, self.tile if tile is None else tile)[0]
         return np.repeat(result_HWC, 3, axis=2) if self.spec.output_channels == 1 else result_HWC
 
@@ -411,11 +409,6 @@ class Engine:
         return result_NHWC.astype(np.uint16) * np.uint16(257) + left_NHWC.view(np.uint16)
 
 
-def is_ink(opaque: float) -> bool:
-    """Tell by the opaque share of a picture, 0 to 1, whether it is lines on a transparent sheet."""
-    return opaque < INK_SHARE
-
-
 def _too_large(height: int, width: int) -> ImageError:
     return ImageError(
         f"picture of {width} x {height} pixels does not fit in the free memory for this model; "
@@ -428,11 +421,3 @@ def _finished(picture: Picture, rgb_HWC: Pixels, alpha_HW: Pixels | None) -> Pic
     if alpha_HW is not None:
         alpha_HW = to_bits(alpha_HW, 16 if rgb_HWC.dtype == np.uint16 else 8)
     return replace(picture, rgb_HWC=rgb_HWC, alpha_HW=alpha_HW)
-
-
-def _grey(rgb_HWC: Pixels) -> Pixels:
-    """(H, W, 3) -> (H, W, 1) by BT.601, as training pictures become grey."""
-    if rgb_HWC.dtype == np.uint8:
-        return np.asarray(Image.fromarray(rgb_HWC).convert("L"))[..., None]
-    grey_HW = rgb_HWC @ np.array([0.299, 0.587, 0.114], np.float32)
-    return np.rint(grey_HW).astype(np.uint16)[..., None]

@@ -34,6 +34,8 @@ __all__ = [
     "encode_for",
     "fit_size",
     "flatten",
+    "grey",
+    "is_ink",
     "read_picture",
     "relight",
     "resize",
@@ -44,6 +46,9 @@ __all__ = [
     "write_bytes",
     "write_picture",
 ]
+
+INK_SHARE = 0.25
+"""Lines cover less of a sheet than this; a cut-out picture covers more."""
 
 _DIM = 8.0
 """Brightness added to both sides of a ratio, of 255: what was black has no detail to multiply."""
@@ -112,6 +117,19 @@ def fit_size(height: int, width: int, longer: int) -> tuple[int, int]:
     """Return (height, width) of the same aspect ratio whose longer side is `longer`; neither is below 1."""
     factor = longer / max(height, width)
     return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def grey(rgb_HWC: Pixels) -> Pixels:
+    """(H, W, 3) -> (H, W, 1) by BT.601, as training pictures become grey."""
+    if rgb_HWC.dtype == np.uint8:
+        return np.asarray(Image.fromarray(rgb_HWC).convert("L"))[..., None]
+    grey_HW = rgb_HWC @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.rint(grey_HW).astype(np.uint16)[..., None]
+
+
+def is_ink(opaque: float) -> bool:
+    """Tell by the opaque share of a picture, 0 to 1, whether it is lines on a transparent sheet."""
+    return opaque < INK_SHARE
 
 
 def relight(picture: Pixels, before: Pixels, after: Pixels) -> Pixels:

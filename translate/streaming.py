@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from translate.engine import Engine, is_ink
-from translate.images import Metadata, Picture, Pixels, covered, flatten, relight, to_bits, white_of
+from translate.engine import Engine
+from translate.images import Metadata, Picture, Pixels, covered, flatten, is_ink, relight, to_bits, white_of
 from translate.knobs import Label, Style
 from translate.row_writer import RowWriter, check_target
 from translate.rows import RowReader
