@@ -15,6 +15,7 @@ from tiny_runs import log_lines, new_run, settings, train
 from torch import Tensor
 
 from translate.losses.adversarial import GAMES
+from translate.trainers.base import Batch
 from translate.trainers.journal import Journal
 from translate.trainers.lights import (
     AUGMENTATION,
@@ -244,6 +245,21 @@ def test_watching_changes_nothing(tmp_path: Path, data_of: dict[str, Path], monk
         found[watched] = run._trained()
     assert found[True].keys() == found[False].keys()
     assert all(torch.equal(tensor, found[False][name]) for name, tensor in found[True].items())
+
+
+def test_a_discriminator_that_compares_with_a_reference_batch_is_asked_beside_it(
+    tmp_path: Path, data_of: dict[str, Path]
+) -> None:
+    config = settings(UNPAIRED, held_out=2, validations=1, batch_size=4, discriminator_norm="virtual-batch")
+    run = new_run(tmp_path, config, UNPAIRED)
+    train(run, data_of[UNPAIRED])
+    readings = log_lines(tmp_path, "health")[-1]["readings"]
+    assert all(0 <= readings[name] <= 1 for name in (JUDGED_REAL, JUDGED_FAKE, JUDGED_HELD_OUT))
+    # One score map a picture: none of them is taken for a reference.
+    pictures_BCHW = torch.zeros(3, 3, 32, 32)
+    batch = Batch(pictures_BCHW, pictures_BCHW, torch.zeros(3, dtype=torch.int64))
+    for trial in run.trainer.trials(batch):
+        assert {len(scores) for scores in trial.discriminator(trial.real_BCHW).scores} == {3}
 
 
 @pytest.mark.parametrize("task", ["pix2pix", "sketch-to-photo", "cyclegan", "cut", "super-resolution"])

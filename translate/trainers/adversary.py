@@ -175,12 +175,12 @@ class AdversarialGame(nn.Module):
     def _payment(self, judge: Judge, real_BCHW: Tensor, fake_BCHW: Tensor, matched: int) -> dict[str, Term]:
         config = self._config
         matched = matched if config.feature_weight else 0
-        fake = self._verdict(judge, fake_BCHW)
+        fake = self.verdict(judge, fake_BCHW)
         real = fake  # not looked at, unless:
         if self._game.needs_real or matched:
             # What an unrolled discriminator says of real pictures depends on the fakes that it has learnt from.
             with torch.set_grad_enabled(config.unrolled_steps > 0):
-                real = self._verdict(judge, real_BCHW)
+                real = self.verdict(judge, real_BCHW)
         paid = game_over_scales(self._game.generator, real.scores, fake.scores)
         terms = {"adversarial": Term(config.adversarial_weight, paid)}
         if matched:
@@ -188,7 +188,8 @@ class AdversarialGame(nn.Module):
             terms["features"] = Term(config.feature_weight, value)
         return terms
 
-    def _verdict(self, judge: Judge, pictures_BCHW: Tensor) -> Verdict:
+    def verdict(self, judge: Judge, pictures_BCHW: Tensor) -> Verdict:
+        """What a discriminator says of pictures, beside the reference batch if it compares with one."""
         if self.reference is None:
             return judge(pictures_BCHW)
         return judge(torch.cat([self.reference.pictures_RCHW, pictures_BCHW]))
@@ -196,9 +197,9 @@ class AdversarialGame(nn.Module):
     def _scores(self, judge: Judge, *batches_BCHW: Tensor) -> list[list[Tensor]]:
         """The scores of batches of equal size: for each of them, one map a scale."""
         if self._config.discriminator_batch_features:  # which must not see real and made pictures together
-            return [self._verdict(judge, batch_BCHW).scores for batch_BCHW in batches_BCHW]
+            return [self.verdict(judge, batch_BCHW).scores for batch_BCHW in batches_BCHW]
         # One pass over all: larger matrices, and spectral norm takes one power iteration a step.
-        scores = self._verdict(judge, torch.cat(batches_BCHW)).scores
+        scores = self.verdict(judge, torch.cat(batches_BCHW)).scores
         return [list(parts) for parts in zip(*(score.chunk(len(batches_BCHW)) for score in scores), strict=True)]
 
     def _penalties(self, discriminator: nn.Module, real_BCHW: Tensor, fake_BCHW: Tensor, step: int) -> dict[str, Term]:
@@ -220,7 +221,7 @@ class AdversarialGame(nn.Module):
         with torch.autocast(judged_BCHW.device.type, enabled=False):
             judged_BCHW = judged_BCHW.detach().float().requires_grad_()
             # `forward`: what --compile makes of the call cannot be differentiated twice.
-            return penalty(self._verdict(discriminator.forward, judged_BCHW).scores, judged_BCHW)
+            return penalty(self.verdict(discriminator.forward, judged_BCHW).scores, judged_BCHW)
 
     def _ahead(self, discriminator: nn.Module, real_BCHW: Tensor, fake_BCHW: Tensor) -> Judge:
         """What the discriminator would be after some plain gradient steps, as a function of the fakes.

@@ -41,7 +41,7 @@ class Term(NamedTuple):
 class Trial(NamedTuple):
     """What a discriminator is asked to tell apart."""
 
-    discriminator: nn.Module
+    discriminator: Callable[[Tensor], Any]
     """Answers with a `translate.networks.patchgan.Verdict`."""
     real_BCHW: Tensor
     """With what the pictures were made from, if it is shown that too."""

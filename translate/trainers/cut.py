@@ -6,6 +6,7 @@ result must be recognisable, among the patches of the same picture, as made from
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -126,7 +127,9 @@ class CUT(Trainer):
 
     def trials(self, batch: Batch) -> Sequence[Trial]:
         """Pictures by themselves."""
-        return (Trial(self.discriminator, batch.target_BCHW, self.generator(batch.source_BCHW)),)
+        return (
+            Trial(partial(self.game.verdict, self.discriminator), batch.target_BCHW, self.generator(batch.source_BCHW)),
+        )
 
     def _contrast(self, made_BCHW: Tensor, origin_BCHW: Tensor, mirrored: bool = False) -> Tensor:
         """Mean over the layers of the contrast between patches of the same places, in a mirrored result too."""

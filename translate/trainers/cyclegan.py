@@ -6,6 +6,7 @@ Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversar
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 from torch import Tensor
@@ -115,8 +116,12 @@ class CycleGAN(Trainer):
     def trials(self, batch: Batch) -> Sequence[Trial]:
         """Pictures by themselves, on either side."""
         return (
-            Trial(self.discriminator, batch.target_BCHW, self.generator(batch.source_BCHW)),
-            Trial(self.back_discriminator, batch.source_BCHW, self.back_generator(batch.target_BCHW)),
+            Trial(partial(self.game.verdict, self.discriminator), batch.target_BCHW, self.generator(batch.source_BCHW)),
+            Trial(
+                partial(self.back_game.verdict, self.back_discriminator),
+                batch.source_BCHW,
+                self.back_generator(batch.target_BCHW),
+            ),
         )
 
     def _judges(self, batch: Batch, there_BCHW: Tensor, back_BCHW: Tensor) -> dict[str, Term]:

@@ -3,6 +3,7 @@
 Both look one step ahead, and both are Adam otherwise. All they remember is optimiser state beside Adam's.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +11,12 @@ import torch
 from torch import Tensor
 
 
-class AheadOfAdam(torch.optim.Adam):
+class AheadOfAdam(torch.optim.Adam, ABC):
     """Adam, whose every move is turned into another one by `moved`."""
 
+    @abstractmethod
     def moved(self, before: Tensor, after: Tensor, state: dict[str, Tensor]) -> Tensor:
         """Where a parameter goes that Adam would move from `before` to `after`; notes what it has to in `state`."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]

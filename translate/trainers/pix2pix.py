@@ -6,6 +6,7 @@ source has many results: Zhu et al., "Toward Multimodal Image-to-Image Translati
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -138,7 +139,7 @@ class Pix2Pix(Trainer):
         fake_BCHW = self._generate(batch.source_BCHW, self._condition(batch.label_B, style_BS))
         given_BCHW = self._given(batch.source_BCHW, batch.label_B)
         shown = (torch.cat([given_BCHW, picture_BCHW], dim=1) for picture_BCHW in (batch.target_BCHW, fake_BCHW))
-        return (Trial(self.discriminator, *shown),)
+        return (Trial(partial(self.game.verdict, self.discriminator), *shown),)
 
     def translate(self, batch: Batch) -> Results:
         """Make the pictures that both players are judged by."""

@@ -6,6 +6,7 @@ et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Advers
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -217,7 +218,7 @@ class SuperRes(Trainer):
         fake_BCHW, given_BCHW = self._make(batch, sharp=True), self._given(batch)
         given = [] if given_BCHW is None else [given_BCHW]
         shown = (torch.cat([*given, picture_BCHW], dim=1) for picture_BCHW in (batch.target_BCHW, fake_BCHW))
-        return (Trial(self.discriminator, *shown),)
+        return (Trial(partial(self.game.verdict, self.discriminator), *shown),)
 
     def step(self, batch: Batch, update: Update) -> None:
         """Fidelity alone, then with the game; one fake serves both players."""
