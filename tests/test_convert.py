@@ -5,7 +5,6 @@ import re
 import signal
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,11 +13,11 @@ import pytest
 from conftest import INVERT, save_model
 from PIL import Image
 
-from translate.conversion import Conversion, Existing, Outcome, _Budget
+from translate.conversion import Conversion, Outcome, _Budget
 from translate.convert import convert_folder
 from translate.engine import Engine
 from translate.errors import DataError, ImageError
-from translate.images import Picture, read_picture, write_picture
+from translate.images import read_picture
 from translate.manifest import FILE_NAME
 
 MakePictures = Callable[[Path, Sequence[str]], Path]
@@ -275,134 +274,6 @@ def test_budget_never_blocks_for_ever() -> None:
         raise ImageError("freed on the way out")
     with budget.hold(10):
         pass
-
-
-def levels(folder: Path) -> dict[str, int]:
-    """Name -> first value of each picture."""
-    return {name: int(read_picture(folder / name).rgb_HWC[0, 0, 0]) for name in tree(folder)}
-
-
-def paint(path: Path, level: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(path, Picture(np.full((16, 20, 3), level, np.uint8)))
-
-
-def counts(source: Path, out: Path, engine: Engine, existing: Existing = "continue", **how: object) -> tuple[int, int]:
-    report = convert_folder(source, out, engine, Conversion(**how), existing=existing)
-    assert report.failed == ()
-    return report.converted, report.skipped
-
-
-def test_only_what_is_missing_changed_or_asked_for_otherwise_is_made(tmp_path: Path, engine: Engine) -> None:
-    source, out = tmp_path / "in", tmp_path / "out"
-    for number in range(4):
-        paint(source / f"{number}.png", number)
-    assert counts(source, out, engine) == (4, 0)
-    assert counts(source, out, engine) == (0, 4)
-    (out / "0.png").unlink()
-    paint(source / "1.png", 11)  # other pixels
-    os.utime(source / "2.png", ns=(1, 1))  # another time, the same pixels
-    (out / "3.png").write_bytes(b"retouched by hand")
-    assert counts(source, out, engine) == (2, 2)
-    assert (out / "3.png").read_bytes() == b"retouched by hand"
-    assert counts(source, out, engine) == (0, 4)
-    assert counts(source, out, engine, metadata="strip") == (4, 0)
-    assert counts(source, out, engine) == (4, 0)  # the results are those of other options
-    assert levels(out) == {"0.png": 255, "1.png": 244, "2.png": 253, "3.png": 252}
-    assert counts(source, out, engine, "overwrite") == (4, 0)
-
-
-def test_another_model_makes_other_results(tmp_path: Path, engine: Engine) -> None:
-    paint(tmp_path / "in" / "a.png", 1)
-    assert counts(tmp_path / "in", tmp_path / "out", engine) == (1, 0)
-    other = Engine(save_model(tmp_path / "m.onnx", dataclasses.replace(INVERT, name="other")), device="cpu")
-    assert counts(tmp_path / "in", tmp_path / "out", other) == (1, 0)
-
-
-def test_files_that_are_there(tmp_path: Path, engine: Engine) -> None:
-    source, out = tmp_path / "in", tmp_path / "out"
-    paint(source / "a.png", 1)
-    paint(source / "a-2.png", 2)
-    paint(out / "a.png", 99)
-    assert counts(source, out, engine, "skip") == (1, 1)
-    assert levels(out) == {"a.png": 99, "a-2.png": 253}
-    for expected in ((1, 1), (0, 2)):
-        assert counts(source, out, engine, "rename") == expected
-    assert levels(out) == {"a.png": 99, "a-2.png": 253, "a-3.png": 254}
-    assert counts(source, out, engine) == (1, 1)
-    assert levels(out) == {"a.png": 254, "a-2.png": 253, "a-3.png": 254}
-
-
-def test_names(tmp_path: Path, engine: Engine) -> None:
-    source, out = tmp_path / "in", tmp_path / "out"
-    for name in ("a.png", "a.jpg", "b/a.webp"):
-        paint(source / name, 1)
-    assert counts(source, out, engine, output_format="png", name="{stem}-{model}-x{scale}") == (3, 0)
-    assert tree(out) == ["a-invert-x1.jpg.png", "a-invert-x1.png", "b/a-invert-x1.png"]
-
-
-def test_patterns_and_limit(tmp_path: Path, engine: Engine) -> None:
-    source, out = tmp_path / "in", tmp_path / "out"
-    for name in ("a.png", "b.png", "c.webp", "old/a.png", "old/d.png"):
-        paint(source / name, 1)
-    chosen = {"include": ("*.png",), "exclude": ("old/d*",)}
-    assert convert_folder(source, out, engine, limit=2, **chosen).converted == 2
-    assert convert_folder(source, out, engine, limit=2, **chosen).converted == 1
-    assert tree(out) == ["a.png", "b.png", "old/a.png"]
-    with pytest.raises(DataError, match="no picture there fits --include and --exclude"):
-        convert_folder(source, out, engine, include=("*.gif",))
-
-
-def test_zip_in_and_out(tmp_path: Path, engine: Engine) -> None:
-    for name in ("a.png", "sub/b.png", "sub/.hidden.png"):
-        paint(tmp_path / "in" / name, 7)
-    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
-        for path in (tmp_path / "in").rglob("*.png"):
-            archive.write(path, path.relative_to(tmp_path / "in"))
-        archive.writestr("../up.png", b"x")
-        archive.writestr("sub/c.png", b"no picture")
-        archive.writestr("__MACOSX/sub/b.png", b"x")
-    report = convert_folder(tmp_path / "in.zip", tmp_path / "out.zip", engine)
-    assert report.converted == 2
-    assert [(failure.source, failure.reason) for failure in report.failed] == [
-        (
-            f"{tmp_path}/in.zip/../up.png",
-            f"{tmp_path}/in.zip/../up.png: its name points outside the archive; pack it again",
-        ),
-        (
-            f"{tmp_path}/in.zip/sub/c.png",
-            report.failed[1].reason,
-        ),
-    ]
-    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
-        assert sorted(archive.namelist()) == ["a.png", "sub/b.png"]
-        archive.extractall(tmp_path / "out")
-    assert levels(tmp_path / "out") == {"a.png": 248, "sub/b.png": 248}
-    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
-    with pytest.raises(DataError, match=r"out\.zip is there already"):
-        convert_folder(tmp_path / "in.zip", tmp_path / "out.zip", engine)
-    (tmp_path / "bad.zip").write_bytes(b"PK")
-    with pytest.raises(DataError, match=r"bad\.zip: not a zip archive"):
-        convert_folder(tmp_path / "bad.zip", tmp_path / "other", engine)
-
-
-def test_an_archive_is_finished_after_an_interruption(tmp_path: Path, engine: Engine) -> None:
-    for number in range(6):
-        paint(tmp_path / "in" / f"{number}.png", number)
-    seen: list[Outcome] = []
-
-    def stop(outcome: Outcome) -> None:
-        seen.append(outcome)
-        if len(seen) == 3:
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        convert_folder(tmp_path / "in", tmp_path / "out.zip", engine, workers=1, on_progress=stop)
-    assert not (tmp_path / "out.zip").exists()
-    report = convert_folder(tmp_path / "in", tmp_path / "out.zip", engine)
-    assert (report.converted, report.skipped) == (3, 3)
-    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
-        assert len(archive.namelist()) == 6
 
 
 def test_pictures_that_do_not_fit_are_converted_in_bands(tmp_path: Path, make_pictures: MakePictures) -> None:

@@ -200,7 +200,7 @@ def test_command(
     command = ["convert", str(folder), str(tmp_path / "out"), "--model", str(engine.path), "--json"]
     assert main([*command, "--dry-run"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert lines[-1] == {"convert": 4, "leave": 0}
+    assert lines[-1] == {"convert": 4, "leave": 0, "refuse": 0}
     assert main(command) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     shown = [line for line in lines if line.get("source") == str(folder / "a.mp4")]
@@ -211,7 +211,7 @@ def test_command(
         "target": str(tmp_path / "out" / "a.mp4"),
     }
     assert main([*command, "--dry-run"]) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"convert": 1, "leave": 3}
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"convert": 1, "leave": 3, "refuse": 0}
     assert main([*command, "--skip"]) == 1
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["skipped"] == 3
     for target, status, message in (

@@ -70,6 +70,17 @@ def test_structure_compares_with_the_source(collections: Path, tmp_path: Path) -
         validation_module.measured_names(larger.trainer)
 
 
+def test_edges_are_compared_with_the_drawn_lines(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = settings(held_out=2, metrics=("edge_agreement",), best_by="edge_agreement")
+    run = new_run(tmp_path, config)
+    validation = Validation(run, material_of(run, photos))
+    drawn_BCHW = validation_module.unit(validation._source_BHWC)
+    monkeypatch.setattr(validation, "_results", lambda: drawn_BCHW)
+    assert validation.measure()["edge_agreement"] > 0.9
+    monkeypatch.setattr(validation, "_results", lambda: torch.full_like(drawn_BCHW, 0.5))
+    assert validation.measure()["edge_agreement"] == 0.0
+
+
 def test_none_held_out_nothing_measured(photos: Path, tmp_path: Path) -> None:
     run = new_run(tmp_path, settings())  # six pictures are too few to keep one back
     assert train(run, photos) == "done"

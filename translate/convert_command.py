@@ -243,7 +243,7 @@ def _run(plan: Plan, engine: Engine, options: ConvertOptions, tally: Tally, back
 def _dry_run(plan: Plan, engine: Engine, options: ConvertOptions) -> int:
     """Say what would be done, one line a picture."""
     results = plan.results
-    counts = {"convert": 0, "leave": 0}
+    counts = {"convert": 0, "leave": 0, "refuse": 0}
     with nullcontext() if plan.single else results.known() as record:
         ledger = Ledger(plan.source, results, options.existing, options.how.digest(engine), record)
         worker = Worker(plan.source, results, engine, options.how)
@@ -251,15 +251,25 @@ def _dry_run(plan: Plan, engine: Engine, options: ConvertOptions) -> int:
             if counts["convert"] == options.limit:
                 break
             order = ledger.settle(job)
-            verb = "leave" if isinstance(order, Outcome) and order.status == "skipped" else "convert"
-            target = results.place(order.target) if isinstance(order, Order) else order.target
-            counts[verb] += 1
-            found = {"source": plan.source.title(job.item.name), "target": str(target), "would": verb}
-            text = json.dumps(found) if options.json else f"{verb} {found['source']} -> {found['target']}"
+            found = {"source": plan.source.title(job.item.name)}
+            if isinstance(order, Order):
+                found |= {"target": str(results.place(order.target)), "would": "convert"}
+            elif order.status == "skipped":
+                found |= {"target": str(order.target), "would": "leave"}
+            else:
+                found |= {"reason": str(order.reason), "would": "refuse"}
+            counts[found["would"]] += 1
+            if options.json:
+                text = json.dumps(found)
+            elif "reason" in found:
+                text = f"refuse {found['reason']}"
+            else:
+                text = f"{found['would']} {found['source']} -> {found['target']}"
             sys.stdout.write(f"{text}\n")
-    sys.stdout.write(
-        f"{json.dumps(counts)}\n" if options.json else f"{counts['convert']} to convert, {counts['leave']} done\n"
-    )
+    said = f"{counts['convert']} to convert, {counts['leave']} done"
+    if counts["refuse"]:
+        said += f", {counts['refuse']} to refuse"
+    sys.stdout.write(f"{json.dumps(counts) if options.json else said}\n")
     return 0
 
 

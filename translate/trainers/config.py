@@ -19,7 +19,7 @@ def _seconds(value: float | None) -> str:
     return "none" if value is None else f"{value:.12g}s"
 
 
-Metric = Literal["psnr", "psnr_luma", "ssim", "structure", "swd", "lpips", "fid", "kid"]
+Metric = Literal["psnr", "psnr_luma", "ssim", "structure", "edge_agreement", "swd", "lpips", "fid", "kid"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +92,8 @@ class TrainConfig:
     validations: int = 10
     """How often held-out pictures are measured over the whole budget."""
     metrics: tuple[Metric, ...] = ("psnr", "ssim", "swd")
-    """What is measured; psnr and ssim need pairs, structure (how much of the source's edges is kept) needs none; lpips,
-    fid and kid need their weights on the machine."""
+    """What is measured; psnr and ssim need pairs, structure (how much of the source's edges is kept) needs none;
+    edge_agreement is for drawings; lpips, fid and kid need their weights on the machine."""
     best_by: Metric = "swd"
     """The metric that decides which snapshot is kept as the best."""
     patience: int = 0

@@ -32,6 +32,7 @@ METRICS = {
     "psnr_luma": "likeness of brightness to the true picture, in decibels",
     "ssim": "likeness of structure to the true picture, 1 at most",
     "structure": "how much of the source's edges is where it was, 1 at most",
+    "edge_agreement": "how well edges lie on the drawn lines, 1 at most",
     "swd": "how far the textures are from those of real pictures",
     "lpips": "difference from the true picture as an eye would see it",
     "fid": "how far the results are from real pictures",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from translate.errors import ConfigError, SnapshotError
+from translate.metrics.edge_agreement import edge_agreement
 from translate.metrics.fidelity import psnr, psnr_luma, ssim
 from translate.metrics.gradient_correlation import gradient_correlation
 from translate.metrics.learned import Name, missing, score
@@ -29,7 +30,10 @@ LEARNED: tuple[Name, ...] = ("lpips", "fid", "kid")
 """Metrics that need weights of other people's networks."""
 
 
-COLOUR = ("psnr_luma", "structure", *LEARNED)
+OF_SOURCE = ("structure", "edge_agreement")
+"""Metrics that compare a result with its source."""
+
+COLOUR = ("psnr_luma", *OF_SOURCE, *LEARNED)
 """Metrics of pictures in colour."""
 
 
@@ -47,9 +51,9 @@ def measured_names(trainer: Trainer) -> list[str]:
             raise ConfigError(
                 f"--metrics names {name}, which needs 3 channels; use --metrics psnr ssim swd --best-by swd"
             )
-        if name == "structure" and (config.formats[0].channels != 3 or trainer.spec.scale != 1):
+        if name in OF_SOURCE and (config.formats[0].channels != 3 or trainer.spec.scale != 1):
             raise ConfigError(
-                "--metrics names structure, which compares results with sources, and here these differ in size or "
+                f"--metrics names {name}, which compares results with sources, and here these differ in size or "
                 "channels; leave it out"
             )
         reason = missing(name) if name in LEARNED else None
@@ -171,6 +175,8 @@ class Validation:
             return float(ssim(result_BCHW, truth_BCHW).mean())
         if name == "structure":
             return float(gradient_correlation(unit(self._source_BHWC), result_BCHW).mean())
+        if name == "edge_agreement":
+            return float(edge_agreement(unit(self._source_BHWC), result_BCHW).mean())
         if name == "swd":
             return mean_distance(sliced_wasserstein(result_BCHW, truth_BCHW, seed=self.run.config.seed))
         assert name in LEARNED

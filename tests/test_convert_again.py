@@ -1,0 +1,180 @@
+"""Folders and archives of which something is there already: what is made again, under which name."""
+
+import dataclasses
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import INVERT, save_model
+
+from translate.cli import main
+from translate.conversion import Conversion, Existing, Outcome
+from translate.convert import convert_folder
+from translate.engine import Engine
+from translate.errors import DataError
+from translate.images import Picture, read_picture, write_picture
+from translate.manifest import FILE_NAME
+
+
+@pytest.fixture
+def engine(invert_model: Path) -> Engine:
+    return Engine(invert_model, threads=1, device="cpu")
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != FILE_NAME
+    )
+
+
+def levels(folder: Path) -> dict[str, int]:
+    """Name -> first value of each picture."""
+    return {name: int(read_picture(folder / name).rgb_HWC[0, 0, 0]) for name in tree(folder)}
+
+
+def paint(path: Path, level: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(path, Picture(np.full((16, 20, 3), level, np.uint8)))
+
+
+def counts(source: Path, out: Path, engine: Engine, existing: Existing = "continue", **how: object) -> tuple[int, int]:
+    report = convert_folder(source, out, engine, Conversion(**how), existing=existing)
+    assert report.failed == ()
+    return report.converted, report.skipped
+
+
+def test_only_what_is_missing_changed_or_asked_for_otherwise_is_made(tmp_path: Path, engine: Engine) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    for number in range(4):
+        paint(source / f"{number}.png", number)
+    assert counts(source, out, engine) == (4, 0)
+    assert counts(source, out, engine) == (0, 4)
+    (out / "0.png").unlink()
+    paint(source / "1.png", 11)  # other pixels
+    os.utime(source / "2.png", ns=(1, 1))  # another time, the same pixels
+    (out / "3.png").write_bytes(b"retouched by hand")
+    assert counts(source, out, engine) == (2, 2)
+    assert (out / "3.png").read_bytes() == b"retouched by hand"
+    assert counts(source, out, engine) == (0, 4)
+    assert counts(source, out, engine, metadata="strip") == (4, 0)
+    assert counts(source, out, engine) == (4, 0)  # the results are those of other options
+    assert levels(out) == {"0.png": 255, "1.png": 244, "2.png": 253, "3.png": 252}
+    assert counts(source, out, engine, "overwrite") == (4, 0)
+
+
+def test_another_model_makes_other_results(tmp_path: Path, engine: Engine) -> None:
+    paint(tmp_path / "in" / "a.png", 1)
+    assert counts(tmp_path / "in", tmp_path / "out", engine) == (1, 0)
+    other = Engine(save_model(tmp_path / "m.onnx", dataclasses.replace(INVERT, name="other")), device="cpu")
+    assert counts(tmp_path / "in", tmp_path / "out", other) == (1, 0)
+
+
+def test_files_that_are_there(tmp_path: Path, engine: Engine) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    paint(source / "a.png", 1)
+    paint(source / "a-2.png", 2)
+    paint(out / "a.png", 99)
+    assert counts(source, out, engine, "skip") == (1, 1)
+    assert levels(out) == {"a.png": 99, "a-2.png": 253}
+    for expected in ((1, 1), (0, 2)):
+        assert counts(source, out, engine, "rename") == expected
+    assert levels(out) == {"a.png": 99, "a-2.png": 253, "a-3.png": 254}
+    assert counts(source, out, engine) == (1, 1)
+    assert levels(out) == {"a.png": 254, "a-2.png": 253, "a-3.png": 254}
+
+
+def test_names(tmp_path: Path, engine: Engine) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    for name in ("a.png", "a.jpg", "b/a.webp"):
+        paint(source / name, 1)
+    assert counts(source, out, engine, output_format="png", name="{stem}-{model}-x{scale}") == (3, 0)
+    assert tree(out) == ["a-invert-x1.jpg.png", "a-invert-x1.png", "b/a-invert-x1.png"]
+
+
+def test_patterns_and_limit(tmp_path: Path, engine: Engine) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    for name in ("a.png", "b.png", "c.webp", "old/a.png", "old/d.png"):
+        paint(source / name, 1)
+    chosen = {"include": ("*.png",), "exclude": ("old/d*",)}
+    assert convert_folder(source, out, engine, limit=2, **chosen).converted == 2
+    assert convert_folder(source, out, engine, limit=2, **chosen).converted == 1
+    assert tree(out) == ["a.png", "b.png", "old/a.png"]
+    with pytest.raises(DataError, match="no picture there fits --include and --exclude"):
+        convert_folder(source, out, engine, include=("*.gif",))
+
+
+def test_zip_in_and_out(tmp_path: Path, engine: Engine) -> None:
+    for name in ("a.png", "sub/b.png", "sub/.hidden.png"):
+        paint(tmp_path / "in" / name, 7)
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for path in (tmp_path / "in").rglob("*.png"):
+            archive.write(path, path.relative_to(tmp_path / "in"))
+        archive.writestr("../up.png", b"x")
+        archive.writestr("sub/c.png", b"no picture")
+        archive.writestr("__MACOSX/sub/b.png", b"x")
+    report = convert_folder(tmp_path / "in.zip", tmp_path / "out.zip", engine)
+    assert report.converted == 2
+    assert [(failure.source, failure.reason) for failure in report.failed] == [
+        (
+            f"{tmp_path}/in.zip/../up.png",
+            f"{tmp_path}/in.zip/../up.png: its name points outside the archive; pack it again",
+        ),
+        (
+            f"{tmp_path}/in.zip/sub/c.png",
+            report.failed[1].reason,
+        ),
+    ]
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert sorted(archive.namelist()) == ["a.png", "sub/b.png"]
+        archive.extractall(tmp_path / "out")
+    assert levels(tmp_path / "out") == {"a.png": 248, "sub/b.png": 248}
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+    with pytest.raises(DataError, match=r"out\.zip is there already"):
+        convert_folder(tmp_path / "in.zip", tmp_path / "out.zip", engine)
+    (tmp_path / "bad.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"bad\.zip: not a zip archive"):
+        convert_folder(tmp_path / "bad.zip", tmp_path / "other", engine)
+
+
+def test_a_dry_run_says_what_would_be_refused(
+    tmp_path: Path, engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paint(tmp_path / "in" / "a.png", 7)
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.write(tmp_path / "in" / "a.png", "a.png")
+        archive.writestr("../up.png", b"x")
+    command = ["convert", f"{tmp_path}/in.zip", f"{tmp_path}/out", "--model", str(engine.path), "--dry-run"]
+    reason = f"{tmp_path}/in.zip/../up.png: its name points outside the archive; pack it again"
+    assert main(command) == 0
+    assert sorted(capsys.readouterr().out.splitlines()) == [
+        "1 to convert, 0 done, 1 to refuse",
+        f"convert {tmp_path}/in.zip/a.png -> {tmp_path}/out/a.png",
+        f"refuse {reason}",
+    ]
+    assert main([*command, "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"source": f"{tmp_path}/in.zip/../up.png", "reason": reason, "would": "refuse"} in lines
+    assert lines[-1] == {"convert": 1, "leave": 0, "refuse": 1}
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_archive_is_finished_after_an_interruption(tmp_path: Path, engine: Engine) -> None:
+    for number in range(6):
+        paint(tmp_path / "in" / f"{number}.png", number)
+    seen: list[Outcome] = []
+
+    def stop(outcome: Outcome) -> None:
+        seen.append(outcome)
+        if len(seen) == 3:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        convert_folder(tmp_path / "in", tmp_path / "out.zip", engine, workers=1, on_progress=stop)
+    assert not (tmp_path / "out.zip").exists()
+    report = convert_folder(tmp_path / "in", tmp_path / "out.zip", engine)
+    assert (report.converted, report.skipped) == (3, 3)
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert len(archive.namelist()) == 6
