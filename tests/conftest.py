@@ -11,6 +11,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import onnx
 import pytest
+from evaluated import SAME, model, picture, save
 from onnx import TensorProto, helper
 from PIL import Image
 
@@ -187,3 +188,17 @@ def data_of(photos: Path, pairs: Path, collections: Path) -> dict[str, Path]:
         "cyclegan": collections,
         "cut": collections,
     }
+
+
+@pytest.fixture
+def same(tmp_path: Path) -> Path:
+    return model(tmp_path / "same.onnx", SAME)
+
+
+@pytest.fixture
+def pairs_folder(tmp_path: Path) -> Path:
+    """Three pairs; targets are the sources, 10 levels brighter."""
+    for number in range(3):
+        save(tmp_path / "data" / "source" / f"{number}.png", picture(number))
+        save(tmp_path / "data" / "target" / f"{number}.png", picture(number) + 10)
+    return tmp_path / "data"
