@@ -14,7 +14,7 @@ from tiny_runs import FORKS, log_lines, options, settings, start, until
 
 from translate.cli import main
 from translate.errors import ConfigError
-from translate.trainers.distributed import Agreement, average_over_processes
+from translate.trainers.distributed import Agreement, average_over_processes, broadcast_from_first
 from translate.trainers.run import Run, make_fabric
 from translate.trainers.snapshot import FILE_NAME, read_header, read_tensors
 
@@ -165,6 +165,18 @@ def test_a_batch_that_processes_cannot_share(tmp_path: Path, monkeypatch: pytest
         Run(_trainer(settings(batch_size=4, accumulate=2)), Any, tmp_path)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("changes", [{"discriminator_batch_features": True}, {"discriminator_norm": "virtual-batch"}])
+def test_batches_that_are_compared_have_two_pictures_in_each_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    class Two:
+        world_size = 2
+
+    monkeypatch.setattr("translate.trainers.run.make_fabric", lambda config: Two())
+    with pytest.raises(ConfigError, match="which has only one; use --batch-size 2 or more for each process and each"):
+        Run(_trainer(settings(batch_size=4, accumulate=2, **changes)), Any, tmp_path)  # type: ignore[arg-type]
+
+
 def _trainer(config: Any) -> Any:
     from tiny_runs import SKETCHES, trainer_class
 
@@ -192,6 +204,9 @@ def talk(rank: int, port: int, answers: Any) -> None:
         torch.tensor(10.0 * rank, dtype=torch.float64),
     ]
     average_over_processes(fabric, tensors)
+    kept = torch.tensor(rank == 0)
+    broadcast_from_first(fabric, [kept])
+    assert kept
     agreed = Agreement(fabric).on(0.1 + rank, 5 * rank)
     answers.put((rank, [tensor.flatten().tolist() for tensor in tensors], agreed))
 

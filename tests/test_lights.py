@@ -1,6 +1,7 @@
 """Warning lights: each burns in a run that was built to go wrong in its way, and not in a healthy one."""
 
 import io
+import json
 import math
 import shutil
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_runs import log_lines, new_run, settings, train
+from rich.console import Console
+from tiny_runs import log_lines, material_of, new_run, resumed_run, settings, train
 from torch import Tensor
 
 from translate.losses.adversarial import GAMES
 from translate.trainers.base import Batch
+from translate.trainers.budget import StopAfter
 from translate.trainers.journal import Journal
 from translate.trainers.lights import (
     AUGMENTATION,
@@ -28,7 +31,8 @@ from translate.trainers.lights import (
     Trends,
     lights_of,
 )
-from translate.trainers.report import read_log, write_report
+from translate.trainers.log import read_log
+from translate.trainers.report import write_report
 
 PAIRS, UNPAIRED = "pix2pix", "cyclegan"
 
@@ -179,12 +183,15 @@ def play(
     real: float = 0.0,
     first: float = 1.0,
     judge_steps: int = 1,
+    content: float = 0.0,
+    measured: bool = True,
 ) -> set[str]:
     """The Dirac-GAN: data at `real`, one made point at `first`, a discriminator of one weight; the lights at the end.
 
+    `content`: what losses beside the game add to the generator's gradient.
     Mescheder et al., "Which Training Methods for GANs do actually Converge?", 2018, section 2.
     """
-    game, trends = GAMES[name], Trends()
+    game, trends = GAMES[name], Trends(measured=measured)
     made, weight = torch.tensor([first], requires_grad=True), torch.tensor([0.0], requires_grad=True)
     data = torch.tensor([real])
 
@@ -198,7 +205,8 @@ def play(
                 if not left:  # at the same time
                     made -= lr * gradient
         if number % every == 0:
-            norms = {"generator": float(gradient.abs()), "discriminator": float(judge_gradient.abs())}
+            norms = {"discriminator": float(judge_gradient.abs()), "game": float(gradient.abs())}
+            norms["generator"] = norms["game"] + content
             trends.add({"discriminator.game": judged.item()}, norms)
     return {light.name for light in trends.lights()}
 
@@ -207,11 +215,45 @@ def test_players_that_chase_each_other_in_circles() -> None:
     circles = {"steps": 96, "every": 2, "lr": 0.2}
     assert play("hinge", **circles) == {"oscillating"}
     assert play("hinge", **circles, r1=1.0) == set()
+    assert play("hinge", **circles, measured=False) == set()  # a loss whose size means nothing
+
+
+def test_what_comes_back_through_the_game_is_told_from_other_losses(tmp_path: Path, data_of: dict[str, Path]) -> None:
+    for task, games in (("pix2pix", {"game"}), ("cyclegan", {"game", "back_game"})):
+        config = settings(task, held_out=1, validations=0, warm_start=0.0) if task == "pix2pix" else settings(task)
+        run = new_run(tmp_path / task, config, task)
+        train(run, data_of[task])
+        line = log_lines(tmp_path / task, "progress")[-1]
+        assert line["gradients"].keys() == {"generator", "discriminator", *games}
+        assert all(0 < line["gradients"][name] < math.inf for name in games)
+        ratio = line["gradients"]["generator"] / line["gradients"]["discriminator"]
+        assert line["gradient_ratio"] == pytest.approx(ratio, rel=1e-3)
+
+
+def test_lights_and_levels_are_remembered_when_resuming(tmp_path: Path, data_of: dict[str, Path]) -> None:
+    config = settings("pix2pix", held_out=2, validations=4, max_images=16)
+    first = new_run(tmp_path, config, "pix2pix")
+    assert train(first, data_of["pix2pix"], StopAfter(images=8)) == "stop-after"
+    lines = (
+        {"event": "start", "images": 0},
+        {"event": "warning", "images": 8, "name": "copying", "lit": True, "text": "copies"},
+        {"event": "progress", "images": 8, "bad_steps": 0, "losses": {"x.game": 1.0}, "gradients": {"generator": 2.0}},
+        {"event": "warning", "images": 12, "name": "vanishing", "lit": True, "text": "nothing"},
+    )
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    again = resumed_run(tmp_path, config, "pix2pix")
+    journal = Journal(again, material_of(again, data_of["pix2pix"]), Console(file=io.StringIO()))
+    with journal:
+        assert journal._burning == {"copying": "copies"}  # what came after the snapshot is done again
+        assert journal._trends._last["gradient generator"][-1] == 2.0
+        journal._light([], ["copying"])
+    (light,) = read_log(tmp_path / "log.jsonl").warnings
+    assert (light["name"], light["lit"], light["images"]) == ("copying", False, 8)
 
 
 def test_a_gradient_that_vanishes_and_one_that_does_not() -> None:
     # The discriminator is sure of itself: with the minimax loss the generator is told nothing.
-    sure = {"steps": 24, "every": 1, "lr": 0.3, "real": 1.0, "first": -3.0, "judge_steps": 20}
+    sure = {"steps": 24, "every": 1, "lr": 0.3, "real": 1.0, "first": -3.0, "judge_steps": 20, "content": 5.0}
     assert "vanishing" in play("minimax", **sure)
     assert "vanishing" not in play("non-saturating", **sure)
 

@@ -16,12 +16,20 @@ from torch import Tensor, nn
 
 from translate.data.differentiable import draw
 from translate.data.jigsaw import GRID, jigsaw
+from translate.losses.cross_entropy import discriminator_cross_entropy
 from translate.networks.batch_spread import BatchSpread
 from translate.networks.patchgan import JudgeNorm, PatchGAN
 from translate.networks.reference_norm import ReferenceNorm
 from translate.tasks import TASKS
 from translate.trainers.adversary import AdversarialGame, Shown, make_discriminator
-from translate.trainers.game_state import ADAPTATION_IMAGES, AugmentationController, Past, ReferenceBatch, UsualScores
+from translate.trainers.game_state import (
+    ADAPTATION_IMAGES,
+    MEMORY,
+    AugmentationController,
+    Past,
+    ReferenceBatch,
+    UsualScores,
+)
 from translate.trainers.optimisers import OPTIMISERS, ExtraAdam
 
 
@@ -174,7 +182,7 @@ def test_augmentation_by_chance() -> None:
 
 def test_augmentation_controller_holds_the_sign_at_its_target() -> None:
     """A discriminator that is sure of every real picture it sees unaugmented, and of no augmented one."""
-    controller = AugmentationController(0.6, boundary=0.5)
+    controller = AugmentationController(0.6, boundary=0.5, images=100)
     certain = [torch.full((100, 1, 2, 2), 0.7)]
     for _ in range(2 * ADAPTATION_IMAGES // 100):
         controller.follow(certain)
@@ -183,6 +191,18 @@ def test_augmentation_controller_holds_the_sign_at_its_target() -> None:
         right_B = torch.rand(100) > controller.probability
         controller.follow([torch.where(right_B, 0.7, 0.3)])
     assert controller.probability.item() == pytest.approx(0.2, abs=0.1)  # 0.8 right, 0.2 wrong
+
+
+def test_parts_of_a_batch_move_what_is_usual_as_the_whole_does() -> None:
+    controller = game_of(
+        adaptive_augmentation=0.6, discriminator_augmentation=("cutout",), batch_size=32, accumulate=4
+    ).controller
+    assert controller is not None
+    assert (1 - controller.memory) ** 4 == pytest.approx(1 - MEMORY)
+    controller.follow([torch.full((2, 1, 1, 1), -1.0)])  # a quarter of it in one of four processes
+    controller.sign.fill_(1.0)
+    controller.follow([torch.full((2, 1, 1, 1), 1.0)])
+    assert controller.probability.item() == pytest.approx(8 / ADAPTATION_IMAGES)
 
 
 # --- what has to be remembered
@@ -206,6 +226,15 @@ def test_lecam_uses_what_was_usual_before() -> None:
     assert second.value.item() == pytest.approx(expected)
 
 
+def test_smoothed_labels_reach_the_discriminator() -> None:
+    judge, shown = Judge(), Shown(plain(REAL), plain(FAKE))
+    scores = [[score] for score in (judge(plain(REAL)).scores[0], judge(plain(FAKE)).scores[0])]
+    for label in (1.0, 0.9):
+        game = game_of(judge, adversarial="non-saturating", real_label=label)
+        expected = discriminator_cross_entropy(scores[0][0], scores[1][0], real_label=label)
+        assert game.judge_terms(judge, shown, 0)["game"].value.item() == pytest.approx(expected.item())
+
+
 def test_past_is_the_mean_of_all_steps() -> None:
     network = nn.Linear(1, 1, bias=False)
     past = Past(network)
@@ -227,6 +256,18 @@ def test_history_pulls_both_networks() -> None:
     assert judged["history"].weight == played["history"].weight == 2.0
     assert judged["history"].value.item() == pytest.approx(0.25)
     assert played["history"].value.item() == pytest.approx(3 * 0.25)
+
+
+def test_history_leaves_the_faithful_picture_alone() -> None:
+    changes = {"historical_weight": 1.0, "adversarial_start": 0.0, "detail_blocks": 1}
+    trainer = trainer_class("super-resolution")(run_settings("super-resolution", **changes), TASKS["super-resolution"])
+    side, scale = trainer.config.image_size, trainer.config.scale
+    source_BCHW, target_BCHW = pictures(2, 3, side // scale, side // scale), pictures(2, 3, side, side)
+    terms = recorded(trainer, adversarial_batch(source_BCHW, target_BCHW)).terms["generator"]
+    sum(term.weight * term.value for term in terms.values()).backward()
+    moved = {name for name, weight in trainer.generator.named_parameters() if weight.grad is not None}
+    assert moved
+    assert all(name.startswith("detail.") for name in moved)
 
 
 def test_nothing_is_remembered_unless_asked_for() -> None:
@@ -302,6 +343,25 @@ def test_a_step_that_is_not_finite_changes_nothing_for_good(name: str) -> None:
     assert torch.equal(walk(bad=True), walk(bad=False))
 
 
+def test_a_look_and_its_move_bear_the_same_penalties() -> None:
+    judge = Judge()
+    for optimiser, expected in (("adam", [0, 2, 4]), ("extra-gradient", [0, 1, 4, 5])):
+        game = game_of(judge, optimiser=optimiser, r1_weight=1.0, penalty_interval=2)
+        shown = Shown(plain(REAL), plain(FAKE))
+        assert [step for step in range(6) if "r1" in game.judge_terms(judge, shown, step)] == expected
+
+
+def test_only_what_comes_through_the_game_is_listened_to() -> None:
+    judge, made_BCHW = Judge(), plain(FAKE).requires_grad_()
+    game = game_of(judge)
+    terms = game.player_terms(judge, nn.Identity(), Shown(plain(REAL), made_BCHW))
+    (through_BCHW,) = torch.autograd.grad(terms["adversarial"].value, made_BCHW, retain_graph=True)
+    assert game.told is not None
+    assert through_BCHW.any()
+    (terms["adversarial"].value + 100.0 * made_BCHW.square().sum()).backward()
+    assert game.told.item() == pytest.approx(through_BCHW.norm().item())
+
+
 def test_a_look_without_a_step_before_is_adam() -> None:
     """As for a discriminator that enters the game in an odd step."""
     one, other = (nn.Parameter(torch.ones(2)) for _ in range(2))
@@ -323,3 +383,5 @@ def test_diversity_compares_two_results_of_one_source() -> None:
     assert -0.3 <= term.value.item() < 0.0
     term.value.backward()
     assert any(weight.grad.any() for weight in trainer.generator.parameters() if weight.grad is not None)
+    # The encoder is not paid for moving its styles apart.
+    assert not any(weight.grad.any() for weight in trainer.encoder.parameters() if weight.grad is not None)

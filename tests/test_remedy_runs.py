@@ -31,6 +31,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "extra-gradient": {"optimiser": "extra-gradient"},
     "discriminator steps": {"discriminator_steps": 2},
 }
+PLAIN: dict[str, dict[str, Any]] = {
+    **{name: {"discriminator_norm": "none"} for name in ("minimax", "maximum-likelihood", "wgan-gp")},
+    "smoothed": {"adversarial": "non-saturating"},
+}
+"""What a run with an option is compared with: all as there, but for the option itself."""
 LOGGED = {
     "wgan-gp": "slope", "history": "history", "lecam": "lecam", "negative": "negative", "adaptive": "augmentation",
 }  # fmt: skip
@@ -42,7 +47,8 @@ EARLY: dict[str, dict[str, Any]] = {
 
 @cache
 def weights_after(folder: Path, task: str, data: Path, option: str) -> tuple[dict[str, Tensor], Set[str]]:
-    changes = {"max_images": 8, "held_out": 1, "validations": 0, **EARLY.get(task, {}), **OPTIONS.get(option, {})}
+    chosen = OPTIONS[option] if option in OPTIONS else PLAIN.get(option.removeprefix("plain "), {})
+    changes = {"max_images": 8, "held_out": 1, "validations": 0, **EARLY.get(task, {}), **chosen}
     run = new_run(folder, settings(task, **changes), task)
     assert train(run, data) == "done"
     weights = {name: weight.detach().clone() for name, weight in run.trainer.named_parameters()}
@@ -58,7 +64,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("task", ["pix2pix", "cyclegan", "cut", "super-resolution"])
 def test_changes_what_every_trainer_learns(data_of: dict[str, Path], folder: Path, task: str, option: str) -> None:
-    plain_weights, _ = weights_after(folder / f"{task}", task, data_of[task], "")
+    plain = f"plain {option}" if option in PLAIN else ""
+    plain_weights, _ = weights_after(folder / f"{task}-{plain}", task, data_of[task], plain)
     weights, losses = weights_after(folder / f"{task}-{option}", task, data_of[task], option)
     networks = {name.split(".")[0] for name in weights}
     for network in networks & {"generator", "back_generator", "discriminator", "back_discriminator"}:

@@ -14,7 +14,8 @@ from playwright.sync_api import sync_playwright
 from safetensors.numpy import save_file
 
 from translate.cli import main
-from translate.trainers.report import _measured, _thin, read_log, write_report
+from translate.trainers.log import read_log
+from translate.trainers.report import _measured, _thin, write_report
 
 START = {"event": "start", "images": 0, "pictures": {"train": 40, "held_out": 8}, "machine": {"device": "CPU <1>"}}
 

@@ -22,7 +22,10 @@ from translate.trainers.superres import SuperRes, SuperResConfig
 
 TASK = TASKS["super-resolution"]
 
-CLASSIC = {"generator": "srresnet", "discriminator": "srgan", "fidelity": "l2"}
+CLASSIC = {
+    "generator": "srresnet", "discriminator": "srgan", "discriminator_width": 32, "discriminator_layers": 3,
+    "fidelity": "l2",
+}  # fmt: skip
 
 
 def made(**changes: Any) -> SuperRes:

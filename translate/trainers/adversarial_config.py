@@ -131,16 +131,20 @@ class AdversarialConfig(TrainConfig):
                 "--optimiser extra-gradient looks ahead with both networks at once, but --discriminator-steps is "
                 f"{self.discriminator_steps}; make it 1, or use --optimiser optimistic"
             )
+        self.check_part(self.at_once)
+
+    def check_part(self, pictures: int) -> None:
+        """See `TrainConfig`."""
         for name in ("discriminator_batch_features", "discriminator_norm"):
-            if self.at_once < 2 and getattr(self, name) in (True, "reference-batch", "virtual-batch"):
+            if pictures < 2 and getattr(self, name) in (True, "reference-batch", "virtual-batch"):
                 raise ConfigError(
                     f"{option_name(name)} compares pictures of a batch, which has only one; use --batch-size 2 or more "
-                    "for each part of --accumulate"
+                    "for each process and each part of --accumulate"
                 )
 
     @property
     def at_once(self) -> int:
-        """Pictures that go through the networks together, in one process."""
+        """Pictures that go through the networks together, in all processes."""
         return self.batch_size // self.accumulate
 
     @property

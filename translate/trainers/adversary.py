@@ -21,7 +21,7 @@ from translate.networks.image_pool import ImagePool
 from translate.networks.patchgan import PatchGAN, Verdict
 from translate.trainers.adversarial_config import AdversarialConfig
 from translate.trainers.base import Term
-from translate.trainers.game_state import AugmentationController, Past, ReferenceBatch, UsualScores
+from translate.trainers.game_state import AugmentationController, Past, ReferenceBatch, UsualScores, memory_of
 
 Judge = Callable[[Tensor], Verdict]
 """A discriminator, or what it would be some steps ahead."""
@@ -82,13 +82,17 @@ class AdversarialGame(nn.Module):
             self._loss = partial(self._game.discriminator, real_label=config.real_label)
         # Only what the settings ask for, so that snapshots hold nothing that nobody uses.
         self.pool = ImagePool(config.pool_size, channels, config.image_size) if config.pool_size else None
-        self.usual = UsualScores() if config.lecam_weight else None
+        memory = memory_of(config.accumulate)
+        self.usual = UsualScores(memory) if config.lecam_weight else None
         self.controller: AugmentationController | None = None
         if config.adaptive_augmentation:
             assert self._game.boundary is not None  # the settings have been checked
-            self.controller = AugmentationController(config.adaptive_augmentation, self._game.boundary)
+            target, boundary = config.adaptive_augmentation, self._game.boundary
+            self.controller = AugmentationController(target, boundary, config.at_once, memory)
         self.past_discriminator = Past(discriminator) if config.historical_weight else None
         self.past_generator = Past(generator) if config.historical_weight else None
+        self.told: Tensor | None = None
+        """Norm of the gradient that came back to the made pictures through the game, in the generator's last step."""
         self.reference: ReferenceBatch | None = None
         if config.references:
             self.reference = ReferenceBatch(config.references, channels, config.image_size)
@@ -160,7 +164,11 @@ class AdversarialGame(nn.Module):
                 discriminator (feature matching); 0 where nothing is paired.
         """
         config = self._config
-        real_BCHW, fake_BCHW = self.joined(shown)
+        # A step of its own in the graph: what comes back through it is the game's, and not of other losses.
+        fake_BCHW = shown.fake_BCHW.view_as(shown.fake_BCHW)
+        if fake_BCHW.requires_grad:
+            fake_BCHW.register_hook(self._listen)
+        real_BCHW, fake_BCHW = self.joined(shown._replace(fake_BCHW=fake_BCHW))
         if config.unrolled_steps:
             # In float32: a gradient of gradients of a 16-bit pass is mostly rounding.
             with torch.autocast(real_BCHW.device.type, enabled=False):
@@ -171,6 +179,9 @@ class AdversarialGame(nn.Module):
         if self.past_generator is not None:
             terms["history"] = Term(config.historical_weight, self.past_generator(generator))
         return terms
+
+    def _listen(self, gradient_BCHW: Tensor) -> None:
+        self.told = gradient_BCHW.detach().float().norm()
 
     def _payment(self, judge: Judge, real_BCHW: Tensor, fake_BCHW: Tensor, matched: int) -> dict[str, Term]:
         config = self._config
@@ -205,7 +216,9 @@ class AdversarialGame(nn.Module):
     def _penalties(self, discriminator: nn.Module, real_BCHW: Tensor, fake_BCHW: Tensor, step: int) -> dict[str, Term]:
         config = self._config
         terms: dict[str, Term] = {}
-        if step % config.penalty_interval == 0:
+        # A look of extra-gradient and the move that follows it belong together, and only the move stays.
+        turn = step // 2 if config.optimiser == "extra-gradient" else step
+        if turn % config.penalty_interval == 0:
             for name, weight, judged_BCHW in (("r1", config.r1_weight, real_BCHW), ("r2", config.r2_weight, fake_BCHW)):
                 if weight:
                     value = self._penalty(zero_centred_penalty, discriminator, judged_BCHW)

@@ -151,6 +151,9 @@ class TrainConfig:
             raise ConfigError("--patience needs measurements, but --validations is 0; leave one of them out")
         self.formats  # noqa: B018 - checks the text
 
+    def check_part(self, pictures: int) -> None:
+        """Raise ConfigError if so many pictures are too few to go through the networks together, in one process."""
+
     @property
     def formats(self) -> tuple[PixelFormat, PixelFormat]:
         """What `channels` says, for what goes in and what comes out."""

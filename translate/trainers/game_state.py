@@ -19,14 +19,24 @@ ADAPTATION_IMAGES = 50_000
 those of an evening see a hundredth of that."""
 
 
+def memory_of(parts: int) -> float:
+    """Share by which one of so many parts of a batch moves what is usual: all together as much as one whole batch."""
+    return 1.0 - (1.0 - MEMORY) ** (1 / parts)
+
+
 class UsualScores(Followed):
-    """Slow averages of the scores of real and of made pictures."""
+    """Slow averages of the scores of real and of made pictures.
+
+    Args:
+        memory: share by which new scores move them.
+    """
 
     real: Tensor
     fake: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, memory: float = MEMORY) -> None:
         super().__init__()
+        self.memory = memory
         self.register_buffer("real", torch.zeros(()))
         self.register_buffer("fake", torch.zeros(()))
 
@@ -34,8 +44,8 @@ class UsualScores(Followed):
     def follow(self, real_scores: Sequence[Tensor], fake_scores: Sequence[Tensor]) -> None:
         """Move the averages towards these scores, one map a scale."""
         # New tensors: the old ones are still wanted for the backward pass.
-        self.real = self.real.lerp(_mean(real_scores), MEMORY)
-        self.fake = self.fake.lerp(_mean(fake_scores), MEMORY)
+        self.real = self.real.lerp(_mean(real_scores), self.memory)
+        self.fake = self.fake.lerp(_mean(fake_scores), self.memory)
 
 
 class AugmentationController(Followed):
@@ -48,13 +58,17 @@ class AugmentationController(Followed):
     Args:
         target: of the mean sign, between -1 and 1; 0.6 in the paper.
         boundary: the score above which a picture is judged real.
+        images: training pictures that one call stands for, those of other processes included.
+        memory: share by which the signs of new scores move their mean.
     """
 
     probability: Tensor
     sign: Tensor
 
-    def __init__(self, target: float, boundary: float):
+    def __init__(self, target: float, boundary: float, images: int, memory: float = MEMORY):
         super().__init__()
+        self.memory = memory
+        self.most = images / ADAPTATION_IMAGES
         self.target = target
         self.boundary = boundary
         self.register_buffer("probability", torch.zeros(()))
@@ -63,9 +77,8 @@ class AugmentationController(Followed):
     @torch.no_grad()
     def follow(self, real_scores: Sequence[Tensor]) -> None:
         """Take note of the scores of a batch of real pictures, one map a scale."""
-        images = len(real_scores[0])
-        self.sign = self.sign.lerp(_mean([(score - self.boundary).sign() for score in real_scores]), MEMORY)
-        change = (self.sign - self.target).sign() * (images / ADAPTATION_IMAGES)
+        self.sign = self.sign.lerp(_mean([(score - self.boundary).sign() for score in real_scores]), self.memory)
+        change = (self.sign - self.target).sign() * self.most
         self.probability = (self.probability + change).clamp(0.0, 1.0)
 
 

@@ -11,10 +11,12 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from translate.errors import ImageError
+from translate.errors import DataError, ImageError
 from translate.images import Picture, write_picture
+from translate.trainers.adversary import AdversarialGame
 from translate.trainers.curves import Curves
 from translate.trainers.lights import EARLY, OF_READINGS, Light, Readings, Trends, lights_of
+from translate.trainers.log import read_log
 from translate.trainers.machine import machine_facts
 from translate.trainers.material import Material
 from translate.trainers.run import Run
@@ -52,7 +54,8 @@ class Journal:
         self._last_images = run.progress.images_seen
         self._last_plain = -math.inf
         self._log_failed = False
-        self._trends = Trends()
+        self._trends = Trends(measured=getattr(run.config, "adversarial", "") != "wgan-gp")
+        self._games = {name: part for name, part in run.trainer.named_modules() if isinstance(part, AdversarialGame)}
         self._burning: dict[str, str] = {}
         self._grids_done = math.floor(run.progress.share * run.config.sample_grids)
         self._rejected: set[str] = set()
@@ -75,7 +78,19 @@ class Journal:
                 "machine": machine_facts(self.run.fabric.device, self.run.fabric.world_size),
             }
         )
+        if self.run.progress.images_seen and not self.silent:
+            self._remember()
         return self
+
+    def _remember(self) -> None:
+        """Go on with the lights that burnt and the levels that were usual, as the log of earlier processes has them."""
+        try:
+            log = read_log(self.log_path)
+        except DataError:
+            return  # of a run that was moved without its log
+        for line in log.progress:
+            self._trends.add(line["losses"], line["gradients"])
+        self._burning = {line["name"]: line["text"] for line in log.warnings if line["lit"]}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -90,6 +105,10 @@ class Journal:
                 self._rejected.add(line)
                 self.say(f"passed over: {line}")
                 self._append({"event": "rejected", "file": line})
+        for name, game in self._games.items():
+            if game.told is not None:
+                self.run.losses[f"{name}.gradient"] = game.told
+                game.told = None
         # Sums stay on the device; reading them every step would make a GPU wait. A skipped step counts as nothing.
         for name, value in self.run.losses.items():
             value = torch.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0)
@@ -145,6 +164,9 @@ class Journal:
         speed = (progress.images_seen - self._last_images) / max(now - self._last_time, 1e-9)
         losses = {name: value for name, value in means.items() if not name.endswith(".gradient")}
         gradients = {name.split(".")[0]: value for name, value in means.items() if name not in losses}
+        ratio: dict[str, float] = {}
+        if gradients.get("discriminator") and "generator" in gradients:
+            ratio = {"gradient_ratio": round(gradients["generator"] / gradients["discriminator"], 5)}
         self._append(
             {
                 "event": "progress",
@@ -156,11 +178,12 @@ class Journal:
                 "bad_steps": int(self.run.bad_steps),
                 "losses": losses,
                 "gradients": gradients,
+                **ratio,
             }
         )
         self._trends.add(losses, gradients)
         self._light(self._trends.lights(), Trends.NAMES)
-        self.curves.add("training", {**means, "images_per_second": speed}, progress.images_seen)
+        self.curves.add("training", {**means, **ratio, "images_per_second": speed}, progress.images_seen)
         status = self._status(losses, speed)
         self._bar.update(self._row, total=1.0, completed=progress.share, status=status)
         if not self.console.is_terminal and now - self._last_plain >= 10 * LOG_SECONDS:

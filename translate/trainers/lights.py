@@ -126,12 +126,14 @@ class Trends:
 
     NAMES = ("vanishing", "exploding", "oscillating")
 
-    def __init__(self) -> None:
+    def __init__(self, *, measured: bool = True) -> None:
+        """`measured`: whether the size of a game's loss means something, 2 ln 2, 2 or 1 at a draw; not of wgan-gp's."""
+        self._measured = measured
         self._first: dict[str, list[float]] = {}
         self._last: dict[str, deque[float]] = {}
 
     def add(self, losses: Readings, gradients: Readings) -> None:
-        """Take a line: means by `player.term`, and norms of gradients by player."""
+        """Take a line: means by `player.term`, and norms of gradients by player, and by game what it sends back."""
         for name, value in [*losses.items(), *((f"gradient {player}", norm) for player, norm in gradients.items())]:
             if not math.isfinite(value):
                 continue
@@ -153,15 +155,20 @@ class Trends:
         return median([*values][-self.FIRST :]) / median(first)
 
     def _vanishing(self) -> str | None:
-        growth = self._growth("gradient generator")
+        told = [self._growth(name) for name in self._last if name.startswith("gradient ") and name.endswith("game")]
+        growth = min(told, default=1.0)
         # Where both are content the gradient is small too, but then the discriminator has not won.
-        winning = any(self._growth(name) < 0.25 for name in self._last if name.endswith("game"))
-        if growth > 0.01 or not winning:
+        if growth > 0.01 or not any(self._growth(name) < 0.25 for name in self._games()):
             return None
         return (
-            f"the generator is hardly told anything any more: its gradient has fallen to {growth:.2%} of what it was; "
-            "try --adversarial non-saturating or hinge, or a lower --discriminator-lr"
+            "the generator is hardly told anything by the discriminator any more: the gradient that comes from there "
+            f"has fallen to {growth:.2%} of what it was; try a lower --discriminator-lr, "
+            "--discriminator-augmentation colour translation cutout, or, if it is minimax, another --adversarial"
         )
+
+    def _games(self) -> list[str]:
+        """Names of losses of games, if their size says who is winning."""
+        return [name for name in self._last if name.endswith("game") and "." in name and self._measured]
 
     def _exploding(self) -> str | None:
         grown = {player: self._growth(f"gradient {player}") for player in ("generator", "discriminator")}
@@ -174,11 +181,7 @@ class Trends:
         )
 
     def _oscillating(self) -> str | None:
-        swings = {
-            name: _swing([*values])
-            for name, values in self._last.items()
-            if name.endswith("game") and len(values) == self.LINES  # a scale of its own: 2 ln 2, 2 or 1 at a draw
-        }
+        swings = {name: _swing([*values]) for name in self._games() if len(values := self._last[name]) == self.LINES}
         name, swing = max(swings.items(), key=lambda one: one[1], default=("", 0.0))
         if swing < WAVES:
             return None

@@ -159,7 +159,8 @@ class Pix2Pix(Trainer):
         }
         if self.config.diversity_weight:
             first_BCHW, second_BCHW = fake_BCHW.float().chunk(2)
-            value = diversity(first_BCHW, second_BCHW, encoded_BS, random_BS)
+            # The first come from the encoder, which must not be paid for moving its styles apart.
+            value = diversity(first_BCHW.detach(), second_BCHW, encoded_BS, random_BS)
             terms["diversity"] = Term(self.config.diversity_weight, value)
         return Results(fake_BCHW, torch.cat([batch.target_BCHW] * 2), self._given(source_BCHW, label_B), terms)
 

@@ -5,11 +5,9 @@ Shape suffixes: H height, W width, C channels.
 
 import ast
 import inspect
-import json
 import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from translate.metrics.names import HIGHER_IS_BETTER
 from translate.pages import INK, SERIES, drawing_settings, picture_address, render, style_axes, svg_of
 from translate.tasks import TASKS
 from translate.trainers.config import TrainConfig, option_name
+from translate.trainers.log import Log, json_object, json_value, read_log
 from translate.trainers.objects import load_object
 
 METRICS = {
@@ -51,73 +50,6 @@ Curves = Mapping[str, Sequence[tuple[float, float]]]
 """(images, value) by name."""
 
 
-@dataclass(frozen=True)
-class Log:
-    """What `log.jsonl` says, without what a killed process did in vain."""
-
-    start: dict[str, Any]
-    """Of the last process; empty in a log without one."""
-    progress: list[dict[str, Any]]
-    validation: list[dict[str, Any]]
-    rejected: list[str]
-    """Files that were passed over, and why."""
-    warnings: list[dict[str, Any]]
-    """Lights that have burnt, each as it was last: `name`, `text`, `lit`, and at how many `images` it began."""
-
-    @property
-    def last(self) -> dict[str, Any]:
-        """The newest line that knows how far the run is; empty at its beginning."""
-        return max((*self.progress, *self.validation), key=lambda line: line["images"], default={})
-
-    @property
-    def bad_steps(self) -> int:
-        """Steps without a finite loss, which were skipped."""
-        return self.progress[-1]["bad_steps"] if self.progress else 0
-
-
-def read_log(path: Path) -> Log:
-    """Read a log. A process that goes on from a snapshot repeats what a killed one did after it; that is dropped.
-
-    Lines that are cut off, as by a full disk, are left out.
-
-    Raises:
-        DataError: there is no such file.
-    """
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        raise DataError(f"{path.parent} holds no {path.name}; name the --out folder of a run that has begun") from None
-    bad_before = 0  # every process counts its own
-    start, progress, validation, rejected = dict[str, Any](), list[Any](), list[Any](), list[str]()
-    warnings = list[dict[str, Any]]()
-    for line in map(_json_object, text.splitlines()):
-        event = line.get("event")
-        if event == "start":
-            start, first = line, line.get("images", 0)
-            # Before the first snapshot there is nothing to go on from, and everything is repeated.
-            for lines in (progress, validation, warnings):
-                lines[:] = [kept for kept in lines if first and kept["images"] <= first]
-            bad_before = progress[-1]["bad_steps"] if progress else 0
-        elif event == "progress":
-            progress.append({**line, "bad_steps": bad_before + line.get("bad_steps", 0)})
-        elif event == "validation":
-            validation.append(line)
-        elif event == "warning":
-            warnings.append(line)
-        elif event == "rejected" and line["file"] not in rejected:
-            rejected.append(line["file"])
-    return Log(start, progress, validation, rejected, _lights(warnings))
-
-
-def _lights(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Every light that has burnt, as it was last, and when it last began."""
-    found: dict[str, dict[str, Any]] = {}
-    for line in lines:
-        began = line["images"] if line["lit"] else found.get(line["name"], line)["images"]
-        found[line["name"]] = {**line, "images": began}
-    return sorted(found.values(), key=lambda light: not light["lit"])
-
-
 def write_report(run: Path, path: Path) -> int:
     """Write the report of the run in folder `run` to `path`, whole or not at all; returns its size in bytes.
 
@@ -125,10 +57,10 @@ def write_report(run: Path, path: Path) -> int:
         DataError: the folder holds no log, or the file cannot be written.
     """
     log = read_log(run / "log.jsonl")
-    config = _json_object(_text(run / "config.json"))
+    config = json_object(_text(run / "config.json"))
     header = _header(run / "snapshot.safetensors")
     measured = _measured(log.validation)
-    parity = _json_value(_text(run / "parity.json"))
+    parity = json_value(_text(run / "parity.json"))
     page = render(
         Path(__file__).with_name("report.html"),
         {"duration": _duration, "value": _value},
@@ -145,7 +77,7 @@ def write_report(run: Path, path: Path) -> int:
         settings=[(option_name(key), value, help) for key, value, help in _settings(config, header.get("task", ""))],
         machine=log.start.get("machine", {}),
         parity=parity if isinstance(parity, list) else [],
-        quality=_json_object(_text(run / "metrics.json")),
+        quality=json_object(_text(run / "metrics.json")),
     )
     try:
         with atomic_path(path) as temporary:
@@ -162,25 +94,11 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _json_value(text: str) -> Any:
-    """What the text says, or None if it is cut off."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    """The object, or an empty one if it is something else or cut off."""
-    found = _json_value(text)
-    return found if isinstance(found, dict) else {}
-
-
 def _header(path: Path) -> dict[str, Any]:
     """The run's facts in its snapshot, or none: at first there is no snapshot."""
     try:
         with safe_open(path, framework="numpy") as file:
-            return _json_object((file.metadata() or {}).get("translate.run", ""))
+            return json_object((file.metadata() or {}).get("translate.run", ""))
     except (OSError, SafetensorError):
         return {}
 
@@ -271,8 +189,14 @@ def _charts(log: Log, config: Mapping[str, Any]) -> list[dict[str, Any]]:
         if isinstance(rate, float)
     }
     speeds = _points(progress, lambda line: line.get("images_per_second"))
+    ratios = _points(progress, lambda line: line.get("gradient_ratio"))
     machinery = [
-        _chart("Gradient norms", "how strongly the networks are pushed", curves("gradients")),
+        _chart(
+            "Gradient norms",
+            "how strongly the networks are pushed; game: what discriminators send back to made pictures",
+            curves("gradients"),
+        ),
+        _chart("Gradient ratio", "that of the generator over that of the discriminator", {"ratio": ratios}),
         _chart("Learning rate", "how far a step goes", rates),
         _chart("Speed", "training images a second", {"images/s": speeds}),
     ]

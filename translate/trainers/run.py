@@ -94,6 +94,7 @@ class Run:
                 f"--batch-size is {self.config.batch_size}; {self.fabric.world_size} processes with --accumulate "
                 f"{self.config.accumulate} need a multiple of {self.fabric.world_size * self.config.accumulate}"
             )
+        self.config.check_part(self.config.batch_size // (self.fabric.world_size * self.config.accumulate))
         self.trainer = trainer.to(self.fabric.device).to(memory_format=torch.channels_last)
         self.header = header
         self.folder = folder
@@ -199,6 +200,8 @@ class Run:
         average_over_processes(self.fabric, [buffer for part in followed for buffer in part.buffers()])
         self.progress.images_seen += images
         self.progress.steps += 1
+        if self.progress.steps == 1:
+            self.synchronise()  # what was remembered of the first pictures, a reference batch for example
         for name, average in self.averages.items():
             average.update(self.trainer.get_submodule(name), images, self.progress.images_seen)
         if self.progress.steps % HEALTH_INTERVAL == 0:

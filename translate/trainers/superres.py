@@ -22,7 +22,7 @@ from translate.tasks import Task
 from translate.trainers.adversarial_config import AdversarialConfig
 from translate.trainers.adversary import AdversarialGame, Shown, make_discriminator
 from translate.trainers.base import Batch, SourceMaker, Term, Trainer, Trial, Update
-from translate.trainers.config import TrainConfig, check_range
+from translate.trainers.config import TrainConfig, check_range, option_name
 from translate.trainers.translators import initialise
 
 
@@ -83,11 +83,14 @@ class SuperResConfig(AdversarialConfig):
                 f"--image-size is {self.image_size}; --discriminator srgan needs at least "
                 f"{SRDiscriminator.smallest_size}"
             )
-        if self.discriminator == "srgan" and (self.references or self.discriminator_batch_features):
-            raise ConfigError(
-                "--discriminator srgan has a norm of its own and judges pictures one by one; leave out "
-                "--discriminator-norm and --discriminator-batch-features, or use --discriminator patch"
-            )
+        if self.discriminator == "srgan":
+            for name in ("width", "layers", "norm", "batch_features"):
+                name = f"discriminator_{name}"
+                if getattr(self, name) != getattr(AdversarialConfig, name):
+                    raise ConfigError(
+                        f"{option_name(name)} is {getattr(self, name)}, but --discriminator srgan is what it is; "
+                        "leave it out, or use --discriminator patch"
+                    )
         if self.layout not in ("photos", "auto"):
             raise ConfigError(
                 f"--layout is {self.layout}; super-resolution makes the small pictures itself, leave it out"
@@ -184,7 +187,7 @@ class SuperRes(Trainer):
         initialise(config, *self.children())
         if config.adversarial_start < 1.0:
             judged = channels if config.discriminator == "srgan" else 2 * channels
-            self.game = AdversarialGame(config, judged, self.discriminator, self.generator)
+            self.game = AdversarialGame(config, judged, self.discriminator, self._player)
         branch = f" and {config.detail_blocks} of detail" if config.detail_blocks else ""
         name = f"{type(self.generator).__name__} width {width}, {blocks} blocks{branch}"
         self.spec = replace(self.make_spec(task, self.generator, name), detail=config.detail_blocks > 0)
@@ -230,8 +233,13 @@ class SuperRes(Trainer):
             update("discriminator", self.game.judge_terms(self.discriminator, self.game.judged(shown), batch.step))
             if not self.game.generator_moves(batch.step):
                 return
-            terms |= self.game.player_terms(self.discriminator, self.generator, shown, matched=len(fake_BCHW))
+            terms |= self.game.player_terms(self.discriminator, self._player, shown, matched=len(fake_BCHW))
         update("generator", terms)
+
+    @property
+    def _player(self) -> nn.Module:
+        """What the game moves: the branch for detail where there is one, the faithful picture stays as it is."""
+        return self.generator.get_submodule("detail") if self.config.detail_blocks else self.generator
 
     def _playing(self, batch: Batch) -> bool:
         return hasattr(self, "discriminator") and batch.share >= self.config.adversarial_start
