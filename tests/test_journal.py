@@ -59,7 +59,7 @@ def test_log_and_sample_grids(photos: Path, tmp_path: Path) -> None:
         assert line["losses"].keys() == {
             "discriminator.game", "generator.adversarial", "generator.features", "generator.l1"
         }  # fmt: skip
-        assert line["gradients"].keys() == {"generator", "discriminator"}
+        assert line["gradients"].keys() == {"generator", "discriminator", "game"}
         assert all(value > 0 for value in line["gradients"].values())
     assert [line["share"] for line in lines] == [0.25, 0.5, 0.75, 1.0]
 
