@@ -16,13 +16,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from switches import BASE, BEFORE, PRESETS, SIDE, SWITCHES, Preset, Switch
 from train_step import random_batch
 
 from translate.errors import TranslateError
@@ -34,81 +34,14 @@ from translate.trainers.run import Run
 from translate.trainers.snapshot import FILE_NAME, read_header
 
 DOCS = Path(__file__).parent.parent / "docs"
-BASE = "preset"
 ROWS = 3
 """Of a run's grid of samples that are shown."""
-SIDE, GAP = 64, 4
-"""Of a picture, and between two, in pixels."""
+GAP = 4
+"""Pixels between two pictures of a grid."""
 ACROSS = 5
 """Switches side by side."""
-SPEED_ROUNDS, SPEED_STEPS = 4, 8
+SPEED_ROUNDS, SPEED_STEPS = 3, 8
 """The steps of a round hold one of those in which lazy penalties are due."""
-
-
-@dataclass(frozen=True)
-class Preset:
-    """What is switched in."""
-
-    task: str
-    data: str
-    options: tuple[str, ...]
-    metrics: tuple[str, ...]
-    images: int
-    """Training pictures of a run: about a minute of one core."""
-
-
-@dataclass(frozen=True)
-class Switch:
-    """One piece."""
-
-    name: str
-    options: tuple[str, ...]
-    when: str
-    """One sentence: when to use it, as far as these runs and its paper tell."""
-    only: str = ""
-    """The one preset it makes sense in; empty: all."""
-
-
-RUN = ("--image-size", str(SIDE), "--batch-size", "4", "--device", "cpu", "--precision", "32", "--workers", "0")
-NARROW = ("--generator-widths", "16", "32", "64", "96", "--discriminator-width", "16")
-"""Networks half as wide as the presets': more steps in the same time say more of a game than more channels."""
-FAST = ("--generator-lr", "0.0006", "--discriminator-lr", "0.0012")
-"""Three times the preset's, in the same relation: at its own, shapes are hardly filled after so few steps."""
-PRESETS = (
-    Preset("sketch-to-photo", "things", (*RUN, *NARROW, *FAST, "--labels"), ("swd", "ssim", "edge_agreement"), 2000),
-    Preset("day-to-night", "daynight", (*RUN, *NARROW, "--folders", "day", "night"), ("swd", "structure"), 800),
-)
-"""What counts comes first."""
-
-SWITCHES = (
-    Switch(BASE, (), "The preset as it is: hinge loss, spectral norm, two scales, augmentation."),
-    Switch("minimax", ("--adversarial", "minimax"), ""),
-    Switch("non-saturating", ("--adversarial", "non-saturating"), ""),
-    Switch("maximum-likelihood", ("--adversarial", "maximum-likelihood"), ""),
-    Switch("least-squares", ("--adversarial", "least-squares"), ""),
-    Switch("wgan-gp", ("--adversarial", "wgan-gp", "--discriminator-norm", "none"), ""),
-    Switch("relativistic", ("--adversarial", "relativistic", "--r1-weight", "1", "--r2-weight", "1"), ""),
-    Switch("label-smoothing", ("--adversarial", "non-saturating", "--real-label", "0.9"), ""),
-    Switch("r1", ("--r1-weight", "1"), ""),
-    Switch("reference-batch-norm", ("--discriminator-norm", "reference-batch"), ""),
-    Switch("virtual-batch-norm", ("--discriminator-norm", "virtual-batch"), ""),
-    Switch("batch-features", ("--discriminator-batch-features",), ""),
-    Switch("no-norm", ("--discriminator-norm", "none"), ""),
-    Switch("one-scale", ("--discriminator-scales", "1"), ""),
-    Switch("no-feature-matching", ("--feature-weight", "0"), "", only="sketch-to-photo"),
-    Switch("two-judge-steps", ("--discriminator-steps", "2"), ""),
-    Switch("unrolled", ("--unrolled-steps", "2"), ""),
-    Switch("historical", ("--historical-weight", "1"), ""),
-    Switch("pool", ("--pool-size", "50"), ""),
-    Switch("lecam", ("--lecam-weight", "0.3"), ""),
-    Switch("no-augmentation", ("--discriminator-augmentation",), ""),
-    Switch("adaptive-augmentation", ("--adaptive-augmentation", "0.6"), ""),
-    Switch("negative", ("--negative-weight", "0.25"), ""),
-    Switch("learned-styles", ("--style-size", "8"), "", only="sketch-to-photo"),
-    Switch("diversity", ("--style-size", "8", "--diversity-weight", "8"), "", only="sketch-to-photo"),
-    Switch("optimistic", ("--optimiser", "optimistic"), ""),
-    Switch("extra-gradient", ("--optimiser", "extra-gradient"), ""),
-)
 
 
 def folder_of(out: Path, preset: Preset, switch: Switch, seed: int) -> Path:
@@ -120,16 +53,9 @@ def train(folder: Path, preset: Preset, switch: Switch, seed: int, options: argp
     data = options.data / preset.data
     command = [sys.executable, "-m", "translate.cli", "train", preset.task, *preset.options, *switch.options]
     command += ["--data", str(data / "train"), "--val", str(data / "test"), "--out", str(folder), "--seed", str(seed)]
-    command += [
-        "--max-images",
-        str(preset.images),
-        "--validations",
-        "1",
-        "--sample-grids",
-        "1",
-        "--metrics",
-        *preset.metrics,
-    ]
+    command += ["--max-images", str(preset.images), "--validations", "1", "--sample-grids", "1"]
+    command += ["--metrics", *preset.metrics]
+    command += [part for name, value in BEFORE.items() if name not in switch.options for part in (name, value)]
     if (folder / "snapshot.safetensors").exists():
         command.append("--resume")
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -183,14 +183,21 @@ def test_augmentation_by_chance() -> None:
 def test_augmentation_controller_holds_the_sign_at_its_target() -> None:
     """A discriminator that is sure of every real picture it sees unaugmented, and of no augmented one."""
     controller = AugmentationController(0.6, boundary=0.5, images=100)
-    certain = [torch.full((100, 1, 2, 2), 0.7)]
+    certain, unsure = [torch.full((100, 1, 2, 2), 0.7)], [torch.zeros(100, 1, 2, 2)]
     for _ in range(2 * ADAPTATION_IMAGES // 100):
-        controller.follow(certain)
+        controller.follow(certain, unsure)
     assert controller.probability.item() == 1.0
     for _ in range(4 * ADAPTATION_IMAGES // 100):
         right_B = torch.rand(100) > controller.probability
-        controller.follow([torch.where(right_B, 0.7, 0.3)])
+        controller.follow([torch.where(right_B, 0.7, 0.3)], unsure)
     assert controller.probability.item() == pytest.approx(0.2, abs=0.1)  # 0.8 right, 0.2 wrong
+
+
+def test_scores_without_a_line_of_their_own_are_parted_halfway() -> None:
+    controller = AugmentationController(0.6, boundary=None, images=1, memory=1.0)
+    real, made = torch.tensor([7.0, 9.0, 9.0, 3.0]), torch.tensor([1.0, 3.0, 3.0, 5.0])  # halfway: 5
+    controller.follow([real.view(4, 1, 1, 1)], [made.view(4, 1, 1, 1)])
+    assert controller.sign.item() == 0.5
 
 
 def test_parts_of_a_batch_move_what_is_usual_as_the_whole_does() -> None:
@@ -199,9 +206,10 @@ def test_parts_of_a_batch_move_what_is_usual_as_the_whole_does() -> None:
     ).controller
     assert controller is not None
     assert (1 - controller.memory) ** 4 == pytest.approx(1 - MEMORY)
-    controller.follow([torch.full((2, 1, 1, 1), -1.0)])  # a quarter of it in one of four processes
+    wrong, right = [torch.full((2, 1, 1, 1), -1.0)], [torch.full((2, 1, 1, 1), 1.0)]
+    controller.follow(wrong, right)  # a quarter of it in one of four processes
     controller.sign.fill_(1.0)
-    controller.follow([torch.full((2, 1, 1, 1), 1.0)])
+    controller.follow(right, wrong)
     assert controller.probability.item() == pytest.approx(8 / ADAPTATION_IMAGES)
 
 

@@ -36,6 +36,7 @@ EVERYWHERE: Mapping[str, Any] = {
     "discriminator_width": 8,
     "discriminator_layers": 2,
     "discriminator_scales": 1,
+    "adaptive_augmentation": 0.0,
     "generator_blocks": 1,
     "workers": 0,
     "precision": "32",

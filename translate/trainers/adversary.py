@@ -86,7 +86,6 @@ class AdversarialGame(nn.Module):
         self.usual = UsualScores(memory) if config.lecam_weight else None
         self.controller: AugmentationController | None = None
         if config.adaptive_augmentation:
-            assert self._game.boundary is not None  # the settings have been checked
             target, boundary = config.adaptive_augmentation, self._game.boundary
             self.controller = AugmentationController(target, boundary, config.at_once, memory)
         self.past_discriminator = Past(discriminator) if config.historical_weight else None
@@ -146,7 +145,7 @@ class AdversarialGame(nn.Module):
             terms["lecam"] = Term(config.lecam_weight, game_over_scales(near, real_scores, fake_scores))
             self.usual.follow(real_scores, fake_scores)
         if self.controller is not None:
-            self.controller.follow(real_scores)
+            self.controller.follow(real_scores, fake_scores)
             terms["augmentation"] = Term(0.0, self.controller.probability)  # to be seen in the log
         if self.past_discriminator is not None:
             terms["history"] = Term(config.historical_weight, self.past_discriminator(discriminator))

@@ -71,7 +71,7 @@ class CUT(Trainer):
             generator_widths=(24, 48, 96, 160),
             generator_lr=4e-4,
             discriminator_lr=8e-4,
-            discriminator_augmentation=SMALL_DATA,
+            **SMALL_DATA,
         ),
         "classic": _CLASSIC,
         "fast-classic": replace(

@@ -61,7 +61,7 @@ class CycleGAN(Trainer):
             identity_weight=0.5,
             generator_lr=4e-4,
             discriminator_lr=8e-4,
-            discriminator_augmentation=SMALL_DATA,
+            **SMALL_DATA,
         ),
         "classic": replace(CycleGANConfig(), **CLASSIC_UNPAIRED, pool_size=50),
     }

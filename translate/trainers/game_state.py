@@ -57,7 +57,8 @@ class AugmentationController(Followed):
 
     Args:
         target: of the mean sign, between -1 and 1; 0.6 in the paper.
-        boundary: the score above which a picture is judged real.
+        boundary: the score above which a picture is judged real; None where a game has none: halfway between what is
+            said of real and of made pictures.
         images: training pictures that one call stands for, those of other processes included.
         memory: share by which the signs of new scores move their mean.
     """
@@ -65,7 +66,7 @@ class AugmentationController(Followed):
     probability: Tensor
     sign: Tensor
 
-    def __init__(self, target: float, boundary: float, images: int, memory: float = MEMORY):
+    def __init__(self, target: float, boundary: float | None, images: int, memory: float = MEMORY):
         super().__init__()
         self.memory = memory
         self.most = images / ADAPTATION_IMAGES
@@ -75,9 +76,13 @@ class AugmentationController(Followed):
         self.register_buffer("sign", torch.zeros(()))
 
     @torch.no_grad()
-    def follow(self, real_scores: Sequence[Tensor]) -> None:
-        """Take note of the scores of a batch of real pictures, one map a scale."""
-        self.sign = self.sign.lerp(_mean([(score - self.boundary).sign() for score in real_scores]), self.memory)
+    def follow(self, real_scores: Sequence[Tensor], fake_scores: Sequence[Tensor]) -> None:
+        """Take note of the scores of a batch of real and of made pictures, one map a scale."""
+        signs = [
+            (real - ((real.mean() + fake.mean()) / 2 if self.boundary is None else self.boundary)).sign()
+            for real, fake in zip(real_scores, fake_scores, strict=True)
+        ]
+        self.sign = self.sign.lerp(_mean(signs), self.memory)
         change = (self.sign - self.target).sign() * self.most
         self.probability = (self.probability + change).clamp(0.0, 1.0)
 
