@@ -1,6 +1,6 @@
 """What each piece of the adversarial game does: one switched at a time in the presets, at a small equal budget.
 
-    python benchmarks/ablate.py --data PACKS [--out runs/ablation] [--only sketch-to-photo] [--switches hinge lecam]
+    python benchmarks/ablate.py --data PACKS [--out runs/ablation] [--only sketch-to-photo] [--switches preset lecam]
 
 PACKS holds the folders things and daynight, as `benchmarks/models.py` makes them of the packs in its --out. Every
 switch is trained once a seed, with equal numbers of pictures, and measured on the test split. Finished runs are kept:
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from switches import BASE, BEFORE, PRESETS, SIDE, SWITCHES, Preset, Switch
+from switches import BEFORE, DEFAULTS, FOLLOWED, PRESETS, SIDE, SWITCHES, Preset, Switch
 from train_step import random_batch
 
 from translate.errors import TranslateError
@@ -45,7 +45,12 @@ SPEED_ROUNDS, SPEED_STEPS = 3, 8
 
 
 def folder_of(out: Path, preset: Preset, switch: Switch, seed: int) -> Path:
-    return out / preset.task / f"{switch.name}-{seed}"
+    return out / preset.name / f"{switch.name}-{seed}"
+
+
+def switches_of(preset: Preset) -> list[Switch]:
+    """What is switched there; the first is what the others are compared with."""
+    return [one for one in (DEFAULTS if preset.default else SWITCHES) if one.only in ("", preset.task)]
 
 
 def train(folder: Path, preset: Preset, switch: Switch, seed: int, options: argparse.Namespace) -> str:
@@ -55,7 +60,8 @@ def train(folder: Path, preset: Preset, switch: Switch, seed: int, options: argp
     command += ["--data", str(data / "train"), "--val", str(data / "test"), "--out", str(folder), "--seed", str(seed)]
     command += ["--max-images", str(preset.images), "--validations", "1", "--sample-grids", "1"]
     command += ["--metrics", *preset.metrics]
-    command += [part for name, value in BEFORE.items() if name not in switch.options for part in (name, value)]
+    if not preset.default:
+        command += [part for name, value in BEFORE.items() if name not in switch.options for part in (name, value)]
     if (folder / "snapshot.safetensors").exists():
         command.append("--resume")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -77,11 +83,10 @@ def measured(folder: Path, images: int) -> dict[str, Any] | None:
 
 
 def speed(out: Path, preset: Preset, switch: Switch) -> float:
-    """Training steps a second over the preset's, by the processor's time; measured in turn, once, and kept."""
-    kept = out / preset.task / f"{switch.name}-speed.json"
+    """Steps a second over those of the first switch, by the processor's time; measured in turn, once, and kept."""
+    kept = out / preset.name / f"{switch.name}-speed.json"
     if not kept.exists():
-        base = next(one for one in SWITCHES if one.name == BASE)
-        steps = [step_of(folder_of(out, preset, one, 0)) for one in (base, switch)]
+        steps = [step_of(folder_of(out, preset, one, 0)) for one in (switches_of(preset)[0], switch)]
         ratios: list[float] = []
         for _ in range(SPEED_ROUNDS):
             seconds: list[float] = []
@@ -115,20 +120,19 @@ def step_of(folder: Path) -> Callable[[int], None]:
 
 def table(out: Path, preset: Preset, found: dict[str, list[dict[str, float]]]) -> list[str]:
     """One line a switch, the nearest to real pictures first."""
-    first = preset.metrics[0]
-    order = sorted(found, key=lambda name: statistics.mean(run[first] for run in found[name]))
+    switches = {one.name: one for one in switches_of(preset)}
     lines = [
         f"| switch | options | {' | '.join(preset.metrics)} | speed | warning lights |",
         f"|---|---|{'---|' * (len(preset.metrics) + 2)}",
     ]
-    for name in order:
-        runs, switch = found[name], next(one for one in SWITCHES if one.name == name)
+    for name in sorted(found, key=lambda name: statistics.mean(run[preset.metrics[0]] for run in found[name])):
+        runs, switch = found[name], switches[name]
         cells = [spread([run[metric] for run in runs]) for metric in preset.metrics]
-        faster = speed(out, preset, switch)
         lights = sorted({light for run in runs for light in run["lights"]})
-        title = f"**{name}**" if name == BASE else name
+        cells += [f"{speed(out, preset, switch):.2f}", ", ".join(lights)]
+        title = f"**{name}**" if name == next(iter(switches)) else name
         flags = f"`{' '.join(switch.options)}`" if switch.options else ""
-        lines.append(f"| {title} | {flags} | {' | '.join(cells)} | {faster:.2f} | {', '.join(lights)} |")
+        lines.append(f"| {title} | {flags} | {' | '.join(cells)} |")
     return lines
 
 
@@ -143,7 +147,7 @@ def picture(out: Path, preset: Preset, names: list[str]) -> Path | None:
     """Results of all switches for the same test pictures, of the first seed."""
     tiles: list[tuple[str, np.ndarray]] = []
     for name in names:
-        grids = sorted((out / preset.task / f"{name}-0" / "samples").glob("*.png"))
+        grids = sorted((out / preset.name / f"{name}-0" / "samples").glob("*.png"))
         if not grids:
             continue
         columns = columns_of(read_picture(grids[-1]).rgb_HWC)
@@ -186,30 +190,35 @@ def write_page(options: argparse.Namespace) -> None:
     lines = [
         "# What each piece of the game does",
         "",
-        "Made by `python benchmarks/ablate.py`: one piece switched at a time in the `modern` presets,",
-        f"networks half as wide, pictures of 64 pixels, batches of 4, {options.seeds} seeds, measured on the test",
-        "split. The budget is small, and so are many differences: what is within the ± of the preset is a draw.",
-        "`swd` is the sliced Wasserstein distance of patches from real ones (x 1,000; less is better), `ssim` likeness",
-        "to the true photograph, `structure` how much of the source's edges is kept (of both more is better). `speed`",
-        "is training steps a second over the preset's, by the processor's time.",
+        "Made by `python benchmarks/ablate.py`: one piece switched at a time in the `modern` presets, with networks",
+        f"half as wide, pictures of {SIDE} pixels, batches of 4, {options.seeds} seeds, measured on the test split.",
+        "",
+        "- The budget is a minute on one core. It says how a game begins, and who falls behind or breaks down there;",
+        "  not what it comes to after a night.",
+        "- What is within the ± of the seeds is a draw.",
+        "- `swd` is the sliced Wasserstein distance of patches from real ones (x 1,000; less is better). Of the others",
+        "  more is better: `ssim`, likeness to the true photograph; `edge_agreement`, edges on the drawn lines;",
+        "  `structure`, how much of the source's edges is kept, which is 1 where nothing was changed.",
+        "- `speed` is training steps a second over the preset's, by the processor's time.",
     ]
     for preset in PRESETS:
         found: dict[str, list[dict[str, float]]] = {}
-        for switch in SWITCHES:
+        for switch in switches_of(preset):
             folders = [folder_of(options.out, preset, switch, seed) for seed in range(options.seeds)]
-            runs = [measured(folder, preset.images) for folder in folders]
-            if all(run is not None for run in runs) and (not switch.only or switch.only == preset.task):
-                found[switch.name] = [run for run in runs if run]
+            runs = [run for folder in folders if (run := measured(folder, preset.images))]
+            if len(runs) == options.seeds or (preset.default and runs):
+                found[switch.name] = runs
         if not found:
             continue
-        lines += ["", f"## {preset.task}", "", *table(options.out, preset, found)]
-        order = [switch.name for switch in SWITCHES if switch.name in found]
-        path = picture(options.out, preset, order)
+        seeds = f", {len(next(iter(found.values())))} seeds" if preset.default else ""
+        title = f"{preset.task}: the preset itself, before and now{seeds}" if preset.default else preset.task
+        lines += ["", f"## {title}", "", *table(options.out, preset, found)]
+        path = None if preset.default else picture(options.out, preset, list(found))
         if path:
             lines += ["", f"![results]({path.relative_to(DOCS).as_posix()})"]
             lines += ["", f"The first {ROWS} held-out pictures of the sample grids, seed 0."]
-    lines += ["", "## When to use which", ""]
-    lines += [f"- **{switch.name}**: {switch.when}" for switch in SWITCHES if switch.when]
+    lines += ["", "## When to use which", "", *(f"- **{one.name}**: {one.when}" for one in SWITCHES)]
+    lines += ["", "## What followed", "", *FOLLOWED]
     (DOCS / "experiments.md").write_text("\n".join(lines) + "\n")
 
 
@@ -218,7 +227,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder with things/ and daynight/")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=[], help="tasks")
+    parser.add_argument("--only", nargs="*", default=[], help="names of presets")
     parser.add_argument("--switches", nargs="*", default=[], help="names")
     parser.add_argument("--page", action="store_true", help="only write the page, of what is there")
     return parser.parse_args()
@@ -226,16 +235,15 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
+    presets = [one for one in PRESETS if not options.page and (not options.only or one.name in options.only)]
+    wanted = [(preset, switch) for preset in presets for switch in switches_of(preset)]
     for seed in range(options.seeds):  # all switches once, before any twice
-        for switch in SWITCHES:
-            for preset in PRESETS:
-                wanted = (not options.only or preset.task in options.only) and switch.only in ("", preset.task)
-                wanted = wanted and (not options.switches or switch.name in options.switches) and not options.page
-                folder = folder_of(options.out, preset, switch, seed)
-                if not wanted or measured(folder, preset.images):
-                    continue
-                complaint = train(folder, preset, switch, seed, options)
-                print(preset.task, switch.name, seed, complaint or measured(folder, preset.images), flush=True)
+        for preset, switch in wanted:
+            folder = folder_of(options.out, preset, switch, seed)
+            if (options.switches and switch.name not in options.switches) or measured(folder, preset.images):
+                continue
+            complaint = train(folder, preset, switch, seed, options)
+            print(preset.name, switch.name, seed, complaint or measured(folder, preset.images), flush=True)
     write_page(options)
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-BASE = "preset"
 SIDE = 64
 """Of a training picture, in pixels."""
 
@@ -11,12 +10,16 @@ SIDE = 64
 class Preset:
     """What is switched in."""
 
+    name: str
     task: str
     data: str
     options: tuple[str, ...]
     metrics: tuple[str, ...]
+    """What counts comes first."""
     images: int
-    """Training pictures of a run: about a minute of one core."""
+    """Training pictures of a run."""
+    default: bool = False
+    """All is as the preset has it, but for the size of the pictures and the number of runs: before and now."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Switch:
     when: str
     """One sentence: when to use it, as far as these runs and its paper tell."""
     only: str = ""
-    """The one preset it makes sense in; empty: all."""
+    """The one task it makes sense in; empty: all."""
 
 
 RUN = ("--image-size", str(SIDE), "--batch-size", "4", "--device", "cpu", "--precision", "32", "--workers", "0")
@@ -39,32 +42,48 @@ FAST = ("--generator-lr", "0.0006", "--discriminator-lr", "0.0012")
 RATES = ("--generator-lr", "0.0004", "--discriminator-lr", "0.0008")
 BEFORE = {"--discriminator-norm": "spectral", "--adaptive-augmentation": "0"}
 """What the presets were when this was asked first, whatever they have become since: what a switch does not name."""
+LIKE_TRUTH, LIKE_SOURCE = ("swd", "ssim", "edge_agreement"), ("swd", "structure")
+STREETS = ("--folders", "day", "night")
+PLAIN = ("--device", "cpu", "--workers", "0")
 PRESETS = (
-    Preset("sketch-to-photo", "things", (*RUN, *NARROW, *FAST, "--labels"), ("swd", "ssim", "edge_agreement"), 2000),
-    Preset("day-to-night", "daynight", (*RUN, *NARROW, *RATES, "--folders", "day", "night"), ("swd", "structure"), 800),
+    Preset("sketch-to-photo", "sketch-to-photo", "things", (*RUN, *NARROW, *FAST, "--labels"), LIKE_TRUTH, 2000),
+    Preset("day-to-night", "day-to-night", "daynight", (*RUN, *NARROW, *RATES, *STREETS), LIKE_SOURCE, 800),
+    Preset(
+        "sketch-to-photo-default", "sketch-to-photo", "things", (*PLAIN, "--labels", "--image-size", "128"),
+        LIKE_TRUTH, 2000, default=True,
+    ),
+    Preset(
+        "day-to-night-default", "day-to-night", "daynight", (*PLAIN, *STREETS, "--image-size", "64"),
+        LIKE_SOURCE, 1000, default=True,
+    ),
+)  # fmt: skip
+
+DEFAULTS = (
+    Switch("before", ("--adaptive-augmentation", "0"), ""),
+    Switch("now", (), ""),
 )
-"""What counts comes first."""
+"""Of the presets as they are: what they were, and what they have become."""
 
 SWITCHES = (
     Switch(
-        BASE,
+        "preset",
         (),
         "Hinge loss, spectral norm, two scales, every picture augmented: the preset before these runs.",
     ),
     Switch(
         "minimax",
         ("--adversarial", "minimax"),
-        "To see what vanishing gradients are; with pairs the other losses carry it, without them it hardly moves.",
+        "To see gradients vanish: without pairs it hardly leaves the source, with them the other losses carry it.",
     ),
     Switch(
         "non-saturating",
         ("--adversarial", "non-saturating"),
-        "To repeat pix2pix of 2017, or for real labels that can be smoothed; with pairs it is behind hinge here.",
+        "To repeat pix2pix of 2017, or for labels that can be smoothed; a draw without pairs, behind hinge with them.",
     ),
     Switch(
         "maximum-likelihood",
         ("--adversarial", "maximum-likelihood"),
-        "Without pairs it goes along with the others; with pairs a few bad patches outweigh everything, so not there.",
+        "Not with pairs, where a few bad patches outweigh everything else; without them it was better than hinge.",
     ),
     Switch(
         "least-squares",
@@ -74,12 +93,12 @@ SWITCHES = (
     Switch(
         "wgan-gp",
         ("--adversarial", "wgan-gp", "--discriminator-norm", "none"),
-        "Without pairs, where it moves early and steadily; with pairs it wants five steps of the critic and more time.",
+        "Without pairs, where it moves early and steadily; with pairs one step of the critic for each is too few.",
     ),
     Switch(
         "relativistic",
         ("--adversarial", "relativistic", "--r1-weight", "1", "--r2-weight", "1"),
-        "For long trainings that must not break down; slow at the start, in both tasks.",
+        "For long trainings that must not break down; at the start it is slower than hinge in both tasks.",
     ),
     Switch(
         "label-smoothing",
@@ -94,17 +113,17 @@ SWITCHES = (
     Switch(
         "reference-batch-norm",
         ("--discriminator-norm", "reference-batch"),
-        "With pairs, where it gave the best textures; without pairs it stays near the source.",
+        "With pairs, where it made the best textures of all; without them it holds the game up.",
     ),
     Switch(
         "virtual-batch-norm",
         ("--discriminator-norm", "virtual-batch"),
-        "As reference-batch, when the discriminator must judge each picture by itself; slower still without pairs.",
+        "With pairs, as reference-batch, where the answer to a picture must not depend on its neighbours.",
     ),
     Switch(
         "batch-features",
         ("--discriminator-batch-features",),
-        "When results come out all alike; the seeds differ more than it does.",
+        "When results come out all alike, which they did not here; with pairs it is a draw.",
     ),
     Switch(
         "no-norm",
@@ -114,74 +133,80 @@ SWITCHES = (
     Switch(
         "one-scale",
         ("--discriminator-scales", "1"),
-        "To save a quarter of the time at small sizes; less steady from seed to seed.",
+        "To save time at small sizes; a draw, but less steady from seed to seed with pairs.",
     ),
     Switch(
         "no-feature-matching",
         ("--feature-weight", "0"),
-        "Without pairs it does not apply; with them it is the cheapest thing to leave out.",
+        "With little time: with pairs it costs some and brings a little.",
         only="sketch-to-photo",
     ),
     Switch(
         "two-judge-steps",
         ("--discriminator-steps", "2"),
-        "When the discriminator falls behind; with pairs and few steps it takes the generator's time.",
+        "When the discriminator falls behind; with pairs the generator had too few steps left and collapsed.",
     ),
     Switch(
         "unrolled",
         ("--unrolled-steps", "2"),
-        "When results come out all alike and nothing else helps; a step costs several.",
+        "Without pairs, when results come out all alike: better here, but a step takes nearly twice as long.",
     ),
     Switch(
         "historical",
         ("--historical-weight", "1"),
-        "When the game goes in circles; with pairs it holds back what has to move far.",
+        "Without pairs, when the game goes in circles: better here; with pairs it holds back what has to move far.",
     ),
     Switch(
         "pool",
         ("--pool-size", "50"),
-        "Without pairs, when the discriminator forgets; results differ much from seed to seed.",
+        "When the discriminator forgets: better in the mean of both tasks, within what seeds differ.",
     ),
     Switch(
         "lecam",
         ("--lecam-weight", "0.3"),
-        "With few hundred pictures and a small weight, 0.1 or less: at 0.3 it stops an unpaired game.",
+        "With some hundred pairs; without pairs take 0.1 or less: at 0.3 it stopped the game.",
     ),
     Switch(
         "no-augmentation",
         ("--discriminator-augmentation",),
-        "For a short training, or with ten thousands of pictures: nothing is memorised then.",
+        "For a short training, or with ten thousands of pictures, where nothing is learnt by heart.",
     ),
     Switch(
         "adaptive-augmentation",
         ("--adaptive-augmentation", "0.6"),
-        "Always: as good as none at the start, and there when the discriminator begins to memorise.",
+        "Always: as good as none at the start, and there when the discriminator learns pictures by heart.",
     ),
     Switch(
         "negative",
         ("--negative-weight", "0.25"),
-        "When parts are right and the whole is not; a draw in these runs.",
+        "When parts are right and the whole is not; a draw here.",
     ),
     Switch(
         "learned-styles",
         ("--style-size", "8"),
-        "For many results from one source, with a budget for it; results differ much from seed to seed.",
+        "For many results from one source, and with a budget for it: a step takes twice as long.",
         only="sketch-to-photo",
     ),
     Switch(
         "diversity",
         ("--style-size", "8", "--diversity-weight", "8"),
-        "When learned styles make no difference.",
+        "When learned styles make no difference; results are more varied, and further from the one truth.",
         only="sketch-to-photo",
     ),
     Switch(
         "optimistic",
         ("--optimiser", "optimistic"),
-        "When the game goes in circles; a draw without pairs, behind Adam with them.",
+        "When the game goes in circles; a little better than Adam without pairs, behind it with them.",
     ),
     Switch(
         "extra-gradient",
         ("--optimiser", "extra-gradient"),
-        "When the game goes in circles; every second step is only a look, so that it learns half as much.",
+        "Without pairs, when the game goes in circles: better here, though every second step is only a look.",
     ),
 )
+
+FOLLOWED = (
+    "The modern presets of pix2pix, CycleGAN and CUT change what the discriminator sees only as much as it takes",
+    "(`--adaptive-augmentation 0.6`), no longer always.",
+)
+"""What the presets have learnt from it."""

@@ -49,8 +49,8 @@ def memorising(found: Readings) -> str | None:
         return None
     return (
         f"the discriminator learns its pictures by heart: it takes {real:.0%} of them for real, but only "
-        f"{held_out:.0%} of real pictures that it has not seen; more pictures help, or --adaptive-augmentation 0.6, or "
-        "a smaller --discriminator-width"
+        f"{held_out:.0%} of real pictures that it has not seen; more pictures help, or --discriminator-augmentation "
+        "colour translation cutout with --adaptive-augmentation 0, or a smaller --discriminator-width"
     )
 
 
