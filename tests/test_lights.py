@@ -236,6 +236,7 @@ def test_lights_and_levels_are_remembered_when_resuming(tmp_path: Path, data_of:
     assert train(first, data_of["pix2pix"], StopAfter(images=8)) == "stop-after"
     lines = (
         {"event": "start", "images": 0},
+        {"event": "progress", "images": 4, "losses": {"x.game": 1.0}},
         {"event": "warning", "images": 8, "name": "copying", "lit": True, "text": "copies"},
         {"event": "progress", "images": 8, "bad_steps": 0, "losses": {"x.game": 1.0}, "gradients": {"generator": 2.0}},
         {"event": "warning", "images": 12, "name": "vanishing", "lit": True, "text": "nothing"},

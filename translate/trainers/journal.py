@@ -89,7 +89,7 @@ class Journal:
         except DataError:
             return  # of a run that was moved without its log
         for line in log.progress:
-            self._trends.add(line["losses"], line["gradients"])
+            self._trends.add(line.get("losses", {}), line.get("gradients", {}))  # old logs have not all
         self._burning = {line["name"]: line["text"] for line in log.warnings if line["lit"]}
 
     def __exit__(
