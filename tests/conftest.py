@@ -111,6 +111,8 @@ TINY = [
     "2",
     "--discriminator-scales",
     "1",
+    "--adaptive-augmentation",
+    "0",
     "--workers",
     "0",
     "--precision",

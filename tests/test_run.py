@@ -143,7 +143,7 @@ def test_log_is_json_and_counts_skipped_steps(photos: Path, tmp_path: Path) -> N
     line = log_lines(tmp_path)[-1]
     assert line["bad_steps"] == 2
     assert line["losses"].keys() >= {"generator.l1", "discriminator.game"}
-    assert line["gradients"].keys() == {"generator", "discriminator"}
+    assert line["gradients"].keys() == {"generator", "discriminator", "game"}
 
 
 @pytest.mark.parametrize("player", ["generator", "discriminator"])

@@ -48,8 +48,7 @@ class AdversarialConfig(TrainConfig):
     """Weight of keeping the scores of real and made pictures from drifting apart, with few pictures; 0.1 to 0.5
     (LeCam, 2021)."""
     discriminator_augmentation: tuple[Literal["colour", "translation", "cutout"], ...] = ()
-    """Changes of everything the discriminator sees, against memorising a few hundred pictures (DiffAugment, 2020);
-    nothing after it: none, which wants --adaptive-augmentation 0."""
+    """Changes of everything the discriminator sees, against memorising a few hundred pictures (DiffAugment, 2020)."""
     adaptive_augmentation: float = 0.0
     """Make these changes only as often as the discriminator needs them: so often that it is right about real
     pictures this much more often than wrong, 0.6 in the paper (ADA, 2020); 0: always."""

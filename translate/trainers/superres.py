@@ -84,7 +84,7 @@ class SuperResConfig(AdversarialConfig):
                 f"{SRDiscriminator.smallest_size}"
             )
         if self.discriminator == "srgan":
-            for name in ("width", "layers", "norm", "batch_features"):
+            for name in ("norm", "batch_features"):
                 name = f"discriminator_{name}"
                 if getattr(self, name) != getattr(AdversarialConfig, name):
                     raise ConfigError(
