@@ -4,7 +4,8 @@
 
 PACKS holds the folders things and daynight, as `benchmarks/models.py` makes them of the packs in its --out. Every
 switch is trained once a seed, with equal numbers of pictures, and measured on the test split. Finished runs are kept:
-the same command goes on where it was ended. The table and the pictures go to docs/experiments.md and docs/experiments/.
+the same command goes on where it was ended. The tables and pictures of all of it go to docs/experiments.md and
+docs/experiments/, with --page those of what there is.
 """
 
 import argparse
@@ -246,7 +247,8 @@ def main() -> None:
                 continue
             complaint = train(folder, preset, switch, seed, options)
             print(preset.name, switch.name, seed, complaint or measured(folder, preset.images), flush=True)
-    write_page(options)
+    if options.page or not (options.only or options.switches):
+        write_page(options)
 
 
 if __name__ == "__main__":
