@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import INVERT, save_model
+from test_convert import engine as engine
+from test_convert import tree
 
 from translate.cli import main
 from translate.conversion import Conversion, Existing, Outcome
@@ -16,18 +18,6 @@ from translate.convert import convert_folder
 from translate.engine import Engine
 from translate.errors import DataError
 from translate.images import Picture, read_picture, write_picture
-from translate.manifest import FILE_NAME
-
-
-@pytest.fixture
-def engine(invert_model: Path) -> Engine:
-    return Engine(invert_model, threads=1, device="cpu")
-
-
-def tree(folder: Path) -> list[str]:
-    return sorted(
-        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != FILE_NAME
-    )
 
 
 def levels(folder: Path) -> dict[str, int]:
