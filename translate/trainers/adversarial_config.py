@@ -154,8 +154,8 @@ SMALL_DATA: Mapping[str, Any] = {
     "adaptive_augmentation": 0.6,
 }
 """Augmentation of what the discriminator sees in the modern presets, which are for hundreds of pictures: as much as it
-takes, since from the start and always it holds the game up (docs/experiments.md). Not colour: it hides from the
-discriminator that a picture is too dark, which is the very thing that tells day from night."""
+takes, since always and from the start it held short trainings up (docs/experiments.md; long ones were not measured).
+Not colour: it hides from the discriminator that a picture is too dark, which is what tells day from night."""
 
 CLASSIC: Mapping[str, object] = {
     "preset": "classic",
