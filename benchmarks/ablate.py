@@ -199,7 +199,7 @@ def write_page(options: argparse.Namespace) -> None:
         "",
         "- The budget is a minute on one core. It says how a game begins, and who falls behind or breaks down there;",
         "  not what it comes to after a night.",
-        "- What is within the ± of the seeds is a draw. There are many rows: the best of them owes something to chance.",
+        "- What is within the ± of the seeds is a draw. Of many rows the best owes something to chance.",
         "- Learning rates are the preset's, with drawings three times it: of three that were tried the one with which",
         "  `preset`, seed 0, was best on these pictures. No other row had a rate chosen for it.",
         "- The sentences below join what these runs showed with what the papers say; the tables tell which is which.",
