@@ -67,7 +67,7 @@ def test_structure_compares_with_the_source(collections: Path, tmp_path: Path) -
     assert run.best["metric"] == "structure"
     larger = new_run(tmp_path, settings("super-resolution", **changes), "super-resolution")
     with pytest.raises(ConfigError, match="differ in size or channels"):
-        validation_module.measured_names(larger.trainer)
+        validation_module.measured_names(larger.trainer, 2)
 
 
 def test_edges_are_compared_with_the_drawn_lines(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from translate.data.formats import Pixels
 from translate.data.framing import Framing, frame_plain
 from translate.evaluation.cases import Kind, Sample
 from translate.images import resize
+from translate.metrics import pretrained
 from translate.metrics.drawing import chroma, line_contrast
 from translate.metrics.edge_agreement import edge_agreement
 from translate.metrics.fidelity import psnr, psnr_luma, ssim
@@ -123,12 +124,23 @@ def measure_sets(results: Sequence[Pixels], truths: Sequence[Pixels], *, paired:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of torchvision and torch-fidelity, about their own code
                 found[name] = score(name, result_N3SS, truth_N3SS)
-    return found
+    return found | _pretrained_scores(result_N3SS, truth_N3SS, paired=paired)
+
+
+def _pretrained_scores(result_N3SS: Tensor, truth_N3SS: Tensor, *, paired: bool) -> dict[str, float]:
+    """Scores by networks of the extra `features`, where it is installed."""
+    scores = pretrained.PretrainedScores()
+    names: list[pretrained.Name] = [name for name in pretrained.NETWORKS if pretrained.missing(name) is None]
+    enough = min(len(result_N3SS), len(truth_N3SS)) >= 2
+    return {
+        name: scores(name, result_N3SS, truth_N3SS) for name in names if (enough if name in pretrained.SETS else paired)
+    }
 
 
 def learned_notes(paired: bool) -> list[str]:
     """One line for each metric that needs weights which are not here."""
     reasons = [missing(name) for name in _askable(paired)]
+    reasons += list(dict.fromkeys(pretrained.missing(name) for name in pretrained.NETWORKS))
     return [f"{reason}." for reason in reasons if reason]
 
 

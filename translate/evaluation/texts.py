@@ -72,6 +72,23 @@ _MEANINGS = {
     "lpips": Meaning("LPIPS", "Difference from the true picture as an eye would see it; 0 is equal.", "lower"),
     "fid": Meaning("FID", "How far the results as a set are from real pictures; small sets exaggerate it.", "lower"),
     "kid": Meaning("KID", "How far the results as a set are from real pictures; fair for small sets too.", "lower"),
+    "kid_lite1": Meaning(
+        "KID on EfficientNet-Lite1",
+        "How far the results as a set are from real pictures, as a classifier of photographs sees them; about 0 for "
+        "other real pictures. Compares with nothing measured through Inception, nor at another size.",
+        "lower",
+    ),
+    "kid_squeezenet": Meaning(
+        "KID on SqueezeNet",
+        "The same through another classifier, in units of its own: a second opinion on models that were trained "
+        "with the first.",
+        "lower",
+    ),
+    "perceptual": Meaning(
+        "Perceptual distance",
+        "Difference from the true picture as a classifier (SqueezeNet) sees it; 0 is equal.",
+        "lower",
+    ),
     "swd_mean_milli": Meaning(
         "Distance of textures (SWD), mean",
         "Small patches are cut out of the results and out of real pictures at several sizes, and this is how much the "

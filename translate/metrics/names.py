@@ -3,5 +3,5 @@
 HIGHER_IS_BETTER = ("psnr", "psnr_luma", "ssim", "structure", "edge_agreement")
 """Of the others lower is better."""
 
-PAIRED = ("psnr", "psnr_luma", "ssim", "lpips")
+PAIRED = ("psnr", "psnr_luma", "ssim", "lpips", "perceptual")
 """Metrics that compare a result with the truth."""

@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 from translate.errors import ConfigError
 from translate.losses.adversarial import GAMES
+from translate.networks.squeezenet import SMALLEST
 from translate.trainers.config import TrainConfig, check_range, option_name
 
 WEIGHTS = (
     "adversarial_weight", "feature_weight", "discriminator_weight", "gradient_penalty_weight", "r1_weight", "r2_weight",
-    "negative_weight", "lecam_weight", "historical_weight",
+    "negative_weight", "lecam_weight", "historical_weight", "perceptual_weight",
 )  # fmt: skip
 
 
@@ -28,7 +29,7 @@ class AdversarialConfig(TrainConfig):
     adversarial_weight: float = 1.0
     """Weight of the adversarial term for the generator."""
     feature_weight: float = 10.0
-    """Weight of feature matching (10 in pix2pixHD, 2018); only where pairs exist."""
+    """Weight of feature matching (10 in pix2pixHD, 2018) through the PatchGAN; only where pairs exist."""
     discriminator_weight: float = 1.0
     """Weight of the discriminator's loss; 0.5 in pix2pix and CycleGAN."""
     real_label: float = 1.0
@@ -67,6 +68,12 @@ class AdversarialConfig(TrainConfig):
     historical_weight: float = 0.0
     """Weight of both networks staying near the mean of what they have been, when the game goes in circles (Salimans
     et al., 2016)."""
+    discriminator: Literal["patch", "projected", "projected+patch"] = "patch"
+    """Who judges: patch starts from nothing and sees texture; projected looks through a classifier's features and knows
+    things from the first step (Projected GAN, 2021; needs the extra features and 3 channels); or both together."""
+    perceptual_weight: float = 0.0
+    """Weight of looking alike to a classifier, SqueezeNet: results and truth where pairs exist, a picture and what
+    comes back of it in cyclegan (LPIPS, 2018; needs the extra features and 3 channels)."""
     discriminator_width: int = 32
     """Channels of the discriminator's first layer."""
     discriminator_layers: int = 3
@@ -101,6 +108,7 @@ class AdversarialConfig(TrainConfig):
             check_range(self, name, low, high)
         self._check_labels()
         self._check_together()
+        self._check_features()
 
     def _check_labels(self) -> None:
         if self.fake_label:
@@ -128,6 +136,30 @@ class AdversarialConfig(TrainConfig):
                 f"{self.discriminator_steps}; make it 1, or use --optimiser optimistic"
             )
         self.check_part(self.at_once)
+
+    def _check_features(self) -> None:
+        """What looks through a classifier of photographs."""
+        used = [("--perceptual-weight", f"{self.perceptual_weight:g}", "0")] if self.perceptual_weight else []
+        if self.projected:
+            used.append(("--discriminator", self.discriminator, "patch"))
+        for option, found, without in used:
+            if self.formats[1].channels != 3:
+                raise ConfigError(
+                    f"{option} is {found}, which looks through a classifier of colour photographs, but --channels is "
+                    f"{self.channels}; use {option} {without}"
+                )
+        if self.perceptual_weight and self.image_size < SMALLEST:
+            raise ConfigError(f"--image-size is {self.image_size}; --perceptual-weight needs at least {SMALLEST}")
+        if self.projected and self.references:
+            raise ConfigError(
+                f"--discriminator-norm {self.discriminator_norm} compares with a batch, which --discriminator "
+                f"{self.discriminator} does not; use --discriminator-norm spectral"
+            )
+
+    @property
+    def projected(self) -> bool:
+        """Whether a discriminator looks through the features of EfficientNet-Lite1."""
+        return self.discriminator.startswith("projected")
 
     def check_part(self, pictures: int) -> None:
         """See `TrainConfig`."""

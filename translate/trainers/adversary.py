@@ -19,6 +19,8 @@ from translate.losses.gradient_penalty import between, one_centred_penalty, zero
 from translate.losses.lecam import lecam
 from translate.networks.image_pool import ImagePool
 from translate.networks.patchgan import PatchGAN, Verdict
+from translate.networks.pretrained import efficientnet_lite1
+from translate.networks.projected import ProjectedDiscriminator
 from translate.trainers.adversarial_config import AdversarialConfig
 from translate.trainers.base import Term
 from translate.trainers.game_state import AugmentationController, Past, ReferenceBatch, UsualScores, memory_of
@@ -27,12 +29,28 @@ Judge = Callable[[Tensor], Verdict]
 """A discriminator, or what it would be some steps ahead."""
 
 
-def make_discriminator(config: AdversarialConfig, channels: int) -> PatchGAN:
+def make_discriminator(config: AdversarialConfig, channels: int) -> PatchGAN | ProjectedDiscriminator:
     """The discriminator the settings describe, for pictures of `channels` channels with all they are given beside.
 
     Raises:
         ConfigError: the pictures are too small for it.
+        MissingExtra: it looks through a network whose package is not installed.
+        ModelError: that network's weights are damaged.
     """
+    patch = None if config.discriminator == "projected" else _patch_gan(config, channels)
+    if not config.projected:
+        assert patch is not None
+        return patch
+    discriminator = ProjectedDiscriminator(efficientnet_lite1(), channels - 3, patch)
+    if config.image_size < discriminator.smallest_size:
+        raise ConfigError(
+            f"--image-size is {config.image_size}; --discriminator {config.discriminator} needs at least "
+            f"{discriminator.smallest_size}"
+        )
+    return discriminator
+
+
+def _patch_gan(config: AdversarialConfig, channels: int) -> PatchGAN:
     discriminator = PatchGAN(
         channels,
         config.discriminator_width,
@@ -184,7 +202,8 @@ class AdversarialGame(nn.Module):
 
     def _payment(self, judge: Judge, real_BCHW: Tensor, fake_BCHW: Tensor, matched: int) -> dict[str, Term]:
         config = self._config
-        matched = matched if config.feature_weight else 0
+        if not config.feature_weight or config.discriminator == "projected":  # which has no features of its own
+            matched = 0
         fake = self.verdict(judge, fake_BCHW)
         real = fake  # not looked at, unless:
         if self._game.needs_real or matched:

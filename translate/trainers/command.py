@@ -96,7 +96,7 @@ def _train(task: Task, argv: list[str]) -> int:
         if saved:
             run.restore(read_tensors(run.snapshot_path))
             _refuse_finished_run(run)
-        measured_names(run.trainer)  # before anything is written
+        measured_names(run.trainer, len(listings.held_out.targets))  # before anything is written
         console = Console(stderr=True, quiet=not run.fabric.is_global_zero)
         if note:
             console.print(note, highlight=False, soft_wrap=True)

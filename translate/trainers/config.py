@@ -19,7 +19,10 @@ def _seconds(value: float | None) -> str:
     return "none" if value is None else f"{value:.12g}s"
 
 
-Metric = Literal["psnr", "psnr_luma", "ssim", "structure", "edge_agreement", "swd", "lpips", "fid", "kid"]
+Metric = Literal[
+    "psnr", "psnr_luma", "ssim", "structure", "edge_agreement", "swd", "lpips", "fid", "kid", "kid_lite1",
+    "kid_squeezenet", "perceptual",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +96,12 @@ class TrainConfig:
     """How often held-out pictures are measured over the whole budget."""
     metrics: tuple[Metric, ...] = ("psnr", "ssim", "swd")
     """What is measured; psnr and ssim need pairs, structure (how much of the source's edges is kept) needs none;
-    edge_agreement is for drawings; lpips, fid and kid need their weights on the machine."""
-    best_by: Metric = "swd"
-    """The metric that decides which snapshot is kept as the best."""
+    edge_agreement is for drawings; kid_lite1, kid_squeezenet and perceptual need the extra features; lpips, fid and
+    kid need their weights on the machine."""
+    best_by: Metric | Literal["auto"] = "auto"
+    """The metric that decides which snapshot is kept as the best. auto: kid_lite1 where the extra features is installed
+    and 16 pictures are held out, together with kid_squeezenet when a discriminator looks through Lite1 itself; else
+    swd."""
     patience: int = 0
     """End the run after so many measurements without a new best; 0: never."""
 
@@ -145,7 +151,7 @@ class TrainConfig:
             raise ConfigError(
                 f"--accumulate is {self.accumulate}; it must divide --batch-size, which is {self.batch_size}"
             )
-        if self.best_by not in self.metrics:
+        if self.best_by != "auto" and self.best_by not in self.metrics:
             raise ConfigError(f"--best-by is {self.best_by}, which --metrics does not name; add it there")
         if self.patience and not self.validations:
             raise ConfigError("--patience needs measurements, but --validations is 0; leave one of them out")

@@ -47,6 +47,11 @@ class CUTConfig(TranslatorConfig):
         check_range(self, "temperature", 1e-3, 100.0)
         if self.generator == "classic-unet":
             raise ConfigError("--generator is classic-unet, whose layers cannot be contrasted; use unet or resnet")
+        if self.perceptual_weight:
+            raise ConfigError(
+                f"--perceptual-weight is {self.perceptual_weight:g}, but cut has nothing that a result should look "
+                "like; leave it out"
+            )
         if self.labels:
             raise ConfigError("--labels needs pairs; leave it out, or train with pix2pix")
 

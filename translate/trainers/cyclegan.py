@@ -19,6 +19,7 @@ from translate.trainers.adversarial_config import CLASSIC_UNPAIRED, SMALL_DATA
 from translate.trainers.adversary import AdversarialGame, Shown, make_discriminator
 from translate.trainers.base import Batch, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range
+from translate.trainers.perception import Perception
 from translate.trainers.translators import TranslatorConfig, describe, initialise, make_translator
 
 
@@ -84,6 +85,7 @@ class CycleGAN(Trainer):
         initialise(config, self.generator, self.back_generator, self.discriminator, self.back_discriminator)
         self.game = AdversarialGame(config, target, self.discriminator, self.generator)
         self.back_game = AdversarialGame(config, source, self.back_discriminator, self.back_generator)
+        self.perception = Perception() if config.perceptual_weight else None
         self.spec = self.make_spec(task, self.generator, describe(config))
 
     @property
@@ -136,12 +138,17 @@ class CycleGAN(Trainer):
         source_BCHW, target_BCHW = batch.source_BCHW, batch.target_BCHW
         config = self.config
         shown, back_shown = Shown(target_BCHW, there_BCHW), Shown(source_BCHW, back_BCHW)
+        returned_BCHW, back_returned_BCHW = self.back_generator(there_BCHW), self.generator(back_BCHW)
         terms = {
             **self.game.player_terms(self.discriminator, self.generator, shown),
             **_back(self.back_game.player_terms(self.back_discriminator, self.back_generator, back_shown)),
-            "cycle": Term(config.cycle_weight, F.l1_loss(self.back_generator(there_BCHW), source_BCHW)),
-            "back_cycle": Term(config.cycle_weight, F.l1_loss(self.generator(back_BCHW), target_BCHW)),
+            "cycle": Term(config.cycle_weight, F.l1_loss(returned_BCHW, source_BCHW)),
+            "back_cycle": Term(config.cycle_weight, F.l1_loss(back_returned_BCHW, target_BCHW)),
         }
+        if self.perception is not None:
+            weight = config.perceptual_weight
+            terms["perceptual"] = Term(weight, self.perception(returned_BCHW, source_BCHW))
+            terms["back_perceptual"] = Term(weight, self.perception(back_returned_BCHW, target_BCHW))
         if config.identity_weight and source_BCHW.shape == target_BCHW.shape:
             terms["identity"] = Term(config.identity_weight, F.l1_loss(self.generator(target_BCHW), target_BCHW))
             back = F.l1_loss(self.back_generator(source_BCHW), source_BCHW)

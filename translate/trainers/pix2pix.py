@@ -24,6 +24,7 @@ from translate.trainers.adversarial_config import CLASSIC, SMALL_DATA
 from translate.trainers.adversary import AdversarialGame, Shown, make_discriminator
 from translate.trainers.base import Batch, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range
+from translate.trainers.perception import Perception
 from translate.trainers.translators import TranslatorConfig, describe, initialise, make_translator
 
 
@@ -109,6 +110,7 @@ class Pix2Pix(Trainer):
             self.encoder = StyleEncoder(channels[1], style_size=config.style_size)
         initialise(config, self.generator, self.discriminator)
         self.game = AdversarialGame(config, judged, self.discriminator, self.generator)
+        self.perception = Perception() if config.perceptual_weight else None
         self.spec = self.make_spec(task, self.generator, describe(config), config.style_size)
 
     @property
@@ -165,9 +167,12 @@ class Pix2Pix(Trainer):
         return Results(fake_BCHW, torch.cat([batch.target_BCHW] * 2), self._given(source_BCHW, label_B), terms)
 
     def closeness(self, batch: Batch, results: Results) -> dict[str, Term]:
-        """Mean absolute difference to the truth, where the truth's own style was given, and the styles' terms."""
+        """How far results are from the truth, where the truth's own style was given, and the styles' terms."""
         fake_BCHW = results.fake_BCHW[: len(batch.target_BCHW)]
-        return {"l1": Term(self.config.l1_weight, F.l1_loss(fake_BCHW, batch.target_BCHW)), **results.style_terms}
+        terms = {"l1": Term(self.config.l1_weight, F.l1_loss(fake_BCHW, batch.target_BCHW)), **results.style_terms}
+        if self.perception is not None:
+            terms["perceptual"] = Term(self.config.perceptual_weight, self.perception(fake_BCHW, batch.target_BCHW))
+        return terms
 
     def _colours(self, target_BCHW: Tensor) -> Tensor | None:
         """The style of the truth, where styles are colours."""

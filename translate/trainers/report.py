@@ -35,6 +35,9 @@ METRICS = {
     "swd": "how far the textures are from those of real pictures",
     "lpips": "difference from the true picture as an eye would see it",
     "fid": "how far the results are from real pictures",
+    "kid_lite1": "how far the results are from real pictures, as a classifier (EfficientNet-Lite1) sees them",
+    "kid_squeezenet": "the same through another classifier (SqueezeNet), in units of its own",
+    "perceptual": "difference from the true picture as a classifier (SqueezeNet) sees it",
     "kid": "how far the results are from real pictures",
 }
 
@@ -60,6 +63,7 @@ def write_report(run: Path, path: Path) -> int:
     config = json_object(_text(run / "config.json"))
     header = _header(run / "snapshot.safetensors")
     measured = _measured(log.validation)
+    decided_by = header.get("best", {}).get("metric", config.get("best_by"))
     parity = json_value(_text(run / "parity.json"))
     page = render(
         Path(__file__).with_name("report.html"),
@@ -67,7 +71,7 @@ def write_report(run: Path, path: Path) -> int:
         name=run.resolve().name,
         **_summary(log, config, header),
         measured=measured,
-        headline=next((row for row in measured if row["name"] == config.get("best_by")), next(iter(measured), None)),
+        headline=next((row for row in measured if row["name"] == decided_by), next(iter(measured), None)),
         charts=_charts(log, config),
         **_samples(run / "samples", config.get("image_size", 0)),
         warnings=log.warnings,

@@ -53,8 +53,10 @@ class SuperResConfig(AdversarialConfig):
     detail_blocks: int = 0
     """Residual blocks of a branch that alone plays the game, so that the model can do both, faithful and sharp, and
     everything between; 0: the game changes the whole generator, which then can only do sharp."""
-    discriminator: Literal["patch", "srgan"] = "patch"
-    """Which discriminator; srgan is the classic (2017)."""
+    # One choice more than elsewhere; the others are handed on.
+    discriminator: Literal["patch", "projected", "projected+patch", "srgan"] = "patch"  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Who judges; srgan is the classic (2017). patch starts from nothing; projected looks through a classifier's
+    features (Projected GAN, 2021; needs the extra features and 3 channels); or both together."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

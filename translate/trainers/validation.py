@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from translate.errors import ConfigError, SnapshotError
+from translate.metrics import pretrained
 from translate.metrics.edge_agreement import edge_agreement
 from translate.metrics.fidelity import psnr, psnr_luma, ssim
 from translate.metrics.gradient_correlation import gradient_correlation
@@ -18,7 +19,9 @@ from translate.metrics.names import HIGHER_IS_BETTER, PAIRED
 from translate.metrics.wasserstein import mean_distance, sliced_wasserstein
 from translate.networks.pixels import signal_to_pixels
 from translate.spec import ModelSpec
+from translate.trainers.adversarial_config import AdversarialConfig
 from translate.trainers.base import Trainer, pixel_translator
+from translate.trainers.config import TrainConfig
 from translate.trainers.material import Material
 from translate.trainers.run import Run
 from translate.trainers.watch import Watch
@@ -27,24 +30,45 @@ if TYPE_CHECKING:
     from translate.trainers.journal import Journal
 
 LEARNED: tuple[Name, ...] = ("lpips", "fid", "kid")
-"""Metrics that need weights of other people's networks."""
+"""Metrics that need weights of other people's networks, put on the machine by hand."""
 
+FEW = 16
+"""Held-out pictures below which a distance of sets says too little to decide about the best snapshot."""
 
 OF_SOURCE = ("structure", "edge_agreement")
 """Metrics that compare a result with its source."""
 
-COLOUR = ("psnr_luma", *OF_SOURCE, *LEARNED)
+COLOUR = ("psnr_luma", *OF_SOURCE, *LEARNED, *pretrained.NETWORKS)
 """Metrics of pictures in colour."""
 
 
-def measured_names(trainer: Trainer) -> list[str]:
-    """The metrics of the settings that fit the trainer.
+def deciding(config: TrainConfig, held_out: int) -> tuple[str, ...]:
+    """The metrics that must all be better than before for a new best snapshot; see `TrainConfig.best_by`.
+
+    Args:
+        config: the settings.
+        held_out: pictures that can be measured.
+    """
+    # A network that takes part in training must not be the only one that decides.
+    projected = isinstance(config, AdversarialConfig) and config.projected
+    names: tuple[pretrained.Name, ...] = ("kid_lite1", "kid_squeezenet") if projected else ("kid_lite1",)
+    if config.best_by == "kid_lite1":
+        return names
+    if config.best_by != "auto":
+        return (config.best_by,)
+    usable = held_out >= FEW and config.formats[1].channels == 3 and not any(map(pretrained.missing, names))
+    return names if usable else ("swd",)
+
+
+def measured_names(trainer: Trainer, held_out: int) -> list[str]:
+    """The metrics of the settings that fit the trainer, and those that decide.
 
     Raises:
         ConfigError: one cannot be computed here, or the one that decides is left out.
     """
     config = trainer.config
     names = [name for name in config.metrics if trainer.paired or name not in PAIRED]
+    names += [name for name in deciding(config, held_out) if name not in names and name != config.best_by]
     colour = config.formats[1].channels == 3
     for name in names:
         if name in COLOUR and not colour:
@@ -57,9 +81,11 @@ def measured_names(trainer: Trainer) -> list[str]:
                 "channels; leave it out"
             )
         reason = missing(name) if name in LEARNED else None
+        if name in pretrained.NETWORKS:
+            reason = pretrained.missing(name)
         if reason:
             raise ConfigError(f"--metrics names {name}: {reason}")
-    if config.best_by not in names:
+    if config.best_by not in ("auto", *names):
         raise ConfigError(f"--best-by is {config.best_by}, which needs pairs; choose swd")
     return names
 
@@ -68,7 +94,7 @@ def check_held_out(trainer: Trainer, held_out: int) -> None:
     """Raise ConfigError when so many held-out pictures are too few for what the settings ask for."""
     if trainer.config.patience and not held_out:
         raise ConfigError("--patience needs pictures to measure with, but none are held out; give --val or --held-out")
-    of_sets = [name for name in trainer.config.metrics if name in ("fid", "kid")]
+    of_sets = [name for name in trainer.config.metrics if name in ("fid", "kid", *pretrained.SETS)]
     if of_sets and held_out == 1:
         raise ConfigError(f"--metrics names {of_sets[0]}, which compares sets; hold out 2 pictures or more")
 
@@ -87,7 +113,8 @@ class Validation:
     def __init__(self, run: Run, material: Material):
         self.run = run
         config = run.config
-        self.names = measured_names(run.trainer)
+        self.names = measured_names(run.trainer, material.held_out_count)
+        self.deciding = deciding(config, material.held_out_count)
         self._rounds = config.validations
         if material.held_out is None or not run.fabric.is_global_zero:
             self._rounds = 0
@@ -99,6 +126,7 @@ class Validation:
             self._truth_BCHW = unit(signal_to_pixels(batch.target_BCHW, target_bits))
             self._label_B = batch.label_B
             self._watch = Watch(run, material)
+            self._pretrained = pretrained.PretrainedScores(run.fabric.device)
 
     @property
     def out_of_patience(self) -> bool:
@@ -120,7 +148,7 @@ class Validation:
         result_BCHW = self._results()
         metrics = self._scores(result_BCHW)
         before = self.run.best
-        best = self._note(metrics[self.run.config.best_by])
+        best = self._note(metrics)
         if best:
             try:
                 self.run.save_best()
@@ -131,15 +159,23 @@ class Validation:
         journal.measured(metrics, best=best)
         journal.watched(self._watch.read(result_BCHW, self._truth_BCHW))
 
-    def _note(self, value: float) -> bool:
-        """Count towards patience; returns whether `value` is the best so far."""
-        run, metric = self.run, self.run.config.best_by
-        sign = 1.0 if metric in HIGHER_IS_BETTER else -1.0
-        better = math.isfinite(value) and (
-            not run.best or run.best["metric"] != metric or sign * value > sign * run.best["value"]
+    def _note(self, metrics: dict[str, float]) -> bool:
+        """Count towards patience; returns whether these are better than the best so far, by all that decides."""
+        run, names = self.run, self.deciding
+        comparable = bool(run.best) and (run.best["metric"], *run.best.get("others", {})) == names
+        before = {names[0]: run.best["value"], **run.best.get("others", {})} if comparable else {}
+        signs = {name: 1.0 if name in HIGHER_IS_BETTER else -1.0 for name in names}
+        better = all(
+            math.isfinite(metrics[name])
+            and (not comparable or signs[name] * metrics[name] > signs[name] * before[name])
+            for name in names
         )
         if better:
-            run.best = {"metric": metric, "value": value, "images": run.progress.images_seen, "since": 0}
+            run.best = {
+                "metric": names[0], "value": metrics[names[0]], "images": run.progress.images_seen, "since": 0
+            }  # fmt: skip
+            if names[1:]:
+                run.best["others"] = {name: metrics[name] for name in names[1:]}
         elif run.best:
             run.best = {**run.best, "since": run.best["since"] + 1}
         return better
@@ -179,6 +215,8 @@ class Validation:
             return float(edge_agreement(unit(self._source_BHWC), result_BCHW).mean())
         if name == "swd":
             return mean_distance(sliced_wasserstein(result_BCHW, truth_BCHW, seed=self.run.config.seed))
+        if name in pretrained.NETWORKS:
+            return self._pretrained(name, result_BCHW, truth_BCHW)
         assert name in LEARNED
         return score(name, result_BCHW, truth_BCHW)
 
