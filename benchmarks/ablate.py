@@ -12,9 +12,11 @@ import argparse
 import dataclasses
 import json
 import math
+import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +43,8 @@ GAP = 4
 """Pixels between two pictures of a grid."""
 ACROSS = 5
 """Switches side by side."""
+COSTED = (16, 80)
+"""Pictures of two runs whose difference says what one costs."""
 SPEED_ROUNDS, SPEED_STEPS = 3, 8
 """The steps of a round hold one of those in which lazy penalties are due."""
 
@@ -51,26 +55,56 @@ def folder_of(out: Path, preset: Preset, switch: Switch, seed: int) -> Path:
 
 def switches_of(preset: Preset) -> list[Switch]:
     """What is switched there; the first is what the others are compared with."""
-    return [one for one in (DEFAULTS if preset.default else SWITCHES) if one.only in ("", preset.task)]
+    switches = preset.switches or (DEFAULTS if preset.default else SWITCHES)
+    return [one for one in switches if one.only in ("", preset.task)]
 
 
 def train(folder: Path, preset: Preset, switch: Switch, seed: int, options: argparse.Namespace) -> str:
     """Train one run to its end; returns what it complained of, or an empty string."""
-    data = options.data / preset.data
-    command = [sys.executable, "-m", "translate.cli", "train", preset.task, *preset.options, *switch.options]
-    command += ["--data", str(data / "train"), "--val", str(data / "test"), "--out", str(folder), "--seed", str(seed)]
-    command += ["--max-images", str(preset.images), "--validations", "1", "--sample-grids", "1"]
-    command += ["--metrics", *preset.metrics]
-    if not preset.default:
-        command += [part for name, value in BEFORE.items() if name not in switch.options for part in (name, value)]
+    command = command_of(folder, preset, switch, seed, options)
+    command += ["--max-images", str(images_of(preset, switch, options)), "--validations", "1", "--sample-grids", "1"]
     if (folder / "snapshot.safetensors").exists():
         command.append("--resume")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stderr.strip().splitlines()[-1] if done.returncode else ""
 
 
+def command_of(folder: Path, preset: Preset, switch: Switch, seed: int, options: argparse.Namespace) -> list[str]:
+    """`translate train`, but for the budget."""
+    data = options.data / preset.data
+    command = [sys.executable, "-m", "translate.cli", "train", preset.task, *preset.options, *switch.options]
+    command += ["--data", str(data / "train"), "--val", str(data / "test"), "--out", str(folder), "--seed", str(seed)]
+    command += ["--metrics", *preset.metrics, "--best-by", preset.metrics[0]]
+    if not preset.default and not preset.switches:
+        command += [part for name, value in BEFORE.items() if name not in switch.options for part in (name, value)]
+    return command
+
+
+def images_of(preset: Preset, switch: Switch, options: argparse.Namespace) -> int:
+    """Training pictures of a run: those of the preset, or what its seconds suffice for."""
+    if preset.images:
+        return preset.images
+    kept = options.out / preset.name / f"{switch.name}-cost.json"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        few, many = (cpu_seconds(preset, switch, images, options) for images in COSTED)
+        kept.write_text(json.dumps((many - few) / (COSTED[1] - COSTED[0])))
+    return max(8, round(preset.seconds / json.loads(kept.read_text()) / 8) * 8)
+
+
+def cpu_seconds(preset: Preset, switch: Switch, images: int, options: argparse.Namespace) -> float:
+    """The processor's time for a run of so many pictures, loading and all."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = command_of(Path(folder) / "run", preset, switch, 0, options)
+        command += ["--max-images", str(images), "--validations", "0", "--sample-grids", "0"]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, capture_output=True, text=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def measured(folder: Path, images: int) -> dict[str, Any] | None:
-    """The figures of a finished run."""
+    """The figures of a finished run; `told` is the size of the gradient that the game sends to the results."""
     try:
         lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     except OSError:
@@ -80,7 +114,9 @@ def measured(folder: Path, images: int) -> dict[str, Any] | None:
         return None
     lights = {line["name"]: line["lit"] for line in lines if line.get("event") == "warning"}
     burning = sorted(name for name, lit in lights.items() if lit)
-    return {**last[-1]["metrics"], "lights": burning}
+    told = [line["gradients"].get("game") for line in lines if line.get("event") == "progress" and "gradients" in line]
+    told = [value for value in told if value is not None]
+    return {**last[-1]["metrics"], "lights": burning, "told": statistics.median(told or [0.0]), "images": images}
 
 
 def speed(out: Path, preset: Preset, switch: Switch) -> float:
@@ -123,16 +159,20 @@ def table(out: Path, preset: Preset, found: dict[str, list[dict[str, float]]]) -
     """One line a switch, the nearest to real pictures first."""
     switches = {one.name: one for one in switches_of(preset)}
     columns = ["switch", "options", *preset.metrics, "warning lights"]
-    if not preset.default:
+    if preset.seconds:
+        columns[-1:] = ["pictures", "gradient of the game"]
+    elif not preset.default:
         columns.insert(-1, "speed")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for name in sorted(found, key=lambda name: statistics.mean(run[preset.metrics[0]] for run in found[name])):
         runs, switch = found[name], switches[name]
         cells = [spread([run[metric] for run in runs]) for metric in preset.metrics]
         lights = sorted({light for run in runs for light in run["lights"]})
-        if not preset.default:
-            cells.append(f"{speed(out, preset, switch):.2f}")
-        cells.append(", ".join(lights))
+        if preset.seconds:
+            cells += [f"{runs[0]['images']:,}", f"{statistics.mean(run['told'] for run in runs):.2g}"]
+        else:
+            cells += [] if preset.default else [f"{speed(out, preset, switch):.2f}"]
+            cells.append(", ".join(lights))
         title = f"**{name}**" if name == next(iter(switches)) else name
         flags = f"`{' '.join(switch.options)}`" if switch.options else ""
         lines.append(f"| {title} | {flags} | {' | '.join(cells)} |")
@@ -141,7 +181,7 @@ def table(out: Path, preset: Preset, found: dict[str, list[dict[str, float]]]) -
 
 def spread(values: list[float]) -> str:
     """Mean, and how far the seeds lie apart."""
-    digits = 1 if max(map(abs, values)) > 10 else 3
+    digits = 0 if max(map(abs, values)) > 1000 else 1 if max(map(abs, values)) > 10 else 3
     text = f"{statistics.mean(values):.{digits}f}"
     return f"{text} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else text
 
@@ -212,15 +252,22 @@ def write_page(options: argparse.Namespace) -> None:
         found: dict[str, list[dict[str, float]]] = {}
         for switch in switches_of(preset):
             folders = [folder_of(options.out, preset, switch, seed) for seed in range(options.seeds)]
-            runs = [run for folder in folders if (run := measured(folder, preset.images))]
-            if len(runs) == options.seeds or (preset.default and runs):
+            if preset.seconds and not any((folder / FILE_NAME).exists() for folder in folders):
+                continue
+            images = images_of(preset, switch, options)
+            runs = [run for folder in folders if (run := measured(folder, images))]
+            if len(runs) == options.seeds or ((preset.default or preset.seconds) and runs):
                 found[switch.name] = runs
         if not found:
             continue
-        seeds = f", {len(next(iter(found.values())))} seeds" if preset.default else ""
-        title = f"{preset.task}: the preset itself, before and now{seeds}" if preset.default else preset.task
+        seeds = f", {len(next(iter(found.values())))} seeds"
+        title = preset.task
+        if preset.default:
+            title = f"{preset.task}: the preset itself, before and now{seeds}"
+        elif preset.seconds:
+            title = f"{preset.task}: pretrained features, {preset.seconds:g} seconds of one core each{seeds}"
         lines += ["", f"## {title}", "", *table(options.out, preset, found)]
-        path = None if preset.default else picture(options.out, preset, list(found))
+        path = None if preset.default or preset.seconds else picture(options.out, preset, list(found))
         if path:
             lines += ["", f"![results]({path.relative_to(DOCS).as_posix()})"]
             lines += ["", f"The first {ROWS} held-out pictures of the sample grids, seed 0."]
@@ -247,10 +294,13 @@ def main() -> None:
     for seed in range(options.seeds):  # all switches once, before any twice
         for preset, switch in wanted:
             folder = folder_of(options.out, preset, switch, seed)
-            if (options.switches and switch.name not in options.switches) or measured(folder, preset.images):
+            if options.switches and switch.name not in options.switches:
+                continue
+            images = images_of(preset, switch, options)
+            if measured(folder, images):
                 continue
             complaint = train(folder, preset, switch, seed, options)
-            print(preset.name, switch.name, seed, complaint or measured(folder, preset.images), flush=True)
+            print(preset.name, switch.name, seed, complaint or measured(folder, images), flush=True)
     if options.page or not (options.only or options.switches):
         write_page(options)
 

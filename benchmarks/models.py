@@ -2,7 +2,8 @@
 
     python benchmarks/models.py --data PACKS --budget 8h [--out runs/models] [--only sr-fidelity day-to-night ...]
 
-PACKS holds shoes, handbags, daynight_bdd, daynight_amos, sr_train and sr_test, each with train and test below it.
+PACKS holds shoes, shoes_qmul, handbags, handbags2, daynight_bdd, daynight_bdd2, daynight_amos, sr_train, sr_free and
+sr_test, each with train and test below it.
 Every stage gets its share of the budget. Called again after whatever ended it, the same command goes on where it was:
 finished stages are left alone, a half-trained one is resumed.
 
@@ -162,11 +163,17 @@ def main() -> None:
 
 
 def prepare(packs: Path, out: Path) -> None:
-    """Lay the packs out as the trainers read them: kinds in sub-folders, both sources of streets together."""
-    parts = [(f"sr_{split}/{split}", f"sr_{split}/{split}") for split in ("train", "test")]
-    for split in ("train", "test"):
-        parts += [(f"{kind}s/{split}/photo", f"things/{split}/{kind}") for kind in ("shoe", "handbag")]
-        for place in ("bdd", "amos"):
+    """Lay the packs out as the trainers read them: kinds in sub-folders, all sources of streets together.
+
+    What is measured stays what it was before there were more packs to learn from.
+    """
+    parts = [("sr_train/train", "sr_train/train"), ("sr_free/train", "sr_free/train"), ("sr_test/test", "sr_test/test")]
+    for split, shops in (("train", ("shoes", "shoes_qmul", "handbags", "handbags2")), ("test", ("shoes", "handbags"))):
+        for shop in shops:
+            kind = "shoe" if shop.startswith("shoes") else "handbag"
+            parts.append((f"{shop}/{split}/photo", f"things/{split}/{kind}/{shop}"))
+    for split, places in (("train", ("bdd", "bdd2", "amos")), ("test", ("bdd", "amos"))):
+        for place in places:
             parts += [(f"daynight_{place}/{split}/{x}", f"daynight/{split}/{x}/{place}") for x in ("day", "night")]
     for source, target in parts:
         if not (out / target).is_dir():

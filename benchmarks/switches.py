@@ -16,10 +16,14 @@ class Preset:
     options: tuple[str, ...]
     metrics: tuple[str, ...]
     """What counts comes first."""
-    images: int
+    images: int = 0
     """Training pictures of a run."""
     default: bool = False
     """All is as the preset has it, but for the size of the pictures and the number of runs: before and now."""
+    seconds: float = 0.0
+    """In the place of `images`: seconds of one core, the same for every switch, whatever a step of it costs."""
+    switches: tuple["Switch", ...] = ()
+    """What is switched there; empty: `DEFAULTS` or `SWITCHES`."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,21 @@ BEFORE = {"--discriminator-norm": "spectral", "--adaptive-augmentation": "0"}
 LIKE_TRUTH, LIKE_SOURCE = ("swd", "ssim", "edge_agreement"), ("swd", "structure")
 STREETS = ("--folders", "day", "night")
 PLAIN = ("--device", "cpu", "--workers", "0")
+_PATCH = ("--discriminator", "patch", "--perceptual-weight", "0")
+_PERCEPTUAL = ("--perceptual-weight", "2")
+_PROJECTED = ("--discriminator", "projected")
+FEATURES = (
+    Switch("neither", _PATCH, ""),
+    Switch("perceptual", (*_PATCH[:2], *_PERCEPTUAL), ""),
+    Switch("projected", (*_PROJECTED, *_PATCH[2:]), ""),
+    Switch("both", (*_PROJECTED, *_PERCEPTUAL), ""),
+    Switch("both-and-patch", ("--discriminator", "projected+patch", *_PERCEPTUAL), ""),
+    Switch("classic", ("--preset", "classic"), ""),
+)
+"""What looking through pretrained classifiers brings, beside the preset without and the recipe of 2017."""
+
+THROUGH_FEATURES = ("kid_lite1", "kid_squeezenet", "perceptual", "swd", "ssim")
+STREETS_THROUGH_FEATURES = ("kid_lite1", "kid_squeezenet", "swd", "structure")
 PRESETS = (
     Preset("sketch-to-photo", "sketch-to-photo", "things", (*RUN, *NARROW, *FAST, "--labels"), LIKE_TRUTH, 2000),
     Preset("day-to-night", "day-to-night", "daynight", (*RUN, *NARROW, *RATES, *STREETS), LIKE_SOURCE, 800),
@@ -56,6 +75,16 @@ PRESETS = (
     Preset(
         "day-to-night-default", "day-to-night", "daynight", (*PLAIN, *STREETS, "--image-size", "64"),
         LIKE_SOURCE, 1000, default=True,
+    ),
+    Preset(
+        "sketch-to-photo-features", "sketch-to-photo", "things",
+        (*PLAIN, "--image-size", "128"),
+        THROUGH_FEATURES, seconds=150, switches=FEATURES,
+    ),
+    Preset(
+        "day-to-night-features", "day-to-night", "daynight",
+        (*PLAIN, *STREETS, "--image-size", "128"),
+        STREETS_THROUGH_FEATURES, seconds=150, switches=FEATURES,
     ),
 )  # fmt: skip
 
