@@ -97,6 +97,19 @@ def test_same_pictures_at_every_size(path: Path, network: UNet, pictures: list[n
     assert len(table(rows).splitlines()) == 2 + len(rows)
 
 
+def test_bilinear_upsampling_is_exported(pictures: list[np.ndarray], tmp_path: Path) -> None:
+    network = shaken(UNet(3, 3, (8, 12), 1, 4, upsampling="bilinear"))
+    spec = dataclasses.replace(SPEC, receptive_field=network.receptive_field)
+    path = tmp_path / "bilinear.onnx"
+    write_model(build_graph(network, spec, "float32"), spec, path)
+    odd_HWC = np.random.default_rng(1).integers(0, 256, (5, 3, 3), dtype=np.uint8)
+    rows = compare(PixelTranslator(network, 4).eval(), path, [*pictures, odd_HWC], spec)
+    assert max(row.largest for row in rows) <= 1
+    assert max(row.share for row in rows) < 0.01
+    # Kernels that depend on no size are constants of the file.
+    assert "Expand" not in {node.op_type for node in onnx.load(path).graph.node}
+
+
 @pytest.mark.parametrize("size", [(8, 8), (1, 1), (5, 3), (4, 90), (33, 31)])
 def test_small_and_odd_sizes(path: Path, network: UNet, size: tuple[int, int]) -> None:
     image_NHWC = np.random.default_rng(1).integers(0, 256, (1, *size, 3), dtype=np.uint8)

@@ -8,10 +8,11 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from translate.networks.pixels import PixelTranslator, pixels_to_signal, signal_to_pixels
-from translate.networks.unet import ChannelNorm, Padding, ResidualBlock, UNet
+from translate.networks.unet import BilinearUpsampling, ChannelNorm, Padding, ResidualBlock, UNet, Upsampling
 
 NETWORKS: dict[str, Callable[[], UNet]] = {
     "one level": lambda: UNet(3, 3, (8,), 1, 4),
@@ -19,6 +20,8 @@ NETWORKS: dict[str, Callable[[], UNet]] = {
     "three levels, two blocks": lambda: UNet(3, 3, (4, 6, 8), 2, 4),
     "one channel in, two out": lambda: UNet(1, 2, (8, 8), 1, 4),
     "replicate padding": lambda: UNet(3, 3, (8, 12), 1, 4, padding="replicate"),
+    "bilinear upsampling": lambda: UNet(3, 3, (4, 6, 8), 2, 4, upsampling="bilinear"),
+    "bilinear upsampling, one level": lambda: UNet(3, 3, (8,), 1, 4, padding="replicate", upsampling="bilinear"),
 }
 
 
@@ -161,8 +164,9 @@ def test_unet_pictures_of_a_batch_do_not_meet(unet: UNet) -> None:
         torch.testing.assert_close(unet(x_BCHW)[1:2], unet(x_BCHW[1:2]), rtol=0, atol=1e-5)
 
 
-def test_unet_tile_equals_whole() -> None:
-    unet = stirred(UNet(3, 3, (8, 12), 1, 4)).eval()
+@pytest.mark.parametrize("upsampling", ["nearest", "bilinear"])
+def test_unet_tile_equals_whole(upsampling: Upsampling) -> None:
+    unet = stirred(UNet(3, 3, (8, 12), 1, 4, upsampling=upsampling)).eval()
     step = unet.size_multiple
     margin = -(-(unet.receptive_field // 2) // step) * step
     top, left, tile = 5 * step, 3 * step, 2 * margin + 8 * step
@@ -176,7 +180,22 @@ def test_unet_tile_equals_whole() -> None:
 
 
 def test_unet_costs_little_at_256_pixels() -> None:
-    assert multiplications(UNet(), 256) <= 6.0
+    nearest, bilinear = (multiplications(UNet(upsampling=upsampling), 256) for upsampling in ("nearest", "bilinear"))
+    assert nearest <= 6.0
+    assert bilinear <= 1.01 * nearest
+
+
+def test_bilinear_upsampling_is_torch_s() -> None:
+    x_BCHW = torch.randn(2, 3, 5, 7, dtype=torch.float64)
+    expected_BCHW = F.interpolate(x_BCHW, scale_factor=2.0, mode="bilinear")
+    torch.testing.assert_close(BilinearUpsampling().double()(x_BCHW), expected_BCHW)
+
+
+def test_unet_has_the_same_weights_whichever_way_it_enlarges() -> None:
+    nearest, bilinear = stirred(UNet(3, 3, (8, 12), 1, 4)), UNet(3, 3, (8, 12), 1, 4, upsampling="bilinear")
+    bilinear.load_state_dict(nearest.state_dict())
+    x_BCHW = pictures(nearest, 1, 16, 16)
+    assert (bilinear(x_BCHW) - nearest(x_BCHW)).abs().max() > 1e-3
 
 
 def test_unet_features() -> None:

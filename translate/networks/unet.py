@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from translate.networks.checkpointing import run_block
 
 Padding = Literal["zeros", "replicate"]
+Upsampling = Literal["nearest", "bilinear"]
 
 
 class ChannelNorm(nn.Module):
@@ -64,6 +65,29 @@ class ResidualBlock(nn.Module):
         return x_BCHW + self.conv2(F.silu(self.conv1(F.silu(normed_BCHW))))
 
 
+class BilinearUpsampling(nn.Module):
+    """Twice the height and width, bilinear with half-pixel centres: `F.interpolate(mode="bilinear")`.
+
+    Computed as nearest-neighbour enlargement blurred by [1 2 1] / 4 along rows and columns, which is the same and
+    faster in ONNX Runtime and in training. It has a double zero at half a cycle a pixel, so no blocks are left.
+
+    (B, C, H, W) -> (B, C, 2H, 2W).
+    """
+
+    blur_33: Tensor
+
+    def __init__(self):
+        super().__init__()
+        binomial = torch.tensor([0.25, 0.5, 0.25])
+        # Not persistent: nothing is learnt, and weights fit either way of upsampling.
+        self.register_buffer("blur_33", binomial.outer(binomial), persistent=False)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        channels = x_BCHW.shape[1]
+        x_BCHW = F.pad(F.interpolate(x_BCHW, scale_factor=2.0, mode="nearest"), (1, 1, 1, 1), mode="replicate")
+        return F.conv2d(x_BCHW, self.blur_33.expand(channels, 1, 3, 3), groups=channels)
+
+
 class UNet(nn.Module):
     """Encoder-decoder with skip connections, half resolution inside, full resolution in the last two layers.
 
@@ -73,8 +97,9 @@ class UNet(nn.Module):
     pixels. A saturating output activation has no gradient where it saturates, and photographs on white
     paper push it there.
 
-    Upsampling is nearest-neighbour followed by a convolution, which leaves no checkerboard (Odena et al.,
-    "Deconvolution and Checkerboard Artifacts", 2016).
+    Nothing is transposed (Odena et al., "Deconvolution and Checkerboard Artifacts", 2016). Nearest-neighbour
+    upsampling still leaves stairs of 2, 4, 8, ... pixels wherever features change slowly, which the convolutions
+    behind it see and paint; bilinear leaves next to none (`benchmarks/grid.py`).
 
     Args:
         widths: channels at 1/2, 1/4, 1/8, ... of the input resolution.
@@ -85,6 +110,7 @@ class UNet(nn.Module):
         padding: what lies beyond the border to every 3x3 and 4x4 convolution. Zeros tell where the border is, and a
             network that relies on it paints skies by their distance from the top; repeated pixels do not.
         checkpoint: compute the residual blocks again in the backward pass: slower, less memory.
+        upsampling: how the decoder enlarges; the weights are the same.
 
     Raises:
         ValueError: `residual` with different numbers of channels in and out.
@@ -103,11 +129,13 @@ class UNet(nn.Module):
         residual: bool = False,
         padding: Padding = "zeros",
         checkpoint: bool = False,
+        upsampling: Upsampling = "nearest",
     ):
         super().__init__()
         if residual and in_channels != out_channels:
             raise ValueError(f"{in_channels} channels in, {out_channels} out; residual needs as many out as in")
         self.widths, self.blocks, self.residual, self.checkpoint = widths, blocks, residual, checkpoint
+        self.upsampling = upsampling
         conv = partial(nn.Conv2d, padding=1, padding_mode=padding)
         block = partial(ResidualBlock, condition_size=condition_size, padding=padding)
         # A strided 4x4 stem sees every input pixel equally often, a strided 3x3 does not.
@@ -118,6 +146,9 @@ class UNet(nn.Module):
         self.ups = nn.ModuleList(conv(wide, narrow, 3) for narrow, wide in pairwise(widths))
         self.merges = nn.ModuleList(nn.Conv2d(2 * width, width, 1) for width in widths[:-1])
         self.decoder = nn.ModuleList(block(width) for width in widths[:-1])
+        self.enlarge = (
+            BilinearUpsampling() if upsampling == "bilinear" else nn.Upsample(scale_factor=2.0, mode="nearest")
+        )
         self.edge_up = conv(widths[0], edge_width, 3)
         self.edge_merge = conv(edge_width + in_channels, edge_width, 3)
         self.out = conv(edge_width, out_channels, 3)
@@ -135,7 +166,8 @@ class UNet(nn.Module):
         """Side in pixels of the input square that one output pixel can depend on (an upper bound).
 
         Every 3x3 convolution at 1/s of the resolution adds 2s, every 4x4 stride-2 one that ends at 1/s adds
-        3s/2, and every nearest-neighbour step from 1/s to 2/s at most s/2 of misalignment.
+        3s/2, and every nearest-neighbour step from 1/s to 2/s at most s/2 of misalignment; a bilinear one sees s
+        more.
         """
         levels = len(self.widths)
         strides = [2 ** (level + 1) for level in range(levels)]
@@ -143,6 +175,7 @@ class UNet(nn.Module):
         field += 2 * strides[0]  # edge_up, before the last upsampling
         for level, stride in enumerate(strides):
             field += 3 * stride // 2 + stride // 2  # down to this level, and up from it
+            field += stride if self.upsampling == "bilinear" else 0
             if level < levels - 1:
                 field += 2 * 2 * stride * 2 + 2 * strides[level + 1]  # encoder and decoder block, then `ups`
             else:
@@ -174,9 +207,9 @@ class UNet(nn.Module):
         levels = zip(reversed(self.ups), reversed(self.merges), reversed(self.decoder), reversed(skips), strict=True)
         for up, merge, block, skip_BCHW in levels:
             # Convolving before the enlargement costs a quarter and gives the same family of functions.
-            features_BCHW = F.interpolate(up(features_BCHW), scale_factor=2.0, mode="nearest")
+            features_BCHW = self.enlarge(up(features_BCHW))
             features_BCHW = self._run(block, merge(torch.cat([features_BCHW, skip_BCHW], dim=1)), condition_BD)
-        features_BCHW = F.interpolate(F.silu(self.edge_up(features_BCHW)), scale_factor=2.0, mode="nearest")
+        features_BCHW = self.enlarge(F.silu(self.edge_up(features_BCHW)))
         features_BCHW = F.silu(self.edge_merge(torch.cat([features_BCHW, x_BCHW], dim=1)))
         result_BCHW = self.out(features_BCHW)
         return x_BCHW + result_BCHW if self.residual else result_BCHW

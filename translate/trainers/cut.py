@@ -74,6 +74,7 @@ class CUT(Trainer):
     presets: ClassVar[Mapping[str, TrainConfig]] = {
         "modern": CUTConfig(
             generator_widths=(24, 48, 96, 160),
+            generator_upsampling="bilinear",
             generator_lr=4e-4,
             discriminator_lr=8e-4,
             **SMALL_DATA,

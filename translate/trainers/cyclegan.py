@@ -58,6 +58,7 @@ class CycleGAN(Trainer):
         "modern": CycleGANConfig(
             generator_widths=(24, 48, 96, 160),
             generator_padding="replicate",
+            generator_upsampling="bilinear",
             cycle_weight=5.0,
             identity_weight=0.5,
             generator_lr=4e-4,

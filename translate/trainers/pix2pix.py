@@ -88,7 +88,7 @@ class Pix2Pix(Trainer):
 
     config_class = Pix2PixConfig
     presets: ClassVar[Mapping[str, TrainConfig]] = {
-        "modern": Pix2PixConfig(**SMALL_DATA),
+        "modern": Pix2PixConfig(generator_upsampling="bilinear", **SMALL_DATA),
         "classic": replace(Pix2PixConfig(), **CLASSIC, generator="classic-unet", l1_weight=100.0, warm_start=0.0),
     }
     players: ClassVar[Mapping[str, tuple[str, ...]]] = {

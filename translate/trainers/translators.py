@@ -27,6 +27,8 @@ class TranslatorConfig(AdversarialConfig):
     generator_padding: Literal["zeros", "replicate"] = "zeros"
     """What unet takes to lie beyond the border of a picture: zeros, or the border repeated. Scenes want the second, or
     skies are painted by their distance from the top."""
+    generator_upsampling: Literal["nearest", "bilinear"] = "nearest"
+    """How unet enlarges inside. nearest, of older runs, leaves stripes and grids of a few pixels in flat areas."""
     generator_width: int = 64
     """Channels of the first layer of classic-unet and resnet."""
 
@@ -80,6 +82,7 @@ def make_translator(
             residual=residual and channels[0] == channels[1],
             padding=config.generator_padding,
             checkpoint=config.checkpoint_activations,
+            upsampling=config.generator_upsampling,
         )
     elif config.generator == "classic-unet":
         generator = ClassicUNet(*channels, levels=classic_levels(config.image_size), width=config.generator_width)
@@ -119,6 +122,8 @@ def describe(config: TranslatorConfig) -> str:
     """The architecture in words, for the model's contract."""
     if config.generator == "unet":
         words = f"UNet widths {config.generator_widths}, {config.generator_blocks} middle blocks"
+        if config.generator_upsampling != "nearest":
+            words += f", {config.generator_upsampling} upsampling"
         return f"{words}, {config.generator_padding} padding" if config.generator_padding != "zeros" else words
     if config.generator == "classic-unet":
         return f"pix2pix U-Net-{2 ** classic_levels(config.image_size)}, width {config.generator_width}"
