@@ -107,7 +107,7 @@ def main(argv: list[str]) -> int:
         metrics=_metrics(options.metrics),
     )
     translator = pixel_translator(generator, spec).eval()
-    spec = dataclasses.replace(spec, parameters=parameters(generator), gmacs_256=gmacs(translator, spec))
+    spec = dataclasses.replace(spec, parameters=parameters(translator.generator), gmacs_256=gmacs(translator, spec))
     model = build_graph(generator, spec, options.weights)
     # Checked as a temporary file first: a model that differs never gets its name.
     with tempfile.TemporaryDirectory() as folder:

@@ -22,7 +22,11 @@ from translate.errors import ConfigError, ImageError
 from translate.images import Picture, covered, relight, resize
 from translate.models import ShippedModel, shipped
 from translate.networks.classic_unet import ClassicUNet
+from translate.networks.compact_sr import CompactSR
+from translate.networks.large_kernel_sr import LargeKernelSR
+from translate.networks.reparameterised import fold
 from translate.networks.residual_sr import ResidualSR
+from translate.networks.span import SPAN
 from translate.networks.unet import UNet
 from translate.tiling import seam_ratio, smallest_tile
 
@@ -32,6 +36,9 @@ NETWORKS: dict[str, Any] = {
     "U-Net of 8": UNet(3, 3, (4, 8, 8), 1, residual=True),
     "x2": ResidualSR(3, scale=2, blocks=2, width=8, detail_blocks=1),
     "x4": ResidualSR(3, scale=4, blocks=1, width=8),
+    "x4 by attention": SPAN(3, scale=4, blocks=2, width=8, detail_blocks=1),
+    "x2 at half the size": CompactSR(3, scale=2, blocks=3, width=8, unshuffle=2),
+    "x3 by large kernels": LargeKernelSR(3, scale=3, blocks=1, width=8),
 }
 WITH_STATISTICS: dict[str, Any] = {"classic": ClassicUNet(levels=5, width=4)}
 LARGEST_DIFFERENCE = 1
@@ -55,9 +62,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             receptive_field=network.receptive_field,
             scale=network.scale,
             labels=("bag", "hat", "shoe") if name == "U-Net of 4" else (),
-            detail=name == "x2",
+            detail=getattr(network, "detail", None) is not None,
         )
-        write_model(build_graph(far_looking(network), spec, "float32"), spec, folder / f"{name}.onnx")
+        write_model(build_graph(far_looking(fold(network)), spec, "float32"), spec, folder / f"{name}.onnx")
         return folder / f"{name}.onnx"
 
     return model

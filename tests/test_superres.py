@@ -3,6 +3,7 @@
 Shape suffixes: B batch, C channels, H height, W width.
 """
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from translate.networks.residual_sr import ResidualSR
 from translate.networks.srgan import SRDiscriminator, SRResNet
 from translate.tasks import TASKS
 from translate.trainers.base import Batch, pixel_translator
-from translate.trainers.superres import SuperRes, SuperResConfig
+from translate.trainers.config import config_from_json
+from translate.trainers.superres import ENLARGERS, SuperRes, SuperResConfig
 
 TASK = TASKS["super-resolution"]
 
@@ -133,7 +135,15 @@ def test_players_keep_apart(options: dict[str, Any]) -> None:
     assert_players_keep_apart(made(**options), some_batch())
 
 
-@pytest.mark.parametrize("options", [{}, {"generator": "srresnet", "fidelity": "l2"}], ids=["residual", "srresnet"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"generator": "srresnet", "fidelity": "l2"},
+        *({"generator": name} for name in ENLARGERS if name != "residual"),
+    ],
+    ids=lambda options: options.get("generator", "residual"),
+)
 def test_learns_one_batch_by_heart(options: dict[str, Any]) -> None:
     assert falls_to(made(adversarial_weight=0.005, **options), some_batch(), "generator", "fidelity") < 0.8
 
@@ -145,6 +155,42 @@ def test_networks_are_what_the_settings_say() -> None:
     assert isinstance(classic.generator, SRResNet)
     assert isinstance(classic.discriminator, SRDiscriminator)
     assert modern.spec.architecture == "ResidualSR width 8, 2 blocks"
+    for name, family in ENLARGERS.items():
+        trainer = made(generator=name, generator_width=4, generator_blocks=3, detail_blocks=1)
+        assert type(trainer.generator) is family
+        assert trainer.spec.architecture == f"{family.__name__} width 4, 3 blocks and 1 of detail"
+        assert trainer.spec.receptive_field == family(blocks=3, width=4, detail_blocks=1).receptive_field
+
+
+@pytest.mark.parametrize("generator", ENLARGERS)
+def test_half_the_size_inside_for_twice_the_size(generator: str) -> None:
+    trainer = made(generator=generator, scale=2, generator_unshuffle=2)
+    assert (trainer.spec.scale, trainer.spec.size_multiple) == (2, 2)
+    assert total(recorded(trainer, some_batch(2)).terms["generator"]).isfinite()
+    with torch.no_grad():  # sides that do not divide are padded
+        result_NHWC = pixel_translator(trainer.generator, trainer.spec)(torch.zeros(1, 5, 7, 3, dtype=torch.uint8))
+    assert result_NHWC.shape == (1, 10, 14, 3)
+
+
+def test_what_is_measured_and_exported_is_folded_and_the_same() -> None:
+    trainer = made(generator="span", generator_blocks=1)
+    torch.nn.init.normal_(trainer.generator.tail.weight, std=0.05)
+    translator = pixel_translator(trainer.generator, trainer.spec)
+    assert isinstance(translator.generator.head, torch.nn.Conv2d)
+    assert trainer.generator.head.expand_MI.requires_grad  # and what is trained is not
+    image_NHWC = torch.randint(0, 256, (1, 9, 9, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        found_NHWC = translator(image_NHWC).int()
+        translator.generator = trainer.generator
+        assert (found_NHWC - translator(image_NHWC).int()).abs().max() <= 1
+
+
+def test_settings_of_old_runs_mean_what_they_meant() -> None:
+    saved = dataclasses.asdict(made().config)
+    del saved["generator_unshuffle"]
+    assert config_from_json(SuperResConfig, saved, "the snapshot") == made().config
+    assert "head.weight" in made().generator.state_dict()
+    assert not any("bicubic" in name for name in made().generator.state_dict())
 
 
 @pytest.mark.parametrize(("scale", "channels"), [(1, 3), (2, 1), (4, 1), (8, 4)])
@@ -187,6 +233,10 @@ def test_classic_weights_on_request() -> None:
         ({"discriminator_scales": 3}, "--image-size is 32; .* needs at least 48"),
         ({"discriminator": "srgan", "image_size": 16}, "--image-size is 16; .* needs at least 17"),
         ({"initialisation": "normal"}, "--initialisation is normal, but residual brings its own"),
+        ({"generator": "span", "initialisation": "xavier"}, "--initialisation is xavier, but span brings its own"),
+        ({"generator_unshuffle": 3}, "--generator-unshuffle is 3; it must be 1, 2 or 4"),
+        ({"generator_unshuffle": 4, "scale": 4, "image_size": 40}, "--image-size is 40; .* --generator-unshuffle, 16"),
+        ({"generator": "srresnet", "generator_unshuffle": 2}, "--generator-unshuffle does nothing for srresnet"),
         ({"jpeg": 1.5}, "--jpeg is 1.5"),
         ({"adversarial_start": -0.1}, "--adversarial-start is -0.1"),
         ({"adversarial_start": 1.0, "detail_blocks": 2}, "--detail-blocks is 2, but without the game none is learnt"),

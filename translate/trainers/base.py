@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 
 from translate.data.framing import JITTER
 from translate.networks.pixels import PixelTranslator
+from translate.networks.reparameterised import fold
 from translate.spec import ModelSpec
 from translate.tasks import Task
 from translate.trainers.config import TrainConfig
@@ -145,9 +146,9 @@ class Trainer(nn.Module, ABC):
 
 
 def pixel_translator(generator: nn.Module, spec: ModelSpec) -> PixelTranslator:
-    """`generator` with pixels in and out, as `spec` promises and as it is exported."""
+    """`generator` with pixels in and out, as `spec` promises and as it is exported: its kernels folded."""
     return PixelTranslator(
-        generator,
+        fold(generator),
         size_multiple=spec.size_multiple,
         scale=spec.scale,
         labels=len(spec.labels),

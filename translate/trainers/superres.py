@@ -16,7 +16,10 @@ from torch.nn import functional as F
 from translate.data.degradation import degrade
 from translate.errors import ConfigError
 from translate.losses.charbonnier import charbonnier
+from translate.networks.compact_sr import CompactSR
+from translate.networks.large_kernel_sr import LargeKernelSR
 from translate.networks.residual_sr import ResidualSR
+from translate.networks.span import SPAN
 from translate.networks.srgan import SRDiscriminator, SRResNet
 from translate.tasks import Task
 from translate.trainers.adversarial_config import AdversarialConfig
@@ -24,6 +27,9 @@ from translate.trainers.adversary import AdversarialGame, Shown, make_discrimina
 from translate.trainers.base import Batch, SourceMaker, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range, option_name
 from translate.trainers.translators import initialise
+
+ENLARGERS = {"residual": ResidualSR, "span": SPAN, "compact": CompactSR, "large-kernel": LargeKernelSR}
+"""Generators that correct bicubic enlargement, by the setting's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +50,16 @@ class SuperResConfig(AdversarialConfig):
     """Share that gets noise after being reduced."""
     jpeg: float = 0.0
     """Share that is compressed as JPEG after being reduced."""
-    generator: Literal["residual", "srresnet"] = "residual"
-    """residual has no normalisation and can be tiled exactly; srresnet is the classic (2017)."""
+    generator: Literal["residual", "span", "compact", "large-kernel", "srresnet"] = "residual"
+    """All but srresnet, the classic (2017), have no normalisation and can be tiled exactly. residual is after EDSR
+    (2017); span (2024) and compact, a chain of convolutions, are made for speed; large-kernel (2024) sees far."""
     generator_width: int = 48
     """Channels of the generator; 64 in srresnet."""
     generator_blocks: int = 12
-    """Residual blocks of the generator; 16 in srresnet."""
+    """Blocks of the generator, of two convolutions in residual and large-kernel, three in span, one in compact; 16 in
+    srresnet."""
+    generator_unshuffle: int = 1
+    """2 or 4: the generator works at that fraction of the input's size, which suits a --scale of 1 or 2."""
     detail_blocks: int = 0
     """Residual blocks of a branch that alone plays the game, so that the model can do both, faithful and sharp, and
     everything between; 0: the game changes the whole generator, which then can only do sharp."""
@@ -66,6 +76,10 @@ class SuperResConfig(AdversarialConfig):
             check_range(self, name, 0.0, 1.0)
         for name in ("generator_width", "generator_blocks"):
             check_range(self, name, 1, 4096)
+        if self.generator_unshuffle not in (1, 2, 4):
+            raise ConfigError(f"--generator-unshuffle is {self.generator_unshuffle}; it must be 1, 2 or 4")
+        if self.generator_unshuffle > 1 and self.generator == "srresnet":
+            raise ConfigError("--generator-unshuffle does nothing for srresnet; leave it out")
         check_range(self, "detail_blocks", 0, 64)
         if self.detail_blocks and (self.generator == "srresnet" or self.adversarial_start == 1.0):
             reason = (
@@ -74,12 +88,19 @@ class SuperResConfig(AdversarialConfig):
             raise ConfigError(f"--detail-blocks is {self.detail_blocks}, but {reason}; make it 0")
         if self.image_size % self.scale:
             raise ConfigError(f"--image-size is {self.image_size}; it must be a multiple of --scale {self.scale}")
+        if self.image_size % (self.scale * self.generator_unshuffle):
+            raise ConfigError(
+                f"--image-size is {self.image_size}; it must be a multiple of --scale times --generator-unshuffle, "
+                f"{self.scale * self.generator_unshuffle}"
+            )
         if self.generator == "srresnet" and self.scale not in (2, 4):
             raise ConfigError(f"--scale is {self.scale}; srresnet enlarges 2 or 4 times, use --generator residual")
         if self.checkpoint_activations and self.generator == "srresnet":
             raise ConfigError("--checkpoint-activations does nothing for srresnet; use --accumulate to save memory")
-        if self.initialisation != "default" and self.generator == "residual":
-            raise ConfigError(f"--initialisation is {self.initialisation}, but residual brings its own; leave it out")
+        if self.initialisation != "default" and self.generator in ENLARGERS:
+            raise ConfigError(
+                f"--initialisation is {self.initialisation}, but {self.generator} brings its own; leave it out"
+            )
         if self.discriminator == "srgan" and self.image_size < SRDiscriminator.smallest_size:
             raise ConfigError(
                 f"--image-size is {self.image_size}; --discriminator srgan needs at least "
@@ -172,13 +193,14 @@ class SuperRes(Trainer):
         self._config = config
         channels = config.formats[0].channels
         width, blocks = config.generator_width, config.generator_blocks
-        if config.generator == "residual":
-            self.generator: nn.Module = ResidualSR(
+        if config.generator in ENLARGERS:
+            self.generator: nn.Module = ENLARGERS[config.generator](
                 channels,
                 scale=config.scale,
                 blocks=blocks,
                 width=width,
                 detail_blocks=config.detail_blocks,
+                unshuffle=config.generator_unshuffle,
                 checkpoint=config.checkpoint_activations,
             )
         else:

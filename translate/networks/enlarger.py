@@ -1,0 +1,161 @@
+"""What the enlarging generators share: a correction is added to bicubic enlargement, and a branch may add detail.
+
+Shape suffixes: B batch, C channels, H height, W width.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translate.networks.precision import full_precision
+
+BLOCK_GAIN = 0.3
+"""Factor on the initial weights of every block's last convolution: a block adds little at first, or their sum would
+explode; but more than nothing, or it is learnt late."""
+
+
+class PlainResidualBlock(nn.Module):
+    """x + conv(relu(conv(x))), 3x3, same size and channels."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        initialise_conv(self.conv1, 1.0)
+        initialise_conv(self.conv2, BLOCK_GAIN)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return x_BCHW + self.conv2(F.relu(self.conv1(x_BCHW)))
+
+
+class Bicubic(nn.Module):
+    """Bicubic enlargement by a whole factor as one convolution and a pixel shuffle, or as the convolution alone.
+
+    Equal to `F.interpolate(x_BCHW, scale_factor=scale, mode="bicubic")` (Keys, "Cubic Convolution Interpolation for
+    Digital Image Processing", 1981, with a = -0.75, the border repeated): every one of the scale x scale places of a
+    pixel is a fixed sum of its 5 x 5 neighbours. Runtimes are slow at the operator and fast at convolutions.
+
+    in:  (B, channels, H, W), float32.
+    out: (B, channels, H * scale, W * scale); `phases` returns it before the shuffle, (B, channels * scale**2, H, W).
+    """
+
+    reach = 2
+    """Pixels that one result depends on, to either side."""
+
+    def __init__(self, channels: int, scale: int):
+        super().__init__()
+        self.channels, self.scale = channels, scale
+        taps_S5 = torch.stack([_cubic_taps(scale, phase) for phase in range(scale)])
+        kernel_PHW = torch.einsum("yh,xw->yxhw", taps_S5, taps_S5).reshape(scale**2, 5, 5)
+        # Not learnt and known from the scale, so not part of the state.
+        self.register_buffer("kernel", kernel_PHW.repeat(channels, 1, 1)[:, None].float(), persistent=False)
+
+    def phases(self, x_BCHW: Tensor) -> Tensor:
+        """The enlarged picture before the pixel shuffle."""
+        padded_BCHW = F.pad(x_BCHW, (self.reach,) * 4, mode="replicate")
+        assert isinstance(self.kernel, Tensor)
+        # Whole levels of a picture are finer than bfloat16.
+        with full_precision(x_BCHW.device):
+            return F.conv2d(padded_BCHW, self.kernel, groups=self.channels)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return x_BCHW if self.scale == 1 else F.pixel_shuffle(self.phases(x_BCHW), self.scale)
+
+
+def _cubic_taps(scale: int, phase: int, a: float = -0.75) -> Tensor:
+    """Weights (5,), float64, of the pixels at -2 ... 2 for one of the `scale` places within a pixel."""
+    place = (phase + 0.5) / scale - 0.5
+    distance_5 = (torch.arange(-2, 3, dtype=torch.float64) - place).abs()
+    near_5 = ((a + 2) * distance_5 - (a + 3)) * distance_5**2 + 1
+    far_5 = a * (((distance_5 - 5) * distance_5 + 8) * distance_5 - 4)
+    return torch.where(distance_5 <= 1, near_5, torch.where(distance_5 < 2, far_5, 0.0))
+
+
+class Enlarger(nn.Module, ABC):
+    """Bicubic enlargement plus what a network at the small size adds to it.
+
+    One pixel shuffle (Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
+    Convolutional Neural Network", 2016) whose convolution starts at zero: the untrained network is bicubic
+    enlargement, and no checkerboard has to be unlearnt. There are no spatial statistics, so the receptive field is
+    bounded. Subclasses make their layers, call `add_ends` last and give `features` and `reach`.
+
+    With `detail_blocks` there is a second end: a branch that adds sharper texture to the finished picture, as much
+    of it as the condition asks for. It is learnt on features that it cannot change, so the faithful end stays what it
+    was, and everything between the two ends is a blend of them.
+
+    With `unshuffle` above 1 the network works at a fraction of the input's size, on as many more channels: cheaper
+    for small scales (Wang et al., "Real-ESRGAN", 2021, section 3.3). The sides must then divide by it.
+
+    in:  (B, channels, H, W), nominally in [-1, 1]; the condition (B or 1, 1), share of the detail to add, 0 to 1.
+    out: (B, channels, H * scale, W * scale), linear and not bounded.
+    """
+
+    scale: int
+    size_multiple: int
+    unshuffle: int
+    tail: nn.Conv2d
+    detail: nn.Sequential | None
+
+    def __init__(self, scale: int, unshuffle: int):
+        super().__init__()
+        if not 1 <= scale <= 8:
+            raise ValueError(f"scale is {scale}; it must be between 1 and 8")
+        if unshuffle not in (1, 2, 4):
+            raise ValueError(f"unshuffle is {unshuffle}; it must be 1, 2 or 4")
+        self.scale, self.unshuffle, self.size_multiple = scale, unshuffle, unshuffle
+
+    def add_ends(self, channels: int, width: int, detail_blocks: int) -> None:
+        """Make the last convolution and, with `detail_blocks`, the branch; `width` is the channels of `features`."""
+        out = channels * (self.scale * self.unshuffle) ** 2
+        self.bicubic = Bicubic(channels, self.scale)
+        self.tail = nn.Conv2d(width, out, 3, padding=1)
+        initialise_conv(self.tail, 0.0)
+        self.detail = None
+        if detail_blocks:
+            last = nn.Conv2d(width, out, 3, padding=1)
+            initialise_conv(last, 0.0)
+            self.detail = nn.Sequential(*(PlainResidualBlock(width) for _ in range(detail_blocks)), last)
+
+    @abstractmethod
+    def features(self, x_BCHW: Tensor) -> Tensor:
+        """(B, channels * unshuffle**2, H, W) -> (B, width, H, W)."""
+
+    @property
+    @abstractmethod
+    def reach(self) -> int:
+        """Pixels that one feature depends on, to either side."""
+
+    @property
+    def receptive_field(self) -> int:
+        """Side in input pixels of the square that one output pixel depends on; with `unshuffle` at most."""
+        detail_blocks = 0 if self.detail is None else len(self.detail) - 1
+        reach = self.reach + 2 * detail_blocks + 1
+        # A pixel at one end of its cell of unshuffled pixels sees the whole cell as well.
+        return 1 + 2 * max(reach * self.unshuffle + self.unshuffle - 1, Bicubic.reach)
+
+    def forward(self, x_BCHW: Tensor, condition_B1: Tensor | None = None) -> Tensor:
+        small_BCHW = x_BCHW if self.unshuffle == 1 else F.pixel_unshuffle(x_BCHW, self.unshuffle)
+        features_BCHW = self.features(small_BCHW)
+        if self.unshuffle == 1 and self.scale > 1:  # both before the one shuffle, where runtimes add for nothing
+            phases_BCHW = self.bicubic.phases(x_BCHW) + self.tail(features_BCHW)
+            faithful_BCHW = F.pixel_shuffle(phases_BCHW, self.scale)
+        else:
+            faithful_BCHW = self.bicubic(x_BCHW) + self._shuffled(self.tail(features_BCHW))
+        if self.detail is None or condition_B1 is None:
+            return faithful_BCHW
+        # Detached: what sharpens the picture must not move the faithful end.
+        detail_BCHW = self._shuffled(self.detail(features_BCHW.detach()))
+        return faithful_BCHW.detach() + condition_B1[:, :, None, None] * detail_BCHW
+
+    def _shuffled(self, x_BCHW: Tensor) -> Tensor:
+        return F.pixel_shuffle(x_BCHW, self.scale * self.unshuffle)
+
+
+@torch.no_grad()
+def initialise_conv(conv: nn.Conv2d, gain: float) -> None:
+    """Draw the weights for layers with ReLU (He et al., 2015), times `gain`; the bias becomes 0. In place."""
+    nn.init.kaiming_normal_(conv.weight).mul_(gain)
+    assert conv.bias is not None
+    conv.bias.zero_()

@@ -1,0 +1,81 @@
+"""Convolutions that are learnt as a product of kernels and used as one.
+
+Shape suffixes: B batch, O out channels, I in channels, M inner channels, K places of a kernel, H height, W width.
+"""
+
+import copy
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translate.networks.precision import full_precision
+
+
+class RepConv2d(nn.Module):
+    """A 3x3 convolution with padding 1 whose kernel is 1x1 after 3x3 after 1x1, plus a 1x1 beside them.
+
+    More numbers are learnt than used, which changes the path of the learning and not what can be learnt: Ding et al.,
+    "Diverse Branch Block", 2021; Zhang et al., "Edge-oriented Convolution Block for Real-time Super Resolution on
+    Mobile Devices", 2021; Wan et al., "Swift Parameter-free Attention Network for Efficient Super-Resolution", 2024.
+    Unlike there the kernels, not the pictures, are multiplied, in every forward pass: a step costs little more than
+    that of the one convolution that it is, and no border is treated otherwise once folded.
+
+    in:  (B, inputs, H, W).
+    out: (B, outputs, H, W).
+
+    Args:
+        inputs, outputs: channels.
+        expansion: inner channels, as a multiple of the outputs.
+        gain: of the initial kernel; 1 keeps the variance after a ReLU (He et al., 2015).
+        identity: the 1x1 beside begins as the identity, else as zero.
+    """
+
+    def __init__(self, inputs: int, outputs: int, expansion: int = 2, gain: float = 1.0, identity: bool = False):
+        super().__init__()
+        inner = expansion * outputs
+        # The places first, so that one matrix product serves them all; and no memory format turns three dimensions.
+        self.expand_MI = nn.Parameter(torch.randn(inner, inputs) / math.sqrt(inputs))
+        self.spatial_KMM = nn.Parameter(torch.randn(9, inner, inner) / math.sqrt(9 * inner))
+        self.reduce_OM = nn.Parameter(torch.randn(outputs, inner) * (gain * math.sqrt(2 / inner)))
+        self.skip_OI = nn.Parameter(torch.eye(outputs, inputs) if identity else torch.zeros(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def kernel(self) -> Tensor:
+        """The one kernel, (outputs, inputs, 3, 3), in float32 whatever the autocast."""
+        with full_precision(self.bias.device):
+            kernel_KOI = self.reduce_OM @ self.spatial_KMM @ self.expand_MI
+            kernel_KOI = kernel_KOI + F.pad(self.skip_OI[None], (0, 0, 0, 0, 4, 4))
+            return kernel_KOI.permute(1, 2, 0).unflatten(2, (3, 3)).contiguous()
+
+    def forward(self, x_BIHW: Tensor) -> Tensor:
+        return F.conv2d(x_BIHW, self.kernel(), self.bias, padding=1)
+
+    @torch.no_grad()
+    def folded(self) -> nn.Conv2d:
+        """The same as a plain convolution."""
+        kernel_OIHW = self.kernel()
+        # On no device, so that no random numbers are drawn for weights that are replaced at once.
+        conv = nn.Conv2d(kernel_OIHW.shape[1], kernel_OIHW.shape[0], 3, padding=1, device="meta")
+        conv.weight, conv.bias = nn.Parameter(kernel_OIHW), nn.Parameter(self.bias.clone())
+        return conv.train(self.training).requires_grad_(self.bias.requires_grad)
+
+
+def fold(network: nn.Module) -> nn.Module:
+    """`network` with plain convolutions in place of every `RepConv2d`: what is exported and measured.
+
+    Returns:
+        A copy; `network` itself if it has none.
+    """
+    if not any(isinstance(module, RepConv2d) for module in network.modules()):
+        return network
+    if isinstance(network, RepConv2d):
+        return network.folded()
+    folded = copy.deepcopy(network)
+    for parent in list(folded.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, RepConv2d):
+                setattr(parent, name, cast(RepConv2d, child).folded())
+    return folded
