@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_adversary import Recorder, batch_of, pictures
+from test_adversary import Recorder, batch_of, pictures, recorded
 from test_networks import idle
 from tiny_runs import SKETCHES, log_lines, new_run, options, settings, train
 
@@ -24,6 +24,7 @@ from translate.trainers.adversary import make_discriminator
 from translate.trainers.cut import CUTConfig
 from translate.trainers.cyclegan import CycleGAN, CycleGANConfig
 from translate.trainers.pix2pix import Pix2Pix, Pix2PixConfig
+from translate.trainers.superres import SuperRes, SuperResConfig
 
 PROJECTED: dict[str, Any] = {
     "discriminator": "projected+patch", "perceptual_weight": 1.0, "image_size": 64, "batch_size": 2
@@ -175,6 +176,20 @@ def test_pix2pix_perceptual_term_is_of_result_and_truth() -> None:
     value = recorder.value("generator", "perceptual")
     assert value == pytest.approx(trainer.perception(fake_BCHW, batch.target_BCHW).item())
     assert float(trainer.perception(batch.target_BCHW, batch.target_BCHW)) == 0.0
+
+
+def test_the_sharp_end_of_super_resolution_looks_like_the_truth() -> None:
+    changes = {**PROJECTED, "generator_width": 8, "generator_blocks": 1, "detail_blocks": 1, "adversarial_start": 0.5}
+    trainer = SuperRes(dataclasses.replace(SuperRes.presets["modern"], **changes), TASKS["super-resolution"])
+    small_BCHW, truth_BCHW = pictures(2, 3, 16, 16), pictures(2, 3, 64, 64)
+    faithful, sharp = (
+        recorded(trainer, batch_of(small_BCHW, truth_BCHW, share=share)).terms["generator"] for share in (0.4, 0.6)
+    )
+    assert "perceptual" not in faithful
+    assert sharp["perceptual"].weight == 1.0
+    assert sharp["perceptual"].value.requires_grad
+    with pytest.raises(ConfigError, match="--perceptual-weight is 1, which belongs to the sharp end"):
+        SuperResConfig(perceptual_weight=1.0, adversarial_start=1.0)
 
 
 # --- the loss

@@ -26,6 +26,7 @@ from translate.trainers.adversarial_config import AdversarialConfig
 from translate.trainers.adversary import AdversarialGame, Shown, make_discriminator
 from translate.trainers.base import Batch, SourceMaker, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range, option_name
+from translate.trainers.perception import Perception
 from translate.trainers.translators import initialise
 
 ENLARGERS = {"residual": ResidualSR, "span": SPAN, "compact": CompactSR, "large-kernel": LargeKernelSR}
@@ -120,6 +121,11 @@ class SuperResConfig(AdversarialConfig):
             )
         if self.jpeg and self.formats[0].channels != 3:
             raise ConfigError(f"--jpeg needs 3 channels, but --channels is {self.channels}; leave --jpeg out")
+        if self.perceptual_weight and self.adversarial_start == 1.0:
+            raise ConfigError(
+                f"--perceptual-weight is {self.perceptual_weight:g}, which belongs to the sharp end, but "
+                "--adversarial-start is 1: none is learnt; leave one of them out"
+            )
         if self.labels:
             raise ConfigError("--labels means nothing for super-resolution; leave it out")
         if self.formats[0] != self.formats[1]:
@@ -209,6 +215,7 @@ class SuperRes(Trainer):
             classic = config.discriminator == "srgan"
             self.discriminator = SRDiscriminator(channels) if classic else make_discriminator(config, 2 * channels)
         initialise(config, *self.children())
+        self.perception = Perception() if config.perceptual_weight else None
         if config.adversarial_start < 1.0:
             judged = channels if config.discriminator == "srgan" else 2 * channels
             self.game = AdversarialGame(config, judged, self.discriminator, self._player)
@@ -258,6 +265,9 @@ class SuperRes(Trainer):
             if not self.game.generator_moves(batch.step):
                 return
             terms |= self.game.player_terms(self.discriminator, self._player, shown, matched=len(fake_BCHW))
+            if self.perception is not None:
+                value = self.perception(fake_BCHW, batch.target_BCHW)
+                terms["perceptual"] = Term(self.config.perceptual_weight, value)
         update("generator", terms)
 
     @property
