@@ -72,8 +72,9 @@ class AdversarialConfig(TrainConfig):
     """Who judges: patch starts from nothing and sees texture; projected looks through a classifier's features and knows
     things from the first step (Projected GAN, 2021; needs the extra features and 3 channels); or both together."""
     perceptual_weight: float = 0.0
-    """Weight of looking alike to a classifier, SqueezeNet: results and truth where pairs exist (the sharp end of
-    super-resolution), a picture and what comes back of it in cyclegan (LPIPS, 2018; needs the extra features and 3 channels)."""
+    """Weight of looking alike to a classifier, SqueezeNet (LPIPS, 2018): results and truth where pairs exist, in
+    super-resolution at the sharp end; in cyclegan a picture and what comes back of it. Needs the extra features and 3
+    channels."""
     discriminator_width: int = 32
     """Channels of the discriminator's first layer."""
     discriminator_layers: int = 3
