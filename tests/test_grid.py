@@ -106,6 +106,8 @@ def test_the_script_makes_a_finished_model_bilinear(script: Any, tmp_path: Path)
     found_NHWC = Engine(changed, device="cpu")(image_NHWC.numpy()).astype(int)
     assert abs(found_NHWC - expected_NHWC).max() <= 1
     assert abs(found_NHWC - before_NHWC).max() > 1
+    write_model(build_graph(bilinear, spec, "float32"), spec, file)
+    assert not script.bilinear_inside(file, changed)  # it is already
 
 
 # --- which runs enlarge how
