@@ -79,10 +79,11 @@ def main(argv: list[str]) -> int:
         "torchmetrics",
     )
     from export.cost import gmacs, parameters
-    from export.to_onnx import build_graph, write_model
+    from export.to_onnx import build_graph, constants, write_model
     from export.verify import compare, demand, save_for_report, table, working_memory
     from translate.engine import numbered_style
     from translate.trainers.base import pixel_translator
+    from translate.trainers.exported import training_facts
     from translate.trainers.snapshot import BEST_NAME, FILE_NAME, read_header
 
     path = options.run / (FILE_NAME if options.snapshot == "last" else BEST_NAME)
@@ -117,7 +118,7 @@ def main(argv: list[str]) -> int:
         spec = dataclasses.replace(spec, bytes_per_pixel=working_memory(trial, spec))
     print(table(rows))  # noqa: T201
     demand(rows, options.output)
-    write_model(model, spec, options.output)
+    write_model(model, spec, options.output, training_facts(trainer, translator.generator, constants(model)))
     save_for_report([dataclasses.asdict(row) for row in rows], options.run / "parity.json")
     if spec.metrics:
         save_for_report(dict(spec.metrics), options.run / "metrics.json")

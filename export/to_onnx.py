@@ -20,7 +20,7 @@ from translate import __version__
 from translate.engine import numbered_style
 from translate.errors import ModelError
 from translate.files import atomic_path
-from translate.spec import METADATA_KEY, ModelSpec
+from translate.spec import METADATA_KEY, TRAINING_KEY, ModelSpec
 from translate.trainers.base import pixel_translator
 
 WeightFormat = Literal["float16", "float32"]
@@ -96,8 +96,14 @@ def optional_inputs(spec: ModelSpec) -> dict[str, np.ndarray]:
     return knobs
 
 
-def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path) -> ModelSpec:
+def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path, training: str = "") -> ModelSpec:
     """Put the contract into the metadata and write the file whole or not at all.
+
+    Args:
+        model: what `build_graph` returns.
+        spec: its contract.
+        path: of the file.
+        training: what `translate.trainers.exported.training_facts` returns, for files that training can go on from.
 
     Returns:
         The spec as written, with weights' digest and producer.
@@ -107,6 +113,8 @@ def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path) -> ModelSpe
     """
     spec = dataclasses.replace(spec, weights_sha256=_digest(model), producer=f"translate {__version__}")
     facts = {METADATA_KEY: spec.to_json(), "licence": spec.licence, "task": spec.task}
+    if training:
+        facts[TRAINING_KEY] = training
     onnx.helper.set_model_props(model, facts)
     model.producer_name, model.producer_version = "translate", __version__
     try:
@@ -152,6 +160,11 @@ def _store_as_float16(model: onnx.ModelProto) -> None:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+
+
+def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    """The graph's initialisers by name, as they are stored."""
+    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
 def _digest(model: onnx.ModelProto) -> str:

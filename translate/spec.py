@@ -11,6 +11,10 @@ from translate.errors import ModelError
 METADATA_KEY = "translate.spec"
 """Key in the ONNX `metadata_props` whose value is `ModelSpec.to_json()`."""
 
+TRAINING_KEY = "translate.training"
+"""Key whose value is what a training needs to go on from the file, as JSON, see `translate.trainers.exported`. Older
+files lack it."""
+
 IMAGE_REST = "image_rest"
 """Optional graph input of models with 8 bits: what pictures of 16 bits have beyond them; level = 257 * image + rest."""
 

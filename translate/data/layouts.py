@@ -53,6 +53,7 @@ def list_files(
     folders: tuple[str, str] = OURS,
     makes_source: bool = False,
     labels: bool = False,
+    kinds: tuple[str, ...] = (),
     source_side: Side = "left",
 ) -> Listing:
     """Find the pictures below `data` and what belongs together.
@@ -65,6 +66,7 @@ def list_files(
             trainA and trainB are taken.
         makes_source: whether the task makes the source from the target, so that photographs alone will do.
         labels: whether the sub-folders are kinds. Of unpaired sources nobody asks the kind.
+        kinds: their names, where they are given: there may be fewer sub-folders, but no others.
         source_side: which half of a side-by-side file is the source.
 
     Raises:
@@ -74,9 +76,9 @@ def list_files(
     _refuse_no_folder(data)
     chosen, folders = _choose_layout(data, layout, paired, folders, makes_source)
     if chosen == "two-folders":
-        return _list_two_folders(data / folders[0], data / folders[1], paired, labels)
+        return _list_two_folders(data / folders[0], data / folders[1], paired, labels, kinds)
     targets = list_pictures(data)
-    names, numbers = _labels(data, targets, labels)
+    names, numbers = _labels(data, targets, labels, kinds)
     sources = tuple(targets) if chosen == "side-by-side" else ()
     return Listing(chosen, True, sources, tuple(targets), numbers, names, source_side)
 
@@ -238,18 +240,18 @@ def _choose_layout(
     raise DataError(f"{data} does not have the folders {wanted}; {hint}")
 
 
-def _list_two_folders(source: Path, target: Path, paired: bool, labels: bool) -> Listing:
+def _list_two_folders(source: Path, target: Path, paired: bool, labels: bool, kinds: tuple[str, ...]) -> Listing:
     sources, targets = list_pictures(source), list_pictures(target)
-    names, _ = _labels(target, targets, labels)
+    names, _ = _labels(target, targets, labels, kinds)
     if paired:
-        source_names, _ = _labels(source, sources, labels)
+        source_names, _ = _labels(source, sources, labels, kinds)
         if source_names != names:
             only = sorted(set(names) ^ set(source_names))
             raise DataError(
                 f"the sub-folders of {source} and {target} differ ({_first_three(only)}); labels need the same in both"
             )
         sources, targets = _match(source, sources, target, targets)
-    _, numbers = _labels(target, targets, labels)
+    _, numbers = _labels(target, targets, labels, kinds)
     return Listing("two-folders", paired, tuple(sources), tuple(targets), numbers, names)
 
 
@@ -282,15 +284,21 @@ def _by_stem(folder: Path, files: list[Path]) -> dict[str, Path]:
     return found
 
 
-def _labels(folder: Path, files: list[Path], wanted: bool) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Names of the sub-folders of `folder` that hold pictures, and the number of each file's."""
+def _labels(
+    folder: Path, files: list[Path], wanted: bool, kinds: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Names of the sub-folders of `folder` that hold pictures, or the given `kinds`, and the number of each file's."""
     if not wanted:
         return (), (0,) * len(files)
     parts = [path.relative_to(folder).parts for path in files]
+    given = f"the kinds are given, so move it into a sub-folder of {folder} named {' or '.join(kinds)}"
     for path, below in zip(files, parts, strict=True):
         if len(below) < 2:
-            raise DataError(f"{path} is in no sub-folder, so it has no label; move it into one or leave out --labels")
-    names = tuple(sorted({below[0] for below in parts}))
+            hint = given if kinds else "move it into one or leave out --labels"
+            raise DataError(f"{path} is in no sub-folder, so it has no label; {hint}")
+        if kinds and below[0] not in kinds:
+            raise DataError(f"{path} is in the sub-folder {below[0]}; {given}")
+    names = kinds or tuple(sorted({below[0] for below in parts}))
     if len(names) < 2:
         raise DataError(
             f"{folder} has pictures in one sub-folder only ({parts[0][0]}); labels need two, or leave out --labels"

@@ -60,6 +60,9 @@ class AdversarialConfig(TrainConfig):
     """Made pictures kept to show the discriminators again later, so that they do not forget; 50 in CycleGAN."""
     discriminator_steps: int = 1
     """Steps of the discriminator for each of the generator, when it falls behind; 5 in wgan-gp."""
+    discriminator_warmup: float = 0.0
+    """Share of the budget, from the beginning of the game, in which the discriminator alone learns: an untrained one
+    spoils a good generator. 0.05 when a run starts from a model file, which holds no discriminator."""
     unrolled_steps: int = 0
     """The generator looks so many steps of the discriminator ahead, when it makes the same few pictures again and
     again; each makes a step much slower (Metz et al., 2017)."""
@@ -100,6 +103,7 @@ class AdversarialConfig(TrainConfig):
             ("adaptive_augmentation", 0.0, 0.99),
             ("pool_size", 0, 100_000),
             ("discriminator_steps", 1, 100),
+            ("discriminator_warmup", 0.0, 1.0),
             ("unrolled_steps", 0, 100),
             ("unrolled_lr", 0.0, 100.0),
             ("discriminator_width", 1, 4096),

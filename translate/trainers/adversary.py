@@ -114,9 +114,9 @@ class AdversarialGame(nn.Module):
         if config.references:
             self.reference = ReferenceBatch(config.references, channels, config.image_size)
 
-    def generator_moves(self, step: int) -> bool:
-        """Whether the generator is improved in this step, too."""
-        return (step + 1) % self._config.discriminator_steps == 0
+    def generator_moves(self, step: int, share: float) -> bool:
+        """Whether the generator is improved in this step, too; `share`: of the budget, since the game began."""
+        return share >= self._config.discriminator_warmup and (step + 1) % self._config.discriminator_steps == 0
 
     def judged(self, shown: Shown) -> Shown:
         """What the discriminator learns from: made pictures without gradient, some of them from earlier steps."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro import MISSING
 
-from translate.errors import ConfigError, DataError, SnapshotError, nearest
+from translate.errors import ConfigError, DataError, nearest
 from translate.extras import require
 from translate.files import atomic_path
 from translate.tasks import TASKS, Task
@@ -19,9 +19,9 @@ from translate.usage import parse_options, text_option
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from translate.trainers.base import Trainer
+    from translate.trainers.base import Batch, Trainer
     from translate.trainers.config import TrainConfig
-    from translate.trainers.material import Material
+    from translate.trainers.material import Listings, Material
     from translate.trainers.run import Run
     from translate.trainers.snapshot import Header
 
@@ -91,7 +91,7 @@ def _train(task: Task, argv: list[str]) -> int:
     torch.manual_seed(config.seed)
     try:
         trainer = trainer_class(config, task)
-        note = _start_from(trainer, Path(config.start_from)) if config.start_from and not saved else ""
+        note = _start(trainer, task, listings) if config.start_from and not saved else ""
         run = Run(trainer, header, options.out)
         if saved:
             run.restore(read_tensors(run.snapshot_path))
@@ -116,40 +116,26 @@ def _train(task: Task, argv: list[str]) -> int:
     return EXIT_STATUS[ended]
 
 
-def _start_from(trainer: "Trainer", folder: Path) -> str:
-    """Give the networks what another run has learnt; returns what is to be said about the rest.
+def _start(trainer: "Trainer", task: Task, listings: "Listings") -> str:
+    """Give the networks what `--start-from` names; returns what is to be said about the rest.
 
     Raises:
-        ConfigError: the numbers it was told besides the picture meant something else.
-        SnapshotError: no run there, none of this generator in it, or networks of other sizes.
+        TranslateError: it does not fit, see `translate.trainers.start`.
     """
-    from translate.trainers.adversary import AdversarialGame
-    from translate.trainers.snapshot import FILE_NAME, read_header, read_tensors, take_over
+    import torch
 
-    header = read_header(folder / FILE_NAME)
-    kinds, now = header.config.get("label_names"), list(trainer.config.label_names)
-    if kinds and now and kinds != now:
-        raise ConfigError(
-            f"--start-from {folder}: its kinds are {', '.join(kinds)}, this run's are {', '.join(now)}; "
-            "name the sub-folders alike"
-        )
-    kind, now = header.config.get("style_kind"), getattr(trainer.config, "style_kind", None)
-    if header.config.get("style_size") and now and kind != now:
-        raise ConfigError(f"--start-from {folder}: its --style-kind is {kind}, this run's is {now}; give the same")
-    tensors = read_tensors(folder / FILE_NAME)
-    scales = {header.config.get("scale"), getattr(trainer.config, "scale", None)}
-    other_scale = len(scales - {None}) == 2
-    missing = {
-        name: take_over(network, name, folder, tensors, other_scale=other_scale)
-        for name, network in trainer.named_children()
-        if not isinstance(network, AdversarialGame)  # what the other run's game remembers
-    }
-    if missing[trainer.directions["forward"]] is None:
-        raise SnapshotError(f"--start-from {folder} has nothing of this generator; name a run of the same networks")
-    untrained = [name for name, names in missing.items() if names is None]
-    untrained += [key for names in missing.values() for key in names or ()]
-    more = f" and {len(untrained) - 3} more" if len(untrained) > 3 else ""
-    return f"not in {folder}, begins untrained: {', '.join(untrained[:3])}{more}" if untrained else ""
+    from translate.trainers.material import open_material
+    from translate.trainers.start import model_files, start_from_files, start_from_run
+
+    files = model_files(trainer.config.start_from, task)
+    if not files:
+        return start_from_run(trainer, Path(trainer.config.start_from))
+
+    def first_batch() -> "Batch":
+        material = open_material(trainer, task, listings)
+        return material.batch(material.samples(8), (trainer.config.seed,), torch.device("cpu"))
+
+    return start_from_files(trainer, task, files, first_batch)
 
 
 def _refuse_old_run(out: Path, *, fresh: bool) -> None:
@@ -287,20 +273,37 @@ def _with_new_budget(config: "TrainConfig", argv: list[str]) -> "TrainConfig":
 
 
 def _preset(task: Task, trainer_class: Any, argv: list[str]) -> Any:
-    """The settings that the options change: those of `--preset`, with what the task needs.
+    """The settings that the options change: those of `--preset`, what the task needs, and how a model file is built.
 
     Raises:
-        ConfigError: there is no such preset.
+        ConfigError: there is no such preset, or the file's settings contradict it.
+        ModelError: there is no such file, or training cannot go on from it.
     """
+    from translate.trainers.config import option_name
+    from translate.trainers.start import model_files, settings_of
+
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     early.add_argument("--preset", default="modern")
+    early.add_argument("--start-from", "--start_from", default="")
     try:
-        name = early.parse_known_args(argv)[0].preset
-    except argparse.ArgumentError:  # --preset without a name; tyro says so below
-        name = "modern"
+        found = early.parse_known_args(argv)[0]
+        name, start = found.preset, found.start_from
+    except argparse.ArgumentError:  # an option without its value; tyro says so below
+        name, start = "modern", ""
     if name not in trainer_class.presets:
         raise ConfigError(f"--preset is {name!r}; choose one of: {', '.join(trainer_class.presets)}")
-    return dataclasses.replace(trainer_class.presets[name], **task.settings)
+    preset = dataclasses.replace(trainer_class.presets[name], **task.settings)
+    files = model_files(start, task)
+    if not files:
+        return preset
+    given = {word.split("=")[0].replace("_", "-").replace("--no-", "--") for word in argv if word.startswith("--")}
+    known = {field.name for field in dataclasses.fields(preset)}
+    settings = {
+        setting: value
+        for setting, value in settings_of(files).items()
+        if setting in known and option_name("labels" if setting == "label_names" else setting) not in given
+    }
+    return dataclasses.replace(preset, **settings)
 
 
 def _prepare_folder(out: Path, config: Any) -> None:

@@ -38,9 +38,10 @@ class TrainConfig:
     max_images: int | None = None
     """The whole run's budget in training images seen, in place of a time."""
 
-    start_from: Annotated[str, tyro.conf.arg(metavar="RUN")] = ""
-    """Begin with what another run has learnt, a folder that was its --out: go on at a larger --image-size, with other
-    pictures, at another --scale or with the next part of super-resolution. What the other run does not have begins
+    start_from: Annotated[str, tyro.conf.arg(metavar="NAME|FILE.onnx|RUN")] = ""
+    """Begin with what has been learnt before. NAME of a shipped model or FILE.onnx: fine-tune it on your pictures; the
+    generator and how it is built come from the file. RUN, a folder that was an --out: go on at a larger --image-size,
+    with other pictures, at another --scale or with the next part of super-resolution. What is not there begins
     untrained."""
 
     layout: Literal["auto", "photos", "side-by-side", "two-folders"] = "auto"

@@ -122,7 +122,7 @@ class CUT(Trainer):
         fake_BCHW = self.generator(source_BCHW.flip(-1) if mirrored else source_BCHW)
         shown = Shown(batch.target_BCHW, fake_BCHW)
         update("discriminator", self.game.judge_terms(self.discriminator, self.game.judged(shown), batch.step))
-        if not self.game.generator_moves(batch.step):
+        if not self.game.generator_moves(batch.step, batch.share):
             return
         terms = self.game.player_terms(self.discriminator, self.generator, shown)
         terms["contrast"] = Term(self.config.contrast_weight, self._contrast(fake_BCHW, source_BCHW, mirrored))

@@ -113,7 +113,7 @@ class CycleGAN(Trainer):
         there_BCHW = self.generator(batch.source_BCHW)
         back_BCHW = self.back_generator(batch.target_BCHW)
         update("discriminator", self._judges(batch, there_BCHW, back_BCHW))
-        if self.game.generator_moves(batch.step):
+        if self.game.generator_moves(batch.step, batch.share):
             update("generator", self._generators(batch, there_BCHW, back_BCHW))
 
     def trials(self, batch: Batch) -> Sequence[Trial]:

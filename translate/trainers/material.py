@@ -171,6 +171,7 @@ def _list(trainer_class: type[Trainer], task: Task, config: TrainConfig, data: P
         folders=config.folders,
         makes_source=bool(task.source_maker) or own_source,
         labels=config.labels,
+        kinds=config.label_names if config.start_from else (),  # what one has learnt from may have had more
         source_side=config.source_side,
     )
 

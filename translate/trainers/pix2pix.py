@@ -126,7 +126,7 @@ class Pix2Pix(Trainer):
             return
         shown = Shown(results.target_BCHW, results.fake_BCHW, results.given_BCHW)
         update("discriminator", self.game.judge_terms(self.discriminator, self.game.judged(shown), batch.step))
-        if self.game.generator_moves(batch.step):
+        if self.game.generator_moves(batch.step, batch.share - self.config.warm_start):
             matched = len(batch.target_BCHW)
             game = self.game.player_terms(self.discriminator, self.generator, shown, matched=matched)
             update("generator", {**game, **self.closeness(batch, results)})

@@ -262,7 +262,7 @@ class SuperRes(Trainer):
         if playing:
             shown = Shown(batch.target_BCHW, fake_BCHW, self._given(batch))
             update("discriminator", self.game.judge_terms(self.discriminator, self.game.judged(shown), batch.step))
-            if not self.game.generator_moves(batch.step):
+            if not self.game.generator_moves(batch.step, batch.share - self.config.adversarial_start):
                 return
             terms |= self.game.player_terms(self.discriminator, self._player, shown, matched=len(fake_BCHW))
             if self.perception is not None:
