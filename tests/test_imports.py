@@ -27,6 +27,7 @@ def run(code: str, *blocked: str) -> str:
         "translate.evaluate_command",
         "translate.demo_command",
         "translate.pages",
+        "translate.threads",
         "translate.cli",
         "translate.tasks",
     ],

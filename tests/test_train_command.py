@@ -243,7 +243,7 @@ def test_help_shows_and_explains_every_option(
     fields = dataclasses.fields(trainer_class(task).config_class)
     names = [option_name(field.name).removeprefix("--") for field in fields if field.name != "label_names"]
     assert "label-names" not in text  # found in the data, not given
-    for name in [*names, "data", "out", "val", "resume", "stop-after"]:
+    for name in [*names, "data", "out", "val", "resume", "stop-after", "threads"]:
         row = re.search(rf"--{name}\b[^\n]*(\n(?![^\w\n]*--)[^\n]*)*", text)
         assert row, name
         assert len(re.findall(r"[a-z]{2,}", row[0])) > 3, f"{name} is not explained: {row[0]}"

@@ -14,6 +14,7 @@ from translate.errors import ConfigError, DataError, nearest
 from translate.extras import require
 from translate.files import atomic_path
 from translate.tasks import TASKS, Task
+from translate.threads import MOST, Threads, prepare
 from translate.usage import parse_options, text_option
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def _overview() -> str:
 
 
 def _train(task: Task, argv: list[str]) -> int:
+    threads = prepare(argv)  # OpenMP reads its variables when torch is imported
     import torch
     from rich.console import Console
 
@@ -88,6 +90,8 @@ def _train(task: Task, argv: list[str]) -> int:
         files=listings.digest,
     )
     _refuse_old_run(options.out, fresh=saved is None)
+    if threads.count:
+        torch.set_num_threads(threads.count)
     torch.manual_seed(config.seed)
     try:
         trainer = trainer_class(config, task)
@@ -107,7 +111,7 @@ def _train(task: Task, argv: list[str]) -> int:
         check_held_out(run.trainer, material.held_out_count)
         if run.fabric.is_global_zero:
             _prepare_folder(options.out, config)
-        _say_start(console, run, material, resumed=saved is not None)
+        _say_start(console, run, material, threads, resumed=saved is not None)
         ended = fit(run, material, options.stop_after, console)
     except torch.OutOfMemoryError:
         raise ConfigError(_out_of_memory(config, options.out)) from None
@@ -168,7 +172,7 @@ def _out_of_memory(config: "TrainConfig", out: Path) -> str:
     )
 
 
-def _say_start(console: "Console", run: "Run", material: "Material", *, resumed: bool) -> None:
+def _say_start(console: "Console", run: "Run", material: "Material", threads: Threads, *, resumed: bool) -> None:
     processes = f" in {run.fabric.world_size} processes" if run.fabric.world_size > 1 else ""
     start = f", from image {run.progress.images_seen} on" if resumed else ""
     console.print(
@@ -177,6 +181,8 @@ def _say_start(console: "Console", run: "Run", material: "Material", *, resumed:
         highlight=False,
         soft_wrap=True,
     )
+    if threads.line and run.fabric.device.type == "cpu":
+        console.print(threads.line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _say_end(task: Task, run: "Run", out: Path, ended: str) -> None:
@@ -238,6 +244,9 @@ def _parse(task: Task, trainer_class: Any, saved: "Header | None", argv: list[st
         """Go on with the run in --out, with its settings."""
         stop_after: Annotated[StopAfter, stop_text, tyro.conf.arg(name="stop-after")] = never
         """End this process early with a snapshot: a duration (9m) or a number of images (500images)."""
+        threads: int = 0
+        """Threads of this process when it trains on a CPU; 0 or -1: as many as cores are idle at the start. How they
+        are used is a matter of speed: what is learnt differs by the rounding of sums at most."""
         config: Annotated[config_class, tyro.conf.arg(name="")]  # pyright: ignore[reportInvalidTypeForm]
 
     presets = ", ".join(trainer_class.presets)
@@ -259,6 +268,8 @@ def _parse(task: Task, trainer_class: Any, saved: "Header | None", argv: list[st
                     f"{option_name(field.name)} is {now}, but the run was started with {before}; "
                     "leave it out, or start a new run in another --out"
                 )
+    if not -1 <= options.threads <= MOST:
+        raise ConfigError(f"--threads is {options.threads}; it must be between -1 and {MOST}")
     if options.config.max_seconds is None and options.config.max_images is None:
         raise ConfigError("no budget given; add --max-time 20m (or --max-images 50000), a few hours give good pictures")
     return options

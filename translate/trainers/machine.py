@@ -17,6 +17,7 @@ def machine_facts(device: torch.device, processes: int) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if on_gpu else "CPU",
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
         "processes": processes,
         "system": platform.system(),
         "python": platform.python_version(),
