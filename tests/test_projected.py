@@ -24,6 +24,7 @@ from translate.trainers.adversary import make_discriminator
 from translate.trainers.cut import CUTConfig
 from translate.trainers.cyclegan import CycleGAN, CycleGANConfig
 from translate.trainers.pix2pix import Pix2Pix, Pix2PixConfig
+from translate.trainers.start import start_from_run
 from translate.trainers.superres import SuperRes, SuperResConfig
 
 PROJECTED: dict[str, Any] = {
@@ -154,6 +155,13 @@ def test_a_run_and_its_resume(photos: Path, tmp_path: Path) -> None:
     line = log_lines(tmp_path / "run", "progress")[-1]
     assert {"generator.perceptual", "generator.adversarial", "discriminator.game"} <= line["losses"].keys()
     assert (tmp_path / "run" / "snapshot.safetensors").stat().st_size < 40e6  # the classifiers are not in it
+
+
+def test_a_start_from_another_run_does_not_miss_the_classifiers(photos: Path, tmp_path: Path) -> None:
+    first = new_run(tmp_path / "first", settings(max_images=2, **PROJECTED))
+    train(first, photos)
+    second = new_run(tmp_path / "second", settings(max_images=2, **PROJECTED))
+    assert start_from_run(second.trainer, tmp_path / "first") == ""
 
 
 def test_cyclegan_compares_what_comes_back() -> None:

@@ -78,9 +78,7 @@ def start_from_files(
         taken.add(name)
         if direction == "forward":
             taken |= _take_buffers(trainer, found, first_batch)
-    untrained = [
-        name for name, part in trainer.named_children() if name not in taken and not isinstance(part, AdversarialGame)
-    ]
+    untrained = [name for name, _ in _learnt_parts(trainer) if name not in taken]
     origin = trainer.config.start_from + (f" and {task.back}, its way back" if len(files) > 1 else "")
     return f"not in {origin}, begins untrained: {', '.join(untrained)}" if untrained else ""
 
@@ -99,8 +97,7 @@ def start_from_run(trainer: "Trainer", folder: Path) -> str:
     other_scale = len(scales - {None}) == 2
     missing = {
         name: take_over(network, name, folder, tensors, other_scale=other_scale)
-        for name, network in trainer.named_children()
-        if not isinstance(network, AdversarialGame)  # what the other run's game remembers
+        for name, network in _learnt_parts(trainer)
     }
     if missing[trainer.directions["forward"]] is None:
         raise SnapshotError(f"--start-from {folder} has nothing of this generator; name a run of the same networks")
@@ -108,6 +105,15 @@ def start_from_run(trainer: "Trainer", folder: Path) -> str:
     untrained += [key for names in missing.values() for key in names or ()]
     more = f" and {len(untrained) - 3} more" if len(untrained) > 3 else ""
     return f"not in {folder}, begins untrained: {', '.join(untrained[:3])}{more}" if untrained else ""
+
+
+def _learnt_parts(trainer: "Trainer") -> list[tuple[str, nn.Module]]:
+    """The networks that a start can give something to: not what a game remembers, nor what comes out of packages."""
+    return [
+        (name, part)
+        for name, part in trainer.named_children()
+        if not isinstance(part, AdversarialGame) and part.state_dict()
+    ]
 
 
 def _check_meaning(trainer: "Trainer", origin: Path, settings: Mapping[str, Any]) -> None:
