@@ -9,7 +9,15 @@ from kornia.filters import canny
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from translate.data.sketches import _ridges, draw_sketches
+from translate.data import sketches
+from translate.data.sketches import (
+    SHARES,
+    _ridges,
+    draw_freehand,
+    draw_machine_edges,
+    draw_sketches,
+    draw_soft_edges,
+)
 
 MARGIN = 14
 """Pixels a line may lie from its edge: smoothing, wobble, pen and softness together."""
@@ -78,7 +86,7 @@ def test_one_picture_does_not_change_another(noisy_B3HW: Tensor) -> None:
 
 def test_lines_lie_on_the_rim() -> None:
     photo_B3HW, from_rim_HW = disc(24)
-    ink_BHW = draw_sketches(photo_B3HW, seeded(0))[:, 0] < 0.9
+    ink_BHW = draw_machine_edges(photo_B3HW, seeded(0))[:, 0] < 0.9
     assert not (ink_BHW & (from_rim_HW > MARGIN)).any()
     near = ink_BHW.flatten(1).float().mean(dim=1)
     assert (near > 0.002).float().mean() > 0.9  # gaps may empty a drawing, but rarely
@@ -89,7 +97,7 @@ def test_lines_lie_on_the_rim() -> None:
 
 def test_lines_differ_in_width_and_darkness() -> None:
     photo_B3HW, _ = disc(64)
-    sketch_BHW = draw_sketches(photo_B3HW, seeded(5))[:, 0]
+    sketch_BHW = draw_machine_edges(photo_B3HW, seeded(5))[:, 0]
     drawn = sketch_BHW[(sketch_BHW < 0.9).flatten(1).sum(dim=1) > 60]
     assert len(drawn) > 50
     amount = (drawn < 0.0).flatten(1).sum(dim=1).float()
@@ -136,3 +144,81 @@ def test_extremes_are_finite() -> None:
     steps_HW = (torch.arange(64) > 32).float().expand(64, -1) * 2 - 1
     photo_B3HW = torch.stack([checker_HW, steps_HW, -steps_HW]).unsqueeze(1).expand(-1, 3, -1, -1).contiguous()
     assert draw_sketches(photo_B3HW, seeded(0)).isfinite().all()
+
+
+# --- the three ways of drawing
+
+
+def test_the_ways_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each picture is drawn in one way, and each way has its share."""
+    photo_B3HW, _ = disc(600, side=16)
+    for number, name in enumerate(("draw_machine_edges", "draw_soft_edges", "draw_freehand")):
+        monkeypatch.setattr(sketches, name, lambda photo, generator, number=number: torch.full_like(photo, number))
+    # The tuple of functions is looked up when called, so that the marks above are what is put together.
+    marks_B = draw_sketches(photo_B3HW, seeded(0))[:, 0, 0, 0]
+    shares = [float((marks_B == number).float().mean()) for number in range(3)]
+    assert shares == pytest.approx(SHARES, abs=0.06)
+
+
+def test_soft_edges_are_wide_closed_and_soft() -> None:
+    photo_B3HW, from_rim_HW = disc(16, side=128)
+    sketch_BHW = draw_soft_edges(photo_B3HW, seeded(0))[:, 0]
+    darkest = sketch_BHW.flatten(1).amin(dim=1)[:, None]
+    on_rim = sketch_BHW[:, from_rim_HW < 0.5]
+    assert (on_rim < darkest + 0.35 * (1.0 - darkest)).all()  # all the way round
+    assert (sketch_BHW[:, from_rim_HW > 10] == 1.0).all()
+    between = ((sketch_BHW < 0.95) & (sketch_BHW > darkest[..., None] + 0.05)).flatten(1).float().mean(dim=1)
+    assert (between > 0.005).all()  # no hard rim
+    wide = (sketch_BHW < (1.0 + darkest[..., None]) / 2).flatten(1).sum(dim=1)
+    assert (wide > 2 * (from_rim_HW < 0.5).sum()).all()
+
+
+def test_freehand_follows_the_outline_out_of_proportion() -> None:
+    photo_B3HW, from_rim_HW = disc(32, side=128)
+    ink_BHW = draw_freehand(photo_B3HW, seeded(0))[:, 0] < 0.5
+    assert not (ink_BHW & (from_rim_HW > 30)).any()
+    distance = torch.stack([from_rim_HW[ink_HW].mean() for ink_HW in ink_BHW if ink_HW.any()])
+    assert len(distance) > 28
+    assert 1.0 < distance.median() < 8.0  # a few hundredths of the side off
+    assert distance.std() > 0.5  # each by another hand
+
+
+def test_freehand_lines_are_few_thin_and_open() -> None:
+    """Of a disc full of fine texture people draw the outline, and not all of it."""
+    photo_B3HW, from_rim_HW = disc(48, side=128)
+    texture_B3HW = torch.rand(photo_B3HW.shape, generator=seeded(3)) * 1.6 - 1.0
+    photo_B3HW = torch.where(photo_B3HW < 0, texture_B3HW, photo_B3HW)
+    freehand, machine = (
+        (draw(photo_B3HW, seeded(0))[:, 0] < 0.5).flatten(1).float().mean(dim=1)
+        for draw in (draw_freehand, draw_machine_edges)
+    )
+    rim = (from_rim_HW < 0.5).float().mean()
+    assert freehand.median() < machine.median()
+    assert freehand.max() < 14 * rim
+    assert freehand.min() < 0.8 * freehand.median()
+
+
+def test_freehand_goes_over_some_lines_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same hand without the second stroke draws less in many pictures, and never more."""
+    photo_B3HW, _ = disc(32, side=128)
+    with_BHW = draw_freehand(photo_B3HW, seeded(0))[:, 0]
+    chance = sketches._chance
+
+    def never(like: Tensor, generator: Generator, probability: float) -> Tensor:
+        drawn = chance(like, generator, probability)
+        calls.append(probability)
+        return drawn * 0.0 if len(calls) == 1 else drawn
+
+    calls: list[float] = []
+    monkeypatch.setattr(sketches, "_chance", never)
+    without_BHW = draw_freehand(photo_B3HW, seeded(0))[:, 0]
+    assert (with_BHW <= without_BHW).all()
+    assert 0.2 < (with_BHW < without_BHW).flatten(1).any(dim=1).float().mean() < 0.8
+
+
+@pytest.mark.parametrize("side", [64, 256])
+def test_lengths_are_in_proportion_to_the_side(side: int) -> None:
+    photo_B3HW, _ = disc(24, side=side)
+    for draw in (draw_freehand, draw_soft_edges):
+        share = (draw(photo_B3HW, seeded(0))[:, 0] < 0.0).flatten(1).float().mean()
+        assert 0.008 < share < 0.12

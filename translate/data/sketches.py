@@ -1,10 +1,10 @@
 """Line drawings made from photographs on the fly, for training without any drawing at hand.
 
 One edge detector with one setting teaches a network one kind of line; drawn by hand or by another detector,
-the same shoe comes out blank. So everything about the line varies from picture to picture: how much detail
-is drawn, how thick, how dark, how steady, and what is left out.
+the same shoe comes out blank. So three ways of drawing take turns, and everything about the line varies from picture
+to picture: how much detail is drawn, how thick, how dark, how steady, and what is left out.
 
-Shape suffixes: B batch, H height, W width.
+Shape suffixes: B batch, N some pictures of it, H height, W width.
 """
 
 from math import pi
@@ -19,11 +19,20 @@ _AROUND = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
 """(down, across) in eight directions, in steps of 45 degrees from right towards down."""
 
 
-def draw_sketches(photo_B3HW: Tensor, generator: Generator) -> Tensor:
-    """Draw each photograph as dark lines on white paper.
+SHARES = (0.45, 0.15, 0.4)
+"""Of `draw_machine_edges`, `draw_soft_edges` and `draw_freehand` among the drawings."""
 
-    Every picture gets its own smoothing, threshold, stroke width, wobble, gaps and ink, all drawn from
-    `generator`, so equal seeds give equal drawings. Works in one batch without waiting for the device.
+FLAT = 0.03
+"""Length of a gradient that the noise of flat paper may have; a step from white to black has up to 8."""
+
+DRAWN_AT = 256
+"""Side in pixels for which lengths in `draw_soft_edges` and `draw_freehand` are given; others are in proportion."""
+
+
+def draw_sketches(photo_B3HW: Tensor, generator: Generator) -> Tensor:
+    """Draw each photograph as dark lines on white paper, in one of three ways chosen at random by `SHARES`.
+
+    All randomness is drawn from `generator`, so equal seeds give equal drawings. Nothing waits for the device.
 
     Args:
         photo_B3HW: float, range [-1, 1].
@@ -32,14 +41,119 @@ def draw_sketches(photo_B3HW: Tensor, generator: Generator) -> Tensor:
     Returns:
         sketch_B3HW: float, range [-1, 1], three equal channels; 1 is paper.
     """
+    chosen_B = torch.rand(photo_B3HW.shape[0], generator=generator)
+    sketch_B3HW = torch.empty_like(photo_B3HW)
+    low = 0.0
+    for share, draw in zip(SHARES, (draw_machine_edges, draw_soft_edges, draw_freehand), strict=True):
+        rows_N = ((chosen_B >= low) & (chosen_B < low + share)).nonzero()[:, 0]
+        low += share
+        if len(rows_N):
+            rows_N = rows_N.to(photo_B3HW.device, non_blocking=True)
+            sketch_B3HW[rows_N] = draw(photo_B3HW[rows_N], generator)
+    return sketch_B3HW
+
+
+def draw_machine_edges(photo_B3HW: Tensor, generator: Generator) -> Tensor:
+    """Draw what an edge detector sees, with its own smoothing, threshold, pen, wobble, gaps and ink for each picture.
+
+    Takes and returns what `draw_sketches` does.
+    """
     lines_B1HW = _wobble(_edges(photo_B3HW, generator), generator)
     lines_B1HW = _leave_out(lines_B1HW, generator)
-    lines_B1HW = _pen(lines_B1HW, generator)
-    ink_B111 = _uniform(photo_B3HW, generator, 0.0, 0.5)
+    return _ink(_pen(lines_B1HW, generator), generator)
+
+
+def draw_soft_edges(photo_B3HW: Tensor, generator: Generator) -> Tensor:
+    """Draw soft, thick and closed edges, as learnt detectors do (HED: Xie and Tu, 2015).
+
+    The gradient's length at two sizes together, and dark where it is long: no ridge is looked for, so that lines are
+    as wide as the change of brightness is. Takes and returns what `draw_sketches` does.
+    """
+    unit = photo_B3HW.shape[-1] / DRAWN_AT
+    grey_B1HW = _grey(photo_B3HW, generator)
+    length_B1HW = torch.zeros_like(grey_B1HW)
+    for sigma in (1.2 * unit, 2.5 * unit):
+        # Each length in units of its own strongest, or the coarse one would hardly count.
+        one_B1HW = (_gradient_length(_blur(grey_B1HW, max(sigma, 0.5))) - FLAT).clamp_min(0.0)
+        length_B1HW = length_B1HW + one_B1HW / _strongest(one_B1HW) / 2.0
+    limit_B111 = _uniform(photo_B3HW, generator, 0.12, 0.45)
+    softness_B111 = _uniform(photo_B3HW, generator, 0.02, 0.1)
+    # Less what a sigmoid gives to nothing at all: paper is white.
+    paper_B111 = torch.sigmoid(-limit_B111 / softness_B111)
+    lines_B1HW = torch.sigmoid((length_B1HW - limit_B111) / softness_B111)
+    return _ink(((lines_B1HW - paper_B111) / (1.0 - paper_B111)).clamp_min(0.0), generator)
+
+
+def draw_freehand(photo_B3HW: Tensor, generator: Generator) -> Tensor:
+    """Draw as people do: the outline and a few lines inside, smooth, out of proportion, open and gone over twice.
+
+    The outline is that of what is not paper-white; pictures without white around get the lines inside alone. Takes and
+    returns what `draw_sketches` does.
+    """
+    unit = photo_B3HW.shape[-1] / DRAWN_AT
+    thing_B1HW = ((1.0 - photo_B3HW).amax(dim=1, keepdim=True) > 0.12).to(photo_B3HW.dtype)
+    smooth_B1HW = _blur(thing_B1HW, 2.5 * unit)
+    outline_B1HW = (_ridges(smooth_B1HW) > 0.3 * _strongest(_gradient_length(smooth_B1HW))).to(photo_B3HW.dtype)
+    ridges_B1HW = _ridges(_blur(_grey(photo_B3HW, generator), 3.0 * unit))
+    share_B111 = _uniform(photo_B3HW, generator, 0.25, 0.8)
+    inside_B1HW = (ridges_B1HW > (share_B111 * _strongest(ridges_B1HW)).clamp_min(0.02)) & (smooth_B1HW > 0.9)
+    lines_B1HW = torch.maximum(outline_B1HW, inside_B1HW.to(photo_B3HW.dtype))
+    drawn_B1HW = _leave_out(_hand(_stroke(lines_B1HW, unit, generator), 1.0, generator), generator)
+    # A second stroke beside parts of the first, by the same hand a little off: double lines that run past each other.
+    again_B1HW = _hand(drawn_B1HW, 0.25, generator) * (_noise(lines_B1HW, 1, 5, generator) > 0.6)
+    again_B1HW = again_B1HW * _chance(lines_B1HW, generator, 0.5)
+    return _ink(torch.maximum(drawn_B1HW, again_B1HW), generator)
+
+
+def _ink(lines_B1HW: Tensor, generator: Generator) -> Tensor:
+    """Lines of 0 to 1 as ink on white paper, (B, 3, H, W)."""
+    ink_B111 = _uniform(lines_B1HW, generator, 0.0, 0.5)
     # Half of all drawings are pure black: what pens, scanners and edge detectors make.
-    ink_B111 = ink_B111 * _chance(photo_B3HW, generator, 0.5)
+    ink_B111 = ink_B111 * _chance(lines_B1HW, generator, 0.5)
     paper_B1HW = 1.0 - 2.0 * lines_B1HW * (1.0 - ink_B111)
     return paper_B1HW.expand(-1, 3, -1, -1).contiguous()
+
+
+def _grey(photo_B3HW: Tensor, generator: Generator) -> Tensor:
+    """A mixture of the channels, another one for each picture."""
+    # Each mixture sees other edges: a red logo on blue vanishes in plain grey.
+    mix_B311 = torch.rand(photo_B3HW.shape[0], 3, 1, 1, generator=generator).to(photo_B3HW, non_blocking=True) + 0.2
+    return (photo_B3HW * mix_B311).sum(dim=1, keepdim=True) / mix_B311.sum(dim=1, keepdim=True)
+
+
+def _blur(x_B1HW: Tensor, sigma: float) -> Tensor:
+    size = 2 * max(1, round(2.5 * sigma)) + 1
+    return gaussian_blur2d(x_B1HW, size, (sigma, sigma), border_type="replicate")
+
+
+def _strongest(x_B1HW: Tensor) -> Tensor:
+    """What few places are above, (B, 1, 1, 1); not so little that noise would count."""
+    return x_B1HW.flatten(1).quantile(0.995, dim=1).view(-1, 1, 1, 1).clamp_min(5.0 * FLAT)
+
+
+def _stroke(lines_B1HW: Tensor, unit: float, generator: Generator) -> Tensor:
+    """Thin lines as a pen of 1 to 4 pixels at `DRAWN_AT` draws them, with soft rims, so that they can be bent."""
+    width_B111 = _uniform(lines_B1HW, generator, 1.0, 4.0) * unit
+    # Blurred more than the pen is wide, a line is cut off where it is as wide as the pen.
+    sigma = max(1.5 * unit, 0.7)
+    near_B1HW = _blur(lines_B1HW, sigma)
+    # A long thin line blurred is a Gaussian of this height across it.
+    height = (2.0 * pi) ** -0.5 / sigma
+    level_B111 = height * torch.exp(-((width_B111 / 2.0) ** 2) / (2.0 * sigma**2))
+    return ((near_B1HW - level_B111) / (0.35 * height) + 0.5).clamp(0.0, 1.0)
+
+
+def _hand(lines_B1HW: Tensor, amount: float, generator: Generator) -> Tensor:
+    """Bend the whole drawing smoothly, out of proportion: with `amount` 1 by some hundredths of the side."""
+    batch, _, height, width = lines_B1HW.shape
+    numbers_B6 = torch.randn(batch, 6, generator=generator).to(lines_B1HW, non_blocking=True)
+    straight_23 = torch.eye(2, 3, dtype=lines_B1HW.dtype, device=lines_B1HW.device)
+    affine_B23 = straight_23 + amount * 0.03 * numbers_B6.view(batch, 2, 3)
+    grid_BHW2 = F.affine_grid(affine_B23, [batch, 1, height, width], align_corners=False)
+    # Slow bends change proportions, quick small ones are the hand's tremble.
+    slow_B2HW, quick_B2HW = _noise(lines_B1HW, 2, 4, generator), _noise(lines_B1HW, 2, 14, generator)
+    bend_B2HW = amount * (0.03 * slow_B2HW + 0.004 * quick_B2HW)
+    return F.grid_sample(lines_B1HW, grid_BHW2 + bend_B2HW.permute(0, 2, 3, 1), align_corners=False)
 
 
 def _uniform(like_BCHW: Tensor, generator: Generator, low: float, high: float) -> Tensor:
@@ -66,12 +180,9 @@ def _noise(like_BCHW: Tensor, channels: int, cells: int, generator: Generator) -
 
 def _edges(photo_B3HW: Tensor, generator: Generator) -> Tensor:
     """Thin edges, 0 or 1, (B, 1, H, W): Canny's ridges above a threshold of the picture's own strongest edges."""
-    # Each channel mixture sees other edges: a red logo on blue vanishes in plain grey.
-    batch = photo_B3HW.shape[0]
-    mix_B311 = torch.rand(batch, 3, 1, 1, generator=generator).to(photo_B3HW, non_blocking=True) + 0.2
-    grey_B1HW = (photo_B3HW * mix_B311).sum(dim=1, keepdim=True) / mix_B311.sum(dim=1, keepdim=True)
+    grey_B1HW = _grey(photo_B3HW, generator)
     # The blur looks at its strengths before it moves them: left on the CPU, that does not wait for the device.
-    sigma_B111 = torch.exp(_draw(batch, generator, -0.4, 1.35))  # 0.7 to 3.9 pixels
+    sigma_B111 = torch.exp(_draw(photo_B3HW.shape[0], generator, -0.4, 1.35))  # 0.7 to 3.9 pixels
     smooth_B1HW = gaussian_blur2d(grey_B1HW, 17, sigma_B111.view(-1, 1).expand(-1, 2), border_type="replicate")
     # Without hysteresis Canny needs no loop over the data; it leaves gaps in lines, as drawings have them.
     ridges_B1HW = _ridges(gaussian_blur2d(smooth_B1HW, 3, (0.5, 0.5)))
@@ -82,16 +193,24 @@ def _edges(photo_B3HW: Tensor, generator: Generator) -> Tensor:
     return (ridges_B1HW > (share_B111 * strongest_B111).clamp_min(0.02)).to(photo_B3HW.dtype)
 
 
+def _gradient(grey_B1HW: Tensor) -> Tensor:
+    """Sobel's, (B, 2, H, W): across, down."""
+    sobel_33 = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
+    sobel_2133 = torch.stack([sobel_33, sobel_33.T])[:, None].to(grey_B1HW, non_blocking=True)
+    return F.conv2d(F.pad(grey_B1HW, (1, 1, 1, 1), mode="replicate"), sobel_2133)
+
+
+def _gradient_length(grey_B1HW: Tensor) -> Tensor:
+    return (_gradient(grey_B1HW).square().sum(dim=1, keepdim=True) + 1e-6).sqrt()
+
+
 def _ridges(grey_B1HW: Tensor) -> Tensor:
     """Length of the gradient where no neighbour along it has a longer one, else 0, (B, 1, H, W).
 
     As kornia's `canny` has it, which waits for the device to bring its Sobel kernel there.
     """
     height, width = grey_B1HW.shape[-2:]
-    sobel_33 = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
-    sobel_2133 = torch.stack([sobel_33, sobel_33.T])[:, None].to(grey_B1HW, non_blocking=True)
-    gradient_B2HW = F.conv2d(F.pad(grey_B1HW, (1, 1, 1, 1), mode="replicate"), sobel_2133)
-    across_B1HW, down_B1HW = gradient_B2HW.split(1, dim=1)
+    across_B1HW, down_B1HW = _gradient(grey_B1HW).split(1, dim=1)
     length = (F.pad(across_B1HW * across_B1HW + down_B1HW * down_B1HW, (1, 1, 1, 1)) + 1e-6).sqrt()
     length_B1HW = length[..., 1:-1, 1:-1]
     around_B8HW = torch.cat([length[..., 1 + y : 1 + y + height, 1 + x : 1 + x + width] for y, x in _AROUND], dim=1)
