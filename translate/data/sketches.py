@@ -97,8 +97,10 @@ def draw_freehand(photo_B3HW: Tensor, generator: Generator) -> Tensor:
     ridges_B1HW = _ridges(_blur(_grey(photo_B3HW, generator), 3.0 * unit))
     share_B111 = _uniform(photo_B3HW, generator, 0.25, 0.8)
     inside_B1HW = (ridges_B1HW > (share_B111 * _strongest(ridges_B1HW)).clamp_min(0.02)) & (smooth_B1HW > 0.9)
-    lines_B1HW = torch.maximum(outline_B1HW, inside_B1HW.to(photo_B3HW.dtype))
-    drawn_B1HW = _leave_out(_hand(_stroke(lines_B1HW, unit, generator), 1.0, generator), generator)
+    lines_B1HW = torch.maximum(outline_B1HW, _long(inside_B1HW.to(photo_B3HW.dtype), unit))
+    drawn_B1HW = _hand(_stroke(lines_B1HW, unit, generator), 1.0, generator)
+    # Few gaps, and wide ones: where somebody saw no line.
+    drawn_B1HW = drawn_B1HW * (_noise(lines_B1HW, 1, 5, generator) < _uniform(lines_B1HW, generator, 1.0, 4.0))
     # A second stroke beside parts of the first, by the same hand a little off: double lines that run past each other.
     again_B1HW = _hand(drawn_B1HW, 0.25, generator) * (_noise(lines_B1HW, 1, 5, generator) > 0.6)
     again_B1HW = again_B1HW * _chance(lines_B1HW, generator, 0.5)
@@ -131,9 +133,16 @@ def _strongest(x_B1HW: Tensor) -> Tensor:
     return x_B1HW.flatten(1).quantile(0.995, dim=1).view(-1, 1, 1, 1).clamp_min(5.0 * FLAT)
 
 
+def _long(lines_B1HW: Tensor, unit: float) -> Tensor:
+    """The thin lines without their short pieces: nobody draws specks."""
+    sigma = 4.0 * unit
+    # A line without end, blurred, has (2 pi)**-0.5 / sigma in its middle.
+    return lines_B1HW * (_blur(lines_B1HW, sigma) > 0.75 * (2.0 * pi) ** -0.5 / sigma)
+
+
 def _stroke(lines_B1HW: Tensor, unit: float, generator: Generator) -> Tensor:
-    """Thin lines as a pen of 1 to 4 pixels at `DRAWN_AT` draws them, with soft rims, so that they can be bent."""
-    width_B111 = _uniform(lines_B1HW, generator, 1.0, 4.0) * unit
+    """Thin lines as a pen of 1 to 4.5 pixels at `DRAWN_AT` draws them, with soft rims, so that they can be bent."""
+    width_B111 = _uniform(lines_B1HW, generator, 1.0, 4.5) * unit
     # Blurred more than the pen is wide, a line is cut off where it is as wide as the pen.
     sigma = max(1.5 * unit, 0.7)
     near_B1HW = _blur(lines_B1HW, sigma)
