@@ -75,8 +75,10 @@ def main() -> None:
         torch.manual_seed(config.seed)
         run = new_run(config, options.out / name.replace(":", "-"))
         used = process_time()
-        fit(run, open_material(run.trainer, TASK, listings), StopAfter(), Console(quiet=True))
+        ended = fit(run, open_material(run.trainer, TASK, listings), StopAfter(), Console(quiet=True))
         used = process_time() - used
+        if ended != "done":
+            sys.exit(f"generators: {name} was not trained to its end ({ended})")
         rows.append({"step, CPU ms": f"{1000 * seconds[name]:.0f}", "images": f"{images:,}", "CPU s": f"{used:.0f}"})
         rows[-1] |= {f"{group}, dB": f"{value:.2f}" for group, value in quality(run, options.test).items()}
         print(name, rows[-1], file=sys.stderr, flush=True)

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import torch
 from test_adversary import Recorder, recorded
-from test_networks import stirred
+from test_networks import multiplications, stirred
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from translate.errors import ConfigError
 from translate.networks.classic_unet import ClassicUNet
 from translate.networks.patchgan import PatchGAN
+from translate.networks.reparameterised import fold
 from translate.networks.resnet import BlurDown, ResNet
 from translate.networks.srgan import SRDiscriminator, SRResNet
 from translate.tasks import TASKS
@@ -255,10 +256,18 @@ def test_modern_game(name: str) -> None:
         assert rates["discriminator"] == 2 * rates["generator"] > 0
 
 
+def _multiplications(config: Any) -> float:
+    """Of the generator, as it is exported, for a picture of 64 pixels."""
+    return multiplications(fold(SuperRes(config, TASKS["super-resolution"]).generator), 64)
+
+
 def test_super_resolution_presets_differ_as_promised() -> None:
     presets = SuperRes.presets
     assert presets["fidelity"].adversarial_start == 1.0
     assert presets["modern"].adversarial_start < 1.0
+    fast = presets["fast"]
+    assert (fast.generator, fast.adversarial_start, fast.detail_blocks) == ("compact", 1.0, 0)
+    assert 2 * _multiplications(fast) < _multiplications(presets["fidelity"])
     robust = presets["robust"]
     assert min(robust.blur, robust.noise, robust.jpeg) > 0
     assert {presets["modern"].blur, presets["modern"].noise, presets["modern"].jpeg} == {0.0}

@@ -168,6 +168,8 @@ class SuperRes(Trainer):
     presets: ClassVar[Mapping[str, TrainConfig]] = {
         "modern": _MODERN,
         "fidelity": _FIDELITY,
+        # A third of the work of a picture, and half of that of a training step.
+        "fast": replace(_FIDELITY, preset="fast", generator="compact", generator_blocks=8),
         "robust": replace(_MODERN, preset="robust", blur=0.5, noise=0.5, jpeg=0.5),
         "classic": replace(
             _MODERN,
