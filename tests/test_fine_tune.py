@@ -95,11 +95,14 @@ def test_units_of_styles_are_found_by_asking_the_generator() -> None:
     trainer: Any = make(SKETCHES, **STYLED)
     trainer.generator = Painter()
     pictures_BCHW = torch.zeros(4, 3, 32, 32)
-    start._measure_units(
-        trainer, trainer.colours, Batch(pictures_BCHW, pictures_BCHW, torch.zeros(4, dtype=torch.int64))
-    )
+    photos_BCHW = (0.4 * torch.rand(4, 3, 1, 1) - 0.6).expand(-1, -1, 32, 32)
+    real_BS = trainer.colours(photos_BCHW)
+    start._measure_units(trainer, trainer.colours, Batch(pictures_BCHW, photos_BCHW, torch.zeros(4, dtype=torch.int64)))
     assert trainer.colours.standard.centre_S[0].item() == pytest.approx(Painter.centre, abs=0.02)
     assert trainer.colours.standard.spread_S[0].item() == pytest.approx(Painter.spread, abs=0.02)
+    # It paints no colours: their units are those of the photographs.
+    torch.testing.assert_close(trainer.colours.standard.centre_S[1:3], real_BS.mean(dim=0)[1:3])
+    torch.testing.assert_close(trainer.colours.standard.spread_S[1:3], real_BS.std(dim=0, correction=0)[1:3])
     style_1S = torch.tensor([[1.5, 0.0, 0.0, 0.0, 0.0]])
     made_BCHW = trainer.generator(pictures_BCHW[:1], condition_vector(2, 5, None, style_1S, torch.device("cpu")))
     assert trainer.colours(made_BCHW)[0, 0].item() == pytest.approx(1.5, abs=0.15)
@@ -239,7 +242,7 @@ class Folded(nn.Module):
 
 
 def test_folded_kernels_are_loaded_by_their_own_module() -> None:
-    network = nn.Sequential(nn.Conv2d(3, 3, 1), Folded())
+    network: Any = nn.Sequential(nn.Conv2d(3, 3, 1), Folded())
     weights = {
         **{f"0.{name}": value for name, value in nn.Conv2d(3, 3, 1).state_dict().items()},
         **{f"1.{name}": value for name, value in nn.Conv2d(3, 3, 3).state_dict().items()},

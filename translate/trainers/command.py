@@ -129,7 +129,7 @@ def _start(trainer: "Trainer", task: Task, listings: "Listings") -> str:
     import torch
 
     from translate.trainers.material import open_material
-    from translate.trainers.start import model_files, start_from_files, start_from_run
+    from translate.trainers.start import MEASURED, model_files, start_from_files, start_from_run
 
     files = model_files(trainer.config.start_from, task)
     if not files:
@@ -137,7 +137,7 @@ def _start(trainer: "Trainer", task: Task, listings: "Listings") -> str:
 
     def first_batch() -> "Batch":
         material = open_material(trainer, task, listings)
-        return material.batch(material.samples(8), (trainer.config.seed,), torch.device("cpu"))
+        return material.batch(material.samples(MEASURED), (trainer.config.seed,), torch.device("cpu"))
 
     return start_from_files(trainer, task, files, first_batch)
 

@@ -24,8 +24,9 @@ FINE_TUNING: Mapping[str, Any] = {"warm_start": 0.0, "discriminator_warmup": 0.0
 """Settings for a start from a model file. The generator is good already and would unlearn sharpness in a phase without
 the game; and it must not be judged by a discriminator that has seen nothing."""
 
-STYLES_EACH = 8
-"""Random styles for each picture where the units of styles are measured."""
+MEASURED, ASKED, STYLES_EACH = 64, 8, 8
+"""Pictures by which the units of styles are measured, about how many of them the generator is asked for, and random
+styles for each of these."""
 
 
 def model_files(start: str, task: "Task") -> dict[str, Path]:
@@ -175,13 +176,15 @@ def _measure_units(trainer: "Trainer", colours: ColourStyle, batch: "Batch") -> 
     """Find the middle and the units of colour styles by what the generator answers to random ones.
 
     Its result for the style s has the colours centre + spread * s, about: a straight line, fitted by least squares,
-    the slope within each picture and the middle over all.
+    the slope within each picture and the middle over all. It answers to some numbers less than it was asked for,
+    texture above all. So the spread is at least that of the new pictures, and where it answers to less than half of
+    that, the middle is theirs, too: such numbers must only be of the size it knows.
     """
     generator, labels = trainer.get_submodule(trainer.directions["forward"]), len(trainer.config.label_names)
     size = len(colours.standard.centre_S)
     styles: list[Tensor] = []
     raw: list[Tensor] = []
-    for number in range(len(batch.source_BCHW)):
+    for number in range(0, len(batch.source_BCHW), max(1, len(batch.source_BCHW) // ASKED)):
         style_KS = torch.randn(STYLES_EACH, size)
         label_K = batch.label_B[number].expand(STYLES_EACH)
         condition_KD = condition_vector(labels, size, label_K, style_KS, label_K.device)
@@ -190,6 +193,9 @@ def _measure_units(trainer: "Trainer", colours: ColourStyle, batch: "Batch") -> 
         raw.append(colours(made_KCHW.clamp(-1.0, 1.0)))  # as they are: nothing has been followed yet
     style_PKS, raw_PKS = torch.stack(styles), torch.stack(raw)
     moved_PKS, answer_PKS = (x_PKS - x_PKS.mean(dim=1, keepdim=True) for x_PKS in (style_PKS, raw_PKS))
-    spread_S = (moved_PKS * answer_PKS).sum(dim=(0, 1)) / moved_PKS.square().sum(dim=(0, 1))
-    colours.standard.spread_S = spread_S.clamp_min(LEAST_SPREAD)
-    colours.standard.centre_S = (raw_PKS - spread_S * style_PKS).mean(dim=(0, 1))
+    slope_S = (moved_PKS * answer_PKS).sum(dim=(0, 1)) / moved_PKS.square().sum(dim=(0, 1))
+    real_BS = colours(batch.target_BCHW)
+    spread_S = real_BS.std(dim=0, correction=0)
+    middle_S = (raw_PKS - slope_S * style_PKS).mean(dim=(0, 1))
+    colours.standard.centre_S = torch.where(2 * slope_S < spread_S, real_BS.mean(dim=0), middle_S)
+    colours.standard.spread_S = torch.maximum(slope_S, spread_S).clamp_min(LEAST_SPREAD)
