@@ -27,10 +27,10 @@ class Adam(torch.optim.Adam):
         grads, *moments = (tensors for tensors in lists[:-1] if tensors)
         for number, weight in enumerate(params_with_grad):
             moved = [params_with_grad, *moments]  # in place, so they must not be copied
-            if weight.dim() == 4 and all(tensors[number].is_contiguous(memory_format=_LAST) for tensors in moved):
-                grads[number] = grads[number].contiguous(memory_format=_LAST)
-                for tensors in (grads, *moved):
-                    tensors[number] = tensors[number].permute(0, 2, 3, 1)
+            last = weight.dim() == 4 and all(tensors[number].is_contiguous(memory_format=_LAST) for tensors in moved)
+            grads[number] = grads[number].contiguous(memory_format=_LAST if last else torch.contiguous_format)
+            for tensors in (grads, *moved) if last else ():
+                tensors[number] = tensors[number].permute(0, 2, 3, 1)
         return has_complex
 
 
