@@ -12,6 +12,7 @@ from tiny_runs import SKETCHES, log_lines, material_of, new_run, options, resume
 from translate.cli import main
 from translate.errors import ConfigError, DataError, SnapshotError
 from translate.metrics import learned
+from translate.trainers import budget
 from translate.trainers import run as run_module
 from translate.trainers import validation as validation_module
 from translate.trainers.budget import StopAfter
@@ -134,6 +135,54 @@ def test_a_picture_of_both_folders_is_refused(photos: Path, tmp_path: Path) -> N
         train(run, photos, validation=tmp_path / "val")
     names = ", ".join(str(tmp_path / "val" / f"renamed{number}.png") for number in range(3))
     assert str(caught.value).startswith(f"4 validation pictures are also in the training data ({names}, ...); ")
+
+
+# --- how much of the time is spent on measuring
+
+
+def run_by_clock(folder: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, cost: float, **changes: Any) -> list[int]:
+    """The images at which a run is measured whose steps of 2 take a second each and whose measurements take `cost`."""
+    now = [0.0]
+    for module in (budget, validation_module):
+        monkeypatch.setattr(module, "monotonic", lambda: now[0])
+
+    def scores(self: Validation, results: torch.Tensor) -> dict[str, float]:
+        now[0] += cost
+        return {"swd": 1.0}
+
+    def tick(progress: budget.Progress) -> float:
+        now[0] += 1.0
+        return clock(progress)
+
+    clock = budget.Progress.tick
+    monkeypatch.setattr(Validation, "_scores", scores)
+    monkeypatch.setattr(budget.Progress, "tick", tick)
+    config = settings(**{"max_images": None, "max_seconds": 40.0, "held_out": 1, "validations": 10, **changes})
+    assert train(new_run(folder, config), photos) == "done"
+    return [line["images"] for line in log_lines(folder, "validation")]
+
+
+def test_measuring_takes_a_tenth_of_the_time_at_most(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 0.25 s each, every 4 s: the first at 0 s and the second, at 4.25 s, are 0.5 s of 4.5.
+    cheap = run_by_clock(tmp_path / "cheap", photos, monkeypatch, 0.25)
+    assert len(cheap) == 10  # all but that one
+    # 1 s each: with it, 2 s of 20, 3 of 30; and the last, whatever it costs.
+    dear = run_by_clock(tmp_path / "dear", photos, monkeypatch, 1.0)
+    assert len(dear) == 4
+    assert dear[0] == 0
+    # 30 s: none but the first, which it is compared with, and the last.
+    ruinous = run_by_clock(tmp_path / "ruinous", photos, monkeypatch, 30.0)
+    assert len(ruinous) == 2
+    assert read_header(tmp_path / "ruinous" / FILE_NAME).best["images"] == ruinous[-1]
+
+
+def test_a_budget_of_images_does_not_ask_the_clock(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"max_images": 12, "max_seconds": None, "validations": 6}
+    assert run_by_clock(tmp_path, photos, monkeypatch, 30.0, **changes) == [0, 2, 4, 6, 8, 10, 12]
 
 
 # --- what cannot be measured

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro import MISSING
 
+from translate.allocator import keep_memory
 from translate.errors import ConfigError, DataError, nearest
 from translate.extras import require
 from translate.files import atomic_path
@@ -97,6 +98,8 @@ def _train(task: Task, argv: list[str]) -> int:
         trainer = trainer_class(config, task)
         note = _start(trainer, task, listings) if config.start_from and not saved else ""
         run = Run(trainer, header, options.out)
+        if run.fabric.device.type == "cpu":
+            keep_memory()
         if saved:
             run.restore(read_tensors(run.snapshot_path))
             _refuse_finished_run(run)

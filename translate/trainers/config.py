@@ -94,7 +94,8 @@ class TrainConfig:
     held_out: int = -1
     """Pictures of --data kept back for measuring when there is no --val folder; -1: 5 %, at most 64."""
     validations: int = 10
-    """How often held-out pictures are measured over the whole budget."""
+    """How often held-out pictures are measured over the whole budget; less often where a --max-time is so short that
+    measuring would take a tenth of it."""
     metrics: tuple[Metric, ...] = ("psnr", "ssim", "swd")
     """What is measured; psnr and ssim need pairs, structure (how much of the source's edges is kept) needs none;
     edge_agreement is for drawings; kid_lite1, kid_squeezenet and perceptual need the extra features; lpips, fid and

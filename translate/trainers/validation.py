@@ -4,6 +4,7 @@ Shape suffixes: B batch, H height, W width, C channels.
 """
 
 import math
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,6 +29,9 @@ from translate.trainers.watch import Watch
 
 if TYPE_CHECKING:
     from translate.trainers.journal import Journal
+
+MOST_OF_TIME = 0.1
+"""Share of a session's time that measuring may take."""
 
 LEARNED: tuple[Name, ...] = ("lpips", "fid", "kid")
 """Metrics that need weights of other people's networks, put on the machine by hand."""
@@ -102,6 +106,11 @@ def check_held_out(trainer: Trainer, held_out: int) -> None:
 class Validation:
     """Measures the averaged generator on held-out pictures at equal shares of the budget.
 
+    Where the budget is a time, what is spent on measuring is lost for learning: a measurement is left out if with it
+    more than `MOST_OF_TIME` of this session's time so far would have gone into measuring, as long as the last one took.
+    The one at the end of the budget is always made. With a budget of images nothing is lost, and all are made: so
+    which state is the best does not depend on the clock, and resuming equals never stopping.
+
     Args:
         run: what is measured.
         material: its held-out pictures; without any nothing is measured.
@@ -119,6 +128,7 @@ class Validation:
         if material.held_out is None or not run.fabric.is_global_zero:
             self._rounds = 0
         self._done = math.floor(run.progress.share * self._rounds)
+        self._seconds = self._last_seconds = 0.0
         if self._rounds and material.held_out is not None:
             batch = material.batch(material.held_out, (config.seed,), run.fabric.device)
             source_bits, target_bits = (pixels.bits for pixels in config.formats)
@@ -137,7 +147,9 @@ class Validation:
     def at_start(self, journal: "Journal") -> None:
         """Measure the untrained networks: what everything later is compared with."""
         if self._rounds and not self.run.progress.steps:
+            began = monotonic()
             journal.measured(self.measure(), best=False)
+            self._took(monotonic() - began)
 
     def if_due(self, journal: "Journal") -> None:
         """Measure when the next share of the budget is used; keep the networks when they are the best so far."""
@@ -145,6 +157,23 @@ class Validation:
         if due <= self._done:
             return
         self._done = due
+        if due == self._rounds or self._affordable():
+            began = monotonic()
+            self._round(journal)
+            self._took(monotonic() - began)
+
+    def _affordable(self) -> bool:
+        """Whether time for another measurement is left."""
+        if self.run.config.max_images is not None:
+            return True
+        session = self.run.progress.seconds_here + self._last_seconds
+        return self._seconds + self._last_seconds <= MOST_OF_TIME * session
+
+    def _took(self, seconds: float) -> None:
+        self._seconds += seconds
+        self._last_seconds = seconds
+
+    def _round(self, journal: "Journal") -> None:
         result_BCHW = self._results()
         metrics = self._scores(result_BCHW)
         before = self.run.best
