@@ -12,7 +12,6 @@ import argparse
 import dataclasses
 import json
 import math
-import resource
 import statistics
 import subprocess
 import sys
@@ -43,8 +42,8 @@ GAP = 4
 """Pixels between two pictures of a grid."""
 ACROSS = 5
 """Switches side by side."""
-COSTED = (16, 80)
-"""Pictures of two runs whose difference says what one costs."""
+COST_STEPS = 8
+"""Steps of which the fastest says what one costs."""
 SPEED_ROUNDS, SPEED_STEPS = 3, 8
 """The steps of a round hold one of those in which lazy penalties are due."""
 
@@ -87,20 +86,25 @@ def images_of(preset: Preset, switch: Switch, options: argparse.Namespace) -> in
     kept = options.out / preset.name / f"{switch.name}-cost.json"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        few, many = (cpu_seconds(preset, switch, images, options) for images in COSTED)
-        kept.write_text(json.dumps((many - few) / (COSTED[1] - COSTED[0])))
+        kept.write_text(json.dumps(cpu_seconds(preset, switch, options)))
     return max(8, round(preset.seconds / json.loads(kept.read_text()) / 8) * 8)
 
 
-def cpu_seconds(preset: Preset, switch: Switch, images: int, options: argparse.Namespace) -> float:
-    """The processor's time for a run of so many pictures, loading and all."""
+def cpu_seconds(preset: Preset, switch: Switch, options: argparse.Namespace) -> float:
+    """The processor's time for one training picture: the least of several steps, since others may use the machine."""
     with tempfile.TemporaryDirectory() as folder:
         command = command_of(Path(folder) / "run", preset, switch, 0, options)
-        command += ["--max-images", str(images), "--validations", "0", "--sample-grids", "0"]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command += ["--max-images", "8", "--validations", "0", "--sample-grids", "0", "--warm-start", "0"]
+        if preset.task != "sketch-to-photo":
+            del command[-2:]
         subprocess.run(command, capture_output=True, text=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        step = step_of(Path(folder) / "run")
+        seconds: list[float] = []
+        for number in range(COST_STEPS):
+            began = time.process_time()
+            step(number)
+            seconds.append(time.process_time() - began)
+        return min(seconds) / read_header(Path(folder) / "run" / FILE_NAME).config["batch_size"]
 
 
 def measured(folder: Path, images: int) -> dict[str, Any] | None:
