@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from translate.trainers.snapshot import Header
 
 
+REAL_INPUTS = 32
+"""Pictures that a model is compared with and measured by: for the margins around things in them it takes this many."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
     """Turn a trained model into one .onnx file that any ONNX runtime can run, and check that it does the same."""
@@ -82,6 +86,7 @@ def main(argv: list[str]) -> int:
     from export.to_onnx import build_graph, constants, write_model
     from export.verify import compare, demand, save_for_report, table, working_memory
     from translate.engine import numbered_style
+    from translate.placement import typical_share
     from translate.trainers.base import pixel_translator
     from translate.trainers.exported import training_facts
     from translate.trainers.snapshot import BEST_NAME, FILE_NAME, read_header
@@ -107,6 +112,8 @@ def main(argv: list[str]) -> int:
         training_data=options.training_data,
         metrics=_metrics(options.metrics),
     )
+    if spec.working_size is not None:
+        spec = dataclasses.replace(spec, content_share=typical_share(pictures))
     translator = pixel_translator(generator, spec).eval()
     spec = dataclasses.replace(spec, parameters=parameters(translator.generator), gmacs_256=gmacs(translator, spec))
     model = build_graph(generator, spec, options.weights)
@@ -172,7 +179,7 @@ def _real_inputs(trainer: Any, task: Any, header: "Header", options: ExportOptio
         material = open_material(trainer, task, listings)
     except DataError as error:
         raise DataError(f"{error} (pictures to check the export with; name a folder with --images)") from None
-    batch = material.batch(material.samples(4), (header.config["seed"],), torch.device("cpu"))
+    batch = material.batch(material.samples(REAL_INPUTS), (header.config["seed"],), torch.device("cpu"))
     signal_BCHW = batch.source_BCHW if options.direction == "forward" else batch.target_BCHW
     return list(signal_to_pixels(signal_BCHW, bits).numpy())
 

@@ -18,6 +18,7 @@ from translate.ledger import Existing as Existing
 from translate.ledger import Made, Order, Outcome, failure
 from translate.moving import FrameWork, Mover, still_note
 from translate.naming import check_template
+from translate.placement import Placement, content_share_of
 from translate.plan import OutputFormat
 from translate.sources import Item, Source
 from translate.streaming import MEMORY as STREAMING_BYTES
@@ -37,6 +38,8 @@ class Conversion:
     """Number of a style, see `translate.engine.numbered_style`, or the style itself; None is the model's own."""
     detail: float | None = None
     """0 faithful to 1 sharp; None is 0."""
+    framing: Placement = "auto"
+    """Whether drawings that are small on their sheet are brought to the size that the model knows."""
     output_format: OutputFormat = "same"
     quality: int = 92
     """1 to 100, of formats that have one."""
@@ -64,7 +67,12 @@ class Conversion:
         """SHA-256 of the model file and all that is asked of it, hexadecimal."""
         with engine.path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256")
-        found.update(json.dumps(asdict(self), sort_keys=True).encode())
+        asked = asdict(self)
+        if not content_share_of(
+            engine.spec
+        ):  # it changes nothing then, and what was made before there was the choice stands
+            del asked["framing"]
+        found.update(json.dumps(asked, sort_keys=True).encode())
         return found.hexdigest()
 
 
@@ -127,6 +135,8 @@ class Worker:
         title = self.source.title(item.name)
         wanted = {"label": self._label(item.name), "style": self._style, "detail": self.how.detail}
         knobs: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+        if self.how.framing != "auto":
+            knobs["framing"] = self.how.framing
         moved = self._mover.make(data, place, title, knobs, self._stored())
         if moved is not None:
             return moved

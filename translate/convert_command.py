@@ -22,6 +22,7 @@ from translate.location import Location, Remote, location
 from translate.models import resolve, shipped
 from translate.moving import FrameDone
 from translate.naming import check_template
+from translate.placement import Placement
 from translate.plan import OutputFormat, Plan, make_plan
 from translate.ray_backend import RayBackend
 from translate.usage import parse_options, text_option
@@ -92,6 +93,9 @@ class ConvertOptions:
     other number another one."""
     detail: Annotated[float | None, tyro.conf.arg(metavar="NUMBER")] = None
     """For super-resolution models that have it: 0, the default, is as faithful as can be, 1 is as sharp as can be."""
+    framing: Placement = "auto"
+    """For models that know things at one size, as sketch-to-photo does: auto brings a drawing that is small on its
+    sheet to that size and the result back to its place; off takes every sheet as it is."""
     tile: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
     """Longest side of the parts that large pictures are converted in; 0 is never in parts. Default: what fits in
     memory."""
@@ -155,6 +159,7 @@ class ConvertOptions:
             label=self.label,
             style=self.style,
             detail=self.detail,
+            framing=self.framing,
             output_format=self.format,
             quality=self.quality,
             metadata="strip" if self.strip else "no-location" if self.strip_location else "keep",

@@ -34,6 +34,7 @@ from translate.images import (
 from translate.knobs import Label, Style, graph_inputs
 from translate.knobs import numbered_style as numbered_style
 from translate.models import resolve
+from translate.placement import Placement, content_share_of, frame_of, through_frame
 from translate.session import Device, open_session, wants_memory
 from translate.spec import IMAGE_REST, METADATA_KEY, RESULT_REST, ModelSpec
 from translate.tiling import Plan, plan_windows, run_tiled, seam_note, seam_ratio, smallest_tile
@@ -228,22 +229,29 @@ class Engine:
         return graph_inputs(self.spec, label=label, style=style, detail=detail)
 
     def apply(
-        self, picture: Picture, *, label: Label | None = None, style: Style | None = None, detail: float | None = None
+        self,
+        picture: Picture,
+        *,
+        label: Label | None = None,
+        style: Style | None = None,
+        detail: float | None = None,
+        framing: Placement = "auto",
     ) -> Picture:
         """Convert a picture of any size the model can use; the result is `spec.scale` times as large.
 
         Models with a `working_size` see the whole picture at that size, laid on white, and the result is
-        resized back. Models with a `scene_size` change larger pictures at that size and keep their fine detail. Other
-        models run at full size on the colours, in windows where the picture is too large (see `plan`). Alpha is kept,
-        resized by `scale`, with one exception: lines drawn on a transparent sheet (see `translate.images.is_ink`)
-        are taken as lines on white paper, for keeping that alpha would cut the photo down to the pen strokes.
+        resized back, see `sheet`. Models with a `scene_size` change larger pictures at that size and keep their fine
+        detail. Other models run at full size on the colours, in windows where the picture is too large (see `plan`).
+        Alpha is kept, resized by `scale`, with one exception: lines drawn on a transparent sheet (see
+        `translate.images.is_ink`) are taken as lines on white paper, for keeping that alpha would cut the photo down
+        to the pen strokes.
 
         What alpha hides does not bleed into the edges (see `translate.images.covered`).
 
         Models of one channel are given the picture's grey, and their grey is returned as three equal channels. The
         result has the bits that the model returns (see `result_bits`); what else the picture says (profile, EXIF,
         notes) is passed on.
-        `label`, `style` and `detail` are those of a call.
+        `label`, `style` and `detail` are those of a call, `framing` is that of `sheet`.
 
         Raises:
             ImageError: the picture is too small, too narrow, or too large for the memory, or the model works with
@@ -263,11 +271,33 @@ class Engine:
                 return _finished(picture, self._scene(covered(picture), knobs), alpha_HW)
             if alpha_HW is not None and is_ink(alpha_HW.mean() / white_of(alpha_HW)):
                 alpha_HW = None
-            small_HWC = resize(flatten(picture), *self.model_size(height, width))
-            result_HWC = self.colours(small_HWC, knobs)
-            return _finished(picture, resize(result_HWC, height * scale, width * scale), alpha_HW)
+            return _finished(picture, self.sheet(flatten(picture), knobs, framing), alpha_HW)
         except MemoryError:
             raise _too_large(height, width) from None
+
+    def sheet(self, rgb_HWC: Pixels, knobs: Mapping[str, NDArray[Any]], framing: Placement) -> Pixels:
+        """Run a model with a `working_size` on a picture of any size.
+
+        Args:
+            rgb_HWC: (H, W, 3) uint8 or uint16.
+            knobs: what `knobs` returns.
+            framing: auto brings what is drawn small to the size at which the model knows things, see
+                `translate.placement`; off takes the whole picture as it is.
+
+        Returns:
+            (H * scale, W * scale, 3) with the bits that the model returns.
+
+        Raises:
+            ImageError: too narrow for the `working_size`.
+        """
+        height, width = rgb_HWC.shape[:2]
+        size, scale = self.model_size(height, width), self.spec.scale
+        frame = frame_of(rgb_HWC, content_share_of(self.spec)) if framing == "auto" else None
+        if frame is not None and self.spec.working_size is not None:
+            return through_frame(
+                rgb_HWC, frame, self.spec.working_size, scale, lambda crop_SSC: self.colours(crop_SSC, knobs)
+            )
+        return resize(self.colours(resize(rgb_HWC, *size), knobs), height * scale, width * scale)
 
     def _scene(self, rgb_HWC: Pixels, knobs: Mapping[str, NDArray[Any]]) -> Pixels:
         """Pictures beyond the size of the scenes that were learnt are changed at that size."""

@@ -5,6 +5,7 @@
     encoding    Picture -> bytes and files
     memory      how much may be decoded
     this file   sizes, light, opacity
+    placement   where on a sheet the drawing is; imported from there
 
 Array names carry their shape: H height, W width, C channels. Pixels are uint8 in [0, 255] or uint16 in [0, 65535].
 """

@@ -69,6 +69,9 @@ class ModelSpec:
     """Longer side in pixels of the pictures it was trained on, for models that know objects at one size
     (a shoe fills the picture). Other pictures are resized to it and the result is resized back.
     None: the model works at any size."""
+    content_share: float | None = None
+    """Longer side of what the training pictures show over the longer side of the picture, the median of them, for
+    models with a `working_size`; 0: they show no things on paper. None: not said, the task knows."""
     scene_size: int | None = None
     """Shorter side in pixels of the scenes it was trained on, for models that change the light of a scene at one size.
     A larger picture is changed at this size, and its own fine detail is laid over the result, as bright as the place

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from translate.engine import Engine
-from translate.images import Metadata, Picture, Pixels, covered, flatten, is_ink, relight, to_bits, white_of
+from translate.images import Metadata, Picture, Pixels, covered, fit_size, flatten, is_ink, relight, to_bits, white_of
 from translate.knobs import Label, Style
+from translate.placement import Placement, content_share_of, frame_of
 from translate.row_writer import RowWriter, check_target
 from translate.rows import RowReader
 from translate.tiling import Plan, Seams, fade_in, seam_note, spans
@@ -37,6 +38,10 @@ formats come on top, about a quarter of that."""
 
 _LANCZOS = 3
 """Pixels to either side that count where a picture is enlarged."""
+
+LOOKS = 4
+"""A small drawing is cut out of a copy of so many times the `working_size`, and not blurred unless it is smaller than a
+fourth of the sheet."""
 
 _RELIGHT_BYTES = 96
 """What `relight` takes for a pixel, in floats."""
@@ -63,6 +68,7 @@ def convert_huge(
     label: Label | None = None,
     style: Style | None = None,
     detail: float | None = None,
+    framing: Placement = "auto",
     quality: int = 92,
     metadata: Metadata = "keep",
     keep_profile: bool = False,
@@ -81,6 +87,7 @@ def convert_huge(
         engine: the model.
         name: what errors call the source; None takes the path.
         label, style, detail: as in `Engine.apply`.
+        framing: as in `Engine.sheet`; a drawing is found and cut out in a copy of `LOOKS` times the `working_size`.
         quality, metadata, keep_profile: as in `translate.images.encode`.
         memory_bytes: about how much bands and the model may take; None: half of what the Engine has found, at most
             `MEMORY`. Less than a model's smallest window needs is no use.
@@ -100,7 +107,7 @@ def convert_huge(
     with RowReader(source, title, target.parent, bits=engine.max_bits) as reader:
         engine.check_least(reader.height, reader.width)
         memory_bytes = memory_bytes or min(MEMORY, engine.memory_bytes // 2)
-        job = _Job(reader, engine, knobs, memory_bytes, on_progress or _nothing)
+        job = _Job(reader, engine, knobs, memory_bytes, on_progress or _nothing, framing)
         height, width = (side * engine.spec.scale for side in (reader.height, reader.width))
         check_target(target, height, width)
         bands, alpha, bits = job.plan()
@@ -121,9 +128,16 @@ class _Job:
     """One picture on its way through the model."""
 
     def __init__(
-        self, reader: RowReader, engine: Engine, knobs: _Knobs, memory_bytes: int, on_progress: Callable[[float], None]
+        self,
+        reader: RowReader,
+        engine: Engine,
+        knobs: _Knobs,
+        memory_bytes: int,
+        on_progress: Callable[[float], None],
+        framing: Placement = "auto",
     ) -> None:
         self.reader, self.engine, self.knobs, self.memory_bytes = reader, engine, knobs, memory_bytes
+        self.framing: Placement = framing
         self.height, self.width = reader.height, reader.width
         self._on_progress = on_progress
         self._begun = 0.0  # what had been done when rows began to be written
@@ -140,6 +154,11 @@ class _Job:
         size = self.engine.model_size(self.height, self.width)
         if spec.working_size is None and size == (self.height, self.width):
             return self._windows(), self.reader.alpha, bits
+        framed = self._framed()
+        if framed is not None:
+            result_HWC, opaque = framed
+            alpha = self.reader.alpha and not is_ink(opaque)
+            return self._enlarged(result_HWC, alpha), alpha, bits
         small_HWC, opaque = self._small(*size, on_white=spec.working_size is not None)
         result_HWC = self.engine.colours(small_HWC, self.knobs)
         self.caution = self.engine.caution(self.height, self.width)
@@ -201,6 +220,17 @@ class _Job:
         self.caution = caution and caution + seam_note(seams.ratio)
 
     # --- models that see a small copy
+
+    def _framed(self) -> tuple[Pixels, float] | None:
+        """The result for a drawing that is small on its sheet, at another size, and the share that is opaque."""
+        size, share = self.engine.spec.working_size, content_share_of(self.engine.spec)
+        if size is None or not share or self.framing == "off":
+            return None
+        longer = min(LOOKS * size, max(self.height, self.width))
+        look_HWC, opaque = self._small(*fit_size(self.height, self.width, longer), on_white=True)
+        if frame_of(look_HWC, share) is None:
+            return None
+        return self.engine.sheet(look_HWC, self.knobs, self.framing), opaque
 
     def _small(self, height: int, width: int, *, on_white: bool) -> tuple[Pixels, float]:
         """The whole picture at another size, equal to `resize` of it, and the share of it that is opaque."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from translate.placement import content_share_of
 from translate.spec import ModelSpec
 from translate.tasks import Task
 
@@ -130,6 +131,8 @@ def about(spec: ModelSpec, task: Task) -> str:
             f"The model looks at the {given} at {spec.working_size} pixels on its longer side, so finer detail is "
             f"lost; the {made} comes back as large as the {given}."
         )
+        if content_share_of(spec):
+            size += f" A {given} that is small on its sheet is looked at by itself."
     elif spec.scale == 1:
         size = f"The {made} is as large as the {given}."
     else:

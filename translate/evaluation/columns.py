@@ -49,10 +49,13 @@ class Column:
 
 
 def run_engine(engine: Engine, sample: Sample, **knobs: Any) -> Pixels:
-    """The result for a case, with its label where the model has labels, uint8 (H, W, 3)."""
+    """The result for a case, with its label where the model has labels, uint8 (H, W, 3).
+
+    Test pictures are as training pictures are: the model is measured, not what brings other pictures to it.
+    """
     if engine.spec.labels and sample.case.label is not None:
         knobs = {"label": sample.case.label, **knobs}
-    return engine.apply(Picture(sample.source_HWC), **knobs).rgb_HWC
+    return engine.apply(Picture(sample.source_HWC), framing="off", **knobs).rgb_HWC
 
 
 def columns_for(

@@ -24,6 +24,9 @@ class Task:
     """Name of the task that the way back solves, where a run learns both ways and the way back has a name."""
     data_hint: str
     """What --data expects, for the help and the errors."""
+    content_share: float = 0.0
+    """Longer side of what training pictures show over the longer side of the picture, where models know things at one
+    size and their files do not say it; 0: unknown."""
     draws_input: bool = False
     """Whether the page offers a canvas to draw the input on."""
     input_label: str
