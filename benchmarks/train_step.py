@@ -8,6 +8,14 @@ also: model FLOPs a second over the rate measured for bfloat16 matrix products.
     python benchmarks/train_step.py
     python benchmarks/train_step.py --task pix2pix --preset classic --batch-size 16
     python benchmarks/train_step.py --task sketch-to-photo --data photos --cache /tmp/decoded
+
+With --busy instead: our step on the CPU, on a quiet machine and beside one, two, ... processes that compute without end
+and that the script starts and ends itself: with a thread a core that waits actively or passively (OpenMP), with one
+thread, and with what `translate train` chooses. Every figure comes from a process of its own, because OpenMP reads its
+variables once.
+
+    python benchmarks/train_step.py --busy
+    python benchmarks/train_step.py --busy --neighbours 0 1 --image-size 32 --seconds 1 --rounds 1
 """
 
 import argparse
@@ -19,7 +27,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +36,12 @@ import torch
 from rich.console import Console
 from torch.utils.flop_counter import FlopCounterMode
 
+from translate.allocator import keep_memory
+from translate.cores import cores
 from translate.data.stream import batches
 from translate.errors import TranslateError
 from translate.tasks import TASKS
+from translate.threads import NUMBERS, POLICIES, busy_cores, choose
 from translate.trainers.base import Batch, Term, Trainer
 from translate.trainers.config import TrainConfig
 from translate.trainers.material import list_material, open_material
@@ -76,6 +88,8 @@ def plain_step(options: argparse.Namespace) -> Step:
 def our_step(options: argparse.Namespace) -> tuple[Step, Run]:
     header = Header(task="", trainer="", config={}, data="", images_seen=0, steps=0, seconds_used=0.0)
     run = Run(make_trainer(options), header, Path(tempfile.gettempdir()))
+    if run.fabric.device.type == "cpu":
+        keep_memory()
 
     def step(batch: Batch) -> None:
         pictures = (x.contiguous(memory_format=torch.channels_last) for x in (batch.source_BCHW, batch.target_BCHW))
@@ -157,6 +171,62 @@ def share_of_matrix_rate(step: Step, batch: Batch, speed: float) -> float:
     return counter.get_total_flops() / len(batch.target_BCHW) * speed / rate
 
 
+@contextmanager
+def neighbours(count: int, seconds: float) -> Iterator[None]:
+    """So many processes that compute without end, ended at the latest after `seconds`."""
+    work = f"import time; end = time.monotonic() + {seconds}\nwhile time.monotonic() < end: sum(range(10**5))"
+    started = [subprocess.Popen([sys.executable, "-c", work]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def milliseconds_a_step(options: argparse.Namespace) -> float:
+    """Median of our step, in this process and with its threads."""
+    step, run = our_step(options)
+    batch = random_batch(run.trainer, run.fabric.device)
+    for _ in range(2):
+        step(batch)
+    found: list[float] = []
+    end = time.perf_counter() + options.seconds
+    while not found or time.perf_counter() < end:
+        began = time.perf_counter()
+        step(batch)
+        found.append(1e3 * (time.perf_counter() - began))
+    return statistics.median(found)
+
+
+def compare_threads(options: argparse.Namespace) -> None:
+    """A row for each number of neighbours: active, passive, one thread, our choice; medians of the rounds, by turns."""
+    clean = {name: value for name, value in os.environ.items() if name not in (*NUMBERS, *POLICIES)}
+    clean["CUDA_VISIBLE_DEVICES"] = ""
+    many = {"OMP_NUM_THREADS": str(cores())}
+    ways: dict[str, dict[str, str]] = {
+        "active": many,
+        "passive": {**many, "OMP_WAIT_POLICY": "passive"},
+        "one thread": {"OMP_NUM_THREADS": "1"},
+    }
+    command = [sys.executable, __file__, *sys.argv[1:], "--step-alone"]
+    bound = options.rounds * 4 * (options.seconds + 120)
+    print(f"{cores()} cores, load average before {os.getloadavg()[0]:.1f}; ms a step, and in units of one thread's")
+    for count in options.neighbours:
+        found: dict[str, list[float]] = {}
+        with neighbours(count, bound):
+            time.sleep(1.0)  # they have started
+            for _ in range(options.rounds):
+                chosen = choose(0, clean, busy_cores)
+                for name, variables in {**ways, "our choice": {**clean, **chosen.environment}}.items():
+                    done = subprocess.run(command, check=True, capture_output=True, text=True, env=clean | variables)
+                    found.setdefault(name, []).append(float(done.stdout.split()[-1]))
+                print(f"{count} neighbours, our choice is {chosen.line}")
+        medians = {name: statistics.median(values) for name, values in found.items()}
+        row = (f"{name} {value:.0f} ({value / medians['one thread']:.2f})" for name, value in medians.items())
+        print(f"{count} neighbours: {', '.join(row)}", flush=True)
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--task", choices=TASKS, default="sketch-to-photo")
@@ -168,6 +238,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--cache", default="", help="with --data: decoded pictures kept here")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
+    parser.add_argument("--busy", action="store_true", help="compare threads on a quiet and on a busy machine instead")
+    parser.add_argument("--neighbours", type=int, nargs="+", default=[0, 1, 2 * cores()], help="with --busy: how many")
+    parser.add_argument("--step-alone", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--peak-of", choices=("ours", "plain"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -181,6 +254,12 @@ def main() -> None:
     options = parse()
     if options.peak_of:
         print(peak_bytes(options.peak_of, options))
+        return
+    if options.step_alone:
+        print(milliseconds_a_step(options))
+        return
+    if options.busy:
+        compare_threads(options)
         return
     peaks = {side: peak_in_own_process(side) for side in ("ours", "plain")}
     ours, run = our_step(options)

@@ -45,7 +45,7 @@ class Threads:
 
     count: int
     """Threads; 0 leaves the number as it is."""
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
     """Variables to be set before torch is imported."""
     line: str = ""
     """The choice in words; empty where there was none to make."""

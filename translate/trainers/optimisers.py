@@ -21,7 +21,9 @@ class Adam(torch.optim.Adam):
     the kernel may as well see the axes in the order in which they lie; the same bits come out.
     """
 
-    def _init_group(self, group: dict[str, Any], params_with_grad: list[Tensor], *lists: list[Tensor]) -> bool:
+    def _init_group(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, group: dict[str, Any], params_with_grad: list[Tensor], *lists: list[Tensor]
+    ) -> bool:
         """PyTorch's: fills the lists, of weights, gradients, three moments and counts of steps."""
         has_complex = super()._init_group(group, params_with_grad, *lists)
         grads, *moments = (tensors for tensors in lists[:-1] if tensors)
