@@ -214,6 +214,20 @@ def test_folded_is_the_same(family: type[Enlarger]) -> None:
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+@pytest.mark.parametrize(("inputs", "outputs"), [(3, 8), (8, 8), (48, 12)])
+def test_what_was_folded_is_got_back(inputs: int, outputs: int) -> None:
+    """From the kernel in a file, also where there are fewer inner channels than inputs; and it learns further."""
+    learnt, fresh = RepConv2d(inputs, outputs, gain=0.7), RepConv2d(inputs, outputs)
+    with torch.no_grad():
+        learnt.skip_OI.normal_()
+        learnt.bias.normal_()
+    fresh.load_exported(learnt.folded().state_dict())
+    x_BIHW = torch.rand(1, inputs, 6, 6)
+    torch.testing.assert_close(fresh(x_BIHW), learnt(x_BIHW), rtol=1e-4, atol=1e-4)
+    fresh(x_BIHW).square().mean().backward()
+    assert idle(fresh) == []
+
+
 def test_nothing_to_fold_is_not_copied() -> None:
     network = ResidualSR(blocks=1, width=4)
     assert fold(network) is network

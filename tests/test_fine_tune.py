@@ -47,6 +47,7 @@ def write(trainer: Trainer, path: Path, weights: WeightFormat = "float32") -> Pa
     ("task", "changes"),
     [
         (SKETCHES, {**STYLED, "generator_widths": (8, 48)}),
+        (SKETCHES, {"generator_upsampling": "nearest", "generator_padding": "replicate"}),
         ("cyclegan", {"preset": "classic", "generator": "resnet", "batch_size": 1}),
         ("super-resolution", {"preset": "classic", "generator": "srresnet", "discriminator": "srgan"}),
     ],
@@ -257,6 +258,19 @@ def test_folded_kernels_are_loaded_by_their_own_module() -> None:
 
 
 # --- what it is for
+
+
+@pytest.mark.parametrize("generator", ["compact", "span"])
+def test_super_resolution_with_folded_kernels_goes_on_where_it_was(generator: str, tmp_path: Path) -> None:
+    changes = {"generator": generator, "generator_blocks": 2, "detail_blocks": 1}
+    first, again = (make("super-resolution", seed=seed, **changes) for seed in (1, 2))
+    with torch.no_grad():
+        for weight in first.get_submodule("generator").parameters():
+            weight.add_(0.05 * torch.randn_like(weight))  # untrained it is bicubic enlargement, whatever the weights
+    start._take_weights(again.get_submodule("generator"), read_exported(write(first, tmp_path / "m.onnx")))
+    x_B3HW = torch.rand(1, 3, 8, 8) * 2 - 1
+    one, two = (trainer.get_submodule("generator")(x_B3HW, torch.ones(1, 1)) for trainer in (first, again))
+    torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-3)
 
 
 def disks(folder: Path, count: int, colour: tuple[int, int, int], seed: int) -> Path:

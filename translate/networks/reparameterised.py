@@ -5,6 +5,7 @@ Shape suffixes: B batch, O out channels, I in channels, M inner channels, K plac
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -61,6 +62,26 @@ class RepConv2d(nn.Module):
         conv = nn.Conv2d(kernel_OIHW.shape[1], kernel_OIHW.shape[0], 3, padding=1, device="meta")
         conv.weight, conv.bias = nn.Parameter(kernel_OIHW), nn.Parameter(self.bias.clone())
         return conv.train(self.training).requires_grad_(self.bias.requires_grad)
+
+    @torch.no_grad()
+    def load_exported(self, state: Mapping[str, Tensor]) -> None:
+        """Become the plain convolution with `weight` (outputs, inputs, 3, 3) and `bias` of a file, to learn further.
+
+        Exact where there are as many inner channels as inputs. With fewer, what was folded from as few is got back
+        but for the file's rounding, and of other kernels the nearest by the places around the middle.
+        """
+        kernel_KOI = state["weight"].flatten(2).permute(2, 0, 1)
+        outputs = kernel_KOI.shape[1]
+        around_KOI = torch.cat([kernel_KOI[:4], kernel_KOI[5:]])
+        directions_II = torch.linalg.svd(around_KOI.flatten(0, 1), full_matrices=True).Vh
+        known = min(len(self.expand_MI), len(directions_II))
+        # The other inner channels stay as they began: nothing leads from them to the kernel yet, but gradients to them.
+        self.expand_MI[:known] = directions_II[:known]
+        self.reduce_OM[:, :outputs] = torch.eye(outputs)
+        self.spatial_KMM.zero_()
+        self.spatial_KMM[:, :outputs, :known] = kernel_KOI @ directions_II[:known].T
+        self.skip_OI.copy_(kernel_KOI[4] - (self.reduce_OM @ self.spatial_KMM[4] @ self.expand_MI))
+        self.bias.copy_(state["bias"])
 
 
 def fold(network: nn.Module) -> nn.Module:

@@ -139,8 +139,10 @@ def _take_weights(generator: nn.Module, found: Exported) -> None:
     Raises:
         ModelError: names or shapes differ.
     """
-    weights = dict(found.weights)
     state = generator.state_dict()
+    # What every network of the kind has alike, the kernel of an enlargement for example, stands in the file too.
+    fixed = {name for name, _ in generator.named_buffers()} - state.keys()
+    weights = {name: value for name, value in found.weights.items() if name not in fixed}
     for name, part in generator.named_modules():
         load = getattr(part, "load_exported", None)
         if load is None:
