@@ -74,6 +74,8 @@ def command_of(folder: Path, preset: Preset, switch: Switch, seed: int, options:
     command = [sys.executable, "-m", "translate.cli", "train", preset.task, *preset.options, *switch.options]
     command += ["--data", str(data / "train"), "--val", str(data / "test"), "--out", str(folder), "--seed", str(seed)]
     command += ["--metrics", *preset.metrics, "--best-by", preset.metrics[0]]
+    if "--preset" not in switch.options and not preset.default:
+        command += ["--preset", "modern"]
     if not preset.default and not preset.switches:
         command += [part for name, value in BEFORE.items() if name not in switch.options for part in (name, value)]
     return command

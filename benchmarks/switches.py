@@ -50,17 +50,14 @@ BEFORE = {"--discriminator-norm": "spectral", "--adaptive-augmentation": "0", "-
 LIKE_TRUTH, LIKE_SOURCE = ("swd", "ssim", "edge_agreement"), ("swd", "structure")
 STREETS = ("--folders", "day", "night")
 PLAIN = ("--device", "cpu", "--workers", "0")
-_PATCH = ("--discriminator", "patch")
 _PERCEPTUAL = ("--perceptual-weight", "1")
-_PROJECTED = ("--discriminator", "projected", "--adversarial-weight", "0.2")
-_BOTH = ("--discriminator", "projected+patch", "--discriminator-norm", "instance-affine", "--discriminator-scales", "1")
+_PROJECTED = ("--discriminator", "projected", "--adversarial-weight", "0.5")
 FEATURES = (
-    Switch("neither", _PATCH, ""),
-    Switch("perceptual", (*_PATCH, *_PERCEPTUAL), ""),
+    Switch("neither", (), ""),
+    Switch("perceptual", _PERCEPTUAL, ""),
     Switch("projected", _PROJECTED, ""),
     Switch("projected-and-perceptual", (*_PROJECTED, *_PERCEPTUAL), ""),
-    Switch("projected-strong", ("--discriminator", "projected"), "", only="sketch-to-photo"),
-    Switch("projected-patch-and-perceptual", (*_BOTH, *_PROJECTED[2:], *_PERCEPTUAL), ""),
+    Switch("preset-projected", ("--preset", "projected"), "", only="sketch-to-photo"),
     Switch("classic", ("--preset", "classic"), ""),
 )
 """What looking through pretrained classifiers brings, beside the preset without and the recipe of 2017."""
@@ -81,12 +78,12 @@ PRESETS = (
     Preset(
         "sketch-to-photo-features", "sketch-to-photo", "things",
         (*PLAIN, "--image-size", "128"),
-        THROUGH_FEATURES, seconds=100, switches=FEATURES,
+        THROUGH_FEATURES, seconds=240, switches=FEATURES,
     ),
     Preset(
         "day-to-night-features", "day-to-night", "daynight",
         (*PLAIN, *STREETS, "--image-size", "128"),
-        STREETS_THROUGH_FEATURES, seconds=100, switches=FEATURES,
+        STREETS_THROUGH_FEATURES, seconds=240, switches=FEATURES,
     ),
 )  # fmt: skip
 

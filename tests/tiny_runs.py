@@ -30,6 +30,7 @@ SKETCHES = "sketch-to-photo"
 NEVER = StopAfter()
 
 EVERYWHERE: Mapping[str, Any] = {
+    "preset": "modern",
     "max_images": 12,
     "image_size": 32,
     "batch_size": 2,

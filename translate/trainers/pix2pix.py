@@ -20,7 +20,7 @@ from translate.networks.colour_style import ColourStyle, colour_style_size
 from translate.networks.condition import condition_vector, label_planes
 from translate.networks.style_encoder import StyleEncoder
 from translate.tasks import Task
-from translate.trainers.adversarial_config import CLASSIC, SMALL_DATA
+from translate.trainers.adversarial_config import CLASSIC, PROJECTED, SMALL_DATA
 from translate.trainers.adversary import AdversarialGame, Shown, make_discriminator
 from translate.trainers.base import Batch, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range
@@ -89,6 +89,16 @@ class Pix2Pix(Trainer):
     config_class = Pix2PixConfig
     presets: ClassVar[Mapping[str, TrainConfig]] = {
         "modern": Pix2PixConfig(generator_upsampling="bilinear", **SMALL_DATA),
+        "projected": Pix2PixConfig(
+            generator_upsampling="bilinear",
+            # Zeros beyond the border are mid-grey, which draws lines around white paper.
+            generator_padding="replicate",
+            batch_size=8,
+            generator_lr=3e-4,
+            discriminator_lr=4e-4,
+            adam_beta1=0.0,
+            **PROJECTED,
+        ),
         "classic": replace(Pix2PixConfig(), **CLASSIC, generator="classic-unet", l1_weight=100.0, warm_start=0.0),
     }
     players: ClassVar[Mapping[str, tuple[str, ...]]] = {
