@@ -269,7 +269,8 @@ def test_super_resolution_presets_differ_as_promised() -> None:
     assert (fast.generator, fast.adversarial_start, fast.detail_blocks) == ("compact", 1.0, 0)
     assert 2 * _multiplications(fast) < _multiplications(presets["fidelity"])
     robust = presets["robust"]
-    assert min(robust.blur, robust.noise, robust.jpeg) > 0
+    assert (robust.degradation, presets["modern"].degradation) == ("second-order", "simple")
+    assert {robust.blur, robust.noise, robust.jpeg} == {0.0}
     assert {presets["modern"].blur, presets["modern"].noise, presets["modern"].jpeg} == {0.0}
 
 

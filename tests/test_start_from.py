@@ -43,10 +43,10 @@ def test_it_is_resumed_from_its_own_snapshot(faithful: Path, photos: Path, tmp_p
     assert train(SR, photos, out, "--stop-after", "4images", **changes) == 0
     half = read_tensors(out / FILE_NAME)
     assert main(["train", SR, "--out", str(out), "--resume", "--stop-after", "2images"]) == 0
-    went_on = read_tensors(out / FILE_NAME)["trainer/generator.head.weight"]
+    went_on = read_tensors(out / FILE_NAME)["trainer/generator.head.expand_MI"]
     assert torch.equal(half["optimizers/generator/0/step"], torch.tensor(2.0))
-    assert not torch.equal(went_on, half["trainer/generator.head.weight"])
-    assert not torch.equal(went_on, read_tensors(faithful / FILE_NAME)["trainer/generator.head.weight"])
+    assert not torch.equal(went_on, half["trainer/generator.head.expand_MI"])
+    assert not torch.equal(went_on, read_tensors(faithful / FILE_NAME)["trainer/generator.head.expand_MI"])
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_another_scale_begins_with_all_but_the_last_layer(
     said = " ".join(capsys.readouterr().err.split())
     assert f"not in {faithful}, begins untrained: generator.tail.weight, generator.tail.bias" in said
     before, after = (read_tensors(run / FILE_NAME) for run in (faithful, tmp_path / "large"))
-    learnt, begun = before["average/generator/head.weight"], after["trainer/generator.head.weight"]
+    learnt, begun = before["average/generator/head.expand_MI"], after["trainer/generator.head.expand_MI"]
     torch.testing.assert_close(begun, learnt, atol=2e-3, rtol=0)  # one step of Adam away
 
 

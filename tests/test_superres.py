@@ -13,7 +13,10 @@ from torch import Generator
 from torch.nn import functional as F
 
 from translate.data.degradation import degrade
+from translate.data.second_order import degrade_twice
+from translate.data.sharpening import sharpen
 from translate.errors import ConfigError
+from translate.losses.charbonnier import charbonnier
 from translate.networks.patchgan import PatchGAN
 from translate.networks.residual_sr import ResidualSR
 from translate.networks.srgan import SRDiscriminator, SRResNet
@@ -214,6 +217,18 @@ def test_makes_its_own_sources_as_the_settings_say() -> None:
         expected_BCHW = degrade(photo_BCHW, Generator().manual_seed(3), 4, **spoilt)
         assert torch.equal(source_BCHW, expected_BCHW)
         assert source_BCHW.shape == (2, 3, 8, 8)
+    source_BCHW = made(degradation="second-order").source_maker()(photo_BCHW, Generator().manual_seed(3))
+    assert torch.equal(source_BCHW, degrade_twice(photo_BCHW, Generator().manual_seed(3), 4))
+
+
+def test_learns_from_sharpened_targets_if_asked() -> None:
+    plain, sharp = made(), made(sharpen_target=1.0)
+    sharp.load_state_dict(plain.state_dict())
+    batch = some_batch(share=0.1)
+    by_hand = charbonnier(plain.generator(batch.source_BCHW), sharpen(batch.target_BCHW, 1.0))
+    found = recorded(sharp, batch).terms["generator"]["fidelity"].value
+    torch.testing.assert_close(found, by_hand)
+    assert found != recorded(plain, batch).terms["generator"]["fidelity"].value
 
 
 def test_classic_weights_on_request() -> None:
@@ -227,6 +242,8 @@ def test_classic_weights_on_request() -> None:
         ({"scale": 3, "image_size": 48, "generator": "srresnet"}, "--scale is 3; srresnet enlarges 2 or 4 times"),
         ({"scale": 3}, "--image-size is 32; it must be a multiple of --scale 3"),
         ({"scale": 9}, "--scale is 9; it must be between 1 and 8"),
+        ({"degradation": "second-order", "jpeg": 0.5}, "--jpeg is 0.5, but --degradation second-order draws its own"),
+        ({"sharpen_target": 9.0}, "--sharpen-target is 9; it must be between 0 and 5"),
         ({"labels": True}, "--labels means nothing for super-resolution"),
         ({"channels": "1:3"}, "--channels is 1:3; super-resolution keeps them"),
         ({"channels": "3x16:3"}, "--channels is 3x16:3; super-resolution keeps them"),

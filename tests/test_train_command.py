@@ -119,7 +119,10 @@ def contents(folder: Path) -> dict[str, bytes | None]:
         (f"{TASK} --out used --resume", "used has used its budget; give a larger --max-time or --max-images"),
         (f"{TASK} {GOOD} --max-images 2 --out file", "cannot write to file: File exists; choose another --out"),
         (f"{TASK} {GOOD} --max-images 2 --out file/new", "cannot write to file/new: Not a directory"),
-        (f"{TASK} {GOOD} --max-images 2 --preset nonsense", "--preset is 'nonsense'; choose one of: modern, classic"),
+        (
+            f"{TASK} {GOOD} --max-images 2 --preset nonsense",
+            "--preset is 'nonsense'; choose one of: modern, projected, classic",
+        ),
         (f"{TASK} {GOOD} --max-images 2 --preset", "--preset.*see translate train"),
         (f"{TASK} {GOOD} --max-images 2 --discriminator-scales 7", "--discriminator-scales is 7; it must be between"),
         (f"{TASK} {GOOD} --max-images 2 --discriminator-layers 3 --discriminator-scales 2", "needs at least 48, or"),
@@ -252,7 +255,7 @@ def test_help_shows_and_explains_every_option(
 
 
 def test_options_go_over_the_preset(folder: Path) -> None:
-    tiny = options("pix2pix", max_images=2, batch_size=None, framing="fit")
+    tiny = options("pix2pix", preset=None, max_images=2, batch_size=None, framing="fit")
     start = ["train", "pix2pix", "--data", "pairs", "--preset", "classic", *tiny]
     assert main([*start, "--batch-size", "2", "--out", "two"]) == 0
     assert main([*start, "--out", "one"]) == 0

@@ -14,6 +14,8 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from translate.data.degradation import degrade
+from translate.data.second_order import degrade_twice
+from translate.data.sharpening import sharpen
 from translate.errors import ConfigError
 from translate.losses.charbonnier import charbonnier
 from translate.networks.compact_sr import CompactSR
@@ -45,6 +47,11 @@ class SuperResConfig(AdversarialConfig):
     """Weight of the difference to the truth, on the [-1, 1] range."""
     fidelity: Literal["charbonnier", "l2"] = "charbonnier"
     """Which difference; l2 (mean squared) is SRGAN's."""
+    degradation: Literal["simple", "second-order"] = "simple"
+    """How small pictures are spoilt: as --blur, --noise and --jpeg say, or twice in a row by everything that happens to
+    files in the wild (Real-ESRGAN, 2021)."""
+    sharpen_target: float = 0.0
+    """Amount of unsharp masking of what is learnt from; 0.5 in Real-ESRGAN, and results are sharper than the truth."""
     blur: float = 0.0
     """Share of training pictures that are blurred before they are reduced; 0.5 suits photographs of unknown origin."""
     noise: float = 0.0
@@ -119,6 +126,14 @@ class SuperResConfig(AdversarialConfig):
             raise ConfigError(
                 f"--layout is {self.layout}; super-resolution makes the small pictures itself, leave it out"
             )
+        check_range(self, "sharpen_target", 0.0, 5.0)
+        if self.degradation == "second-order":
+            for name in ("blur", "noise", "jpeg"):
+                if getattr(self, name):
+                    raise ConfigError(
+                        f"{option_name(name)} is {getattr(self, name)}, but --degradation second-order draws its own; "
+                        "leave it out, or use --degradation simple"
+                    )
         if self.jpeg and self.formats[0].channels != 3:
             raise ConfigError(f"--jpeg needs 3 channels, but --channels is {self.channels}; leave --jpeg out")
         if self.perceptual_weight and self.adversarial_start == 1.0:
@@ -173,7 +188,7 @@ class SuperRes(Trainer):
         "fidelity": _FIDELITY,
         # A third of the work of a picture, and half of that of a training step.
         "fast": replace(_FIDELITY, preset="fast", generator="compact", generator_blocks=8),
-        "robust": replace(_MODERN, preset="robust", blur=0.5, noise=0.5, jpeg=0.5),
+        "robust": replace(_MODERN, preset="robust", degradation="second-order"),
         "classic": replace(
             _MODERN,
             preset="classic",
@@ -238,6 +253,8 @@ class SuperRes(Trainer):
         config = self.config
 
         def make(photo_BCHW: Tensor, generator: Generator) -> Tensor:
+            if config.degradation == "second-order":
+                return degrade_twice(photo_BCHW, generator, config.scale, bits=config.formats[0].bits)
             shares = (config.blur, config.noise, config.jpeg)
             return degrade(photo_BCHW, generator, config.scale, *shares, bits=config.formats[0].bits)
 
@@ -256,16 +273,18 @@ class SuperRes(Trainer):
             return ()
         fake_BCHW, given_BCHW = self._make(batch, sharp=True), self._given(batch)
         given = [] if given_BCHW is None else [given_BCHW]
-        shown = (torch.cat([*given, picture_BCHW], dim=1) for picture_BCHW in (batch.target_BCHW, fake_BCHW))
+        target_BCHW = sharpen(batch.target_BCHW, self.config.sharpen_target)
+        shown = (torch.cat([*given, picture_BCHW], dim=1) for picture_BCHW in (target_BCHW, fake_BCHW))
         return (Trial(partial(self.game.verdict, self.discriminator), *shown),)
 
     def step(self, batch: Batch, update: Update) -> None:
         """Fidelity alone, then with the game; one fake serves both players."""
         playing = self._playing(batch)
         fake_BCHW = self._make(batch, sharp=playing)
-        terms = {"fidelity": Term(self.config.fidelity_weight, self._difference(fake_BCHW, batch.target_BCHW))}
+        target_BCHW = sharpen(batch.target_BCHW, self.config.sharpen_target)
+        terms = {"fidelity": Term(self.config.fidelity_weight, self._difference(fake_BCHW, target_BCHW))}
         if playing:
-            shown = Shown(batch.target_BCHW, fake_BCHW, self._given(batch))
+            shown = Shown(target_BCHW, fake_BCHW, self._given(batch))
             update("discriminator", self.game.judge_terms(self.discriminator, self.game.judged(shown), batch.step))
             if not self.game.generator_moves(batch.step, batch.share - self.config.adversarial_start):
                 return

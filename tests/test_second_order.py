@@ -1,0 +1,177 @@
+"""Pictures spoilt twice: every step does what it says, each picture by itself, seeded.
+
+Shape suffixes: B batch, C channels, H height, W width, K side of a kernel.
+"""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+import torch
+from kornia.filters import gaussian_blur2d
+from PIL import Image
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from translate.data import second_order
+from translate.data.degradation import reduce_bicubic
+from translate.data.second_order import FIRST, KERNELS, SECOND, _compressed, _gaussian, _noisy, _sinc, degrade_twice
+from translate.data.sharpening import _blurred, sharpen
+from translate.networks.pixels import signal_to_pixels
+
+
+def seeded(seed: int) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def photo_BCHW() -> Tensor:  # noqa: N802 - a fixture's name is its value's name
+    coarse_BCHW = torch.rand(8, 3, 12, 9, generator=seeded(1)) * 2 - 1
+    return F.interpolate(coarse_BCHW, (72, 48), mode="bicubic").clamp(-1, 1)
+
+
+@pytest.mark.parametrize(("scale", "channels", "bits"), [(1, 3, 8), (2, 1, 8), (4, 3, 16), (3, 4, 8)])
+def test_size_and_levels(photo_BCHW: Tensor, scale: int, channels: int, bits: int) -> None:
+    photo_BCHW = torch.cat([photo_BCHW, photo_BCHW[:, :1]], dim=1)[:, :channels]
+    small_BCHW = degrade_twice(photo_BCHW, seeded(0), scale, bits=bits)
+    assert small_BCHW.shape == (8, channels, 72 // scale, 48 // scale)
+    assert small_BCHW.dtype == torch.float32
+    assert small_BCHW.is_contiguous()
+    assert small_BCHW.abs().max() <= 1.0
+    levels_BCHW = (small_BCHW.double() + 1.0) * (2**bits - 1) / 2
+    torch.testing.assert_close(levels_BCHW, levels_BCHW.round(), rtol=0, atol=0.01)
+
+
+def test_sides_must_divide(photo_BCHW: Tensor) -> None:
+    with pytest.raises(ValueError, match="divisible by 5"):
+        degrade_twice(photo_BCHW, seeded(0), 5)
+
+
+def test_seed_decides(photo_BCHW: Tensor) -> None:
+    before = torch.get_rng_state()
+    once, again, other = (degrade_twice(photo_BCHW, seeded(seed), 2) for seed in (3, 3, 4))
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_one_picture_does_not_change_another(photo_BCHW: Tensor) -> None:
+    changed_BCHW = photo_BCHW.clone()
+    changed_BCHW[1:] = -changed_BCHW[1:]
+    first, second = degrade_twice(photo_BCHW, seeded(3), 2)[0], degrade_twice(changed_BCHW, seeded(3), 2)[0]
+    assert (first - second).abs().mean() < 0.5 / 255  # nearly always equal; a coefficient may round to its other side
+
+
+def test_it_is_the_picture_and_spoilt_unlike_its_neighbours(photo_BCHW: Tensor) -> None:
+    """Nearly every result is nearer to its own reduction than to any other's, by more or less."""
+    many_BCHW = torch.cat([photo_BCHW] * 4)
+    small_BCHW, plain_BCHW = degrade_twice(many_BCHW, seeded(0), 2), reduce_bicubic(many_BCHW, 2)
+    error_BB = (small_BCHW[:, None] - plain_BCHW[None, :8]).square().mean(dim=(2, 3, 4))
+    number_B = torch.arange(8).repeat(4)
+    assert (error_BB.argmin(dim=1) == number_B).float().mean() > 0.9
+    own_B = error_BB.gather(1, number_B[:, None])[:, 0]
+    assert own_B.max() > 3 * own_B.min() > 0
+    assert small_BCHW[0].ne(small_BCHW[8]).any()  # one picture, spoilt twice in two ways
+
+
+def test_positions_stay(photo_BCHW: Tensor) -> None:
+    """A dot in the middle is still there: nothing is shifted by a resize or a filter."""
+    photo_BCHW = torch.full((40, 3, 64, 64), -1.0)
+    photo_BCHW[..., 28:36, 28:36] = 1.0
+    light_BHW = degrade_twice(photo_BCHW, seeded(0), 2).mean(dim=1) + 1.0
+    axis = torch.arange(32) - 15.5
+    for dim in (1, 2):
+        centre_B = (light_BHW.sum(dim=dim) * axis).sum(dim=1) / light_BHW.sum(dim=(1, 2))
+        assert centre_B.mean().abs() < 0.4
+        assert centre_B.abs().median() < 0.6
+
+
+@pytest.mark.parametrize("side", [7, 21])
+def test_kernels_sum_to_one_and_are_symmetric(side: int) -> None:
+    for seed in range(20):
+        for kernel_KK in (_gaussian(side, seeded(seed), (0.2, 3.0)), _sinc(side, seeded(seed))):
+            assert kernel_KK.shape == (side, side)
+            assert kernel_KK.isfinite().all()
+            assert kernel_KK.sum().item() == pytest.approx(1.0, abs=1e-5)
+            torch.testing.assert_close(kernel_KK, kernel_KK.flip(0, 1))
+    assert KERNELS == (7, 9, 11, 13, 15, 17, 19, 21)
+
+
+def test_gaussians_are_as_wide_as_stated_and_some_are_drawn_out() -> None:
+    axis_K = torch.arange(21) - 10.0
+    drawn_out = 0
+    for seed in range(60):
+        kernel_KK = _gaussian(21, seeded(seed), (1.5, 1.5))
+        narrow, wide = kernel_KK.sum(dim=0) @ axis_K**2, kernel_KK.sum(dim=1) @ axis_K**2
+        assert narrow.item() == pytest.approx(wide.item(), rel=1e-3)  # the limits leave it round
+        kernel_KK = _gaussian(21, seeded(seed), (0.7, 2.5))
+        moments_22 = torch.stack([axis_K[None, :].expand(21, 21).flatten(), axis_K[:, None].expand(21, 21).flatten()])
+        shape = torch.linalg.eigvalsh((moments_22 * kernel_KK.flatten()) @ moments_22.T)
+        drawn_out += bool(shape[1] > 1.3 * shape[0])
+    assert 8 < drawn_out < 30
+
+
+def test_noise_is_of_all_four_kinds() -> None:
+    grey_13HW = torch.full((1, 3, 64, 64), 0.5)
+    kinds: set[tuple[bool, bool]] = set()
+    strengths: list[float] = []
+    for seed in range(60):
+        noise_3N = (_noisy(grey_13HW, seeded(seed), FIRST) - grey_13HW)[0].flatten(1)
+        # Photons come in whole numbers: few different values; a Gaussian's are all different.
+        kinds.add((len(noise_3N[0].unique()) < 200, bool((noise_3N[0] == noise_3N[1]).all())))
+        strengths.append(noise_3N.std().item() * 255)
+    assert kinds == {(False, False), (False, True), (True, False), (True, True)}
+    assert min(strengths) < 3
+    assert 15 < max(strengths) < 35  # 128 photons of 256, three times as noisy: 34 levels
+
+
+def test_compression_is_near_pillow_s(photo_BCHW: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of pictures of different sizes in one batch."""
+    monkeypatch.setattr(second_order, "QUALITY", (50.0, 50.0))
+    noise_BCHW = 0.1 * torch.randn(photo_BCHW.shape, generator=seeded(2))
+    unit_BCHW = ((photo_BCHW + 1) / 2 + noise_BCHW).clamp(0, 1)
+    pictures = [unit_BCHW[:1], unit_BCHW[1:2, :, :33, :47]]
+    for original_13HW, ours_13HW in zip(pictures, _compressed(pictures, [seeded(0), seeded(1)]), strict=True):
+        original_HWC = signal_to_pixels(original_13HW * 2 - 1)[0].numpy()
+        file = BytesIO()
+        Image.fromarray(original_HWC).save(file, "JPEG", quality=50)
+        theirs_HWC = np.asarray(Image.open(file)).astype(float)
+        ours_HWC = signal_to_pixels(ours_13HW * 2 - 1)[0].numpy().astype(float)
+        loss = np.abs(theirs_HWC - original_HWC).mean()
+        assert np.abs(ours_HWC - original_HWC).mean() == pytest.approx(loss, rel=0.15)
+        assert np.abs(ours_HWC - theirs_HWC).mean() < loss / 2
+
+
+def test_second_round_is_milder() -> None:
+    for name in ("sigma", "factor", "noise", "grains"):
+        assert getattr(SECOND, name)[1] < getattr(FIRST, name)[1]
+    assert SECOND.blur < FIRST.blur
+
+
+def test_sharpening_steepens_edges_and_leaves_the_rest() -> None:
+    photo_13HW = torch.full((1, 3, 96, 160), -0.5)
+    photo_13HW[..., 80:] = 0.5
+    photo_13HW = photo_13HW + 0.02 * torch.rand(1, 3, 96, 160, generator=seeded(0))
+    sharp_13HW = sharpen(photo_13HW, 0.5)
+    assert torch.equal(sharpen(photo_13HW, 0.0), photo_13HW)
+    before, after = (picture[..., 80] - picture[..., 79] for picture in (photo_13HW, sharp_13HW))
+    assert (after > 1.15 * before).all()
+    torch.testing.assert_close(sharp_13HW[..., :20], photo_13HW[..., :20], rtol=0, atol=1e-4)
+    assert sharpen(photo_13HW * 1.9, 4.0).abs().max() <= 1.0
+
+
+def test_sharpening_s_blur_is_kornia_s(photo_BCHW: Tensor) -> None:
+    theirs_BCHW = gaussian_blur2d(photo_BCHW, 51, (8.0, 8.0), border_type="replicate")
+    torch.testing.assert_close(_blurred(photo_BCHW), theirs_BCHW, rtol=0, atol=1e-5)
+    assert sharpen(photo_BCHW.to("meta"), 0.5).shape == photo_BCHW.shape
+
+
+@pytest.mark.gpu
+def test_does_not_wait_for_the_device(photo_BCHW: Tensor) -> None:
+    there_BCHW = photo_BCHW.cuda()
+    degrade_twice(there_BCHW, seeded(0), 2)  # the first call fills kornia's tables
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        sharpen(degrade_twice(there_BCHW, seeded(0), 2), 0.5)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
