@@ -290,7 +290,7 @@ class SuperRes(Trainer):
                 return
             terms |= self.game.player_terms(self.discriminator, self._player, shown, matched=len(fake_BCHW))
             if self.perception is not None:
-                value = self.perception(fake_BCHW, batch.target_BCHW)
+                value = self.perception(fake_BCHW, target_BCHW)
                 terms["perceptual"] = Term(self.config.perceptual_weight, value)
         update("generator", terms)
 
