@@ -199,7 +199,7 @@ def picture(out: Path, preset: Preset, names: list[str]) -> Path | None:
         grids = sorted((out / preset.name / f"{name}-0" / "samples").glob("*.png"))
         if not grids:
             continue
-        columns = columns_of(read_picture(grids[-1]).rgb_HWC)
+        columns = columns_of(read_picture(grids[-1]).rgb_HWC, preset.side)
         if not tiles:
             tiles = [("source", columns[0])]
             if len(columns) == 3:
@@ -207,25 +207,25 @@ def picture(out: Path, preset: Preset, names: list[str]) -> Path | None:
         tiles.append((name, columns[1]))
     if not tiles:
         return None
-    path = DOCS / "experiments" / f"{preset.task}.jpg"
+    path = DOCS / "experiments" / f"{preset.name}.jpg"
     path.parent.mkdir(exist_ok=True)
-    sheet(tiles).save(path, quality=90)
+    sheet(tiles, preset.side).save(path, quality=90)
     return path
 
 
-def columns_of(grid_HWC: np.ndarray) -> list[np.ndarray]:
+def columns_of(grid_HWC: np.ndarray, side: int) -> list[np.ndarray]:
     """The columns of a run's grid of samples: its first rows, beside each other instead of below."""
-    step = SIDE + GAP
+    step = side + GAP
     count = (grid_HWC.shape[1] - GAP) // step
     chosen = [0, 1, count - 1] if count > 2 else [0, 1]  # results in other styles stand between
     cells = [[grid_HWC[GAP + row * step :, GAP + column * step :] for row in range(ROWS)] for column in chosen]
-    return [np.concatenate([cell_HWC[:SIDE, :SIDE] for cell_HWC in column], axis=1) for column in cells]
+    return [np.concatenate([cell_HWC[:side, :side] for cell_HWC in column], axis=1) for column in cells]
 
 
-def sheet(tiles: list[tuple[str, np.ndarray]]) -> Image.Image:
+def sheet(tiles: list[tuple[str, np.ndarray]], side: int) -> Image.Image:
     """All of it below captions, `ACROSS` in a line."""
     font = ImageFont.load_default(12)
-    width, height = ROWS * SIDE + GAP, SIDE + 16 + GAP
+    width, height = ROWS * side + GAP, side + 16 + GAP
     page = Image.new("RGB", (ACROSS * width + GAP, math.ceil(len(tiles) / ACROSS) * height + GAP), "white")
     draw = ImageDraw.Draw(page)
     for number, (caption, tile_HWC) in enumerate(tiles):
@@ -233,6 +233,56 @@ def sheet(tiles: list[tuple[str, np.ndarray]]) -> Image.Image:
         draw.text((left, top), caption, "black", font)
         page.paste(Image.fromarray(tile_HWC), (left, top + 16))
     return page
+
+
+def section(preset: Preset, options: argparse.Namespace) -> list[str]:
+    """Title, table and pictures of a preset; nothing if none of its runs is finished."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for switch in switches_of(preset):
+        folders = [folder_of(options.out, preset, switch, seed) for seed in range(options.seeds)]
+        if preset.seconds and not any((folder / FILE_NAME).exists() for folder in folders):
+            continue
+        images = images_of(preset, switch, options)
+        runs = [run for folder in folders if (run := measured(folder, images))]
+        if len(runs) == options.seeds or ((preset.default or preset.seconds) and runs):
+            found[switch.name] = runs
+    if not found:
+        return []
+    seeds = len(next(iter(found.values())))
+    title = preset.task
+    if preset.default:
+        title = f"{preset.task}: the preset itself, before and now, {seeds} seeds"
+    elif preset.seconds:
+        title = f"{preset.task}, {preset.seconds:g} seconds of one core each, {seeds} seed{'s' * (seeds > 1)}"
+    lines = ["", f"## {title}", "", *table(options.out, preset, found)]
+    path = None if preset.default else picture(options.out, preset, list(found))
+    if path:
+        lines += ["", f"![results]({path.relative_to(DOCS).as_posix()})"]
+        lines += ["", f"The first {ROWS} held-out pictures of the sample grids, seed 0."]
+    return lines
+
+
+def write_features_page(options: argparse.Namespace) -> None:
+    """What looking through pretrained classifiers brings, at equal seconds."""
+    sections = [line for preset in PRESETS if preset.seconds for line in section(preset, options)]
+    if not sections:
+        return
+    names = " ".join(preset.name for preset in PRESETS if preset.seconds)
+    lines = [
+        "# What pretrained features bring",
+        "",
+        f"Made by `python benchmarks/ablate.py --data PACKS --only {names}`,",
+        "which trains every row for equal seconds of one core: a picture's cost is that of the fastest of several steps.",
+        "Presets are `modern` where a row does not say otherwise. Measured on 64 test pictures of 128 pixels, by the",
+        "averaged network.",
+        "",
+        "- `kid_lite1`, `kid_squeezenet`: distance from real pictures through a classifier; less is better. A row that",
+        "  learns through one of the two is flattered by it and not by the other.",
+        "- `perceptual`: distance from the truth through SqueezeNet; less is better.",
+        "- `gradient of the game`: what reaches the results through the discriminator; L1 x 10 sends about 0.016.",
+        "- Minutes are the beginning of a training, not what it comes to.",
+    ]
+    (DOCS / "features.md").write_text("\n".join([*lines, *sections]) + "\n")
 
 
 def write_page(options: argparse.Namespace) -> None:
@@ -254,29 +304,10 @@ def write_page(options: argparse.Namespace) -> None:
         "  `structure`, how much of the source's edges is kept, which is 1 where nothing was changed.",
         "- `speed` is training steps a second over the preset's, by the processor's time; a tenth is chance.",
     ]
-    for preset in PRESETS:
-        found: dict[str, list[dict[str, float]]] = {}
-        for switch in switches_of(preset):
-            folders = [folder_of(options.out, preset, switch, seed) for seed in range(options.seeds)]
-            if preset.seconds and not any((folder / FILE_NAME).exists() for folder in folders):
-                continue
-            images = images_of(preset, switch, options)
-            runs = [run for folder in folders if (run := measured(folder, images))]
-            if len(runs) == options.seeds or ((preset.default or preset.seconds) and runs):
-                found[switch.name] = runs
-        if not found:
-            continue
-        seeds = f", {len(next(iter(found.values())))} seeds"
-        title = preset.task
-        if preset.default:
-            title = f"{preset.task}: the preset itself, before and now{seeds}"
-        elif preset.seconds:
-            title = f"{preset.task}: pretrained features, {preset.seconds:g} seconds of one core each{seeds}"
-        lines += ["", f"## {title}", "", *table(options.out, preset, found)]
-        path = None if preset.default or preset.seconds else picture(options.out, preset, list(found))
-        if path:
-            lines += ["", f"![results]({path.relative_to(DOCS).as_posix()})"]
-            lines += ["", f"The first {ROWS} held-out pictures of the sample grids, seed 0."]
+    sections = [line for preset in PRESETS if not preset.seconds for line in section(preset, options)]
+    if not sections:  # nothing that this page is about was run here
+        return
+    lines += sections
     lines += ["", "## When to use which", "", *(f"- **{one.name}**: {one.when}" for one in SWITCHES)]
     lines += ["", "## What followed", "", *FOLLOWED]
     (DOCS / "experiments.md").write_text("\n".join(lines) + "\n")
@@ -309,6 +340,7 @@ def main() -> None:
             print(preset.name, switch.name, seed, complaint or measured(folder, images), flush=True)
     if options.page or not (options.only or options.switches):
         write_page(options)
+        write_features_page(options)
 
 
 if __name__ == "__main__":

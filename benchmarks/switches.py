@@ -22,6 +22,8 @@ class Preset:
     """All is as the preset has it, but for the size of the pictures and the number of runs: before and now."""
     seconds: float = 0.0
     """In the place of `images`: seconds of one core, the same for every switch, whatever a step of it costs."""
+    side: int = SIDE
+    """Of a training picture, in pixels."""
     switches: tuple["Switch", ...] = ()
     """What is switched there; empty: `DEFAULTS` or `SWITCHES`."""
 
@@ -69,7 +71,7 @@ PRESETS = (
     Preset("day-to-night", "day-to-night", "daynight", (*RUN, *NARROW, *RATES, *STREETS), LIKE_SOURCE, 800),
     Preset(
         "sketch-to-photo-default", "sketch-to-photo", "things", (*PLAIN, "--labels", "--image-size", "128"),
-        LIKE_TRUTH, 2000, default=True,
+        LIKE_TRUTH, 2000, default=True, side=128,
     ),
     Preset(
         "day-to-night-default", "day-to-night", "daynight", (*PLAIN, *STREETS, "--image-size", "64"),
@@ -78,12 +80,12 @@ PRESETS = (
     Preset(
         "sketch-to-photo-features", "sketch-to-photo", "things",
         (*PLAIN, "--image-size", "128"),
-        THROUGH_FEATURES, seconds=240, switches=FEATURES,
+        THROUGH_FEATURES, seconds=240, side=128, switches=FEATURES,
     ),
     Preset(
         "day-to-night-features", "day-to-night", "daynight",
         (*PLAIN, *STREETS, "--image-size", "128"),
-        STREETS_THROUGH_FEATURES, seconds=240, switches=FEATURES,
+        STREETS_THROUGH_FEATURES, seconds=240, side=128, switches=FEATURES,
     ),
 )  # fmt: skip
 
