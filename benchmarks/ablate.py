@@ -272,7 +272,7 @@ def write_features_page(options: argparse.Namespace) -> None:
         "# What pretrained features bring",
         "",
         f"Made by `python benchmarks/ablate.py --data PACKS --only {names}`,",
-        "which trains every row for equal seconds of one core: a picture's cost is that of the fastest of several steps.",
+        "which trains every row for equal seconds of one core: a picture's cost is that of the fastest of some steps.",
         "Presets are `modern` where a row does not say otherwise. Measured on 64 test pictures of 128 pixels, by the",
         "averaged network.",
         "",
