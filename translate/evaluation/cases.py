@@ -156,7 +156,8 @@ def read_case(case: Case, data: TestData, spec: ModelSpec, *, spoil: bool = Fals
         assert case.target is not None
         photo_HWC = read_image(case.target)
         photo_HWC = frame_plain(Framing("fit", DRAWN_SIDE, "none"), [photo_HWC])[0]
-        return Sample(case, _drawn(photo_HWC, case.name, TASKS[spec.task].source_maker), photo_HWC)
+        task = TASKS[spec.task]
+        return Sample(case, _drawn(photo_HWC, case.name, task.test_source_maker or task.source_maker), photo_HWC)
     assert case.source is not None
     source_HWC = read_image(case.source)
     if data.side_by_side:

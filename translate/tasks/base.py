@@ -18,6 +18,9 @@ class Task:
     """`module:function` that makes the training input from photographs:
     (photo_BCHW float in [-1, 1], torch.Generator) -> source_BCHW float in [-1, 1]. Empty where pairs are given
     or the trainer makes it."""
+    test_source_maker: str = ""
+    """The same for `translate evaluate`, where it is another one: what is measured stays comparable when training learns
+    to draw in more ways."""
     settings: Mapping[str, object] = field(default_factory=dict[str, object])
     """Trainer settings that differ from the preset's because of what is being learnt."""
     back: str = ""

@@ -7,6 +7,7 @@ SKETCH_TO_PHOTO = Task(
     summary="Turn a line drawing into a photograph",
     trainer="translate.trainers.pix2pix:Pix2Pix",
     source_maker="translate.data.sketches:draw_sketches",
+    test_source_maker="translate.data.sketches:draw_machine_edges",
     settings={"framing": "fit"},
     data_hint="photographs of one kind of thing on white; drawings are made from them",
     content_share=0.9,  # the median of the shoes and handbags that the shipped model has learnt from
