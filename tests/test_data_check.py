@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from translate.cli import main
 from translate.data import check, thumbnails
@@ -75,6 +75,26 @@ def test_good_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     text = capsys.readouterr().out
     assert "Nothing to mend." in text
     assert f"Next: translate train sketch-to-photo --data {tmp_path} --out" in text
+
+
+def test_drawings_among_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that also holds what another program drew of its photographs."""
+    for number in range(3):
+        save(tmp_path / "photo" / f"{number}.png", picture(number))
+        paper = Image.new("RGB", (264, 260), "white")
+        ImageDraw.Draw(paper).ellipse((20 + 9 * number, 60, 220, 200), outline="black", width=4)
+        save(tmp_path / "lines" / f"{number}.png", np.asarray(paper))
+    status, answer = ask(capsys, tmp_path, "--task sketch-to-photo")
+    (finding,) = answer["findings"]
+    assert (status, finding["kind"], finding["count"]) == (1, "drawings", 3)
+    assert finding["names"] == [f"lines/{number}.png" for number in range(3)]
+    assert "--layout two-folders" in finding["text"]
+    for right in ("--task sketch-to-photo --layout two-folders --folders lines photo", "--task super-resolution"):
+        assert ask(capsys, tmp_path, right)[1]["findings"] == []
+    assert ask(capsys, tmp_path / "photo", "--task sketch-to-photo")[1]["findings"] == []
+    # One pale shoe among others is no drawing.
+    (tmp_path / "lines" / "0.png").rename(tmp_path / "photo" / "white.png")
+    assert ask(capsys, tmp_path / "photo", "--task sketch-to-photo")[1]["findings"] == []
 
 
 def test_broken_and_double_and_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

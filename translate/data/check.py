@@ -16,7 +16,7 @@ import numpy as np
 from translate.cores import cores
 from translate.data.formats import PixelFormat, Pixels, read_pixels
 from translate.data.layouts import MIN_SIDE, OURS, Layout, Listing, Side, list_files, present_folders
-from translate.data.thumbnails import near_duplicates, thumbnail
+from translate.data.thumbnails import looks_drawn, near_duplicates, thumbnail
 from translate.errors import DataError, ImageError, TranslateError
 from translate.tasks import Task
 
@@ -41,6 +41,8 @@ class Needs:
     least: int
     """Pictures with a shorter side are passed over."""
     folders: tuple[str, str]
+    draws: bool = False
+    """Whether drawings are made of what is meant to be photographs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +137,7 @@ def needs_of(task: Task) -> Needs:
         square=square,
         least=square if as_they_are else MIN_SIDE,  # a patch is cut, never enlarged
         folders=folders,
+        draws=task.draws_input and bool(task.source_maker),
     )
 
 
@@ -177,6 +180,7 @@ def find_faults(splits: Sequence[Split], needs: Needs) -> list[Finding]:
     found = list[Finding]()
     for split in splits:
         found += split.findings + _unreadable(split) + _wrong_sizes(split, needs) + _duplicates(split)
+        found += _drawings(split) if needs.draws and split.listing.layout == "photos" else []
     for other in splits[1:]:
         found += _between(splits[0], other)
     return found
@@ -307,6 +311,23 @@ def _wrong_sizes(split: Split, needs: Needs) -> list[Finding]:
         *_finding("sizes", split, differ, unequal),
         *_finding("sizes", split, uneven, [split.show([path]) for path in odd]),
     ]
+
+
+def _drawings(split: Split) -> list[Finding]:
+    """Sub-folders of drawings, which would be learnt as photographs; a single pale picture may well be one."""
+    by_folder: dict[Path, list[Seen]] = defaultdict(list)
+    for seen in split.seen.values():
+        by_folder[seen.path.parent].append(seen)
+    names = list[str]()
+    for pictures in by_folder.values():
+        drawn = [seen for seen in pictures if looks_drawn(seen.thumbnail_D)]
+        if len(drawn) >= 0.9 * len(pictures):
+            names += [split.show([seen.path]) for seen in drawn]
+    text = (
+        "pictures that look like line drawings, but this task makes drawings of photographs itself; name the folder of "
+        "the photographs alone, or pair them with --layout two-folders --folders DRAWINGS PHOTOGRAPHS"
+    )
+    return _finding("drawings", split, text, names)
 
 
 def _duplicates(split: Split) -> list[Finding]:
