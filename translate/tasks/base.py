@@ -19,8 +19,8 @@ class Task:
     (photo_BCHW float in [-1, 1], torch.Generator) -> source_BCHW float in [-1, 1]. Empty where pairs are given
     or the trainer makes it."""
     test_source_maker: str = ""
-    """The same for `translate evaluate`, where it is another one: what is measured stays comparable when training learns
-    to draw in more ways."""
+    """The same for `translate evaluate`, where it is another one: what is measured stays comparable when training
+    draws in more ways."""
     settings: Mapping[str, object] = field(default_factory=dict[str, object])
     """Trainer settings that differ from the preset's because of what is being learnt."""
     back: str = ""
