@@ -58,7 +58,7 @@ def test_export(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = Engine(folder / "out" / "my.onnx", device="cpu").spec
     assert (spec.name, spec.task, spec.licence, spec.training_data) == ("shoes", "sketch-to-photo", "CC0-1.0", "own")
     assert (spec.metrics, spec.working_size, spec.size_multiple) == ({"psnr_db": 18.5}, 32, 4)
-    assert spec.receptive_field == 61
+    assert spec.receptive_field == 67
     assert 64 < spec.bytes_per_pixel < 10_000
     network = load_generator(folder / "run")
     assert spec.parameters == sum(tensor.numel() for tensor in network.values()) > 1000

@@ -298,9 +298,9 @@ def test_a_few_pictures_and_steps_make_the_model_better_than_it_was_and_than_a_n
         assert main(["train", SKETCHES, "--data", str(data), *arguments]) == 0
         return [line["metrics"] for line in log_lines(tmp_path / out, "validation")]
 
-    learn(orange, "first", 240)
+    learn(orange, "first", 360)
     assert main(["export", str(tmp_path / "first"), "-o", str(tmp_path / "orange.onnx")]) == 0
-    shipped_psnr, tuned = learn(blue, "tuned", 48, "--start-from", str(tmp_path / "orange.onnx"))
-    _, nothing = learn(blue, "nothing", 48)
+    shipped_psnr, tuned = learn(blue, "tuned", 120, "--start-from", str(tmp_path / "orange.onnx"))
+    _, nothing = learn(blue, "nothing", 120)
     assert tuned["psnr"] > shipped_psnr["psnr"] + 1
     assert tuned["psnr"] > nothing["psnr"] + 1

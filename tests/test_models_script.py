@@ -72,8 +72,9 @@ def test_finished_stages_are_left_alone_and_begun_ones_resumed(
 def test_packs_are_laid_out_by_kind_and_side(models: Any, tmp_path: Path) -> None:
     packs = tmp_path / "packs"
     folders = [f"{pack}/{split}/photo" for pack in ("shoes", "handbags") for split in ("train", "test")]
-    folders += [f"sr_{split}/{split}" for split in ("train", "test")]
-    for place in ("bdd", "amos"):
+    folders += ["shoes_qmul/train/photo", "handbags2/train/photo"]
+    folders += ["sr_train/train", "sr_free/train", "sr_test/test"]
+    for place in ("bdd", "bdd2", "amos"):
         folders += [f"daynight_{place}/{split}/{side}" for split in ("train", "test") for side in ("day", "night")]
     for folder in folders:
         (packs / folder).mkdir(parents=True)
@@ -81,9 +82,10 @@ def test_packs_are_laid_out_by_kind_and_side(models: Any, tmp_path: Path) -> Non
     for _ in range(2):  # the second time everything is there already
         models.prepare(packs, tmp_path / "data")
     found = {path.relative_to(tmp_path / "data").as_posix() for path in (tmp_path / "data").rglob("*.png")}
-    assert "things/train/handbag/one.png" in found
+    assert "things/train/handbag/handbags2/one.png" in found
+    assert "things/test/handbag/one.png" in found
     assert "daynight/test/night/amos/one.png" in found
-    assert len(found) == 2 + 4 + 8
+    assert len(found) == 3 + 6 + 6 + 4  # of streets, three places to learn from and two that are measured
 
 
 def test_shipping_puts_file_sheet_figures_and_index_entry_in_place(

@@ -5,6 +5,7 @@ Shape suffixes: B batch, C channels, H height, W width, S side, N pictures.
 
 import warnings
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -129,12 +130,18 @@ def measure_sets(results: Sequence[Pixels], truths: Sequence[Pixels], *, paired:
 
 def _pretrained_scores(result_N3SS: Tensor, truth_N3SS: Tensor, *, paired: bool) -> dict[str, float]:
     """Scores by networks of the extra `features`, where it is installed."""
-    scores = pretrained.PretrainedScores()
+    scores = _scores()
     names: list[pretrained.Name] = [name for name in pretrained.NETWORKS if pretrained.missing(name) is None]
     enough = min(len(result_N3SS), len(truth_N3SS)) >= 2
     return {
         name: scores(name, result_N3SS, truth_N3SS) for name in names if (enough if name in pretrained.SETS else paired)
     }
+
+
+@cache
+def _scores() -> pretrained.PretrainedScores:
+    """Kept for all columns, which are compared with the same true pictures."""
+    return pretrained.PretrainedScores()
 
 
 def learned_notes(paired: bool) -> list[str]:

@@ -99,7 +99,7 @@ class PretrainedScores:
     def _pooled_truth(self, name: pretrained.Name, truth_B3HW: Tensor) -> Tensor:
         """Features of true pictures, which are mostly those of the call before."""
         kept = self._truths.get(name)
-        if kept is None or kept[0] is not truth_B3HW:
+        if kept is None or not torch.equal(kept[0], truth_B3HW):
             kept = self._truths[name] = truth_B3HW, self._pooled(self._network(name), truth_B3HW)
         return kept[1]
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.networks.frozen import FrozenConv2d, fold_batch_norm
+from translate.networks.pixels import signal_to_levels
 
 EPSILON = 1e-3
 """Of its BatchNorms."""
@@ -98,8 +99,8 @@ class EfficientNetLite1(nn.Module):
 
     def features(self, x_BCHW: Tensor) -> list[Tensor]:
         """Maps after the stages in `TAPS`, finest first, with `TAP_CHANNELS` channels, unbounded."""
-        # What its training fed it: (255 * unit - 127) / 128.
-        x_BCHW = F.relu6(self.stem(x_BCHW * (127.5 / 128.0) + 0.5 / 128.0))
+        # As its training fed it.
+        x_BCHW = F.relu6(self.stem((signal_to_levels(x_BCHW) - 127.0) / 128.0))
         maps: list[Tensor] = []
         for number, stage in enumerate(self.stages):
             x_BCHW = stage(x_BCHW)

@@ -23,6 +23,11 @@ def signal_to_pixels(signal_BCHW: Tensor, bits: int = 8) -> Tensor:
     return levels_BCHW.to(torch.uint8 if bits == 8 else torch.uint16).permute(0, 2, 3, 1)
 
 
+def signal_to_levels(signal_BCHW: Tensor) -> Tensor:
+    """float, -1 to 1 -> float, 0 to 255, neither clamped nor rounded: what networks of other people were trained on."""
+    return (signal_BCHW + 1.0) * 127.5
+
+
 class PixelTranslator(nn.Module):
     """A generator that eats and returns stored pixels of any size: the graph that is exported.
 

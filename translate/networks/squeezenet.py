@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.networks.frozen import FrozenConv2d
+from translate.networks.pixels import signal_to_levels
 
 MEANS_BGR = (103.939, 116.779, 123.68)
 """Subtracted from blue, green, red of 0 to 255 (Caffe's ImageNet means)."""
@@ -66,7 +67,7 @@ class SqueezeNet(nn.Module):
 
     def features(self, x_BCHW: Tensor) -> list[Tensor]:
         """Seven maps after a ReLU, finest first: 64, 128, 256, 384, 384, 512 and 512 channels, at least 0."""
-        x_BCHW = (x_BCHW.flip(1) + 1.0) * 127.5 - self.means_3[:, None, None]
+        x_BCHW = signal_to_levels(x_BCHW.flip(1)) - self.means_3[:, None, None]
         x_BCHW = F.relu(self.conv1(x_BCHW))
         maps = [x_BCHW]
         for number, fire in zip(FIRES, self.fires, strict=True):

@@ -178,6 +178,7 @@ def _built(spec: ModelSpec) -> dict[str, Any]:
             "generator_widths": widths,
             "generator_blocks": int(found[2]),
             "generator_padding": padding,
+            "generator_upsampling": "bilinear" if "bilinear upsampling" in words else "nearest",
         }
     if found := re.match(r"(ResidualSR|SRResNet) width (\d+), (\d+) blocks(?: and (\d+) of detail)?", words):
         return {
