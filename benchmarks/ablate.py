@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from switches import BEFORE, DEFAULTS, FOLLOWED, PRESETS, SIDE, SWITCHES, Preset, Switch
+from switches import BEFORE, DEFAULTS, FEATURES_SAID, FOLLOWED, PRESETS, SIDE, SWITCHES, Preset, Switch
 from train_step import random_batch
 
 from translate.errors import TranslateError
@@ -282,7 +282,7 @@ def write_features_page(options: argparse.Namespace) -> None:
         "- `gradient of the game`: what reaches the results through the discriminator; L1 x 10 sends about 0.016.",
         "- Minutes are the beginning of a training, not what it comes to.",
     ]
-    (DOCS / "features.md").write_text("\n".join([*lines, *sections]) + "\n")
+    (DOCS / "features.md").write_text("\n".join([*lines, *sections, "", *FEATURES_SAID]) + "\n")
 
 
 def write_page(options: argparse.Namespace) -> None:
