@@ -20,7 +20,6 @@ from translate.networks import pretrained
 from translate.networks.patchgan import PatchGAN
 from translate.networks.projected import MIXED, ProjectedDiscriminator, RandomMixing
 from translate.tasks import TASKS
-from translate.trainers import command
 from translate.trainers.adversary import make_discriminator
 from translate.trainers.cut import CUTConfig
 from translate.trainers.cyclegan import CycleGAN, CycleGANConfig
@@ -144,25 +143,6 @@ def test_without_the_extra_nothing_is_written(
         assert said[0].endswith("pip install '.[features]'")
         assert not out.exists()
     assert main([*start, *options(max_images=2)]) == 0  # without them everything trains
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ([], "projected"),
-        (["--preset", "modern"], "modern"),
-        (["--channels", "1"], "modern"),
-        (["--image-size", "32"], "modern"),
-        (["--channels", "3:3", "--image-size=64"], "projected"),
-        (["--preset", "classic"], "classic"),
-    ],
-)
-def test_default_preset(arguments: list[str], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert command._preset(TASKS[SKETCHES], Pix2Pix, arguments).preset == expected
-    assert command._preset(TASKS["cyclegan"], CycleGAN, []).preset == "modern"
-    monkeypatch.setattr(pretrained, "find_spec", lambda module: None)
-    without = "modern" if expected == "projected" else expected
-    assert command._preset(TASKS[SKETCHES], Pix2Pix, arguments).preset == without
 
 
 # --- training

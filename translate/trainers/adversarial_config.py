@@ -208,9 +208,6 @@ PROJECTED: Mapping[str, Any] = {
 """The game through pretrained features. Without the adaptive augmentation of the modern presets: the features are not
 learnt, and cannot learn pictures by heart; moved pictures are from Projected GAN's own recipe."""
 
-PROJECTED_SIDE = 64
-"""Least --image-size of it."""
-
 CLASSIC: Mapping[str, object] = {
     "preset": "classic",
     "adversarial": "non-saturating",

@@ -297,11 +297,11 @@ def _preset(task: Task, trainer_class: Any, argv: list[str]) -> Any:
     from translate.trainers.start import model_files, settings_of
 
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    early.add_argument("--preset", default="")
+    early.add_argument("--preset", default="modern")
     early.add_argument("--start-from", "--start_from", default="")
     try:
         found = early.parse_known_args(argv)[0]
-        name, start = found.preset or _default_preset(trainer_class, argv), found.start_from
+        name, start = found.preset, found.start_from
     except argparse.ArgumentError:  # an option without its value; tyro says so below
         name, start = "modern", ""
     if name not in trainer_class.presets:
@@ -318,20 +318,6 @@ def _preset(task: Task, trainer_class: Any, argv: list[str]) -> Any:
         if setting in known and option_name("labels" if setting == "label_names" else setting) not in given
     }
     return dataclasses.replace(preset, **settings)
-
-
-def _default_preset(trainer_class: Any, argv: list[str]) -> str:
-    """What is taken without --preset: `projected` where there is one and nothing stands against it, else `modern`."""
-    from translate.networks import pretrained
-    from translate.trainers.adversarial_config import PROJECTED_SIDE
-
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    early.add_argument("--channels", default="3")
-    early.add_argument("--image-size", "--image_size", type=int, default=PROJECTED_SIDE)
-    found, _ = early.parse_known_args(argv)
-    fits = found.channels in ("3", "3:3") and found.image_size >= PROJECTED_SIDE
-    installed = not (pretrained.missing("lite1") or pretrained.missing("squeezenet"))
-    return "projected" if "projected" in trainer_class.presets and fits and installed else "modern"
 
 
 def _prepare_folder(out: Path, config: Any) -> None:

@@ -30,9 +30,8 @@ class TrainConfig:
     """Settings that every trainer has; the formula's own settings are added by the trainer's config."""
 
     preset: str = "modern"
-    """Which set of defaults to start from: classic is the original paper's recipe; projected, where there is one, is
-    taken without asking if the extra features is installed and the pictures have 3 channels and 64 pixels, else
-    modern."""
+    """Which set of defaults to start from: classic is the original paper's recipe; projected, where there is one, looks
+    through pretrained classifiers and needs the extra features."""
     max_seconds: Annotated[
         float | None, text_option("TIME", parse_duration, _seconds), tyro.conf.arg(name="max-time")
     ] = None
