@@ -124,6 +124,13 @@ def test_perceptual_is_refused_where_it_cannot_be() -> None:
         CUTConfig(perceptual_weight=2.0)
 
 
+@pytest.mark.parametrize("choice", [{"discriminator": "projected"}, {"perceptual_weight": 1.0}])
+def test_cyclegan_needs_colour_on_both_sides(choice: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"--channels is 1:3; .* need 3 channels on either"):
+        CycleGANConfig(channels="1:3", **choice)
+    Pix2PixConfig(channels="1:3", **choice)  # where the source is only what was given
+
+
 def test_pictures_too_small_to_be_seen() -> None:
     config = Pix2PixConfig(discriminator="projected", image_size=32)
     with pytest.raises(ConfigError, match="--image-size is 32; --discriminator projected needs at least 64"):

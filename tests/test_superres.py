@@ -231,6 +231,16 @@ def test_learns_from_sharpened_targets_if_asked() -> None:
     assert found != recorded(plain, batch).terms["generator"]["fidelity"].value
 
 
+def test_the_faithful_end_and_the_discriminator_see_photographs_as_they_are() -> None:
+    trainer = made(sharpen_target=1.0, detail_blocks=1, adversarial_start=0.5)
+    faithful, batch = some_batch(share=0.1), some_batch(share=0.9)
+    by_hand = charbonnier(trainer.generator(faithful.source_BCHW), faithful.target_BCHW)
+    torch.testing.assert_close(recorded(trainer, faithful).terms["generator"]["fidelity"].value, by_hand)
+    sharp = charbonnier(trainer._make(batch, sharp=True), sharpen(batch.target_BCHW, 1.0))
+    torch.testing.assert_close(recorded(trainer, batch).terms["generator"]["fidelity"].value, sharp)
+    assert torch.equal(trainer.trials(batch)[0].real_BCHW[:, 3:], batch.target_BCHW)
+
+
 def test_classic_weights_on_request() -> None:
     trainer = made(generator="srresnet", generator_width=64, initialisation="normal")
     assert trainer.generator.body[0].layers[0].weight.std().item() == pytest.approx(0.02, rel=0.05)

@@ -68,10 +68,8 @@ class Conversion:
         with engine.path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256")
         asked = asdict(self)
-        if not content_share_of(
-            engine.spec
-        ):  # it changes nothing then, and what was made before there was the choice stands
-            del asked["framing"]
+        if not content_share_of(engine.spec):
+            del asked["framing"]  # it changes nothing then, and what was made before there was the choice stands
         found.update(json.dumps(asked, sort_keys=True).encode())
         return found.hexdigest()
 

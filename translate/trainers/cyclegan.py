@@ -36,6 +36,11 @@ class CycleGANConfig(TranslatorConfig):
         super().__post_init__()
         for name in ("cycle_weight", "identity_weight"):
             check_range(self, name, 0.0, 1e6)
+        if (self.projected or self.perceptual_weight) and self.formats[0].channels != 3:
+            raise ConfigError(
+                f"--channels is {self.channels}; --discriminator projected and --perceptual-weight look at both sides "
+                "of cyclegan through classifiers of colour photographs, and need 3 channels on either"
+            )
         if self.labels:
             raise ConfigError("--labels needs pairs; leave it out, or train with pix2pix")
 

@@ -51,7 +51,8 @@ class SuperResConfig(AdversarialConfig):
     """How small pictures are spoilt: as --blur, --noise and --jpeg say, or twice in a row by everything that happens to
     files in the wild (Real-ESRGAN, 2021)."""
     sharpen_target: float = 0.0
-    """Amount of unsharp masking of what is learnt from; 0.5 in Real-ESRGAN, and results are sharper than the truth."""
+    """Amount of unsharp masking of what the sharp end should be close to; 0.5 in Real-ESRGAN, and results are sharper
+    than the truth."""
     blur: float = 0.0
     """Share of training pictures that are blurred before they are reduced; 0.5 suits photographs of unknown origin."""
     noise: float = 0.0
@@ -80,15 +81,21 @@ class SuperResConfig(AdversarialConfig):
         super().__post_init__()
         check_range(self, "scale", 1, 8)
         check_range(self, "fidelity_weight", 0.0, 1e6)
+        check_range(self, "sharpen_target", 0.0, 5.0)
+        check_range(self, "detail_blocks", 0, 64)
         for name in ("adversarial_start", "blur", "noise", "jpeg"):
             check_range(self, name, 0.0, 1.0)
         for name in ("generator_width", "generator_blocks"):
             check_range(self, name, 1, 4096)
+        self._check_generator()
+        self._check_game()
+        self._check_pictures()
+
+    def _check_generator(self) -> None:
         if self.generator_unshuffle not in (1, 2, 4):
             raise ConfigError(f"--generator-unshuffle is {self.generator_unshuffle}; it must be 1, 2 or 4")
         if self.generator_unshuffle > 1 and self.generator == "srresnet":
             raise ConfigError("--generator-unshuffle does nothing for srresnet; leave it out")
-        check_range(self, "detail_blocks", 0, 64)
         if self.detail_blocks and (self.generator == "srresnet" or self.adversarial_start == 1.0):
             reason = (
                 "srresnet has no such branch" if self.generator == "srresnet" else "without the game none is learnt"
@@ -109,6 +116,13 @@ class SuperResConfig(AdversarialConfig):
             raise ConfigError(
                 f"--initialisation is {self.initialisation}, but {self.generator} brings its own; leave it out"
             )
+
+    def _check_game(self) -> None:
+        if self.perceptual_weight and self.adversarial_start == 1.0:
+            raise ConfigError(
+                f"--perceptual-weight is {self.perceptual_weight:g}, which belongs to the sharp end, but "
+                "--adversarial-start is 1: none is learnt; leave one of them out"
+            )
         if self.discriminator == "srgan" and self.image_size < SRDiscriminator.smallest_size:
             raise ConfigError(
                 f"--image-size is {self.image_size}; --discriminator srgan needs at least "
@@ -122,11 +136,12 @@ class SuperResConfig(AdversarialConfig):
                         f"{option_name(name)} is {getattr(self, name)}, but --discriminator srgan is what it is; "
                         "leave it out, or use --discriminator patch"
                     )
+
+    def _check_pictures(self) -> None:
         if self.layout not in ("photos", "auto"):
             raise ConfigError(
                 f"--layout is {self.layout}; super-resolution makes the small pictures itself, leave it out"
             )
-        check_range(self, "sharpen_target", 0.0, 5.0)
         if self.degradation == "second-order":
             for name in ("blur", "noise", "jpeg"):
                 if getattr(self, name):
@@ -136,11 +151,6 @@ class SuperResConfig(AdversarialConfig):
                     )
         if self.jpeg and self.formats[0].channels != 3:
             raise ConfigError(f"--jpeg needs 3 channels, but --channels is {self.channels}; leave --jpeg out")
-        if self.perceptual_weight and self.adversarial_start == 1.0:
-            raise ConfigError(
-                f"--perceptual-weight is {self.perceptual_weight:g}, which belongs to the sharp end, but "
-                "--adversarial-start is 1: none is learnt; leave one of them out"
-            )
         if self.labels:
             raise ConfigError("--labels means nothing for super-resolution; leave it out")
         if self.formats[0] != self.formats[1]:
@@ -273,18 +283,18 @@ class SuperRes(Trainer):
             return ()
         fake_BCHW, given_BCHW = self._make(batch, sharp=True), self._given(batch)
         given = [] if given_BCHW is None else [given_BCHW]
-        target_BCHW = sharpen(batch.target_BCHW, self.config.sharpen_target)
-        shown = (torch.cat([*given, picture_BCHW], dim=1) for picture_BCHW in (target_BCHW, fake_BCHW))
+        shown = (torch.cat([*given, picture_BCHW], dim=1) for picture_BCHW in (batch.target_BCHW, fake_BCHW))
         return (Trial(partial(self.game.verdict, self.discriminator), *shown),)
 
     def step(self, batch: Batch, update: Update) -> None:
         """Fidelity alone, then with the game; one fake serves both players."""
         playing = self._playing(batch)
         fake_BCHW = self._make(batch, sharp=playing)
-        target_BCHW = sharpen(batch.target_BCHW, self.config.sharpen_target)
+        target_BCHW = self._target(batch)
         terms = {"fidelity": Term(self.config.fidelity_weight, self._difference(fake_BCHW, target_BCHW))}
         if playing:
-            shown = Shown(target_BCHW, fake_BCHW, self._given(batch))
+            # Photographs as they are, as in Real-ESRGAN: sharpened ones would teach the game halos.
+            shown = Shown(batch.target_BCHW, fake_BCHW, self._given(batch))
             update("discriminator", self.game.judge_terms(self.discriminator, self.game.judged(shown), batch.step))
             if not self.game.generator_moves(batch.step, batch.share - self.config.adversarial_start):
                 return
@@ -306,6 +316,11 @@ class SuperRes(Trainer):
         if sharp and self.config.detail_blocks:
             return self.generator(batch.source_BCHW, batch.source_BCHW.new_ones(1, 1))
         return self.generator(batch.source_BCHW)
+
+    def _target(self, batch: Batch) -> Tensor:
+        """What a result should be close to: sharpened for the sharp end, or where there is no other."""
+        faithful = self.config.detail_blocks > 0 and not self._playing(batch)
+        return batch.target_BCHW if faithful else sharpen(batch.target_BCHW, self.config.sharpen_target)
 
     def _given(self, batch: Batch) -> Tensor | None:
         """The enlarged source, so that sharp but wrong is told from sharp; SRGAN judges results alone."""

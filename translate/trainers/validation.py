@@ -85,8 +85,7 @@ def measured_names(trainer: Trainer, held_out: int) -> list[str]:
                 "channels; leave it out"
             )
         reason = missing(name) if name in LEARNED else None
-        if name in pretrained.NETWORKS:
-            reason = pretrained.missing(name)
+        reason = pretrained.missing(name) if name in pretrained.NETWORKS else reason
         if reason:
             raise ConfigError(f"--metrics names {name}: {reason}")
     if config.best_by not in ("auto", *names):
