@@ -89,6 +89,8 @@ def test_drawings_among_photographs(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert (status, finding["kind"], finding["count"]) == (1, "drawings", 3)
     assert finding["names"] == [f"lines/{number}.png" for number in range(3)]
     assert "--layout two-folders" in finding["text"]
+    assert main(["data", "check", str(tmp_path), "--task", "sketch-to-photo"]) == 1
+    assert "Next:" not in capsys.readouterr().out
     for right in ("--task sketch-to-photo --layout two-folders --folders lines photo", "--task super-resolution"):
         assert ask(capsys, tmp_path, right)[1]["findings"] == []
     assert ask(capsys, tmp_path / "photo", "--task sketch-to-photo")[1]["findings"] == []

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from translate.data import second_order
-from translate.data.degradation import reduce_bicubic
+from translate.data.degradation import degrade, reduce_bicubic
 from translate.data.second_order import FIRST, KERNELS, SECOND, _compressed, _gaussian, _noisy, _sinc, degrade_twice
 from translate.data.sharpening import _blurred, sharpen
 from translate.networks.pixels import signal_to_pixels
@@ -72,6 +72,36 @@ def test_it_is_the_picture_and_spoilt_unlike_its_neighbours(photo_BCHW: Tensor) 
     own_B = error_BB.gather(1, number_B[:, None])[:, 0]
     assert own_B.max() > 3 * own_B.min() > 0
     assert small_BCHW[0].ne(small_BCHW[8]).any()  # one picture, spoilt twice in two ways
+
+
+def test_twice_spoils_more_than_once() -> None:
+    coarse_BCHW = torch.rand(24, 3, 16, 16, generator=seeded(2)) * 2 - 1
+    photo_BCHW = F.interpolate(coarse_BCHW, 64, mode="bicubic").clamp(-1, 1)
+    clean_BCHW = reduce_bicubic(photo_BCHW, 2)
+    once, twice = (
+        (spoilt_BCHW - clean_BCHW).square().mean(dim=(1, 2, 3)).median()
+        for spoilt_BCHW in (
+            degrade(photo_BCHW, seeded(0), 2, blur=0.5, noise=0.5, jpeg=0.5),
+            degrade_twice(photo_BCHW, seeded(0), 2),
+        )
+    )
+    assert twice > 2 * once
+
+
+def test_the_last_steps_come_in_either_order(photo_BCHW: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some pictures reach their final size before the last compression, some after."""
+    sizes: list[tuple[int, ...]] = []
+
+    def note(pictures: list[Tensor], _: list[Generator]) -> list[Tensor]:
+        sizes.extend(tuple(picture.shape[-2:]) for picture in pictures)
+        return pictures
+
+    monkeypatch.setattr(second_order, "_compressed", note)
+    degrade_twice(photo_BCHW.repeat(4, 1, 1, 1), seeded(0), 2)
+    reduced = [size == (36, 24) for size in sizes[32:]]  # of 32 pictures, after the first round's
+    assert len(reduced) == 32
+    assert 8 <= sum(reduced) <= 26
+    assert not all(reduced)
 
 
 def test_positions_stay(photo_BCHW: Tensor) -> None:

@@ -106,7 +106,9 @@ def _check(options: CheckOptions) -> int:
         answer = {"task": options.task, "square": needs.square, "splits": described, "findings": findings}
         sys.stdout.write(json.dumps(answer) + "\n")
     else:
-        sys.stdout.write("\n".join([*_describe(described, needs), *_list_findings(found), *_advise(options, splits)]))
+        # Drawings would be learnt as photographs: the command that does so is no advice.
+        advice = [] if any(finding.kind == "drawings" for finding in found) else _advise(options, splits)
+        sys.stdout.write("\n".join([*_describe(described, needs), *_list_findings(found), *advice]))
         sys.stdout.write("\n")
     return 1 if found else 0
 
