@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import SKETCHES, log_lines, new_run, resumed_run, settings, train, trainer_class
+from tiny_runs import SKETCHES, log_lines, material_of, new_run, resumed_run, settings, train, trainer_class
 from torch import Generator, Tensor, nn
 
 from translate.errors import ConfigError, DataError, SnapshotError
@@ -44,6 +44,17 @@ def test_bfloat16_smoke(photos: Path, tmp_path: Path) -> None:
     assert train(run, photos) == "done"
     assert all(tensor.isfinite().all() for tensor in read_tensors(run.snapshot_path).values())
     assert {value.dtype for value in run.trainer.parameters()} == {torch.float32}
+
+
+def test_drawings_are_the_same_under_autocast(photos: Path, tmp_path: Path) -> None:
+    """Diagnostics make batches under autocast; some ways of drawing need float32, all find other edges in bfloat16."""
+    run = new_run(tmp_path, settings(precision="bf16"))
+    material = material_of(run, photos)
+    raw = material.stream.plain(16)
+    expected = material.batch(raw, (0,), run.fabric.device)
+    with run.fabric.autocast():
+        batch = material.batch(raw, (0,), run.fabric.device)
+    assert torch.equal(batch.source_BCHW, expected.source_BCHW)
 
 
 @pytest.mark.parametrize(("stop_after", "steps"), [(StopAfter(images=4), 2), (StopAfter(seconds=0.0), 1)])

@@ -22,6 +22,7 @@ from translate.data.layouts import Listing, held_out_count, hold_out, list_files
 from translate.data.stream import PictureStream, RawBatch, open_caches
 from translate.errors import ConfigError, DataError
 from translate.networks.pixels import pixels_to_signal
+from translate.networks.precision import full_precision
 from translate.tasks import Task
 from translate.trainers.base import Batch, SourceMaker, Trainer
 from translate.trainers.config import TrainConfig
@@ -88,7 +89,8 @@ class Material:
             assert self.make_source is not None
             # Not the numbers that the step itself draws from the same seed.
             generator = Generator().manual_seed(seed_number(*seed, SOURCES))
-            source_BCHW = self.make_source(target_BCHW, generator)
+            with full_precision(device):  # what an edge detector finds would change under autocast
+                source_BCHW = self.make_source(target_BCHW, generator)
             if source_BCHW.shape[1] != source_format.channels:  # a drawing has equal channels
                 source_BCHW = source_BCHW[:, :1].expand(-1, source_format.channels, -1, -1)
             source_BCHW = source_BCHW.contiguous(memory_format=torch.channels_last)
