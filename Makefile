@@ -8,7 +8,7 @@ RUNS ?= runs/models
 BIN := .venv/bin
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: demo test check fix bench models clean
+.PHONY: demo test check fix bench models docs clean
 
 demo: .venv/base  ## convert the samples of every shipped model, then serve the page until Ctrl-C (SERVE=0: do not)
 	$(BIN)/translate demo --out $(OUT)
@@ -35,8 +35,11 @@ bench: .venv/all  ## print speed ratios
 models: .venv/all  ## train and measure every shipped model from the packs in DATA=, in BUDGET= all together; again to go on
 	$(BIN)/python benchmarks/models.py --data $(DATA) --budget $(BUDGET) --out $(RUNS)
 
+docs: .venv/docs  ## build the pages and the API reference as a site in site/; a broken link is an error
+	$(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf .venv $(OUT)
+	rm -rf .venv $(OUT) site
 
 .venv/bin/uv:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "translate needs Python 3.11 or newer; call make PYTHON=...")'
@@ -49,4 +52,8 @@ clean:
 
 .venv/all: .venv/bin/uv pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[train,export,dev]'
+	touch $@ .venv/base
+
+.venv/docs: .venv/bin/uv pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[docs]'
 	touch $@ .venv/base

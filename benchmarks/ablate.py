@@ -1,11 +1,11 @@
-"""What each piece of the adversarial game does: one switched at a time in the presets, at a small equal budget.
+"""Ablation study of adversarial training: one component of a preset switched at a time, at a small equal budget.
 
     python benchmarks/ablate.py --data PACKS [--out runs/ablation] [--only sketch-to-photo] [--switches preset lecam]
 
-PACKS holds the folders things and daynight, as `benchmarks/models.py` makes them of the packs in its --out. Every
-switch is trained once a seed, with equal numbers of pictures, and measured on the test split. Finished runs are kept:
-the same command goes on where it was ended. The tables and pictures of all of it go to docs/experiments.md and
-docs/experiments/, with --page those of what there is.
+PACKS contains the folders things and daynight, as created by `benchmarks/models.py` in its --out. Every switch is
+trained once per seed, with the same number of images, and measured on the test split. Finished runs are kept, and the
+same command resumes an interrupted study. Tables and pictures are written to docs/experiments.md and
+docs/experiments/; with --page from the finished runs only.
 """
 
 import argparse
@@ -28,24 +28,24 @@ from switches import BEFORE, DEFAULTS, FEATURES_SAID, FOLLOWED, PRESETS, SIDE, S
 from train_step import random_batch
 
 from translate.errors import TranslateError
-from translate.images import read_picture
+from translate.pictures.operations import read_picture
 from translate.tasks import TASKS
+from translate.tasks.base import load_object
 from translate.trainers.config import config_from_json
-from translate.trainers.objects import load_object
-from translate.trainers.run import Run
-from translate.trainers.snapshot import FILE_NAME, read_header
+from translate.training.run import Run
+from translate.training.snapshot import FILE_NAME, read_header
 
 DOCS = Path(__file__).parent.parent / "docs"
 ROWS = 3
-"""Of a run's grid of samples that are shown."""
+"""Number of rows shown of a sample grid."""
 GAP = 4
 """Pixels between two pictures of a grid."""
 ACROSS = 5
 """Switches side by side."""
 COST_STEPS = 8
-"""Steps of which the fastest says what one costs."""
+"""Number of timed steps, of which the fastest counts."""
 SPEED_ROUNDS, SPEED_STEPS = 3, 8
-"""The steps of a round hold one of those in which lazy penalties are due."""
+"""A round has as many steps as the interval of lazy gradient penalties."""
 
 
 def folder_of(out: Path, preset: Preset, switch: Switch, seed: int) -> Path:
@@ -53,13 +53,13 @@ def folder_of(out: Path, preset: Preset, switch: Switch, seed: int) -> Path:
 
 
 def switches_of(preset: Preset) -> list[Switch]:
-    """What is switched there; the first is what the others are compared with."""
+    """The switches of a preset; the first one is the baseline."""
     switches = preset.switches or (DEFAULTS if preset.default else SWITCHES)
     return [one for one in switches if one.only in ("", preset.task)]
 
 
 def train(folder: Path, preset: Preset, switch: Switch, seed: int, options: argparse.Namespace) -> str:
-    """Train one run to its end; returns what it complained of, or an empty string."""
+    """Train one run to its end; returns the error message, or an empty string."""
     command = command_of(folder, preset, switch, seed, options)
     command += ["--max-images", str(images_of(preset, switch, options)), "--validations", "1", "--sample-grids", "1"]
     if (folder / "snapshot.safetensors").exists():
@@ -69,7 +69,7 @@ def train(folder: Path, preset: Preset, switch: Switch, seed: int, options: argp
 
 
 def command_of(folder: Path, preset: Preset, switch: Switch, seed: int, options: argparse.Namespace) -> list[str]:
-    """`translate train`, but for the budget."""
+    """The command `translate train` without the budget."""
     data = options.data / preset.data
     command = [sys.executable, "-m", "translate.cli", "train", preset.task, *preset.options, *switch.options]
     command += ["--data", str(data / "train"), "--val", str(data / "test"), "--out", str(folder), "--seed", str(seed)]
@@ -82,7 +82,7 @@ def command_of(folder: Path, preset: Preset, switch: Switch, seed: int, options:
 
 
 def images_of(preset: Preset, switch: Switch, options: argparse.Namespace) -> int:
-    """Training pictures of a run: those of the preset, or what its seconds suffice for."""
+    """Training images of a run: those of the preset, or as many as fit into its seconds."""
     if preset.images:
         return preset.images
     kept = options.out / preset.name / f"{switch.name}-cost.json"
@@ -93,7 +93,7 @@ def images_of(preset: Preset, switch: Switch, options: argparse.Namespace) -> in
 
 
 def cpu_seconds(preset: Preset, switch: Switch, options: argparse.Namespace) -> float:
-    """The processor's time for one training picture: the least of several steps, since others may use the machine."""
+    """CPU time per training image: the minimum over several steps, because the machine may be shared."""
     with tempfile.TemporaryDirectory() as folder:
         command = command_of(Path(folder) / "run", preset, switch, 0, options)
         command += ["--max-images", "8", "--validations", "0", "--sample-grids", "0", "--warm-start", "0"]
@@ -110,7 +110,7 @@ def cpu_seconds(preset: Preset, switch: Switch, options: argparse.Namespace) -> 
 
 
 def measured(folder: Path, images: int) -> dict[str, Any] | None:
-    """The figures of a finished run; `told` is the size of the gradient that the game sends to the results."""
+    """The figures of a finished run; `gradient` is the norm of the adversarial gradient at the generated images."""
     try:
         lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     except OSError:
@@ -118,15 +118,18 @@ def measured(folder: Path, images: int) -> dict[str, Any] | None:
     last = [line for line in lines if line.get("event") == "validation" and line["images"] >= images]
     if not last:
         return None
-    lights = {line["name"]: line["lit"] for line in lines if line.get("event") == "warning"}
-    burning = sorted(name for name, lit in lights.items() if lit)
-    told = [line["gradients"].get("game") for line in lines if line.get("event") == "progress" and "gradients" in line]
-    told = [value for value in told if value is not None]
-    return {**last[-1]["metrics"], "lights": burning, "told": statistics.median(told or [0.0]), "images": images}
+    warnings = {line["name"]: line["lit"] for line in lines if line.get("event") == "warning"}
+    progress = [line["gradients"] for line in lines if line.get("event") == "progress" and "gradients" in line]
+    return {
+        **last[-1]["metrics"],
+        "warnings": sorted(name for name, lit in warnings.items() if lit),
+        "gradient": statistics.median([found["game"] for found in progress if "game" in found] or [0.0]),
+        "images": images,
+    }
 
 
 def speed(out: Path, preset: Preset, switch: Switch) -> float:
-    """Steps a second over those of the first switch, by the processor's time; measured in turn, once, and kept."""
+    """Steps per second relative to the first switch, in CPU time; measured alternately, once, and stored."""
     kept = out / preset.name / f"{switch.name}-speed.json"
     if not kept.exists():
         steps = [step_of(folder_of(out, preset, one, 0)) for one in (switches_of(preset)[0], switch)]
@@ -139,12 +142,12 @@ def speed(out: Path, preset: Preset, switch: Switch) -> float:
                     step(number)
                 seconds.append(time.process_time() - began)
             ratios.append(seconds[0] / seconds[1])
-        kept.write_text(json.dumps(statistics.median(ratios[1:])))  # the first is for warming up
+        kept.write_text(json.dumps(statistics.median(ratios[1:])))  # the first one is warm-up
     return json.loads(kept.read_text())
 
 
 def step_of(folder: Path) -> Callable[[int], None]:
-    """One training step of a finished run's settings, with random pictures."""
+    """One training step with the settings of a finished run, on random images."""
     header = read_header(folder / FILE_NAME)
     trainer_class = load_object(header.trainer)
     torch.manual_seed(0)
@@ -162,9 +165,9 @@ def step_of(folder: Path) -> Callable[[int], None]:
 
 
 def table(out: Path, preset: Preset, found: dict[str, list[dict[str, float]]]) -> list[str]:
-    """One line a switch, the nearest to real pictures first."""
+    """One line per switch, the closest to real images first."""
     switches = {one.name: one for one in switches_of(preset)}
-    columns = ["switch", "options", *preset.metrics, "warning lights"]
+    columns = ["switch", "options", *preset.metrics, "warnings"]
     if preset.seconds:
         columns[-1:] = ["pictures", "gradient of the game"]
     elif not preset.default:
@@ -173,12 +176,12 @@ def table(out: Path, preset: Preset, found: dict[str, list[dict[str, float]]]) -
     for name in sorted(found, key=lambda name: statistics.mean(run[preset.metrics[0]] for run in found[name])):
         runs, switch = found[name], switches[name]
         cells = [spread([run[metric] for run in runs]) for metric in preset.metrics]
-        lights = sorted({light for run in runs for light in run["lights"]})
+        warnings = sorted({name for run in runs for name in run["warnings"]})
         if preset.seconds:
-            cells += [f"{runs[0]['images']:,}", f"{statistics.mean(run['told'] for run in runs):.2g}"]
+            cells += [f"{runs[0]['images']:,}", f"{statistics.mean(run['gradient'] for run in runs):.2g}"]
         else:
             cells += [] if preset.default else [f"{speed(out, preset, switch):.2f}"]
-            cells.append(", ".join(lights))
+            cells.append(", ".join(warnings))
         title = f"**{name}**" if name == next(iter(switches)) else name
         flags = f"`{' '.join(switch.options)}`" if switch.options else ""
         lines.append(f"| {title} | {flags} | {' | '.join(cells)} |")
@@ -186,14 +189,14 @@ def table(out: Path, preset: Preset, found: dict[str, list[dict[str, float]]]) -
 
 
 def spread(values: list[float]) -> str:
-    """Mean, and how far the seeds lie apart."""
+    """Mean and spread over the seeds."""
     digits = 0 if max(map(abs, values)) > 1000 else 1 if max(map(abs, values)) > 10 else 3
     text = f"{statistics.mean(values):.{digits}f}"
     return f"{text} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else text
 
 
 def picture(out: Path, preset: Preset, names: list[str]) -> Path | None:
-    """Results of all switches for the same test pictures, of the first seed."""
+    """Outputs of all switches for the same test images, for the first seed."""
     tiles: list[tuple[str, np.ndarray]] = []
     for name in names:
         grids = sorted((out / preset.name / f"{name}-0" / "samples").glob("*.png"))
@@ -214,7 +217,7 @@ def picture(out: Path, preset: Preset, names: list[str]) -> Path | None:
 
 
 def columns_of(grid_HWC: np.ndarray, side: int) -> list[np.ndarray]:
-    """The columns of a run's grid of samples: its first rows, beside each other instead of below."""
+    """The columns of a sample grid: its first rows, side by side instead of below one another."""
     step = side + GAP
     count = (grid_HWC.shape[1] - GAP) // step
     chosen = [0, 1, count - 1] if count > 2 else [0, 1]  # results in other styles stand between
@@ -223,7 +226,7 @@ def columns_of(grid_HWC: np.ndarray, side: int) -> list[np.ndarray]:
 
 
 def sheet(tiles: list[tuple[str, np.ndarray]], side: int) -> Image.Image:
-    """All of it below captions, `ACROSS` in a line."""
+    """All pictures with captions, `ACROSS` per line."""
     font = ImageFont.load_default(12)
     width, height = ROWS * side + GAP, side + 16 + GAP
     page = Image.new("RGB", (ACROSS * width + GAP, math.ceil(len(tiles) / ACROSS) * height + GAP), "white")
@@ -236,7 +239,7 @@ def sheet(tiles: list[tuple[str, np.ndarray]], side: int) -> Image.Image:
 
 
 def section(preset: Preset, options: argparse.Namespace) -> list[str]:
-    """Title, table and pictures of a preset; nothing if none of its runs is finished."""
+    """Title, table and pictures of a preset; empty if none of its runs is finished."""
     found: dict[str, list[dict[str, float]]] = {}
     for switch in switches_of(preset):
         folders = [folder_of(options.out, preset, switch, seed) for seed in range(options.seeds)]
@@ -263,7 +266,7 @@ def section(preset: Preset, options: argparse.Namespace) -> list[str]:
 
 
 def write_features_page(options: argparse.Namespace) -> None:
-    """What looking through pretrained classifiers brings, at equal seconds."""
+    """The section about pretrained features, at equal training time."""
     sections = [line for preset in PRESETS if preset.seconds for line in section(preset, options)]
     if not sections:
         return
@@ -305,7 +308,7 @@ def write_page(options: argparse.Namespace) -> None:
         "- `speed` is training steps a second over the preset's, by the processor's time; a tenth is chance.",
     ]
     sections = [line for preset in PRESETS if not preset.seconds for line in section(preset, options)]
-    if not sections:  # nothing that this page is about was run here
+    if not sections:  # no run for this page
         return
     lines += sections
     lines += ["", "## When to use which", "", *(f"- **{one.name}**: {one.when}" for one in SWITCHES)]
@@ -328,7 +331,7 @@ def main() -> None:
     options = parse()
     presets = [one for one in PRESETS if not options.page and (not options.only or one.name in options.only)]
     wanted = [(preset, switch) for preset in presets for switch in switches_of(preset)]
-    for seed in range(options.seeds):  # all switches once, before any twice
+    for seed in range(options.seeds):  # all switches once, before any of them twice
         for preset, switch in wanted:
             folder = folder_of(options.out, preset, switch, seed)
             if options.switches and switch.name not in options.switches:

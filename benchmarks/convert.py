@@ -1,10 +1,10 @@
-"""How near `translate convert` comes to the least the machine's cores need, and whether its memory stays flat.
+"""How close `translate convert` comes to the lower limit of the machine, and whether its memory use is constant.
 
-Least: CPU seconds of a bare single-threaded `InferenceSession.run` on arrays already loaded, plus bare Pillow
-decoding and encoding of the same files, summed and divided by the number of cores. Checks, disk writes, start-up and
-the resizing that models for pictures of one size need are not in it; with bare resizing it is printed too. Actual:
-wall seconds of the real command on the folder, start-up included. Naive: a loop that opens a file with Pillow, runs the
-model on all cores and saves, one file after the other.
+Lower limit: CPU seconds of a plain single-threaded `InferenceSession.run` on arrays in memory, plus plain Pillow
+decoding and encoding of the same files, divided by the number of cores. It does not include checks, disk writes,
+start-up, or the resizing for models with a fixed size; it is also printed with plain resizing. Actual: wall-clock
+seconds of the real command on the folder, including start-up. Naive: a loop that opens a file with Pillow, runs the
+model on all cores and saves the result, one file after the other.
 
     python benchmarks/convert.py --model sketch-to-photo
     python benchmarks/convert.py --model my.onnx --images folder --pictures 200
@@ -27,13 +27,13 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from translate.convert import convert_folder
-from translate.engine import Engine, cores
+from translate.conversion.folder import convert_folder
 from translate.errors import TranslateError
-from translate.models import resolve, shipped
+from translate.inference.engine import Engine, cores
+from translate.inference.models import resolve, shipped
 
 FEW = 10
-"""The memory is compared with that of so many times fewer pictures."""
+"""The memory use is compared with that for this many times fewer pictures."""
 
 LAUNCHER = """
 import json, os, sys, time
@@ -44,7 +44,8 @@ _, status, used = os.wait4(child, 0)
 print(json.dumps([time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss]))
 sys.exit(os.waitstatus_to_exitcode(status))
 """
-"""A small process that starts the one to be measured, whose peak would else be at least that of this one."""
+"""A small process that starts the one to be measured, whose peak memory would otherwise be at least that of this
+one."""
 
 SAVE_AS = {
     ".png": ("PNG", {"compress_level": 2}),
@@ -52,12 +53,12 @@ SAVE_AS = {
     ".jpeg": ("JPEG", {"quality": 92, "subsampling": "4:4:4"}),
     ".webp": ("WEBP", {"quality": 92}),
 }
-"""What `translate.images.write_picture` uses."""
+"""What `translate.pictures.operations.write_picture` uses."""
 
 
 @dataclass(frozen=True)
 class Least:
-    """CPU seconds for each picture once."""
+    """CPU seconds to process each picture once."""
 
     decode: float = 0.0
     run: float = 0.0
@@ -66,13 +67,13 @@ class Least:
 
     @property
     def total(self) -> float:
-        """All but resizing."""
+        """Everything except resizing."""
         return self.decode + self.run + self.encode
 
 
 @dataclass(frozen=True)
 class Took:
-    """What a process needed."""
+    """Resources used by a process."""
 
     wall: float
     cpu: float
@@ -88,13 +89,13 @@ def bare_session(model: Path, threads: int) -> onnxruntime.InferenceSession:
 
 
 def reduced(image: Image.Image, engine: Engine) -> Image.Image:
-    """The picture as the model gets it."""
+    """The picture as model input."""
     height, width = engine.model_size(image.height, image.width)
     return image if (width, height) == image.size else image.resize((width, height))
 
 
 def restored(result: Image.Image, full: Image.Image, engine: Engine) -> Image.Image:
-    """The result at its size."""
+    """The result at its final size."""
     size = (full.width * engine.spec.scale, full.height * engine.spec.scale)
     return result if result.size == size else result.resize(size)
 
@@ -127,7 +128,7 @@ def measure_least(files: list[Path], model: Path, engine: Engine) -> Least:
 
 
 def naive(folder: Path, out: Path, model: Path) -> None:
-    """The loop that everybody writes first."""
+    """The obvious loop."""
     engine = Engine(model, threads=1, device="cpu")  # for its sizes alone
     session = bare_session(model, cores())
     name = session.get_inputs()[0].name
@@ -162,7 +163,7 @@ def measure_naive(folder: Path, out: Path, model: Path) -> Took:
 
 
 def fill(folder: Path, files: list[Path], count: int) -> Path:
-    """Links to the files, again and again, until there are so many."""
+    """Links to the files, repeated until there are enough."""
     folder.mkdir()
     for number in range(count):
         path = files[number % len(files)]

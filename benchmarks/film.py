@@ -1,8 +1,8 @@
-"""Films: how much faster than the naive loop, and whether memory stays flat.
+"""Films: speed compared with a naive loop, and whether memory use is constant.
 
-A clip is generated and converted through a model by `convert_folder`, and by the naive loop: PyAV decodes a frame, an
-Engine of one thread converts it, PyAV encodes it, one after the other. Each runs in a process of its own. Then the same
-for clips of two lengths, of which only the peak of memory counts.
+A synthetic clip is converted by `convert_folder` and by the naive loop: PyAV decodes a frame, a single-threaded Engine
+converts it, PyAV encodes it, one after the other. Each runs in a separate process. Then clips of two lengths are
+converted, to compare their peak memory.
 
     python benchmarks/film.py --model super-resolution
     python benchmarks/film.py --model my.onnx --frames 200 --workers 4
@@ -23,17 +23,17 @@ import av
 import numpy as np
 from huge import peak_bytes
 
-from translate.convert import convert_folder
-from translate.engine import Engine, cores
+from translate.conversion.folder import convert_folder
 from translate.errors import TranslateError
-from translate.images import Picture
-from translate.models import resolve
+from translate.inference.engine import Engine, cores
+from translate.inference.models import resolve
+from translate.pictures.operations import Picture
 
 HEIGHT, WIDTH, RATE = 360, 640, 25
 
 
 def make_film(path: Path, count: int) -> None:
-    """A pattern that drifts, with some noise; without sound."""
+    """A drifting pattern with some noise and without sound."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     random = np.random.default_rng(0)
     grain = random.integers(-9, 10, (HEIGHT, WIDTH, 1))
@@ -65,7 +65,7 @@ def naive(source: Path, target: Path, engine: Engine) -> None:
 
 
 def convert_here(options: argparse.Namespace) -> None:
-    """What the processes of their own do: convert, and print what it took."""
+    """The measured process: convert, and print the resources used."""
     engine = Engine(resolve(options.model), threads=1, device=options.device)
     began, busy = time.perf_counter(), time.process_time()
     if options.how == "naive":

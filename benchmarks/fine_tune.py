@@ -1,11 +1,11 @@
-"""Is it worth starting from a shipped model? The model as it is, a run from nothing, and the same run started from it.
+"""Does fine-tuning pay off? Compares a shipped model, a run from scratch, and the same run started from the model.
 
     python benchmarks/fine_tune.py --data FOLDER --start-from sketch-to-photo [--count 100] [--minutes 10]
 
-Of the photographs in FOLDER, evenly spread, --count are learnt from and --held-out others are measured. For a model
-with kinds they lie in sub-folders named like these, or --kind says what they all are. Both runs have equal budgets and
-the same networks. Every figure is the averaged generator's, with style 0 and the label of the picture. Finished runs
-are kept: the same command prints the table again. Everything after -- goes to both runs, for example
+Of the photos in FOLDER, evenly spread, --count are used for training and --held-out others for validation. For a model
+with class labels they are in sub-folders with the names of the labels, or --kind gives the label of all. Both runs have
+the same budget and networks. All figures are for the EMA generator, with style 0 and the label of the image. Finished
+runs are kept: the same command prints the table again. Everything after -- is passed to both runs, for example
 `-- --image-size 128`.
 """
 
@@ -18,20 +18,20 @@ from pathlib import Path
 from typing import Any, get_args
 
 from translate.data.layouts import list_pictures
-from translate.models import resolve
+from translate.inference.models import resolve
 from translate.tasks import TASKS
 from translate.trainers.config import Metric, option_name
-from translate.trainers.exported import Exported, read_exported
+from translate.training.exported import Exported, read_exported
 
 WANTED = ("swd", "ssim", "kid_lite1")
-"""What is measured, where this version can."""
+"""Metrics, as far as this version supports them."""
 
 
 def spread(data: Path, out: Path, count: int, held_out: int, kind: str) -> None:
     """Copy pictures to `out`/train and `out`/val, evenly spread over the sorted files, none into both."""
     files = list_pictures(data)
     if len(files) < count + held_out:
-        sys.exit(f"{data} holds {len(files)} pictures; --count {count} and --held-out {held_out} need more")
+        sys.exit(f"{data} contains {len(files)} pictures; --count {count} and --held-out {held_out} need more")
     chosen = [files[number * len(files) // (count + held_out)] for number in range(count + held_out)]
     held = {(2 * number + 1) * len(chosen) // (2 * held_out) for number in range(held_out)}
     for number, path in enumerate(chosen):
@@ -42,7 +42,7 @@ def spread(data: Path, out: Path, count: int, held_out: int, kind: str) -> None:
 
 
 def same_networks(found: Exported, data: Path) -> list[str]:
-    """Options that give a run from nothing the networks of the model; a single kind needs no label."""
+    """Options for a run from scratch with the networks of the model; a single class needs no label."""
     settings = dict(found.settings)
     settings.pop("label_names", None)
     if settings.pop("labels", False) and len([one for one in data.iterdir() if one.is_dir()]) > 1:
@@ -57,7 +57,7 @@ def same_networks(found: Exported, data: Path) -> list[str]:
 
 
 def train(out: Path, folder: str, task: str, options: argparse.Namespace, more: list[str]) -> list[dict[str, Any]]:
-    """Train one run unless it is there; returns its measurements in order."""
+    """Train one run unless it exists; returns its validations in order."""
     log = out / folder / "log.jsonl"
     if not log.exists():
         metrics = [name for name in WANTED if name in get_args(Metric) and (TASKS[task].source_maker or name != "ssim")]
@@ -71,12 +71,12 @@ def train(out: Path, folder: str, task: str, options: argparse.Namespace, more: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with photographs")
+    parser.add_argument("--data", type=Path, required=True, help="folder with photos")
     parser.add_argument("--start-from", required=True, help="name of a shipped model, or a .onnx file")
-    parser.add_argument("--count", type=int, default=100, help="photographs to learn from")
-    parser.add_argument("--held-out", type=int, default=64, help="photographs to measure with")
-    parser.add_argument("--minutes", type=float, default=10.0, help="budget of either run")
-    parser.add_argument("--kind", default="", help="label of all photographs, for a model with kinds")
+    parser.add_argument("--count", type=int, default=100, help="number of training photos")
+    parser.add_argument("--held-out", type=int, default=64, help="number of validation photos")
+    parser.add_argument("--minutes", type=float, default=10.0, help="budget of each run")
+    parser.add_argument("--kind", default="", help="label of all photos, for a model with class labels")
     parser.add_argument("--out", type=Path, default=Path("runs/fine-tune"), help="folder for data and runs")
     parser.add_argument("more", nargs="*", help="options of translate train for both runs, after --")
     options = parser.parse_args()

@@ -1,16 +1,16 @@
-"""What the generators of super-resolution cost, and what they learn in equal time: a table.
+"""Cost and quality of the super-resolution generators, as a table.
 
     python benchmarks/generators.py
     python benchmarks/generators.py residual:48:12 span:48:6 --train-seconds 900 --data photographs --test sr_test/test
 
-Names are generator:width:blocks. Cost: the exported graph in ONNX Runtime, one thread, all candidates in turn, a
-picture that becomes 1024 x 1024; beside it the rate of a large matrix product on the same core. Detail is left out, as
-in the preset `fidelity`.
+Names are generator:width:blocks. Cost: the exported graph in ONNX Runtime with one thread, alternating between all
+candidates, for an output of 1024 x 1024; compared with the rate of a large matrix product on the same core. Without the
+detail branch, as in the preset `fidelity`.
 
-Training: the same crops in the same order with the preset's settings, for equal seconds of one core's work. The machine
-may be shared, so that is not read off the clock: the step of every candidate is measured in turn in CPU seconds of this
-process, and each is given as many images as fit. The last columns say what was really used, and luma PSNR of each
-sub-folder of --test as `translate evaluate` measures it, through the exported file.
+Training: the same crops in the same order with the preset's settings, for equal CPU time on one core. Because the
+machine may be shared, wall-clock time is not used: the training step of every candidate is timed alternately in CPU
+seconds of this process, and each candidate gets as many images as fit. The last columns are the CPU time actually used
+and the luma PSNR for each sub-folder of --test, measured on the exported file as in `translate evaluate`.
 """
 
 import argparse
@@ -28,23 +28,22 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch and numpy are impo
 import numpy as np
 import onnxruntime
 import torch
-from rich.console import Console
 
 from export.cost import gmacs, parameters
 from export.to_onnx import build_graph, write_model
-from translate.engine import Engine
 from translate.errors import TranslateError
 from translate.evaluation.cases import Question, find_cases, read_case
-from translate.evaluation.columns import run_engine
 from translate.evaluation.measure import measure_picture
+from translate.evaluation.methods import run_engine
+from translate.inference.engine import Engine
 from translate.tasks import TASKS
 from translate.trainers.base import pixel_translator
-from translate.trainers.budget import StopAfter
-from translate.trainers.fit import fit
-from translate.trainers.material import Material, list_material, open_material
-from translate.trainers.run import Run
-from translate.trainers.snapshot import Header
 from translate.trainers.superres import SuperRes, SuperResConfig
+from translate.training.batches import TrainingData, list_training_data, open_training_data
+from translate.training.budget import StopAfter
+from translate.training.fit import fit
+from translate.training.run import Run
+from translate.training.snapshot import Header
 
 CANDIDATES = (
     "residual:48:12", "residual:48:7", "span:48:6", "span:32:6", "compact:48:18", "compact:48:8", "large-kernel:48:5",
@@ -66,8 +65,8 @@ def main() -> None:
         return
     options.out.mkdir(parents=True, exist_ok=True)
     first = next(iter(configs.values()))
-    listings, _ = list_material(SuperRes, TASK, first, options.data, None)
-    seconds = step_seconds(configs, open_material(SuperRes(first, TASK), TASK, listings))
+    listings, _ = list_training_data(TASK, first, options.data, None)
+    seconds = step_seconds(configs, open_training_data(SuperRes(first, TASK), TASK, listings))
     rows: list[dict[str, str]] = []
     for name, config in configs.items():
         images = int(options.train_seconds / seconds[name]) * config.batch_size
@@ -75,7 +74,7 @@ def main() -> None:
         torch.manual_seed(config.seed)
         run = new_run(config, options.out / name.replace(":", "-"))
         used = process_time()
-        ended = fit(run, open_material(run.trainer, TASK, listings), StopAfter(), Console(quiet=True))
+        ended = fit(run, open_training_data(run.trainer, TASK, listings), StopAfter())
         used = process_time() - used
         if ended != "done":
             sys.exit(f"generators: {name} was not trained to its end ({ended})")
@@ -86,7 +85,7 @@ def main() -> None:
 
 
 def configured(name: str, options: argparse.Namespace) -> SuperResConfig:
-    """The preset with this generator and what the options change."""
+    """The preset with this generator and the options applied."""
     generator, width, blocks, *unshuffle = name.split(":")
     preset = SuperRes.presets["fidelity"]
     assert isinstance(preset, SuperResConfig)
@@ -115,13 +114,13 @@ def configured(name: str, options: argparse.Namespace) -> SuperResConfig:
 
 
 def cost_columns(configs: dict[str, SuperResConfig], scale: int) -> list[dict[str, str]]:
-    """Size, work and time of every candidate, the candidates and a matrix product taking turns."""
+    """Size, multiply-adds and time of every candidate, alternating with a matrix product."""
     rows: list[dict[str, str]] = []
     sessions: list[onnxruntime.InferenceSession] = []
     work: list[float] = []
     for name, config in configs.items():
         trainer = SuperRes(config, TASK)
-        # Any numbers: a convolution of zeros could be taken out by the runtime.
+        # Non-zero weights: the runtime could remove a convolution with zeros.
         torch.nn.init.normal_(trainer.generator.get_submodule("tail").get_parameter("weight"), std=0.01)
         translator = pixel_translator(trainer.generator, trainer.spec).eval()
         work.append(gmacs(translator, trainer.spec))
@@ -153,7 +152,7 @@ def cost_columns(configs: dict[str, SuperResConfig], scale: int) -> list[dict[st
 
 
 def matrix_rate() -> float:
-    """Operations a CPU second of a large float32 matrix product."""
+    """Operations per CPU second of a large float32 matrix product."""
     a = torch.ones(1024, 1024)
     used = process_time()
     for _ in range(4):
@@ -168,17 +167,17 @@ def new_run(config: SuperResConfig, folder: Path) -> Run:
     return Run(SuperRes(config, TASK), header, folder)
 
 
-def step_seconds(configs: dict[str, SuperResConfig], material: Material) -> dict[str, float]:
-    """CPU seconds of one training step of every candidate, median of rounds in which they take turns."""
+def step_seconds(configs: dict[str, SuperResConfig], training_data: TrainingData) -> dict[str, float]:
+    """CPU seconds of one training step of every candidate: median of alternating rounds."""
     with tempfile.TemporaryDirectory() as folder:
         runs = {name: new_run(config, Path(folder)) for name, config in configs.items()}
         found: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(ROUNDS + 1):
             for name, run in runs.items():
-                raw = material.stream.plain(run.config.batch_size)
+                raw = training_data.stream.plain(run.config.batch_size)
                 used = process_time()
                 for _ in range(CALIBRATION_STEPS):
-                    batch = material.batch(raw, (0, run.progress.steps), run.fabric.device)
+                    batch = training_data.batch(raw, (0, run.progress.steps), run.fabric.device)
                     with run.fabric.autocast():
                         run.trainer.step(batch, run.update)
                     run.advance(run.config.batch_size)
@@ -187,7 +186,7 @@ def step_seconds(configs: dict[str, SuperResConfig], material: Material) -> dict
 
 
 def quality(run: Run, test: Path) -> dict[str, float]:
-    """Mean luma PSNR in dB of every sub-folder of the test pictures, of the exported average."""
+    """Mean luma PSNR in dB of the exported EMA generator, for every sub-folder of the test images."""
     path = run.folder / "model.onnx"
     spec = run.trainer.spec
     write_model(build_graph(run.generator, spec, "float16"), spec, path)
@@ -215,9 +214,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("candidates", nargs="*", default=CANDIDATES, metavar="GENERATOR:WIDTH:BLOCKS[:UNSHUFFLE]")
     parser.add_argument("--scale", type=int, default=4)
-    parser.add_argument("--train-seconds", type=float, default=0.0, help="CPU seconds of every training; 0: none")
-    parser.add_argument("--data", type=Path, help="photographs to learn from")
-    parser.add_argument("--test", type=Path, help="large test pictures, sets in sub-folders")
+    parser.add_argument("--train-seconds", type=float, default=0.0, help="CPU seconds per training run; 0: no training")
+    parser.add_argument("--data", type=Path, help="folder of training photos")
+    parser.add_argument("--test", type=Path, help="folder of high-resolution test images, one sub-folder per set")
     parser.add_argument("--out", type=Path, default=Path("runs/generators"))
     parser.add_argument("--image-size", type=int, help="instead of the preset's, as the following")
     parser.add_argument("--batch-size", type=int)

@@ -1,12 +1,12 @@
-"""Stripes and grids of a few pixels in what a model makes of smooth pictures: how strong they are, and where from.
+"""Measures stripes and grid artifacts of a few pixels in the outputs of models for smooth images.
 
     python benchmarks/grid.py sketch-to-photo runs/new/model.onnx
 
-In a smooth picture no row is special. If every second or fourth row of the result is rougher than its neighbours, the
-network's own grid shows. Roughness is the squared second difference; `grid` is how much of it repeats
-every 2 or 4 pixels, 0 to 1, and `rough` its root mean square in levels of 255: where that is a fraction of a level,
-rounding is measured. For each file it is measured as it is and, where it enlarges by nearest neighbours inside,
-with these steps made bilinear and the weights left alone.
+In a smooth image all rows are alike. If every second or fourth row of the output is rougher than its neighbours, the
+network's own grid is visible. Roughness is the squared second difference; `grid` is the fraction of it that repeats
+every 2 or 4 pixels, 0 to 1, and `rough` its root mean square in levels of 255: below one level, it is mostly rounding.
+Each file is measured unchanged and, if it contains nearest-neighbour upsampling, with bilinear upsampling instead and
+the same weights.
 """
 
 import argparse
@@ -19,13 +19,13 @@ import onnx
 import torch
 from torch import Tensor
 
-from translate.engine import Engine
-from translate.models import resolve
+from translate.inference.engine import Engine
+from translate.inference.models import resolve
 
 SIDE = 256
-"""Height and width of the pictures in pixels."""
+"""Height and width of the images in pixels."""
 MARGIN = 32
-"""Pixels left out along every side, where padding shows most."""
+"""Pixels ignored along every border, where padding is most visible."""
 
 
 def smooth_pictures(count: int, channels: int, side: int) -> Tensor:
@@ -40,7 +40,7 @@ def smooth_pictures(count: int, channels: int, side: int) -> Tensor:
 
 
 def grid(picture_BCHW: Tensor, period: int) -> float:
-    """Share of the roughness that repeats every `period` pixels, along rows or columns, whichever has more.
+    """Fraction of the roughness that repeats every `period` pixels, along rows or columns, whichever is larger.
 
     Fourier coefficients of the squared second difference at the multiples of one cycle a period, the largest of
     them over the mean. 0: every row is as rough as any other; 1: all roughness is in one of `period` rows. A flat
@@ -56,10 +56,10 @@ def grid(picture_BCHW: Tensor, period: int) -> float:
 
 
 def bilinear_inside(path: Path, changed: Path) -> bool:
-    """Write the model with every nearest-neighbour enlargement made bilinear; False if it has none."""
+    """Write the model with bilinear instead of nearest-neighbour upsampling; False if it has none."""
     model = onnx.load(path)
     found = False
-    # Bilinear upsampling is exported as nearest neighbours, padding and a blur: that is left as it is.
+    # Bilinear upsampling is exported as nearest-neighbour upsampling, padding and a blur, which stays unchanged.
     padded = {name for node in model.graph.node if node.op_type == "Pad" for name in node.input}
     for node in model.graph.node:
         modes = {attribute.name: attribute.s for attribute in node.attribute}
@@ -75,7 +75,7 @@ def bilinear_inside(path: Path, changed: Path) -> bool:
 
 
 def results(engine: Engine, pictures_BCHW: Tensor) -> Tensor:
-    """The model's pictures, each in its own style where there are styles, without the border; float32, 0 to 255."""
+    """Outputs of the model without the border, each with another style if it has styles; float32, 0 to 255."""
     made: list[Tensor] = []
     for number, picture_CHW in enumerate(pictures_BCHW):
         image_HWC = ((picture_CHW.permute(1, 2, 0) + 1) * 127.5).round().numpy().astype(np.uint8)

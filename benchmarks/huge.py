@@ -1,9 +1,9 @@
-"""Pictures that do not fit in memory: what converting them takes, and whether windows change the result.
+"""Pictures larger than memory: resources for the conversion, and whether windows change the result.
 
-First at a size that fits in memory (--whole-side): converted in bands (`translate.streaming`) and by the naive loop
-(decode, run whole, encode), each in a process of its own, as ratios of seconds and of memory, and how far the two
-results differ. Then a large picture in bands. If that would take more than --most-minutes, it is made less high: what
-it takes of memory depends on its width.
+First at a size that fits in memory (--whole-side): converted in bands (`translate.conversion.huge`) and by the naive
+loop (decode, run whole, encode), each in a separate process; prints the ratios of time and memory, and the difference
+of the two results. Then a large picture in bands. If that would take more than --most-minutes, its height is reduced,
+because memory use depends on the width.
 
     python benchmarks/huge.py --model super-resolution --side 5000
     python benchmarks/huge.py --model day-to-night --side 20000 --format tif --photo holiday.jpg
@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from translate.engine import Engine
+from translate.conversion.huge import MEMORY, convert_huge
 from translate.errors import TranslateError
-from translate.images import read_picture, write_picture
-from translate.models import resolve
-from translate.rows import libvips
-from translate.streaming import MEMORY, convert_huge
+from translate.inference.engine import Engine
+from translate.inference.models import resolve
+from translate.pictures.libvips import vips
+from translate.pictures.operations import read_picture, write_picture
 
 SAVE_AS: dict[str, dict[str, Any]] = {
     "png": {"compression": 2, "filter": "all"},
@@ -37,8 +37,8 @@ SAVE_AS: dict[str, dict[str, Any]] = {
 
 
 def make_picture(path: Path, height: int, width: int, photo: Path | None) -> None:
-    """Write a picture without having it in memory: the middle of a photograph, enlarged, or clouds; with some noise."""
-    image = libvips().Image
+    """Write a picture without holding it in memory: the enlarged centre of a photo, or clouds, with some noise."""
+    image = vips().Image
     if photo is None:
         grey = image.perlin(width, height, cell_size=max(16, width // 40), seed=0).linear(90, 128)
         fine = image.perlin(width, height, cell_size=16, seed=1).linear(30, 0)
@@ -56,7 +56,7 @@ def make_picture(path: Path, height: int, width: int, photo: Path | None) -> Non
 
 
 def convert_here(options: argparse.Namespace) -> None:
-    """What the processes of their own do: convert, and print what it took."""
+    """The measured process: convert, and print the resources used."""
     tile = 0 if options.how == "naive" else options.tile
     engine = Engine(resolve(options.model), threads=options.threads, device=options.device, tile=tile)
     start = peak_bytes()
@@ -69,9 +69,9 @@ def convert_here(options: argparse.Namespace) -> None:
 
 
 def peak_bytes() -> int:
-    """Most memory that this process has held."""
+    """Peak memory of this process."""
     try:
-        # Unlike getrusage this does not count what the parent held when it started us.
+        # Unlike getrusage, this does not include the memory of the parent at the time of the fork.
         lines = Path("/proc/self/status").read_text().splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
     except OSError:
@@ -95,7 +95,7 @@ def show(name: str, height: int, width: int, found: dict[str, Any]) -> None:
 
 
 def fit(folder: Path, options: argparse.Namespace) -> float:
-    """The picture that fits, in both ways; returns the pixels that bands do in a second."""
+    """Convert the picture that fits in memory both ways; returns pixels per second in bands."""
     side = options.whole_side
     source = folder / f"whole.{options.format}"
     make_picture(source, side, side, options.photo)
@@ -110,7 +110,7 @@ def fit(folder: Path, options: argparse.Namespace) -> float:
 
 
 def compare(found: Path, expected: Path) -> str:
-    """How far two results of one picture differ."""
+    """The difference of two results for one picture."""
     images = [read_picture(path).rgb_HWC.astype(np.int16) for path in (found, expected)]
     difference_HW = np.abs(images[0] - images[1]).max(axis=2)
     return f"largest difference {difference_HW.max()} of 255, in {(difference_HW > 0).mean():.4%} of the pixels"
@@ -154,7 +154,7 @@ def main() -> None:
         make_picture(source, height, width, options.photo)
         huge = measure("bands", source, target, options)
         show("in bands", height, width, huge)
-        image = libvips().Image.new_from_file(str(target), access="sequential")
+        image = vips().Image.new_from_file(str(target), access="sequential")
         sizes = " -> ".join(f"{path.stat().st_size / 2**20:.0f} MiB" for path in (source, target))
         print(
             f"result {image.width} x {image.height}; files {sizes}; {huge['start'] / 2**20:.0f} MiB before the picture"

@@ -1,16 +1,16 @@
-"""Train, export and measure every shipped model, and the classic recipes beside them, from the packs.
+"""Train, export and measure all shipped models and, for comparison, the classic recipes, from the data packs.
 
     python benchmarks/models.py --data PACKS --budget 8h [--out runs/models] [--only sr-fidelity day-to-night ...]
 
-PACKS holds shoes, shoes_qmul, handbags, handbags2, daynight_bdd, daynight_bdd2, daynight_amos, sr_train, sr_free and
-sr_test, each with train and test below it.
-Every stage gets its share of the budget. Called again after whatever ended it, the same command goes on where it was:
-finished stages are left alone, a half-trained one is resumed.
+PACKS contains shoes, shoes_qmul, handbags, handbags2, daynight_bdd, daynight_bdd2, daynight_amos, sr_train, sr_free and
+sr_test, each with the sub-folders train and test.
+Every stage gets its fraction of the budget. After an interruption, the same command continues: finished stages are
+skipped, an unfinished one is resumed.
 
     python benchmarks/models.py --ship super-resolution day-to-night [--out runs/models]
 
-puts finished models into checkpoints/: file, contact sheet, index entry, and the figures into the card. Do that only
-for a model that beats the one it replaces on the test split.
+copies finished models to checkpoints/: file, contact sheet, index entry, and the figures of the card. Do this only for
+a model that beats the one it replaces on the test split.
 """
 
 import argparse
@@ -24,15 +24,15 @@ from pathlib import Path
 
 from PIL import Image
 
-from translate.engine import Engine
 from translate.errors import ConfigError, TranslateError, nearest
+from translate.inference.engine import Engine
+from translate.options import parse_duration
 from translate.spec import ModelSpec
-from translate.trainers.snapshot import FILE_NAME, read_header
-from translate.usage import parse_duration
+from translate.training.snapshot import FILE_NAME, read_header
 
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 FIGURES = ("<!-- figures -->", "<!-- end of figures -->")
-"""Between these marks of a card stands what was measured."""
+"""The measured figures of a card are between these marks."""
 
 LICENCE = "research and non-commercial use"
 STREETS = "dashcam frames of BDD100K (research, not-for-profit) and webcam frames of AMOS (research)"
@@ -42,14 +42,14 @@ SHARP = "BSD200, T91 and General-100 (non-commercial research)"
 
 @dataclass(frozen=True)
 class Export:
-    """A model file made of a finished run, and what it is measured on."""
+    """A model file exported from a finished run, and its test data."""
 
     name: str
     test: str
     options: tuple[str, ...] = ()
-    """Of `translate export`."""
+    """Options of `translate export`."""
     measured: tuple[str, ...] = ()
-    """Of `translate evaluate`."""
+    """Options of `translate evaluate`."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Stage:
 
     name: str
     share: float
-    """Of the budget; all together 1."""
+    """Fraction of the budget; the sum over all stages is 1."""
     task: str
     train: str
     options: tuple[str, ...]
@@ -82,7 +82,7 @@ def _streets(there: str, back: str) -> tuple[Export, Export]:
 _SMALL = ("--image-size", "128")
 _KINDS = ("--labels", "--style-size", "5", "--style-kind", "colours")
 _TAN = ("--default-style", "1486")
-"""The middle of all colours is a grey; this is tan leather."""
+"""The mean of all colours is grey; this style is tan leather."""
 
 STAGES = (
     Stage(
@@ -142,11 +142,11 @@ STAGES = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder of the packs")
-    parser.add_argument("--budget", type=parse_duration, help="time for all stages together, e.g. 8h")
+    parser.add_argument("--data", type=Path, help="folder of the data packs")
+    parser.add_argument("--budget", type=parse_duration, help="total time for all stages, e.g. 8h")
     parser.add_argument("--out", type=Path, default=Path("runs/models"))
-    parser.add_argument("--only", nargs="+", choices=[stage.name for stage in STAGES], help="these stages only")
-    parser.add_argument("--ship", nargs="+", metavar="MODEL", help="put these finished models into checkpoints/")
+    parser.add_argument("--only", nargs="+", choices=[stage.name for stage in STAGES], help="run these stages only")
+    parser.add_argument("--ship", nargs="+", metavar="MODEL", help="copy these finished models to checkpoints/")
     options = parser.parse_args()
     for name in options.ship or ():
         ship(name, options.out)
@@ -171,7 +171,7 @@ def prepare(packs: Path, out: Path) -> None:
     for split, shops in (("train", ("shoes", "shoes_qmul", "handbags", "handbags2")), ("test", ("shoes", "handbags"))):
         for shop in shops:
             kind = "shoe" if shop.startswith("shoes") else "handbag"
-            # Test drawings depend on the names of their files, which stay as they were.
+            # Test drawings depend on the file names, so these must not change.
             parts.append((f"{shop}/{split}/photo", f"things/{split}/{kind}" + f"/{shop}" * (split == "train")))
     for split, places in (("train", ("bdd", "bdd2", "amos")), ("test", ("bdd", "amos"))):
         for place in places:
@@ -185,7 +185,7 @@ def prepare(packs: Path, out: Path) -> None:
 
 
 def train(stage: Stage, out: Path, seconds: float) -> None:
-    """Train, or go on training, until the stage's time is used."""
+    """Train, or resume training, until the time of the stage is used."""
     run = out / stage.name
     resumed = (run / FILE_NAME).is_file()
     if resumed and read_header(run / FILE_NAME).seconds_used >= seconds:
@@ -197,10 +197,10 @@ def train(stage: Stage, out: Path, seconds: float) -> None:
 
 
 def finish(stage: Stage, export: Export, out: Path) -> None:
-    """Export, measure the file on the test split, and export again with what was measured inside."""
+    """Export, measure the file on the test split, and export again with the measured metrics in the file."""
     run = out / stage.name
     model, unmeasured = run / f"{export.name}.onnx", run / f"{export.name}-unmeasured.onnx"
-    # Only the measured file gets the name: an interrupted measurement is made again.
+    # Only the measured file gets the final name, so an interrupted measurement is repeated.
     if model.is_file() and model.stat().st_mtime >= (run / FILE_NAME).stat().st_mtime:
         return
     pages, data = run / f"{export.name}-evaluation", out / "data"

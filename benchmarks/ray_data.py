@@ -17,14 +17,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from translate.convert import Backend, convert_folder
-from translate.engine import Engine
+from translate.conversion.folder import Backend, convert_folder
+from translate.conversion.manifest import FILE_NAME
+from translate.conversion.ray_backend import RayBackend
+from translate.conversion.resume import Result
 from translate.errors import TranslateError
-from translate.images import READABLE
-from translate.ledger import Outcome
-from translate.manifest import FILE_NAME
-from translate.models import resolve, shipped
-from translate.ray_backend import RayBackend
+from translate.inference.engine import Engine
+from translate.inference.models import resolve, shipped
+from translate.pictures.operations import READABLE
 
 
 def fill(folder: Path, files: list[Path], count: int) -> None:
@@ -38,7 +38,7 @@ def measure(source: Path, out: Path, engine: Engine, workers: int, backend: Back
     began = time.perf_counter()
     moments: list[float] = []
 
-    def note(_: Outcome) -> None:
+    def note(_: Result) -> None:
         moments.append(time.perf_counter())
 
     report = convert_folder(

@@ -1,9 +1,9 @@
-"""Write docs/results.md: every shipped model beside the classic recipe, same pictures, same training time.
+"""Write docs/results.md: shipped models compared with the classic recipes, on the same images and training time.
 
     python benchmarks/side_by_side.py [--runs runs/models] [--out docs]
 
-Reads what `benchmarks/models.py` has left in --runs and the shipped models. Quality is what each file carries, measured
-by `translate evaluate` on the test split; milliseconds are measured here, all files in turn, on the CPU.
+Reads the output of `benchmarks/models.py` in --runs and the shipped models. Quality metrics come from the model files,
+measured by `translate evaluate` on the test split; milliseconds are measured here, on the CPU, in alternation.
 """
 
 import argparse
@@ -16,10 +16,10 @@ from time import perf_counter
 
 import numpy as np
 
-from translate.engine import Engine
 from translate.errors import TranslateError
+from translate.inference.engine import Engine
 from translate.spec import ModelSpec
-from translate.trainers.snapshot import FILE_NAME, read_header
+from translate.training.snapshot import FILE_NAME, read_header
 
 ROUNDS = 15
 ROBUST = "super-resolution-robust"
@@ -32,18 +32,18 @@ class Row:
 
     label: str
     model: str
-    """Name of a shipped model, or file below --runs."""
+    """Name of a shipped model, or file in --runs."""
     run: str = ""
-    """Folder below --runs, which knows how long it was trained."""
+    """Run folder in --runs, for the training time."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """What is compared for one task."""
+    """The comparison for one task."""
 
     title: str
     metrics: dict[str, str]
-    """Name in the file -> heading, with an arrow towards better."""
+    """Name in the file -> heading, with an arrow in the direction of better values."""
     rows: tuple[Row, ...]
     words: str
 
@@ -128,7 +128,7 @@ def section(table: Table, runs: Path) -> str:
 
 
 def spoilt(record: Path) -> str:
-    """Heading, table and contact sheet of pictures that have been blurred and re-compressed."""
+    """Heading, table and contact sheet for blurred and re-compressed pictures."""
     found = json.loads(record.read_text(encoding="utf-8"))
     rows = {"bicubic": found["baselines"]["bicubic"], found["against"]["model"]: found["against"]["metrics"]}
     rows[found["model"]] = found["metrics"]
@@ -145,7 +145,7 @@ def spoilt(record: Path) -> str:
 
 
 def milliseconds(engines: list[Engine]) -> list[float]:
-    """Median time of one picture for each model, the models taking turns so that all see the same machine."""
+    """Median time per picture for each model, alternating between models so that all see the same load."""
     image_HWC = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     found: list[list[float]] = [[] for _ in engines]
     for _ in range(ROUNDS + 1):
@@ -157,12 +157,12 @@ def milliseconds(engines: list[Engine]) -> list[float]:
 
 
 def _engine(row: Row, runs: Path) -> Engine | None:
-    """The model, or None where that stage has not been run."""
+    """The model, or None if that stage has not been run."""
     if not row.run:
         return Engine(row.model, device="cpu")
     path = runs / row.model
     if not path.is_file():
-        print(f"left out: {path} (see benchmarks/models.py)", file=sys.stderr)
+        print(f"skipped: {path} (see benchmarks/models.py)", file=sys.stderr)
         return None
     return Engine(path, device="cpu")
 

@@ -1,54 +1,56 @@
-"""What `benchmarks/ablate.py` switches: one piece of the adversarial game after the other, and when each is of use."""
+"""The components of adversarial training that `benchmarks/ablate.py` switches, and when each is useful."""
 
 from dataclasses import dataclass
 
 SIDE = 64
-"""Of a training picture, in pixels."""
+"""Side of a training image in pixels."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """What is switched in."""
+    """A preset in which components are switched."""
 
     name: str
     task: str
     data: str
     options: tuple[str, ...]
     metrics: tuple[str, ...]
-    """What counts comes first."""
+    """The decisive one first."""
     images: int = 0
-    """Training pictures of a run."""
+    """Training images of a run."""
     default: bool = False
-    """All is as the preset has it, but for the size of the pictures and the number of runs: before and now."""
+    """Use the settings of the preset except for the image size and the number of runs, to compare old and new
+    defaults."""
     seconds: float = 0.0
-    """In the place of `images`: seconds of one core, the same for every switch, whatever a step of it costs."""
+    """Instead of `images`: seconds of one core, the same for every switch, whatever a step costs."""
     side: int = SIDE
-    """Of a training picture, in pixels."""
+    """Side of a training image in pixels."""
     switches: tuple["Switch", ...] = ()
-    """What is switched there; empty: `DEFAULTS` or `SWITCHES`."""
+    """The switches; empty: `DEFAULTS` or `SWITCHES`."""
 
 
 @dataclass(frozen=True)
 class Switch:
-    """One piece."""
+    """A component."""
 
     name: str
     options: tuple[str, ...]
     when: str
-    """One sentence: when to use it, as far as these runs and its paper tell."""
+    """One sentence: when to use it, according to these runs and its paper."""
     only: str = ""
-    """The one task it makes sense in; empty: all."""
+    """The only task it applies to; empty: all."""
 
 
 RUN = ("--image-size", str(SIDE), "--batch-size", "4", "--device", "cpu", "--precision", "32", "--workers", "0")
 NARROW = ("--generator-widths", "16", "32", "64", "96", "--discriminator-width", "16")
-"""Networks half as wide as the presets': more steps in the same time say more of a game than more channels."""
+"""Networks half as wide as the presets': for adversarial training, more steps in the same time tell more than more
+channels."""
 FAST = ("--generator-lr", "0.0006", "--discriminator-lr", "0.0012")
-"""Three times the preset's. Of three that were tried, its own among them, the one with which `preset`, seed 0, was best
-on the same pictures: that run is flattered by it, and no other had a rate chosen for it."""
+"""Three times the preset's learning rates. Of three that were tried, including its own, the best one for `preset` with
+seed 0 on the same images. This favours that run; no other had its learning rate tuned."""
 RATES = ("--generator-lr", "0.0004", "--discriminator-lr", "0.0008")
 BEFORE = {"--discriminator-norm": "spectral", "--adaptive-augmentation": "0", "--generator-upsampling": "nearest"}
-"""What the presets were when this was asked first, whatever they have become since: what a switch does not name."""
+"""Settings of the presets at the time of the first study, for everything that a switch does not set."""
 LIKE_TRUTH, LIKE_SOURCE = ("swd", "ssim", "edge_agreement"), ("swd", "structure")
 STREETS = ("--folders", "day", "night")
 PLAIN = ("--device", "cpu", "--workers", "0")

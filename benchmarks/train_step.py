@@ -1,18 +1,18 @@
-"""Our training step against a plain one, measured alternately in one run: images/s, and peak memory.
+"""Our training step compared with a plain one, measured alternately in one run: images/s and peak memory.
 
-Plain: the same networks, losses and batch; eager float32, default memory layout, `Adam` as it comes, a backward pass
-through everything, no moving average. Ours: what `translate train` does for every batch, sketch making and loading
-left out on both sides. With --data, how fast pictures are loaded is compared with how fast they are used. On a GPU
-also: model FLOPs a second over the rate measured for bfloat16 matrix products.
+Plain: the same networks, losses and batch; eager float32, default memory format, default `Adam`, backward passes
+through everything, no EMA. Ours: what `translate train` does for every batch, without sketch making and loading in both
+cases. With --data, loading speed is compared with training speed. On a GPU also: model FLOPs per second relative to
+the measured rate of bfloat16 matrix products.
 
     python benchmarks/train_step.py
     python benchmarks/train_step.py --task pix2pix --preset classic --batch-size 16
     python benchmarks/train_step.py --task sketch-to-photo --data photos --cache /tmp/decoded
 
-With --busy instead: our step on the CPU, on a quiet machine and beside one, two, ... processes that compute without end
-and that the script starts and ends itself: with a thread a core that waits actively or passively (OpenMP), with one
-thread, and with what `translate train` chooses. Every figure comes from a process of its own, because OpenMP reads its
-variables once.
+With --busy instead: our step on the CPU, on a quiet machine and next to one, two, ... busy processes, which the script
+starts and stops itself: with one thread per core that waits actively or passively (OpenMP), with a single thread, and
+with the choice of `translate train`. Every figure comes from a separate process, because OpenMP reads its variables
+once.
 
     python benchmarks/train_step.py --busy
     python benchmarks/train_step.py --busy --neighbours 0 1 --image-size 32 --seconds 1 --rounds 1
@@ -36,18 +36,18 @@ import torch
 from rich.console import Console
 from torch.utils.flop_counter import FlopCounterMode
 
-from translate.allocator import keep_memory
-from translate.cores import cores
-from translate.data.stream import batches
+from translate.data.dataset import batches
 from translate.errors import TranslateError
+from translate.machine import cores
 from translate.tasks import TASKS
-from translate.threads import NUMBERS, POLICIES, busy_cores, choose
+from translate.tasks.base import load_object
 from translate.trainers.base import Batch, Term, Trainer
 from translate.trainers.config import TrainConfig
-from translate.trainers.material import list_material, open_material
-from translate.trainers.objects import load_object
-from translate.trainers.run import Run
-from translate.trainers.snapshot import Header
+from translate.training.allocator import keep_memory
+from translate.training.batches import list_training_data, open_training_data
+from translate.training.openmp import NUMBERS, POLICIES, busy_cores, choose
+from translate.training.run import Run
+from translate.training.snapshot import Header
 
 Step = Callable[[Batch], None]
 
@@ -101,7 +101,7 @@ def our_step(options: argparse.Namespace) -> tuple[Step, Run]:
 
 
 def random_batch(trainer: Trainer, device: torch.device) -> Batch:
-    """In the middle of a run, where every phase has begun."""
+    """Progress in the middle of a run, where all phases are active."""
     config, generator = trainer.config, torch.Generator().manual_seed(0)
     sides = (config.image_size // trainer.spec.scale, config.image_size)
     pictures = [
@@ -122,18 +122,18 @@ def images_per_second(step: Step, batch: Batch, seconds: float) -> float:
 
 
 def loaded_per_second(run: Run, options: argparse.Namespace, seconds: float) -> float:
-    """Pictures loaded, moved and made into batches a second, with as many loader processes as training takes."""
+    """Images loaded, transferred and batched per second, with as many loader processes as in training."""
     task = TASKS[options.task]
-    listings, _ = list_material(type(run.trainer), task, run.config, options.data, None)
-    material = open_material(run.trainer, task, listings, Console(stderr=True))
+    listings, _ = list_training_data(task, run.config, options.data, None)
+    training_data = open_training_data(run.trainer, task, listings, Console(stderr=True))
     on_gpu = run.fabric.device.type == "cuda"
     workers = min(8, os.cpu_count() or 1)
-    stream = batches(material.stream, run.config.batch_size, 0, workers, pin=on_gpu)
-    for _ in range(workers):  # the processes have started
+    stream = batches(training_data.stream, run.config.batch_size, 0, workers, pin=on_gpu)
+    for _ in range(workers):  # wait until the processes have started
         next(stream)
     images, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
-        material.batch(next(stream), (0, images), run.fabric.device)
+        training_data.batch(next(stream), (0, images), run.fabric.device)
         images += run.config.batch_size
     if on_gpu:
         torch.cuda.synchronize()
@@ -141,7 +141,7 @@ def loaded_per_second(run: Run, options: argparse.Namespace, seconds: float) -> 
 
 
 def peak_bytes(side: str, options: argparse.Namespace) -> int:
-    """Peak memory of three steps: on a GPU what torch has allocated, else what a process of its own has grown by."""
+    """Peak memory of three steps: allocated by torch on a GPU, otherwise the growth of a separate process."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -156,7 +156,7 @@ def peak_bytes(side: str, options: argparse.Namespace) -> int:
 
 
 def share_of_matrix_rate(step: Step, batch: Batch, speed: float) -> float:
-    """FLOPs of the model a second over those of one large bfloat16 matrix product."""
+    """Model FLOPs per second relative to a large bfloat16 matrix product."""
     with FlopCounterMode(display=False) as counter:
         step(batch)
     a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
@@ -173,7 +173,7 @@ def share_of_matrix_rate(step: Step, batch: Batch, speed: float) -> float:
 
 @contextmanager
 def neighbours(count: int, seconds: float) -> Iterator[None]:
-    """So many processes that compute without end, ended at the latest after `seconds`."""
+    """Start busy processes, which end after `seconds` at the latest."""
     work = f"import time; end = time.monotonic() + {seconds}\nwhile time.monotonic() < end: sum(range(10**5))"
     started = [subprocess.Popen([sys.executable, "-c", work]) for _ in range(count)]
     try:
@@ -185,7 +185,7 @@ def neighbours(count: int, seconds: float) -> Iterator[None]:
 
 
 def milliseconds_a_step(options: argparse.Namespace) -> float:
-    """Median of our step, in this process and with its threads."""
+    """Median time of our step, in this process with its threads."""
     step, run = our_step(options)
     batch = random_batch(run.trainer, run.fabric.device)
     for _ in range(2):
@@ -200,7 +200,7 @@ def milliseconds_a_step(options: argparse.Namespace) -> float:
 
 
 def compare_threads(options: argparse.Namespace) -> None:
-    """A row for each number of neighbours: active, passive, one thread, our choice; medians of the rounds, by turns."""
+    """A row per number of busy processes: active, passive, one thread, our choice; medians of alternating rounds."""
     clean = {name: value for name, value in os.environ.items() if name not in (*NUMBERS, *POLICIES)}
     clean["CUDA_VISIBLE_DEVICES"] = ""
     many = {"OMP_NUM_THREADS": str(cores())}
@@ -215,7 +215,7 @@ def compare_threads(options: argparse.Namespace) -> None:
     for count in options.neighbours:
         found: dict[str, list[float]] = {}
         with neighbours(count, bound):
-            time.sleep(1.0)  # they have started
+            time.sleep(1.0)  # wait until they have started
             for _ in range(options.rounds):
                 chosen = choose(0, clean, busy_cores)
                 for name, variables in {**ways, "our choice": {**clean, **chosen.environment}}.items():
@@ -235,7 +235,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--image-size", type=int, help="instead of the preset's")
     parser.add_argument("--compile", action="store_true", help="compile our networks")
     parser.add_argument("--data", type=Path, help="also measure loading from this folder")
-    parser.add_argument("--cache", default="", help="with --data: decoded pictures kept here")
+    parser.add_argument("--cache", default="", help="with --data: folder for a cache of decoded images")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
     parser.add_argument("--busy", action="store_true", help="compare threads on a quiet and on a busy machine instead")
@@ -266,7 +266,7 @@ def main() -> None:
     plain = plain_step(options)
     batch = random_batch(run.trainer, run.fabric.device)
     for step in (ours, plain):
-        step(batch)  # allocates, and lets the libraries choose their algorithms
+        step(batch)  # warm-up: allocation and choice of algorithms
     precision: Any = run.fabric.strategy.precision
     print(
         f"{options.task}, {options.preset}: {run.fabric.device}, ours in {precision.precision}, "

@@ -1,7 +1,7 @@
-"""Pictures of 16 bits a channel through a graph whose pixels are uint8, without a second file.
+"""Support for 16 bits per channel in a graph whose pixels are uint8, without a second file.
 
-What 8 bits cannot say travels beside them: a level of 16 bits is 257 * level of 8 bits + rest, in and out. Callers who
-know nothing of it leave the input out, and get the same 8 bits as before.
+The remainder that 8 bits cannot hold is passed separately: a 16-bit level is 257 * 8-bit level + remainder, for input
+and output. Callers that do not use it omit the input and get the same 8 bits as before.
 """
 
 import numpy as np
@@ -12,20 +12,20 @@ import onnx.numpy_helper
 from translate.spec import IMAGE_REST, RESULT_REST
 
 _STEPS = 257.0
-"""Levels of 16 bits to one of 8: 65535 / 255."""
+"""16-bit levels per 8-bit level: 65535 / 255."""
 
 
 def carry_sixteen_bits(model: onnx.ModelProto) -> None:
     """Add the optional input `image_rest` and the output `translated_rest`, in place.
 
-    Both are int16 of the shapes of `image` (N, H, W, C) and `translated`, with -128..128; the input may also be of
-    shape (1, 1, 1, 1), which is its default: zero.
+    Both are int16 in -128..128, with the shapes of `image` (N, H, W, C) and `translated`; the input may also have the
+    shape (1, 1, 1, 1) of its default, zero.
 
     Args:
-        model: as `build_graph` makes it, with 8 bits in and out.
+        model: built by `build_graph`, with 8 bits in and out.
 
     Raises:
-        AssertionError: it is not.
+        AssertionError: the graph has another structure.
     """
     graph = model.graph
     image, result = graph.input[0], graph.output[0]
@@ -64,6 +64,6 @@ def carry_sixteen_bits(model: onnx.ModelProto) -> None:
 
 
 def _only(graph: onnx.GraphProto, kind: str, source: str) -> onnx.NodeProto:
-    """The one node of a kind that reads a value."""
+    """The only node of this type that reads a value."""
     (found,) = [node for node in graph.node if node.op_type == kind and source in node.input]
     return found

@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper
 from PIL import Image
 
-from translate.cli import main
+from translate.cli.main import main
 from translate.spec import METADATA_KEY, ModelSpec
 
 SAME = ModelSpec(
@@ -20,8 +20,8 @@ SAME = ModelSpec(
 Array = np.ndarray
 
 
-def model(path: Path, spec: ModelSpec, knob: str = "") -> Path:
-    """A model that adds 10 times its knob (`label`, `style` or `detail`) to its input, or nothing.
+def model(path: Path, spec: ModelSpec, control: str = "") -> Path:
+    """A model that adds 10 times its control (`label`, `style` or `detail`) to its input, or nothing.
 
     With scale 2 every pixel is repeated.
     """
@@ -40,19 +40,19 @@ def model(path: Path, spec: ModelSpec, knob: str = "") -> Path:
     constants = [helper.make_tensor("size", TensorProto.FLOAT, [4], size)]
     inputs = [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", "H", "W", 3])]
     last = "large"
-    if knob:
+    if control:
         kind, shape = {
             "label": (TensorProto.INT64, [1]),
             "style": (TensorProto.FLOAT, [1, spec.style_size]),
             "detail": (TensorProto.FLOAT, [1]),
-        }[knob]
-        inputs.append(helper.make_tensor_value_info(knob, kind, shape))
+        }[control]
+        inputs.append(helper.make_tensor_value_info(control, kind, shape))
         constants += [
-            helper.make_tensor(knob, kind, shape, [0] * math.prod(shape)),
+            helper.make_tensor(control, kind, shape, [0] * math.prod(shape)),
             helper.make_tensor("ten", TensorProto.FLOAT, [], [10.0]),
         ]
         nodes += [
-            helper.make_node("Cast", [knob], ["number"], to=TensorProto.FLOAT),
+            helper.make_node("Cast", [control], ["number"], to=TensorProto.FLOAT),
             helper.make_node("ReduceSum", ["number"], ["sum"], keepdims=0),
             helper.make_node("Mul", ["sum", "ten"], ["more"]),
             helper.make_node("Add", ["large", "more"], ["moved"]),

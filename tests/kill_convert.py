@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from translate.cli import main
-from translate.convert import convert_folder  # noqa: F401 - imported once, before the processes that are killed
+from translate.cli.main import main
+from translate.conversion.folder import convert_folder  # noqa: F401 - imported once, before the processes that are killed
 
 PATIENCE_SECONDS = 60.0
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from translate.images import Picture, encode, with_bits
-from translate.tiff_tags import Directory, Value, pack
+from translate.pictures.metadata.tiff_tags import Directory, Value, pack
+from translate.pictures.operations import Picture, encode, with_bits
 
 D50 = (0.9642, 1.0, 0.8249)
 

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from translate.networks.batch_spread import BatchSpread
-from translate.networks.patchgan import Verdict
+from translate.networks.minibatch_stddev import MinibatchStdDev
+from translate.networks.patchgan import DiscriminatorOutput
+from translate.trainers.adversarial import AdversarialGame, DiscriminatorInput
 from translate.trainers.adversarial_config import AdversarialConfig
-from translate.trainers.adversary import AdversarialGame, Shown
 from translate.trainers.base import Term
 
 GAMES = 5
@@ -61,12 +61,12 @@ class Judge(nn.Module):
         super().__init__()
         self.features = nn.Sequential(Linear(2, WIDTH), nn.LeakyReLU(0.2))
         # Points of other games are no neighbours.
-        self.spread = torch.vmap(BatchSpread()) if batch_features else nn.Identity()
+        self.spread = torch.vmap(MinibatchStdDev()) if batch_features else nn.Identity()
         self.score = nn.Sequential(Linear(WIDTH + batch_features, WIDTH), nn.LeakyReLU(0.2), Linear(WIDTH, 1))
 
-    def forward(self, x_BCHW: Tensor) -> Verdict:
+    def forward(self, x_BCHW: Tensor) -> DiscriminatorOutput:
         features_SBD = self.features(x_BCHW.view(-1, GAMES, 2).transpose(0, 1))
-        return Verdict([self.score(self.spread(features_SBD)).transpose(0, 1).flatten()], [])
+        return DiscriminatorOutput([self.score(self.spread(features_SBD)).transpose(0, 1).flatten()], [])
 
 
 class Outcome(NamedTuple):
@@ -97,9 +97,9 @@ def play(steps: int, **changes: Any) -> Outcome:
         for network in (judge, maker)
     )
     for step in range(steps):
-        shown = Shown(ring(POINTS * GAMES), maker(torch.randn(GAMES, POINTS, NOISE)))
-        _improve(judging, judge, game.judge_terms(judge, game.judged(shown), step))
-        _improve(making, maker, game.player_terms(judge, maker, shown))
+        shown = DiscriminatorInput(ring(POINTS * GAMES), maker(torch.randn(GAMES, POINTS, NOISE)))
+        _improve(judging, judge, game.discriminator_terms(judge, game.discriminator_input(shown), step))
+        _improve(making, maker, game.generator_terms(judge, maker, shown))
     with torch.no_grad():
         return outcome(maker(torch.randn(GAMES, 1000, NOISE)))
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from translate.errors import ConfigError
-from translate.networks.patchgan import Verdict
+from translate.networks.patchgan import DiscriminatorOutput
+from translate.trainers.adversarial import AdversarialGame, DiscriminatorInput, make_discriminator
 from translate.trainers.adversarial_config import AdversarialConfig
-from translate.trainers.adversary import AdversarialGame, Shown, make_discriminator
 from translate.trainers.base import Batch, Term, Trainer
 
 TINY: dict[str, Any] = {
@@ -129,9 +129,9 @@ class Judge(nn.Module):
         self.slope = nn.Parameter(torch.tensor(slope))
         self.seen: list[Tensor] = []
 
-    def forward(self, x_BCHW: Tensor) -> Verdict:
+    def forward(self, x_BCHW: Tensor) -> DiscriminatorOutput:
         self.seen.append(x_BCHW.detach())
-        return Verdict([self.slope * x_BCHW.mean(dim=(1, 2, 3), keepdim=True)], [x_BCHW])
+        return DiscriminatorOutput([self.slope * x_BCHW.mean(dim=(1, 2, 3), keepdim=True)], [x_BCHW])
 
 
 def plain(value: float, batch: int = 2) -> Tensor:
@@ -142,16 +142,22 @@ def settings(**changes: Any) -> AdversarialConfig:
     return AdversarialConfig(**(TINY | changes))
 
 
-def judge_terms(config: AdversarialConfig, judge: nn.Module, shown: Shown, step: int) -> dict[str, Term]:
-    return AdversarialGame(config, 3, judge, nn.Identity()).judge_terms(judge, shown, step)
+def discriminator_terms(
+    config: AdversarialConfig, judge: nn.Module, shown: DiscriminatorInput, step: int
+) -> dict[str, Term]:
+    return AdversarialGame(config, 3, judge, nn.Identity()).discriminator_terms(judge, shown, step)
 
 
-def player_terms(config: AdversarialConfig, judge: nn.Module, shown: Shown, *, matched: int = 0) -> dict[str, Term]:
-    return AdversarialGame(config, 3, judge, nn.Identity()).player_terms(judge, nn.Identity(), shown, matched=matched)
+def generator_terms(
+    config: AdversarialConfig, judge: nn.Module, shown: DiscriminatorInput, *, matched: int = 0
+) -> dict[str, Term]:
+    return AdversarialGame(config, 3, judge, nn.Identity()).generator_terms(
+        judge, nn.Identity(), shown, matched=matched
+    )
 
 
-def joined(config: AdversarialConfig, shown: Shown) -> tuple[Tensor, Tensor]:
-    return AdversarialGame(config, 3, nn.Identity(), nn.Identity()).joined(shown)
+def augment(config: AdversarialConfig, shown: DiscriminatorInput) -> tuple[Tensor, Tensor]:
+    return AdversarialGame(config, 3, nn.Identity(), nn.Identity()).augment(shown)
 
 
 @pytest.fixture(autouse=True)
@@ -177,8 +183,8 @@ BY_HAND = {
 @pytest.mark.parametrize("game", BY_HAND)
 def test_game_by_hand(game: str) -> None:
     config = settings(adversarial=game, discriminator_weight=0.5, adversarial_weight=3.0, feature_weight=0.0)
-    shown = Shown(plain(REAL), plain(FAKE))
-    judged, played = judge_terms(config, Judge(), shown, 0), player_terms(config, Judge(), shown, matched=2)
+    shown = DiscriminatorInput(plain(REAL), plain(FAKE))
+    judged, played = discriminator_terms(config, Judge(), shown, 0), generator_terms(config, Judge(), shown, matched=2)
     assert {name: term.weight for name, term in judged.items()} == {"game": 0.5}
     assert {name: term.weight for name, term in played.items()} == {"adversarial": 3.0}
     found = (judged["game"].value.item(), played["adversarial"].value.item())
@@ -188,7 +194,7 @@ def test_game_by_hand(game: str) -> None:
 def test_judge_sees_real_and_made_with_what_they_were_made_from_in_one_pass() -> None:
     judge = Judge()
     given_BCHW = pictures(2, 5, 4, 4)
-    judge_terms(settings(), judge, Shown(plain(REAL), plain(FAKE), given_BCHW), 0)
+    discriminator_terms(settings(), judge, DiscriminatorInput(plain(REAL), plain(FAKE), given_BCHW), 0)
     (seen_BCHW,) = judge.seen
     expected_BCHW = torch.cat([torch.cat([given_BCHW, plain(REAL)], dim=1), torch.cat([given_BCHW, plain(FAKE)], 1)])
     assert torch.equal(seen_BCHW, expected_BCHW)
@@ -203,16 +209,16 @@ def test_generator_looks_at_real_pictures_only_where_it_must(
 ) -> None:
     judge = Judge()
     config = settings(adversarial=game, feature_weight=feature_weight)
-    player_terms(config, judge, Shown(plain(REAL), plain(FAKE)), matched=matched)
+    generator_terms(config, judge, DiscriminatorInput(plain(REAL), plain(FAKE)), matched=matched)
     assert len(judge.seen) == passes
 
 
 def test_feature_matching_counts_the_first_pictures_only() -> None:
     real_BCHW = torch.cat([plain(0.25, 1), plain(0.5, 1)])
     fake_BCHW = torch.cat([plain(0.75, 1), plain(-0.5, 1)])
-    shown = Shown(real_BCHW, fake_BCHW)
-    first = player_terms(settings(feature_weight=7.0), Judge(), shown, matched=1)["features"]
-    both = player_terms(settings(feature_weight=7.0), Judge(), shown, matched=2)["features"]
+    shown = DiscriminatorInput(real_BCHW, fake_BCHW)
+    first = generator_terms(settings(feature_weight=7.0), Judge(), shown, matched=1)["features"]
+    both = generator_terms(settings(feature_weight=7.0), Judge(), shown, matched=2)["features"]
     assert first.weight == 7.0
     assert first.value.item() == pytest.approx(0.5)
     assert both.value.item() == pytest.approx((0.5 + 1.0) / 2)
@@ -221,7 +227,7 @@ def test_feature_matching_counts_the_first_pictures_only() -> None:
 def test_generator_is_not_paid_through_real_pictures() -> None:
     real_BCHW, fake_BCHW = plain(REAL).requires_grad_(), plain(FAKE).requires_grad_()
     config = settings(adversarial="relativistic")
-    total(player_terms(config, Judge(), Shown(real_BCHW, fake_BCHW), matched=2)).backward()
+    total(generator_terms(config, Judge(), DiscriminatorInput(real_BCHW, fake_BCHW), matched=2)).backward()
     assert real_BCHW.grad is None
     assert fake_BCHW.grad is not None
     assert fake_BCHW.grad.ne(0).all()
@@ -232,18 +238,20 @@ def test_generator_is_not_paid_through_real_pictures() -> None:
 
 def test_penalties_come_every_interval_and_weigh_as_much_more() -> None:
     config = settings(r1_weight=6.0, r2_weight=2.0, penalty_interval=4)
-    shown = Shown(plain(REAL), plain(FAKE))
-    weights = [{name: term.weight for name, term in judge_terms(config, Judge(), shown, n).items()} for n in range(9)]
+    shown = DiscriminatorInput(plain(REAL), plain(FAKE))
+    weights = [
+        {name: term.weight for name, term in discriminator_terms(config, Judge(), shown, n).items()} for n in range(9)
+    ]
     due = {"game": 1.0, "r1": 6.0 / 2 * 4, "r2": 2.0 / 2 * 4}
     assert weights == [due if n % 4 == 0 else {"game": 1.0} for n in range(9)]
-    assert list(judge_terms(settings(r2_weight=1.0), Judge(), shown, 0)) == ["game", "r2"]
-    assert list(judge_terms(settings(), Judge(), shown, 0)) == ["game"]
+    assert list(discriminator_terms(settings(r2_weight=1.0), Judge(), shown, 0)) == ["game", "r2"]
+    assert list(discriminator_terms(settings(), Judge(), shown, 0)) == ["game"]
 
 
 def test_penalty_by_hand() -> None:
     judge = Judge(slope=6.0)
-    shown = Shown(plain(REAL), plain(FAKE), plain(0.0))
-    terms = judge_terms(settings(r1_weight=1.0, r2_weight=1.0), judge, shown, 0)
+    shown = DiscriminatorInput(plain(REAL), plain(FAKE), plain(0.0))
+    terms = discriminator_terms(settings(r1_weight=1.0, r2_weight=1.0), judge, shown, 0)
     # The score is the slope times the mean of 96 values, so the gradient at each of them is slope / 96.
     for name in ("r1", "r2"):
         assert terms[name].value.item() == pytest.approx(6.0**2 / 96)
@@ -257,9 +265,9 @@ def test_penalty_by_hand() -> None:
 def test_penalties_of_real_networks_train_the_judge_in_float32() -> None:
     config = settings(r1_weight=1.0, r2_weight=1.0, discriminator_scales=2)
     discriminator = make_discriminator(config, 3)
-    shown = Shown(pictures(2, 3, 32, 32), pictures(2, 3, 32, 32))
+    shown = DiscriminatorInput(pictures(2, 3, 32, 32), pictures(2, 3, 32, 32))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        terms = judge_terms(config, discriminator, shown, 0)
+        terms = discriminator_terms(config, discriminator, shown, 0)
     assert terms["r1"].value.dtype == terms["r2"].value.dtype == torch.float32
     assert terms["r1"].value.item() > 0
     total(terms).backward()
@@ -272,14 +280,14 @@ def test_penalties_of_real_networks_train_the_judge_in_float32() -> None:
 def test_real_and_made_and_given_are_augmented_alike() -> None:
     config = settings(discriminator_augmentation=("colour", "translation", "cutout"))
     same_BCHW = pictures(4, 3, 32, 32)
-    real_BCHW, fake_BCHW = joined(config, Shown(same_BCHW, same_BCHW, same_BCHW))
+    real_BCHW, fake_BCHW = augment(config, DiscriminatorInput(same_BCHW, same_BCHW, same_BCHW))
     assert torch.equal(real_BCHW, fake_BCHW)
     assert not torch.equal(real_BCHW[:, 3:], same_BCHW)
     config = settings(discriminator_augmentation=("translation", "cutout"))
-    real_BCHW, fake_BCHW = joined(config, Shown(same_BCHW, same_BCHW, same_BCHW))
+    real_BCHW, fake_BCHW = augment(config, DiscriminatorInput(same_BCHW, same_BCHW, same_BCHW))
     assert torch.equal(real_BCHW[:, :3], real_BCHW[:, 3:])
     assert torch.equal(fake_BCHW[:, :3], fake_BCHW[:, 3:])
-    real_BCHW, fake_BCHW = joined(config, Shown(same_BCHW, same_BCHW))
+    real_BCHW, fake_BCHW = augment(config, DiscriminatorInput(same_BCHW, same_BCHW))
     assert torch.equal(real_BCHW, fake_BCHW)
     assert not torch.equal(real_BCHW, same_BCHW)
 
@@ -287,19 +295,19 @@ def test_real_and_made_and_given_are_augmented_alike() -> None:
 def test_both_players_judge_augmented_pictures_and_the_generator_learns_through_it() -> None:
     config = settings(discriminator_augmentation=("translation",))
     # What is moved in from outside is 0, so an augmented mean is smaller than the plain one.
-    shown = Shown(torch.full((8, 1, 32, 32), 1.0), torch.full((8, 1, 32, 32), 1.0, requires_grad=True))
+    shown = DiscriminatorInput(torch.full((8, 1, 32, 32), 1.0), torch.full((8, 1, 32, 32), 1.0, requires_grad=True))
     judge = Judge()
-    player_terms(config, judge, shown)["adversarial"].value.backward()
+    generator_terms(config, judge, shown)["adversarial"].value.backward()
     assert shown.fake_BCHW.grad is not None
     moved_out_BCHW = shown.fake_BCHW.grad.eq(0)
     assert 0 < moved_out_BCHW.sum() < moved_out_BCHW.numel() / 2
-    judge_terms(config, judge, shown._replace(fake_BCHW=shown.fake_BCHW.detach()), 0)
+    discriminator_terms(config, judge, shown._replace(fake_BCHW=shown.fake_BCHW.detach()), 0)
     assert all(seen_BCHW.eq(0).any() for seen_BCHW in judge.seen)
 
 
 def test_no_augmentation_unless_asked_for() -> None:
     same_BCHW = pictures(2, 3, 32, 32)
-    real_BCHW, fake_BCHW = joined(settings(), Shown(same_BCHW, -same_BCHW))
+    real_BCHW, fake_BCHW = augment(settings(), DiscriminatorInput(same_BCHW, -same_BCHW))
     assert torch.equal(real_BCHW, same_BCHW)
     assert torch.equal(fake_BCHW, -same_BCHW)
 
@@ -320,7 +328,7 @@ def test_discriminator_is_what_the_settings_say() -> None:
 
 
 def test_pictures_too_small_for_the_discriminator() -> None:
-    with pytest.raises(ConfigError, match=r"--image-size is 32; .*3 layers at 2 scales needs at least 48") as error:
+    with pytest.raises(ConfigError, match=r"--image-size is 32; .*3 layers and 2 scales needs at least 48") as error:
         make_discriminator(settings(discriminator_layers=3, discriminator_scales=2), 3)
     assert "\n" not in str(error.value)
     make_discriminator(settings(discriminator_layers=3, discriminator_scales=2, image_size=48), 3)

@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from translate import allocator
-from translate.allocator import keep_memory
+from translate.training import allocator
+from translate.training.allocator import keep_memory
 
 GLIBC = sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
 
 FAULTS = """
 import ctypes, resource, sys
-from translate.allocator import keep_memory
+from translate.training.allocator import keep_memory
 
 assert keep_memory() == (sys.argv[1] == "kept")
 libc = ctypes.CDLL(None)

@@ -10,13 +10,13 @@ from conftest import DOUBLE, INVERT, save_model
 from made_files import exif, read_exif
 from PIL import Image
 
-from translate.animation import count_frames, hundredths, survey
-from translate.conversion import Conversion, Outcome
-from translate.convert import convert_folder
-from translate.engine import Engine
+from translate.conversion.folder import convert_folder
+from translate.conversion.worker import Conversion, Result
 from translate.errors import DataError, ImageError
-from translate.images import Picture, read_picture
-from translate.row_writer import RowWriter, Timing
+from translate.inference.engine import Engine
+from translate.pictures.animation import count_frames, hundredths, survey
+from translate.pictures.band_writer import RowWriter, Timing
+from translate.pictures.operations import Picture, read_picture
 
 DURATIONS = [50, 100, 20, 400, 70, 70]
 
@@ -60,8 +60,8 @@ def frames_of(path: Path) -> tuple[list[np.ndarray], list[int], int | None]:
         return found, durations, image.info.get("loop")
 
 
-def convert(source: Path, target: Path, engine: Engine, **how: Any) -> Outcome:
-    seen: list[Outcome] = []
+def convert(source: Path, target: Path, engine: Engine, **how: Any) -> Result:
+    seen: list[Result] = []
     convert_folder(source, target, engine, Conversion(**how), on_progress=seen.append)
     return seen[0]
 
@@ -161,7 +161,7 @@ def test_names_and_notes_in_a_folder(tmp_path: Path, engine: Engine) -> None:
         assert report.failed == ()
         assert sorted(path.name for path in out.iterdir() if path.name[0] != ".") == names
         still = [name for name in names if name.endswith(".png") and "still" not in name]
-        said = "has 5 frames, of which PNG holds one; use --format webp to have all"
+        said = "has 5 frames, but PNG holds only one; use --format webp to keep all"
         assert [note for one in report.noted for note in one.notes] == [
             f"{folder / (name if name.count('.') == 1 else name[:-4])}: {said}" for name in still
         ]

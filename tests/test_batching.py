@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from translate.batching import Batcher
-from translate.engine import Engine
+from translate.inference.batching import Batcher
+from translate.inference.engine import Engine
 
 DEADLINE = 20.0
 
@@ -20,7 +20,7 @@ class Model:
         self.wait_for, self.most_memory = wait_for, most_memory
         self.batcher = Batcher(self.run, most)
 
-    def run(self, image_NHWC, knobs):
+    def run(self, image_NHWC, controls):
         end = time.monotonic() + DEADLINE
         while not self.sizes and len(self.batcher._waiting) < self.wait_for:
             assert time.monotonic() < end
@@ -29,7 +29,7 @@ class Model:
             raise MemoryError
         if (image_NHWC == 13).all():
             raise RuntimeError("thirteen")
-        return 255 - image_NHWC - knobs.get("style", np.uint8(0))
+        return 255 - image_NHWC - controls.get("style", np.uint8(0))
 
 
 def run_all(calls, function):

@@ -7,10 +7,10 @@ from math import inf
 import pytest
 
 from translate.errors import ConfigError, nearest
-from translate.trainers import budget
-from translate.trainers.budget import Progress, StopAfter
+from translate.options import parse_duration
 from translate.trainers.config import TrainConfig, config_from_json, option_name
-from translate.usage import parse_duration
+from translate.training import budget
+from translate.training.budget import Progress, StopAfter
 
 
 @pytest.mark.parametrize(
@@ -189,8 +189,8 @@ def test_learning_rate_at_the_ends_of_the_settings(settings: dict[str, float], i
         ({"validations": -1}, "^--validations is -1; it must be between 0 and 10000$"),
         ({"accumulate": 0}, "^--accumulate is 0; it must be between 1 and 65536$"),
         ({"accumulate": 3}, "^--accumulate is 3; it must divide --batch-size, which is 4$"),
-        ({"best_by": "fid"}, "^--best-by is fid, which --metrics does not name; add it there$"),
-        ({"patience": 2, "validations": 0}, "^--patience needs measurements, but --validations is 0; leave one"),
+        ({"best_by": "fid"}, "^--best-by is fid, which is not one of --metrics; add it there$"),
+        ({"patience": 2, "validations": 0}, "^--patience needs validation, but --validations is 0; omit one"),
         ({"channels": "x"}, "^--channels is 'x'; write for example 3, 1:3"),
     ],
 )
@@ -207,7 +207,7 @@ def test_settings_survive_json() -> None:
 
 def test_settings_of_another_version() -> None:
     with pytest.raises(
-        ConfigError, match=r"^the snapshot has the setting 'surprise', which this version does not know"
+        ConfigError, match=r"^the snapshot has the setting 'surprise', which is unknown to this version"
     ):
         config_from_json(TrainConfig, {"surprise": 1}, "the snapshot")
 

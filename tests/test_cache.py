@@ -16,8 +16,8 @@ from PIL import Image
 
 from translate.data import cache as cache_module
 from translate.data.cache import Cache
-from translate.data.formats import PixelFormat, read_pixels
 from translate.data.framing import Framing
+from translate.data.reading import PixelFormat, read_pixels
 from translate.errors import DataError, ImageError
 
 PATCH = Framing("patch", 16, "full")
@@ -159,7 +159,9 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(cache_module, "_to_disk", full)
-    with pytest.raises(DataError, match=r"cache: the cache cannot be written \(No space left .*; make room") as caught:
+    with pytest.raises(
+        DataError, match=r"cache: the cache cannot be written \(No space left .*; free some disk space"
+    ) as caught:
         Cache.open(tmp_path / "cache", paths, RGB, FIT, quiet)
     assert "\n" not in str(caught.value)
     assert folders(tmp_path / "cache") == []

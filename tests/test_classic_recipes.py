@@ -21,10 +21,10 @@ from translate.networks.reparameterised import fold
 from translate.networks.resnet import BlurDown, ResNet
 from translate.networks.srgan import SRDiscriminator, SRResNet
 from translate.tasks import TASKS
+from translate.tasks.base import load_object
 from translate.trainers.base import Batch, Trainer
 from translate.trainers.cut import CUT
 from translate.trainers.cyclegan import CycleGAN
-from translate.trainers.objects import load_object
 from translate.trainers.pix2pix import Pix2Pix
 from translate.trainers.superres import SuperRes
 

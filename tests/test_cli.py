@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from conftest import DOUBLE, INVERT, save_model
 
-from translate import cli, models, models_command
-from translate.cli import VERBS, main
-from translate.images import read_picture
+from translate.cli import main as cli
+from translate.cli import models as models_command
+from translate.cli.main import COMMANDS, main
+from translate.inference import models
+from translate.pictures.operations import read_picture
 
 MakePictures = Callable[[Path, Sequence[str]], Path]
 
@@ -35,12 +37,12 @@ def folder(tmp_path: Path, make_pictures: MakePictures, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("arguments", "status", "output", "error"),
     [
-        ("", 2, "^$", "^Usage: translate VERB"),
-        ("--help", 0, "^Usage: translate VERB", "^$"),
-        ("-h", 0, "^Usage: translate VERB", "^$"),
+        ("", 2, "^$", "^Usage: translate COMMAND"),
+        ("--help", 0, "^Usage: translate COMMAND", "^$"),
+        ("-h", 0, "^Usage: translate COMMAND", "^$"),
         ("--version", 0, r"^translate \d+\.\d+\.\d+$", "^$"),
-        ("conver", 2, "^$", "^translate: unknown verb 'conver'; did you mean convert\\?$"),
-        ("zzz", 2, "^$", "^translate: unknown verb 'zzz'; choose one of: convert, "),
+        ("conver", 2, "^$", "^translate: unknown command 'conver'; did you mean convert\\?$"),
+        ("zzz", 2, "^$", "^translate: unknown command 'zzz'; choose one of: convert, "),
         ("convert --help", 0, "usage: translate convert .*IN OUT", "^$"),
         ("convert in", 2, "^$", "^translate: .*OUT[^\n]*; see translate convert --help$"),
         ("convert in out --modl invert.onnx", 2, "^$", "^translate: [^\n]*--modl[^\n]* did you mean --model\\?"),
@@ -84,15 +86,15 @@ def test_results_are_written(folder: Path, image_HWC: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("verb", ["convert", "models", "data", "report"])
-def test_verbs_resolve(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_resolve(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0
     assert f"translate {verb}" in capsys.readouterr().out
 
 
-def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--help"])
     text = capsys.readouterr().out
-    assert all(f"  {name} " in text and verb.summary in text for name, verb in VERBS.items())
+    assert all(f"  {name} " in text and command.summary in text for name, command in COMMANDS.items())
 
 
 def test_models_table(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from made_files import (
 from PIL import Image
 
 from translate.errors import ImageError
-from translate.images import READABLE, Picture, decode, encode, read_picture, with_bits
+from translate.pictures.operations import READABLE, Picture, decode, encode, read_picture, with_bits
 
 P3 = icc_profile(DISPLAY_P3, None)
 # Stored pixels of an upright picture, by orientation (EXIF 2.32, 4.6.4).

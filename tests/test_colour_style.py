@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from translate.networks.colour_style import PALE, ColourStyle, colour_style_size
-from translate.networks.standard import Standard
+from translate.networks.running_stats import RunningStats
 
 
 def flat(*colour: float, side: int = 8) -> torch.Tensor:
@@ -48,17 +48,17 @@ def test_blank_paper_is_finite_and_sizes_are_told() -> None:
 
 def test_becomes_standard_normal() -> None:
     torch.manual_seed(0)
-    standard = Standard(2)
+    standard = RunningStats(2)
     values = torch.randn(4000, 2) * torch.tensor([0.1, 20.0]) + torch.tensor([5.0, -3.0])
     for part in values.split(4):
-        standard.follow(standard(part))
+        standard.update(standard(part))
     seen = standard(values)
     assert seen.mean(dim=0).abs().max() < 0.3
     assert seen.std(dim=0).sub(1.0).abs().max() < 0.3
 
 
 def test_what_never_varies_stays_finite() -> None:
-    standard = Standard(1)
+    standard = RunningStats(1)
     for _ in range(2000):
-        standard.follow(standard(torch.full((4, 1), 2.0)))
+        standard.update(standard(torch.full((4, 1), 2.0)))
     assert standard(torch.full((1, 1), 2.0)).abs().item() < 1.0

@@ -13,12 +13,12 @@ import pytest
 from conftest import INVERT, save_model
 from PIL import Image
 
-from translate.conversion import Conversion, Outcome, _Budget
-from translate.convert import convert_folder
-from translate.engine import Engine
+from translate.conversion.folder import convert_folder
+from translate.conversion.manifest import FILE_NAME
+from translate.conversion.worker import Conversion, Result, _MemoryBudget
 from translate.errors import DataError, ImageError
-from translate.images import read_picture
-from translate.manifest import FILE_NAME
+from translate.inference.engine import Engine
+from translate.pictures.operations import read_picture
 
 MakePictures = Callable[[Path, Sequence[str]], Path]
 
@@ -38,13 +38,13 @@ def test_mirrors_the_tree(tmp_path: Path, engine: Engine, make_pictures: MakePic
     names = ["a.png", "sub/b.PNG", "sub/deep/Ünïcode 画像.webp", f"{'x' * 251}.png", ".hidden.png", ".git/c.png"]
     source = make_pictures(tmp_path / "in", names)
     (source / "notes.txt").write_text("no picture")
-    seen: list[Outcome] = []
+    seen: list[Result] = []
     report = convert_folder(source, tmp_path / "out", engine, workers=3, on_progress=seen.append)
     assert (report.converted, report.failed) == (4, ())
     assert report.images_per_second == pytest.approx(4 / report.seconds)
     assert tree(tmp_path / "out") == sorted(names[:4])
     assert sorted(seen, key=lambda outcome: outcome.source) == sorted(
-        (Outcome(str(source / name), "converted", tmp_path / "out" / name) for name in names[:4]),
+        (Result(str(source / name), "converted", tmp_path / "out" / name) for name in names[:4]),
         key=lambda outcome: outcome.source,
     )
     assert np.array_equal(read_picture(tmp_path / "out" / "sub" / "b.PNG").rgb_HWC, 255 - image_HWC)
@@ -75,7 +75,7 @@ def test_failures_name_the_file_and_leave_nothing(
     report = convert_folder(source, tmp_path / "out", engine)
     assert report.converted == 0
     assert re.search(r"a\.png: cannot be written \(No space left", report.failed[0].reason)
-    assert re.search(r"b\.png: its folder .*sub cannot be made", report.failed[1].reason)
+    assert re.search(r"b\.png: cannot create the folder .*sub", report.failed[1].reason)
     assert tree(tmp_path / "out") == ["sub"]
 
 
@@ -102,7 +102,7 @@ def test_interrupt(tmp_path: Path, engine: Engine, make_pictures: MakePictures) 
     started = threading.active_count()
     seen: list[None] = []
 
-    def interrupt(_: Outcome) -> None:
+    def interrupt(_: Result) -> None:
         seen.append(None)
         if len(seen) == 5:
             os.kill(os.getpid(), signal.SIGINT)
@@ -150,13 +150,13 @@ def test_single_picture(
         ("empty", "out", "same", "empty: an empty folder"),
         ("text", "out", "same", "text: 2 files, none of them PNG, JPEG, WebP"),
         ("in", "in", "same", "the same folder"),
-        ("in/a.png", "in/a.png", "same", "would replace an input"),
+        ("in/a.png", "in/a.png", "same", "would overwrite an input"),
         ("in/a.png", "b.gif", "same", r"cannot write \.gif"),
         ("in/a.png", "b.png", "jpg", "contradicts --format jpg"),
         ("text/1.txt", "out", "same", "not a PNG, JPEG, WebP.* file"),
-        ("in", "text/1.txt", "same", r"1\.txt: cannot be made a folder"),
-        ("in", "text/1.txt/out", "same", "out: cannot be made a folder"),
-        ("nested/nested", "nested", "same", "would replace an input"),
+        ("in", "text/1.txt", "same", r"1\.txt: cannot create this folder"),
+        ("in", "text/1.txt/out", "same", "out: cannot create this folder"),
+        ("nested/nested", "nested", "same", "would overwrite an input"),
     ],
 )
 def test_refused_before_anything_is_written(
@@ -194,17 +194,17 @@ def test_a_result_never_replaces_its_picture(
         (failure,) = report.failed
         assert (
             failure.reason
-            == f"{source / 'a.png'}: its result would replace it; choose another folder or another --name"
+            == f"{source / 'a.png'}: its result would overwrite it; choose another folder or another --name"
         )
     assert np.array_equal(read_picture(source / "a.png").rgb_HWC, image_HWC)
     assert convert_folder(source / "a.png", source, engine, Conversion(name="{stem}-{model}")).converted == 1
 
 
-def test_no_right_to_write(
+def test_permission_denied(
     tmp_path: Path, engine: Engine, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)  # chmod does not stop root
-    with pytest.raises(DataError, match="no right to write"):
+    with pytest.raises(DataError, match="permission denied"):
         convert_folder(make_pictures(tmp_path / "in", ["a.png"]), tmp_path / "out", engine)
 
 
@@ -267,7 +267,7 @@ def test_memory_is_shared(tmp_path: Path, engine: Engine, make_pictures: MakePic
 
 
 def test_budget_never_blocks_for_ever() -> None:
-    budget = _Budget(10)
+    budget = _MemoryBudget(10)
     with budget.hold(99):
         pass
     with pytest.raises(ImageError), budget.hold(10):
@@ -293,7 +293,7 @@ def test_pictures_that_do_not_fit_are_converted_in_bands(tmp_path: Path, make_pi
 def test_larger_pictures_wait_for_memory(
     tmp_path: Path, engine: Engine, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("translate.conversion.SMALL_PIXELS", 100)
+    monkeypatch.setattr("translate.conversion.worker.SMALL_PIXELS", 100)
     source = make_pictures(tmp_path / "in", [f"{number}.png" for number in range(6)])
     assert convert_folder(source, tmp_path / "out", engine, workers=4).converted == 6
 
@@ -307,5 +307,5 @@ def test_what_the_user_should_know_is_said(tmp_path: Path, make_pictures: MakePi
     (outcome,) = report.noted
     assert all(note.startswith(f"{source / 'b.jpg'}: ") for note in outcome.notes)
     assert "profile" in outcome.notes[0]
-    assert "windows fade into one another" in outcome.notes[1]
+    assert "windows were blended" in outcome.notes[1]
     assert re.search(r"neighbouring pixels differ \d\.\d\d times as much as elsewhere", outcome.notes[1])

@@ -12,12 +12,12 @@ from conftest import INVERT, save_model
 from test_convert import engine as engine
 from test_convert import tree
 
-from translate.cli import main
-from translate.conversion import Conversion, Existing, Outcome
-from translate.convert import convert_folder
-from translate.engine import Engine
+from translate.cli.main import main
+from translate.conversion.folder import convert_folder
+from translate.conversion.worker import Conversion, Existing, Result
 from translate.errors import DataError
-from translate.images import Picture, read_picture, write_picture
+from translate.inference.engine import Engine
+from translate.pictures.operations import Picture, read_picture, write_picture
 
 
 def levels(folder: Path) -> dict[str, int]:
@@ -92,7 +92,7 @@ def test_patterns_and_limit(tmp_path: Path, engine: Engine) -> None:
     assert convert_folder(source, out, engine, limit=2, **chosen).converted == 2
     assert convert_folder(source, out, engine, limit=2, **chosen).converted == 1
     assert tree(out) == ["a.png", "b.png", "old/a.png"]
-    with pytest.raises(DataError, match="no picture there fits --include and --exclude"):
+    with pytest.raises(DataError, match="no picture matches --include and --exclude"):
         convert_folder(source, out, engine, include=("*.gif",))
 
 
@@ -122,10 +122,10 @@ def test_zip_in_and_out(tmp_path: Path, engine: Engine) -> None:
         archive.extractall(tmp_path / "out")
     assert levels(tmp_path / "out") == {"a.png": 248, "sub/b.png": 248}
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
-    with pytest.raises(DataError, match=r"out\.zip is there already"):
+    with pytest.raises(DataError, match=r"out\.zip already exists"):
         convert_folder(tmp_path / "in.zip", tmp_path / "out.zip", engine)
     (tmp_path / "bad.zip").write_bytes(b"PK")
-    with pytest.raises(DataError, match=r"bad\.zip: not a zip archive"):
+    with pytest.raises(DataError, match=r"bad\.zip: not a readable zip archive"):
         convert_folder(tmp_path / "bad.zip", tmp_path / "other", engine)
 
 
@@ -140,9 +140,9 @@ def test_a_dry_run_says_what_would_be_refused(
     reason = f"{tmp_path}/in.zip/../up.png: its name points outside the archive; pack it again"
     assert main(command) == 0
     assert sorted(capsys.readouterr().out.splitlines()) == [
-        "1 to convert, 0 done, 1 to refuse",
+        "1 to convert, 0 to skip, 1 to reject",
         f"convert {tmp_path}/in.zip/a.png -> {tmp_path}/out/a.png",
-        f"refuse {reason}",
+        f"reject {reason}",
     ]
     assert main([*command, "--json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -154,9 +154,9 @@ def test_a_dry_run_says_what_would_be_refused(
 def test_an_archive_is_finished_after_an_interruption(tmp_path: Path, engine: Engine) -> None:
     for number in range(6):
         paint(tmp_path / "in" / f"{number}.png", number)
-    seen: list[Outcome] = []
+    seen: list[Result] = []
 
-    def stop(outcome: Outcome) -> None:
+    def stop(outcome: Result) -> None:
         seen.append(outcome)
         if len(seen) == 3:
             raise RuntimeError

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import INVERT, save_model
 
-from translate.images import Picture, write_picture
+from translate.pictures.operations import Picture, write_picture
 
 KILLS, PICTURES = 30, 300
 SEED = 5
@@ -90,7 +90,7 @@ def test_ctrl_c_ends_with_a_summary_and_the_same_command_goes_on(tmp_path: Path)
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, errors) == (130, "")
-    assert out.endswith("stopped; the same command goes on\n")
+    assert out.endswith("stopped; run the same command to continue\n")
     converted = int(out.split()[0])
     assert 0 < converted < 200
     assert len(list(tmp_path.glob("out/*/*.png"))) == converted
@@ -107,7 +107,7 @@ def test_watch_converts_what_comes_until_ctrl_c(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    assert process.stderr.readline() == f"converting what comes to {source}; Ctrl-C ends\n"
+    assert process.stderr.readline() == f"watching {source} for new files; press Ctrl-C to stop\n"
     for name in ("a.png", "b.png"):
         write_picture(source / name, Picture(np.zeros((16, 16, 3), np.uint8)))
         found = json.loads(process.stdout.readline())

@@ -170,10 +170,10 @@ def test_other_channels(channels: int, generator: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"channels": "1:3"}, "--channels is 1:3; cut needs as many channels in as out"),
-        ({"labels": True}, "--labels needs pairs; leave it out, or train with pix2pix"),
-        ({"generator": "classic-unet"}, "--generator is classic-unet, whose layers cannot be contrasted"),
-        ({"initialisation": "normal"}, "--initialisation is normal, but unet brings its own"),
+        ({"channels": "1:3"}, "--channels is 1:3; cut needs the same number for input and target"),
+        ({"labels": True}, "--labels needs pairs; omit it, or train with pix2pix"),
+        ({"generator": "classic-unet"}, "--generator is classic-unet, which PatchNCE does not support"),
+        ({"initialisation": "normal"}, "--initialisation is normal, but unet has its own"),
         ({"image_size": 34}, "--image-size is 34; this generator needs a multiple of 4"),
         ({"discriminator_layers": 4}, "needs at least 48"),
         ({"patches": 1}, "--patches is 1"),

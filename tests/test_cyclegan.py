@@ -196,10 +196,10 @@ def test_all_networks_belong_to_a_player() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": True}, "--labels needs pairs; leave it out, or train with pix2pix"),
+        ({"labels": True}, "--labels needs pairs; omit it, or train with pix2pix"),
         ({"image_size": 34}, "--image-size is 34; this generator needs a multiple of 4"),
         ({"discriminator_scales": 3}, "needs at least 48"),
-        ({"initialisation": "xavier"}, "--initialisation is xavier, but unet brings its own"),
+        ({"initialisation": "xavier"}, "--initialisation is xavier, but unet has its own"),
         ({"cycle_weight": -1.0}, "--cycle-weight is -1"),
         ({"pool_size": -1}, "--pool-size is -1"),
     ],

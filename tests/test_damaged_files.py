@@ -12,9 +12,9 @@ import pytest
 from made_files import heic, png_chunks, saved, smooth, whole_files
 from PIL import Image
 
-from translate import codecs
 from translate.errors import ImageError
-from translate.images import Picture, decode, encode, read_picture
+from translate.pictures import decode as codecs
+from translate.pictures.operations import Picture, decode, encode, read_picture
 
 
 def truncated_jpeg(path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from translate.cli import main
+from translate.cli.main import main
 from translate.data import check, thumbnails
 from translate.data.check import needs_of
 from translate.data.thumbnails import NEAR, as_rgb, near_duplicates
@@ -38,20 +38,17 @@ def ask(capsys: pytest.CaptureFixture[str], folder: Path, options: str) -> tuple
 @pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 def test_what_a_task_needs_is_what_its_trainer_says(task: Task) -> None:
     from translate.data.layouts import MIN_SIDE
+    from translate.tasks.base import load_object
     from translate.trainers.base import Trainer
-    from translate.trainers.objects import load_object
 
     trainer_class, needs = load_object(task.trainer), needs_of(task)
-    preset = {**vars(trainer_class.presets["modern"]), **task.settings}
-    assert needs.paired == trainer_class.paired
+    preset = trainer_class.presets["modern"]
     assert needs.makes_source == (bool(task.source_maker) or trainer_class.source_maker is not Trainer.source_maker)
-    assert (needs.square, needs.folders) == (preset["image_size"], preset["folders"])
-    assert needs.least == (preset["image_size"] if preset["framing"] == "patch" else MIN_SIDE)
+    assert (task.image_size, task.framing == "patch") == (preset.image_size, preset.framing == "patch")
+    assert needs.least == (preset.image_size if task.framing == "patch" else MIN_SIDE)
 
 
-@pytest.mark.parametrize(
-    "module", ["translate.data_command", "translate.report_command", "translate.data.contact_sheet"]
-)
+@pytest.mark.parametrize("module", ["translate.cli.data", "translate.cli.report", "translate.data.contact_sheet"])
 def test_without_torch(module: str) -> None:
     code = f"import sys; sys.modules['torch'] = None; import {module}"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
@@ -73,7 +70,7 @@ def test_good_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     }
     assert main(["data", "check", str(tmp_path), "--task", "sketch-to-photo"]) == 0
     text = capsys.readouterr().out
-    assert "Nothing to mend." in text
+    assert "No problems found." in text
     assert f"Next: translate train sketch-to-photo --data {tmp_path} --out" in text
 
 
@@ -228,14 +225,14 @@ def test_sheet(tmp_path: Path, options: str, size: tuple[int, int], capsys: pyte
     ("arguments", "status", "words"),
     [
         ("data", 0, "usage: translate data check DIR"),
-        ("data look", 2, "unknown word 'look'"),
+        ("data look", 2, "unknown subcommand 'look'"),
         ("data check --help", 0, "--source-side"),
         ("data check .", 2, "--task is missing; choose one of: sketch-to-photo"),
         ("data check . --task pix2pics", 2, "unknown task 'pix2pics'; did you mean pix2pix?"),
-        ("data check nowhere --task pix2pix", 2, "nowhere is not there; name a folder"),
+        ("data check nowhere --task pix2pix", 2, "nowhere does not exist; give a folder"),
         ("data check . --task pix2pix", 2, "does not have the folders source and target"),
-        ("data check . --task cut --layout side-by-side", 2, "--layout side-by-side holds pairs"),
-        ("data check . --task cut --sheet a.txt", 2, "--sheet a.txt is no picture's name"),
+        ("data check . --task cut --layout side-by-side", 2, "--layout side-by-side is for pairs"),
+        ("data check . --task cut --sheet a.txt", 2, "--sheet a.txt is not a picture file name"),
         ("data check . --task cut --channels x", 2, "--channels is 'x'"),
     ],
 )

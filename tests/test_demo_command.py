@@ -12,9 +12,10 @@ import pytest
 from conftest import DOUBLE, save_model
 from test_engine import ALL, save_sum
 
-from translate import demo_command, models
-from translate.cli import main
-from translate.images import Picture, read_picture, write_picture
+from translate.cli import demo as demo_command
+from translate.cli.main import main
+from translate.inference import models
+from translate.pictures.operations import Picture, read_picture, write_picture
 
 MakePictures = Callable[[Path, Sequence[str]], Path]
 SAMPLES = {"day-1.png": 10, "night-1.png": 12, "Night_2.webp": 12, "other.png": 10}

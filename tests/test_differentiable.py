@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from translate.data.differentiable import Kind, draw
+from translate.networks.diff_augment import Kind, draw
 
 KINDS: list[Kind] = ["colour", "translation", "cutout"]
 

@@ -8,11 +8,11 @@ import torch
 from test_networks import idle, stirred
 from torch import nn
 
-from translate.networks.patchgan import JudgeNorm, PatchGAN
+from translate.networks.patchgan import DiscriminatorNorm, PatchGAN
 from translate.networks.srgan import SRDiscriminator
 from translate.networks.style_encoder import LOGVAR_LIMIT, StyleEncoder
 
-NORMS: list[JudgeNorm] = ["spectral", "instance", "instance-affine"]
+NORMS: list[DiscriminatorNorm] = ["spectral", "instance", "instance-affine"]
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def test_patchgan_patch_and_shapes(layers: int, patch: int, scores: int) -> None
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_patchgan_every_parameter_learns(norm: JudgeNorm) -> None:
+def test_patchgan_every_parameter_learns(norm: DiscriminatorNorm) -> None:
     network = stirred(PatchGAN(6, 4, 2, scales=2, norm=norm))
     scores = network(torch.rand(2, 6, 32, 32)).scores
     sum(one.square().mean() for one in scores).backward()
@@ -65,7 +65,7 @@ def test_patchgan_is_bounded_in_slope() -> None:
 @pytest.mark.parametrize(
     ("channels", "norm", "expected"), [(6, "instance-affine", 2_768_705), (3, "instance", 2_764_737)]
 )
-def test_patchgan_has_as_many_weights_as_the_classics(channels: int, norm: JudgeNorm, expected: int) -> None:
+def test_patchgan_has_as_many_weights_as_the_classics(channels: int, norm: DiscriminatorNorm, expected: int) -> None:
     assert parameters(PatchGAN(channels, 64, 3, norm=norm)) == expected
 
 
@@ -84,7 +84,7 @@ def test_patchgan_scales_judge_the_halved_picture_with_their_own_weights() -> No
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize(("layers", "scales"), [(1, 1), (2, 1), (3, 1), (2, 2), (1, 3)])
-def test_patchgan_smallest_size_is_tight(layers: int, scales: int, norm: JudgeNorm) -> None:
+def test_patchgan_smallest_size_is_tight(layers: int, scales: int, norm: DiscriminatorNorm) -> None:
     network = PatchGAN(3, 4, layers, scales, norm)
     side = network.smallest_size
     assert network(torch.rand(1, 3, side, side)).scores[-1].shape == (1, 1, 1, 1)
@@ -93,7 +93,7 @@ def test_patchgan_smallest_size_is_tight(layers: int, scales: int, norm: JudgeNo
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_patchgan_pictures_of_a_batch_do_not_meet(norm: JudgeNorm) -> None:
+def test_patchgan_pictures_of_a_batch_do_not_meet(norm: DiscriminatorNorm) -> None:
     network = PatchGAN(3, 4, 2, norm=norm).train()
     x_BCHW = torch.rand(2, 3, 16, 16)
     with torch.no_grad():
@@ -146,7 +146,7 @@ def test_style_encoder_centres_and_scales_what_it_has_seen() -> None:
     with torch.no_grad():
         for _ in range(10):
             for part_BCHW in pictures_BCHW.split(1):
-                network.follow(*network(part_BCHW))
+                network.update(*network(part_BCHW))
         mean_BS, logvar_BS = network(pictures_BCHW)
     assert mean_BS.mean(dim=0).abs().max() < 0.5
     total_S = (mean_BS.square() + logvar_BS.exp()).mean(dim=0)

@@ -12,11 +12,11 @@ import pytest
 import torch
 from tiny_runs import FORKS, log_lines, options, settings, start, until
 
-from translate.cli import main
+from translate.cli.main import main
 from translate.errors import ConfigError
-from translate.trainers.distributed import Agreement, average_over_processes, broadcast_from_first
-from translate.trainers.run import Run, make_fabric
-from translate.trainers.snapshot import FILE_NAME, read_header, read_tensors
+from translate.training.distributed import Agreement, average_over_processes, broadcast_from_first
+from translate.training.run import Run, make_fabric
+from translate.training.snapshot import FILE_NAME, read_header, read_tensors
 
 TIMES_BY_CHANCE = {"seconds", "images_per_second"}
 
@@ -159,7 +159,7 @@ def test_a_batch_that_processes_cannot_share(tmp_path: Path, monkeypatch: pytest
     class Three:
         world_size = 3
 
-    monkeypatch.setattr("translate.trainers.run.make_fabric", lambda config: Three())
+    monkeypatch.setattr("translate.training.run.make_fabric", lambda config: Three())
     message = "^--batch-size is 4; 3 processes with --accumulate 2 need a multiple of 6$"
     with pytest.raises(ConfigError, match=message):
         Run(_trainer(settings(batch_size=4, accumulate=2)), Any, tmp_path)  # type: ignore[arg-type]
@@ -172,7 +172,7 @@ def test_batches_that_are_compared_have_two_pictures_in_each_process(
     class Two:
         world_size = 2
 
-    monkeypatch.setattr("translate.trainers.run.make_fabric", lambda config: Two())
+    monkeypatch.setattr("translate.training.run.make_fabric", lambda config: Two())
     with pytest.raises(ConfigError, match="which has only one; use --batch-size 2 or more for each process and each"):
         Run(_trainer(settings(batch_size=4, accumulate=2, **changes)), Any, tmp_path)  # type: ignore[arg-type]
 

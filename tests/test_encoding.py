@@ -13,9 +13,10 @@ from made_files import ADOBE_RGB, DISPLAY_P3, XMP, exif, icc_profile, read_exif,
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from translate.colour import srgb_profile
 from translate.errors import ImageError
-from translate.images import WRITABLE, Picture, decode, encode, read_picture, with_bits, write_picture
+from translate.pictures.formats import as_markdown
+from translate.pictures.icc import srgb_profile
+from translate.pictures.operations import WRITABLE, Picture, decode, encode, read_picture, with_bits, write_picture
 
 P3 = icc_profile(DISPLAY_P3, None)
 LOSSLESS = [(".png", 8), (".png", 16), (".tif", 8), (".tiff", 16), (".webp", 8), (".bmp", 8)]
@@ -221,7 +222,7 @@ def test_big_tiff() -> None:
     """Facts go into the directory of a file beyond 4 GB too; a small one of that kind will do."""
     import pyvips
 
-    from translate import exif as exif_tags
+    from translate.pictures.metadata import exif as exif_tags
 
     image: Any = pyvips.Image.new_from_memory(smooth().tobytes(), 40, 24, 3, "uchar")
     data = exif_tags.into_tiff(image.tiffsave_buffer(bigtiff=True), exif=exif(order=">"), icc=P3, xmp=XMP)
@@ -268,3 +269,8 @@ def test_a_png_that_other_readers_take_too() -> None:
     theirs = as_pillow_sees(data)
     assert np.abs(np.asarray(theirs).astype(int) - smooth()).max() <= 1
     assert theirs.info["XML:com.adobe.xmp"].startswith("<?xpacket")
+
+
+def test_the_document_has_the_table_of_formats() -> None:
+    document = Path(__file__).resolve().parent.parent / "docs" / "convert.md"
+    assert as_markdown() in document.read_text(encoding="utf-8")

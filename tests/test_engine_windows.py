@@ -16,11 +16,11 @@ from conftest import DOUBLE, INVERT, save_model
 from test_export import SPEC
 
 from export.to_onnx import build_graph, write_model
-from translate import engine as engine_module
-from translate.engine import GPU_BATCH, TILE_SHARE, WHOLE_SHARE, Engine
 from translate.errors import ConfigError, ImageError
-from translate.images import Picture, covered, relight, resize
-from translate.models import ShippedModel, shipped
+from translate.inference import engine as engine_module
+from translate.inference.engine import GPU_BATCH, TILE_SHARE, WHOLE_SHARE, Engine
+from translate.inference.models import ShippedModel, shipped
+from translate.inference.tiling import seam_ratio, smallest_tile
 from translate.networks.classic_unet import ClassicUNet
 from translate.networks.compact_sr import CompactSR
 from translate.networks.large_kernel_sr import LargeKernelSR
@@ -28,7 +28,7 @@ from translate.networks.reparameterised import fold
 from translate.networks.residual_sr import ResidualSR
 from translate.networks.span import SPAN
 from translate.networks.unet import UNet
-from translate.tiling import seam_ratio, smallest_tile
+from translate.pictures.operations import Picture, covered, relight, resize
 
 NETWORKS: dict[str, Any] = {
     "U-Net of 2": UNet(3, 3, (8,), 1, padding="replicate"),
@@ -204,7 +204,7 @@ def test_a_picture_goes_whole_where_that_takes_its_share_of_the_memory(tmp_path:
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"tile": 63}, r"^tile is 63; invert needs 64 pixels or more, or 0 to take every picture whole$"),
+        ({"tile": 63}, r"^tile is 63; invert needs 64 pixels or more, or 0 to disable tiling$"),
         ({"tile": -1}, "tile is -1; invert needs 64"),
         ({"batch": 0}, "^batch is 0; give 1 or more$"),
     ],
@@ -295,8 +295,8 @@ def test_models_with_spatial_statistics_say_so_and_do_what_they_can(models: Call
     assert tiled.exact(256, 256)
     caution = tiled.caution(300, 520)
     assert caution == (
-        f"520 x 300 pixels do not fit through {name} at once, which needs to see a picture whole; "
-        "6 windows fade into one another, look for colours that drift"
+        f"520 x 300 pixels is too large to process at once, but {name} needs to see the whole picture; "
+        "6 windows were blended, check for colour shifts"
     )
     found_HWC = tiled(image_HWC)
     whole_HWC = whole(image_HWC)
@@ -315,4 +315,4 @@ def test_caution_after_memory_has_failed(tmp_path: Path) -> None:
     assert engine.exact(300, 600)
     assert np.array_equal(engine(image_HWC), 255 - image_HWC)  # it has no statistics, and all windows agree
     assert not engine.exact(300, 600)
-    assert "3 windows fade" in str(engine.caution(300, 600))
+    assert "3 windows were blended" in str(engine.caution(300, 600))

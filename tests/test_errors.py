@@ -4,8 +4,7 @@ import pytest
 
 import translate
 from translate import errors
-from translate.errors import MissingExtra, TranslateError
-from translate.extras import require
+from translate.errors import MissingExtra, TranslateError, require
 
 CHILDREN = [error for _, error in inspect.getmembers(errors, inspect.isclass) if error.__module__ == errors.__name__]
 

@@ -13,9 +13,10 @@ from conftest import DOUBLE, save_model
 from evaluated import SAME, Array, evaluate, model, picture, save, spec_of
 from PIL import Image
 
-from translate.cli import main
-from translate.engine import numbered_style
-from translate.evaluation import columns, survey
+from translate.cli.main import main
+from translate.evaluation import methods as columns
+from translate.evaluation import run as survey
+from translate.inference.engine import numbered_style
 
 
 def test_pairs_are_compared_with_their_truth(
@@ -133,9 +134,9 @@ def test_the_result_without_detail_is_made_once(
     asked: list[Any] = []
     made = columns.run_engine
 
-    def counted(*arguments: Any, **knobs: Any) -> Array:
-        asked.append(knobs.get("detail"))
-        return made(*arguments, **knobs)
+    def counted(*arguments: Any, **controls: Any) -> Array:
+        asked.append(controls.get("detail"))
+        return made(*arguments, **controls)
 
     monkeypatch.setattr(columns, "run_engine", counted)
     monkeypatch.setattr(survey, "variants", lambda *_: [])
@@ -174,7 +175,7 @@ def test_collections_keep_their_structure_and_are_judged(tmp_path: Path, collect
     assert relit < unchanged
     real, source = (found["baselines"][name]["target_share"] for name in ("truth", "source"))
     assert found["classifier"]["accuracy"] == pytest.approx((real + 1 - source) / 2, abs=1e-6)
-    assert any(note.startswith("target_share: the classifier learnt from 12") for note in found["notes"])
+    assert any(note.startswith("target_share: the classifier was trained on 12") for note in found["notes"])
     back = evaluate(tmp_path / "out", same_day, "--data", collections, "--folders", "night", "day")
     assert back["pictures"] == 7
     assert "target_share" not in back["metrics"]
@@ -190,11 +191,12 @@ def test_the_way_back_takes_the_folders_the_other_way_round(
         ("day-to-night", "streets-back", "day", 5),
         ("night-to-day", "streets-back", "night", 7),
     ):
-        back = model(tmp_path / "back.onnx", spec_of(task, name=name))
+        direction = "back" if name == f"{task}-back" else "forward"
+        back = model(tmp_path / "back.onnx", spec_of(task, name=name, direction=direction))
         found = evaluate(tmp_path / "out", back, "--data", collections)
         assert found["pictures"] == pictures
         assert found["direction"]["in"] == f"folder {source}"
-        assert f"in: folder {source}; out: folder " in capsys.readouterr().out
+        assert f"input: folder {source}; target: folder " in capsys.readouterr().out
         assert f"<dt>Goes in</dt><dd>folder {source}</dd>" in (tmp_path / "out" / "index.html").read_text()
 
 
@@ -297,22 +299,22 @@ def folder(tmp_path: Path, pairs_folder: Path, monkeypatch: pytest.MonkeyPatch) 
         ("same.onnx", "--data is missing; "),
         ("nope --data data", "unknown model 'nope'"),
         ("same.onnx --data nowhere", "nowhere does not exist; "),
-        ("same.onnx --data empty", "empty holds no files; "),
+        ("same.onnx --data empty", "empty contains no files; "),
         ("same.onnx --data data/source", "data/source does not have the folders source and target; .*--folders"),
         ("same.onnx --data alone", "1 of 1 pictures in alone/source have no partner in alone/target .a.; "),
         ("same.onnx --data broken", "no picture of broken could be used: broken/source/x.png: not a PNG"),
         ("same.onnx --data data --limit 0", "--limit 0 is out of range; "),
         ("same.onnx --data data --label plain", "same has no label 'plain'; "),
-        ("same.onnx --data data --detail 0.5", "same has one sharpness"),
+        ("same.onnx --data data --detail 0.5", "same has no detail control"),
         ("same.onnx --data data --spoil", "--spoil is for super-resolution, "),
         ("same.onnx --data data --source-side right", "--source-side right is for pairs in one file each; "),
-        ("double.onnx --data data --train data", "--train has no effect, "),
+        ("double.onnx --data data --train data", "--train does not apply to super-resolution models such as double; "),
         ("double.onnx --data data --layout photos", "--layout photos has no effect, "),
         ("double.onnx --data data --folders a b", "--folders has no effect, "),
         ("day.onnx --data data --layout two-folders", "--layout two-folders has no effect, "),
         ("same.onnx --data data --out file", "file cannot be written "),
         ("same.onnx --data data --against day.onnx", "--against is for day-to-night, this model for pix2pix; "),
-        ("same.onnx --data data --train empty", "empty holds no files; "),
+        ("same.onnx --data data --train empty", "empty contains no files; "),
         ("double.onnx --data data --against triple.onnx", "--against enlarges 3 times, this one 2 times; "),
         ("kinds.onnx --data kinds", "strange is no label of kinds; |strange is no label of same; "),
         ("kinds.onnx --data data --label brigt", "has no label 'brigt'; did you mean bright"),

@@ -5,6 +5,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from conftest import DOUBLE, save_model
 from evaluated import evaluate, model, picture, save, spec_of
 from PIL import Image
 
-from translate.cli import main
-from translate.evaluation import survey
-from translate.evaluation.texts import meaning, ordered
+from translate.cli.main import main
+from translate.evaluation import run as survey
+from translate.metrics.table import METRICS, as_markdown, metric, ordered
 
 
 def test_the_contact_sheet_shows_the_middle_pixel_by_pixel(tmp_path: Path) -> None:
@@ -106,12 +107,23 @@ def test_the_page_names_every_metric_and_escapes_names(tmp_path: Path, same: Pat
     assert "&lt;script&gt;" in page
     for name in json.loads((tmp_path / "out" / "summary.json").read_text()):
         assert name in page
-        assert meaning(name).text.split(";")[0] in page
+        assert metric(name).text.split(";")[0] in page
 
 
 def test_every_number_has_words() -> None:
     names = {"psnr_db", "ssim", "swd_256px_milli", "swd_64px_milli", "swd_mean_milli", "target_share", "new"}
     assert ordered(names)[:2] == ["psnr_db", "ssim"]
     assert ordered(names)[-4:] == ["swd_mean_milli", "swd_256px_milli", "swd_64px_milli", "new"]
-    assert "64 pixels" in meaning("swd_64px_milli").text
-    assert meaning("new").title == "new"
+    assert "64 pixels" in metric("swd_64px_milli").text
+    assert metric("new").title == "new"
+
+
+def test_the_document_has_the_table() -> None:
+    document = Path(__file__).resolve().parent.parent / "docs" / "metrics.md"
+    assert as_markdown() in document.read_text(encoding="utf-8")
+
+
+def test_every_metric_of_training_is_described() -> None:
+    from translate.trainers.config import Metric
+
+    assert {one.training_name for one in METRICS.values()} - {""} == set(get_args(Metric))

@@ -3,8 +3,8 @@ import struct
 import pytest
 from made_files import exif, read_exif
 
-from translate import exif as exif_tags
-from translate.tiff_tags import Tiff, Value, pack, swapped
+from translate.pictures.metadata import exif as exif_tags
+from translate.pictures.metadata.tiff_tags import Tiff, Value, pack, swapped
 
 ORDERS = ["<", ">"]
 MAKER_NOTE = b"maker's own offsets " * 3

@@ -19,8 +19,8 @@ from torch import nn
 from export.cost import gmacs, parameters
 from export.to_onnx import SMALL, build_graph, optional_inputs, write_model
 from export.verify import Parity, compare, demand, save_for_report, table, working_memory
-from translate.engine import Engine
 from translate.errors import ModelError
+from translate.inference.engine import Engine
 from translate.networks.classic_unet import ClassicUNet
 from translate.networks.pixels import PixelTranslator
 from translate.networks.residual_sr import ResidualSR
@@ -203,7 +203,7 @@ def test_damaged_graph_is_noticed(
 def test_demand(full: int, largest: int, refused: bool) -> None:
     rows = [Parity(batch=1, height=8, width=9, largest=level, share=0.0, full=full) for level in (0, largest, 0)]
     if refused:
-        message = f"by {largest} of {full} at 9x8, at most {largest - 1} is allowed; nothing was written"
+        message = f"by {largest} of {full} at 9x8, but at most {largest - 1} is allowed; nothing was written"
         with pytest.raises(ModelError, match=message):
             demand(rows, Path("x.onnx"))
     else:
@@ -213,13 +213,13 @@ def test_demand(full: int, largest: int, refused: bool) -> None:
 def test_save_for_report(tmp_path: Path) -> None:
     rows = [
         Parity(batch=1, height=8, width=9, largest=1, share=0.25),
-        Parity(batch=2, height=5, width=7, largest=300, share=1.0, full=65535, knobs="label, style"),
+        Parity(batch=2, height=5, width=7, largest=300, share=1.0, full=65535, controls="label, style"),
     ]
     save_for_report([dataclasses.asdict(row) for row in rows], tmp_path / "parity.json")
     found = json.loads((tmp_path / "parity.json").read_text())
     assert [Parity(**row) for row in found] == rows
     (tmp_path / "file").write_text("x")
-    with pytest.raises(ModelError, match=r"^cannot write .*parity.json: .*; give yourself the right to write there$"):
+    with pytest.raises(ModelError, match=r"^cannot write .*parity.json: .*; check the permissions of the folder$"):
         save_for_report([dataclasses.asdict(row) for row in rows], tmp_path / "file" / "parity.json")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "parity.json"]
     assert table(rows).splitlines()[2:] == [
@@ -281,8 +281,8 @@ def test_every_network_in_every_format(name: str, tmp_path: Path) -> None:
     rows = compare(pixel_translator(network, spec).eval(), tmp_path / "m.onnx", pictures, spec)
     assert max(row.largest for row in rows) <= (1 if spec.output_bits == 8 else 4)
     assert {row.full for row in rows} == {2**spec.output_bits - 1}
-    knobs = (["label"] if spec.labels else []) + (["style"] if spec.style_size else [])
-    assert rows[-1].knobs == ", ".join(knobs)
+    controls = (["label"] if spec.labels else []) + (["style"] if spec.style_size else [])
+    assert rows[-1].controls == ", ".join(controls)
 
     engine = Engine(tmp_path / "m.onnx", device="cpu")
     three_NHWC = np.stack(pictures)
@@ -316,12 +316,12 @@ def test_detail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: list[
     monkeypatch.setattr("export.to_onnx.pixel_translator", lambda generator, _: generator)
     write_model(build_graph(Sharpened(), spec, "float32"), spec, tmp_path / "m.onnx")
     rows = compare(Sharpened(), tmp_path / "m.onnx", pictures, spec)
-    assert [row.knobs for row in rows[-4:]] == ["", "detail 0", "detail 0.5", "detail 1"]
+    assert [row.controls for row in rows[-4:]] == ["", "detail 0", "detail 0.5", "detail 1"]
     demand(rows, tmp_path / "m.onnx")
     engine = Engine(tmp_path / "m.onnx", device="cpu")
     assert np.array_equal(engine(pictures[0]), pictures[0])
     assert np.array_equal(engine(pictures[0], detail=1), 255 - pictures[0])
-    # A file whose knob does nothing is noticed.
+    # A file whose control does nothing is noticed.
     damaged = onnx.load(tmp_path / "m.onnx")
     for node in damaged.graph.node:
         node.input[:] = [{"detail": "nothing"}.get(name, name) for name in node.input]
@@ -346,7 +346,7 @@ def test_cost() -> None:
     large = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(1, 1, 3, 1, 1))
     spec = dataclasses.replace(SPEC, size_multiple=1, scale=2, input_channels=1, output_channels=1, input_bits=16)
     assert gmacs(pixel_translator(large, spec), spec) == float(f"{9 * 512**2 / 1e9:.4g}")
-    # What only a knob needs is work too: the exported graph always does it.
+    # What only a control needs is work too: the exported graph always does it.
     sharp = ResidualSR(3, scale=2, blocks=1, width=8, detail_blocks=1)
     spec = dataclasses.replace(SPEC, task="super-resolution", size_multiple=1, scale=2, detail=True)
     plain = dataclasses.replace(spec, detail=False)

@@ -13,10 +13,10 @@ import pytest
 from conftest import TINY
 
 import export.verify
-from translate.cli import main
-from translate.engine import Engine, numbered_style
-from translate.images import Picture, read_picture, write_picture
-from translate.trainers.snapshot import FILE_NAME, read_header, read_tensors, write_snapshot
+from translate.cli.main import main
+from translate.inference.engine import Engine, numbered_style
+from translate.pictures.operations import Picture, read_picture, write_picture
+from translate.training.snapshot import FILE_NAME, read_header, read_tensors, write_snapshot
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_export(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments.split()) == 0
     found = capsys.readouterr()
     assert found.err == ""
-    assert re.search(r"^parity, torch against ONNX Runtime:\n.*\n(.* of 255 .*\n){7}wrote out/my.onnx ", found.out)
+    assert re.search(r"^parity, PyTorch vs\. ONNX Runtime:\n.*\n(.* of 255 .*\n){7}wrote out/my.onnx ", found.out)
     assert found.out.endswith("next: translate convert IN OUT --model out/my.onnx\n")
     spec = Engine(folder / "out" / "my.onnx", device="cpu").spec
     assert (spec.name, spec.task, spec.licence, spec.training_data) == ("shoes", "sketch-to-photo", "CC0-1.0", "own")
@@ -95,17 +95,20 @@ def test_a_graph_that_differs_is_not_written(
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ("run -o my.pt", "-o my.pt does not end in .onnx; name the file for example my.onnx"),
+        ("run -o my.pt", "-o my.pt does not end in .onnx; use for example my.onnx"),
         ("run -o my", "-o my does not end in .onnx"),
         ("run", "--output.*; see translate export --help"),
         ("-o my.onnx", "RUN.*; see translate export --help"),
-        ("nowhere -o my.onnx", f"nowhere holds no {FILE_NAME}"),
-        ("run -o my.onnx --direction back", "--direction is back, but run learnt forward only; leave it out"),
-        ("run -o my.onnx --default-style 3", "--default-style: run was trained without styles; leave it out"),
+        ("nowhere -o my.onnx", f"nowhere has no {FILE_NAME}"),
+        ("run -o my.onnx --direction back", "--direction is back, but run was trained forward only; omit it"),
+        ("run -o my.onnx --default-style 3", "--default-style: run was trained without styles; omit it"),
         ("run -o my.onnx --default-style -3", "--default-style -3 is out of range; give 0 "),
         ("run -o my.onnx --direction up", "'up'.*; see translate export --help"),
-        ("run -o my.onnx --snapshot best", "run holds no best.safetensors, for nothing was measured; leave --snapshot"),
-        ("nowhere -o my.onnx --snapshot best", f"nowhere holds no {FILE_NAME}"),
+        (
+            "run -o my.onnx --snapshot best",
+            "run has no best.safetensors, because there was no validation; omit --snapshot",
+        ),
+        ("nowhere -o my.onnx --snapshot best", f"nowhere has no {FILE_NAME}"),
         ("run -o my.onnx --weights int4", "'int4'.*; see translate export --help"),
         ("run -o my.onnx --images nope", r"nope does not exist.*--images\)"),
         ("run -o my.onnx --metrics nope.json", "--metrics nope.json is not a JSON object of numbers"),
@@ -134,14 +137,14 @@ def test_training_photographs_are_gone(folder: Path, capsys: pytest.CaptureFixtu
     write_snapshot(path, header, read_tensors(path))
     assert main(["export", "run", "-o", "my.onnx"]) == 2
     error = capsys.readouterr().err
-    assert re.fullmatch(r"translate: .*moved does not exist.*name a folder with --images\)\n", error)
+    assert re.fullmatch(r"translate: .*moved does not exist.*give a folder of pictures with --images\)\n", error)
 
 
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({"task": "yesterday"}, "was trained for the task 'yesterday', which this version does not have"),
-        ({"config": {"new_knob": 1}}, "has the setting 'new_knob', which this version does not know"),
+        ({"task": "yesterday"}, "was trained for the task 'yesterday', which is unknown here; update translate"),
+        ({"config": {"new_knob": 1}}, "has the setting 'new_knob', which is unknown to this version"),
     ],
 )
 def test_run_of_another_version(
@@ -235,7 +238,7 @@ def test_labels_and_styles(kinds: Path, tmp_path: Path, image_HWC: np.ndarray) -
     constants = {tensor.name: tensor for tensor in onnx.load(engine.path).graph.initializer}
     assert np.array_equal(onnx.numpy_helper.to_array(constants["style"]), third_S[None])
     assert (engine.spec.labels, engine.spec.style_size) == (("bags", "shoes"), 2)
-    assert json.loads((tmp_path / "run" / "parity.json").read_text())[-1]["knobs"] == "label, style"
+    assert json.loads((tmp_path / "run" / "parity.json").read_text())[-1]["controls"] == "label, style"
     assert engine(image_HWC, label="shoes", style=[1.0, -1.0]).shape == image_HWC.shape
     write_picture(tmp_path / "a.png", Picture(image_HWC))
     arguments = ["convert", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--model", str(engine.path)]

@@ -13,8 +13,8 @@ import pytest
 from made_films import clip, packets, pictures, times, write_film
 
 from translate.errors import ImageError
-from translate.film import convert_film, survey
-from translate.frames import ordered_map
+from translate.threads import ordered_map
+from translate.video.transcode import convert_video, survey
 
 Change = Callable[[np.ndarray], np.ndarray]
 
@@ -34,7 +34,7 @@ def twice(rgb_HWC: np.ndarray) -> np.ndarray:
 def convert(source: Path, suffix: str | None = None, change: Change = same, **options: Any) -> tuple[Path, list[str]]:
     target = source.with_name(f"result{suffix or source.suffix}")
     film = survey(source, "film")
-    notes = convert_film(
+    notes = convert_video(
         source, target, film, change, through, name="film", scale=2 if change is twice else 1, quality=100, **options
     )
     return target, list(notes)
@@ -83,7 +83,9 @@ def test_a_rate_that_varies_stays(tmp_path: Path, suffix: str) -> None:
 def test_sound_that_does_not_fit_is_left_out_and_said(tmp_path: Path) -> None:
     source = write_film(tmp_path / "a.mp4", sound="aac")
     result, notes = convert(source, ".webm")
-    assert notes == ["its sound was left out, since WEBM does not hold that kind (aac); --format mkv holds more kinds"]
+    assert notes == [
+        "its audio was dropped, because WEBM does not support the codec (aac); --format mkv supports more codecs"
+    ]
     assert packets(result, "audio") == []
     assert len(times(result)) == 12
 
@@ -200,7 +202,7 @@ def test_odd_sides(tmp_path: Path) -> None:
     assert (stream_of(result)["size"], notes) == ((45, 33), [])
     result, notes = convert(source, ".mp4")
     assert stream_of(result)["size"] == (46, 34)
-    assert notes == ["45 x 33 pixels became 46 x 34, since sides must be even in this format"]
+    assert notes == ["45 x 33 pixels became 46 x 34: this format needs even sides"]
     made = pictures(result)[0].astype(int)
     assert np.abs(made[:33, :45] - pictures(source)[0]).mean() < 3
     assert np.abs(made[33] - made[32]).mean() < 4
@@ -211,7 +213,7 @@ def test_odd_sides(tmp_path: Path) -> None:
 def test_ten_bits_become_eight(tmp_path: Path) -> None:
     source = write_film(tmp_path / "a.mkv", clip(3), pix_fmt="yuv420p10le")
     result, notes = convert(source)
-    assert notes == ["has 10 bits a colour, the result has 8"]
+    assert notes == ["has 10 bits per colour, the result has 8"]
     for made, given in zip(pictures(result), clip(3), strict=True):
         assert np.abs(made.astype(int) - given).mean() < 3
 
@@ -261,7 +263,7 @@ def test_subtitles_chapters_and_languages(tmp_path: Path) -> None:
         assert [chapter["metadata"] for chapter in container.chapters()] == [{"title": "One"}, {"title": "Two"}]
     result, notes = convert(source, ".mp4", metadata="strip")
     assert notes == [
-        "its subtitles were left out, since MP4 does not hold that kind (srt); --format mkv holds more kinds"
+        "its subtitles were dropped, because MP4 does not support the codec (srt); --format mkv supports more codecs"
     ]
     with av.open(str(result)) as container:
         assert [stream.language for stream in container.streams] == ["fre"] * 2
@@ -272,7 +274,7 @@ def test_a_film_stored_as_rgb_with_alpha(tmp_path: Path) -> None:
     opacity_HW = np.full((48, 64), 128, np.uint8)
     frames = [av.VideoFrame.from_ndarray(np.dstack([frame, opacity_HW]), format="rgba") for frame in clip(3)]
     result, notes = convert(write_film(tmp_path / "a.mov", frames, codec="png", pix_fmt="rgba"))
-    assert notes == ["its transparency was left out"]
+    assert notes == ["its transparency was dropped"]
     assert stream_of(result)["colours"][:2] == (6, 1)
     for made, given in zip(pictures(result), clip(3), strict=True):
         assert np.abs(made.astype(int) - given).mean() < 3
@@ -292,7 +294,7 @@ def test_damaged_frames_are_counted(tmp_path: Path) -> None:
     found = packets(source, "video")[20][1]
     source.write_bytes(source.read_bytes().replace(found, b"\xff" * len(found)))
     result, notes = convert(source)
-    assert notes == ["damaged frames in it: 1; look at the result"]
+    assert notes == ["damaged frames: 1; check the result"]
     assert len(times(result)) == 39
     assert set(times(result)) < set(expected)
     assert times(result)[-1] == expected[-1]
@@ -310,7 +312,7 @@ def test_a_film_that_is_cut_off_is_refused_before_any_work(tmp_path: Path, suffi
     )
     survey(source, "film")
     source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
-    with pytest.raises(ImageError, match=r"^film: cut off after \d\.\d s of \d\.\d s; .*repaired"):
+    with pytest.raises(ImageError, match=r"^film: truncated after \d\.\d s of \d\.\d s; .*repaired"):
         survey(source, "film")
 
 
@@ -318,8 +320,8 @@ def test_a_film_that_is_cut_off_is_refused_before_any_work(tmp_path: Path, suffi
     ("data", "message"),
     [
         (b"", "film: an empty file"),
-        (b"text", "film: damaged or no film"),
-        (b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n", "film: damaged or no film"),
+        (b"text", "film: damaged or not a video"),
+        (b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n", "film: damaged or not a video"),
     ],
 )
 def test_what_is_no_film(tmp_path: Path, data: bytes, message: str) -> None:
@@ -337,7 +339,7 @@ def test_a_film_without_pictures(tmp_path: Path) -> None:
         heard.sample_rate, heard.pts = 48000, 0
         container.mux(voice.encode(heard))
         container.mux(voice.encode(None))
-    with pytest.raises(ImageError, match=r"^film: a film without pictures; leave it out"):
+    with pytest.raises(ImageError, match=r"^film: has no video stream; exclude it"):
         survey(tmp_path / "a.mp4", "film")
 
 
@@ -351,8 +353,8 @@ def test_errors_of_the_model_and_of_the_disk_come_out(tmp_path: Path) -> None:
         convert(source, change=broken)
     film = survey(source, "film")
     with pytest.raises(OSError, match="No such file"):
-        convert_film(source, tmp_path / "none" / "a.mp4", film, same, through, name="film", scale=1)
-    with pytest.raises(ImageError, match="its frames change from 64 x 50 to 64 x 48 pixels"):
-        convert_film(
+        convert_video(source, tmp_path / "none" / "a.mp4", film, same, through, name="film", scale=1)
+    with pytest.raises(ImageError, match="the frame size changes from 64 x 50 to 64 x 48 pixels"):
+        convert_video(
             source, tmp_path / "b.mp4", dataclasses.replace(film, height=50), same, through, name="film", scale=1
         )

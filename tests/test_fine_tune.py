@@ -15,16 +15,15 @@ from tiny_runs import OF_TRAINER, log_lines, options, read_tensors, settings, tr
 from torch import nn
 
 from export.to_onnx import SMALL, WeightFormat, build_graph, constants, write_model
-from translate.cli import main
-from translate.errors import MissingExtra, ModelError
-from translate.extras import require
-from translate.models import ShippedModel, shipped
+from translate.cli.main import main
+from translate.errors import MissingExtra, ModelError, require
+from translate.inference.models import ShippedModel, shipped
 from translate.networks.condition import condition_vector
 from translate.tasks import TASKS
-from translate.trainers import exported, start
 from translate.trainers.base import Batch, Trainer, pixel_translator
-from translate.trainers.exported import read_exported, training_facts
-from translate.trainers.snapshot import FILE_NAME
+from translate.training import exported, start
+from translate.training.exported import read_exported, training_facts
+from translate.training.snapshot import FILE_NAME
 
 SKETCHES = "sketch-to-photo"
 STYLED = {"label_names": ("bags", "shoes"), "labels": True, "style_size": 5, "style_kind": "colours"}
@@ -134,7 +133,7 @@ def test_the_average_begins_with_the_file_and_the_discriminator_learns_first(
     styled: Path, kinds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(kinds, tmp_path / "run", styled, discriminator_warmup=1.0, max_images=4) == 0
-    assert f"not in {styled}, begins untrained: discriminator\n" in capsys.readouterr().err
+    assert f"not in {styled}, starts untrained: discriminator\n" in capsys.readouterr().err
     found, learnt = read_exported(styled), read_tensors(tmp_path / "run" / FILE_NAME)
     for name, value in found.weights.items():
         for place in ("trainer/generator.", "average/generator/"):
@@ -170,10 +169,10 @@ def test_fewer_kinds_than_the_model_knows(styled: Path, kinds: Path, tmp_path: P
         ("kinds", "foreign.onnx", {}, "foreign.onnx: an ONNX model, but it has no translate.spec"),
         ("kinds", "broken.onnx", {}, "broken.onnx cannot be read as ONNX"),
         ("kinds", "absent.onnx", {}, "absent.onnx: no such file"),
-        ("kinds", "styled.onnx", {"generator_widths": (8, 16)}, "has shape (8,), expected (16,); give"),
+        ("kinds", "styled.onnx", {"generator_widths": (8, 16)}, "has shape (8,), expected (16,); use"),
         ("kinds", "styled.onnx", {"style_size": 8, "style_kind": "learned"}, "its --style-kind is colours"),
-        ("photos", "styled.onnx", {}, "it has no label; the kinds are given, so move it into a sub-folder of"),
-        ("others", "styled.onnx", {}, "is in the sub-folder hats; the kinds are given, so move it into"),
+        ("photos", "styled.onnx", {}, "it has no label; the labels are fixed, so move it into a sub-folder of"),
+        ("others", "styled.onnx", {}, "is in the sub-folder hats; the labels are fixed, so move it into"),
     ],
 )
 def test_what_does_not_fit_is_said_in_one_line(
@@ -211,7 +210,7 @@ def test_a_shipped_model_brings_its_way_back() -> None:
         TASKS["day-to-night"],
     )
     note = start.start_from_files(trainer, TASKS["day-to-night"], files, lambda: pytest.fail("nothing to measure"))
-    assert note.endswith("its way back, begins untrained: discriminator, back_discriminator")
+    assert note.endswith("starts untrained: discriminator, back_discriminator")
     for network, path in zip((trainer.generator, trainer.back_generator), files.values(), strict=True):
         assert torch.equal(network.state_dict()["out.bias"], read_exported(path).weights["out.bias"])
 

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from translate.frames import in_flight, ordered_map
+from translate.threads import in_flight, ordered_map
 
 
 class Probe:

@@ -16,13 +16,13 @@ from torch.distributions import Normal
 from torch.nn import functional as F
 
 from translate.losses.adversarial import GAMES
-from translate.losses.gradient_penalty import between
+from translate.losses.gradient_penalty import interpolate
 from translate.networks.classic_unet import ClassicUNet
-from translate.networks.reference_norm import ReferenceNorm
 from translate.networks.resnet import ResNet
 from translate.networks.unet import UNet
-from translate.trainers.adversary import AdversarialGame, Shown
-from translate.trainers.optimisers import OPTIMISERS
+from translate.networks.virtual_batch_norm import VirtualBatchNorm
+from translate.trainers.adversarial import AdversarialGame, DiscriminatorInput
+from translate.training.optimisers import OPTIMISERS
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def radius_after(steps: int, optimiser: str, *, in_turns: bool = False, looks: t
     for step in range(steps):
         x.grad, y.grad = y.detach().clone(), -x.detach().clone()
         for player, look in zip(players, looks, strict=True):
-            player.looking = step % 2 == look
+            player.extrapolating = step % 2 == look
         players[0].step()
         if in_turns:
             y.grad = -x.detach().clone()
@@ -115,7 +115,7 @@ def test_players_must_look_in_the_same_steps() -> None:
 
 
 def test_a_virtual_batch_keeps_examples_apart_and_a_batch_does_not() -> None:
-    norm, plain = ReferenceNorm(3, 4, virtual=True), nn.BatchNorm2d(3)
+    norm, plain = VirtualBatchNorm(3, 4, virtual=True), nn.BatchNorm2d(3)
     reference_BCHW, example_BCHW = pictures(4, 3, 8, 8), pictures(1, 3, 8, 8)
     neighbours = [pictures(3, 3, 8, 8) + offset for offset in (0.0, 5.0)]
     virtual = [norm(torch.cat([reference_BCHW, example_BCHW, others_BCHW]))[4] for others_BCHW in neighbours]
@@ -133,14 +133,14 @@ def test_critic_has_slope_one_between_data_and_fakes() -> None:
 
     def slopes() -> Tensor:
         count = 200 * ring.GAMES
-        middle = between(ring.ring(count), 0.2 * torch.randn(count, 2, 1, 1), torch.rand(count)).requires_grad_()
+        middle = interpolate(ring.ring(count), 0.2 * torch.randn(count, 2, 1, 1), torch.rand(count)).requires_grad_()
         (slope,) = torch.autograd.grad(judge(middle).scores[0].sum(), middle)
         return slope.flatten(1).norm(dim=1)
 
     before = slopes().mean().item()
     for step in range(400):
-        shown = Shown(ring.ring(100 * ring.GAMES), 0.2 * torch.randn(100 * ring.GAMES, 2, 1, 1))
-        terms = game.judge_terms(judge, shown, step)
+        shown = DiscriminatorInput(ring.ring(100 * ring.GAMES), 0.2 * torch.randn(100 * ring.GAMES, 2, 1, 1))
+        terms = game.discriminator_terms(judge, shown, step)
         optimiser.zero_grad()
         torch.stack([term.weight * term.value for term in terms.values()]).sum().backward()
         optimiser.step()

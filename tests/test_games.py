@@ -10,14 +10,12 @@ from tiny_runs import trainer_class
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from translate.cli import main
+from translate.cli.main import main
 from translate.errors import ConfigError
-from translate.losses.adversarial import GAMES
-from translate.losses.cross_entropy import discriminator_cross_entropy
+from translate.losses.adversarial import GAMES, discriminator_cross_entropy, discriminator_least_squares
 from translate.losses.diversity import diversity
-from translate.losses.gradient_penalty import between, one_centred_penalty
+from translate.losses.gradient_penalty import interpolate, one_centred_penalty
 from translate.losses.historical_average import historical_average
-from translate.losses.least_squares import discriminator_least_squares
 from translate.losses.lecam import lecam
 from translate.trainers.adversarial_config import AdversarialConfig
 from translate.trainers.config import option_name
@@ -104,14 +102,14 @@ def test_one_centred_penalty_can_be_trained_on() -> None:
     assert gradcheck(penalty, (weight, pictures_BCHW))
 
 
-def test_between() -> None:
+def test_interpolate() -> None:
     real_BCHW, fake_BCHW = torch.full((3, 1, 1, 1), 8.0), torch.full((3, 1, 1, 1), 4.0)
-    assert between(real_BCHW, fake_BCHW, torch.tensor([0.0, 0.25, 1.0])).flatten().tolist() == [4.0, 5.0, 8.0]
+    assert interpolate(real_BCHW, fake_BCHW, torch.tensor([0.0, 0.25, 1.0])).flatten().tolist() == [4.0, 5.0, 8.0]
 
 
 def test_lecam() -> None:
     expected = ((2 + 1) ** 2 + (0.5 + 1) ** 2) / 2 + ((-2 - 3) ** 2 + (1 - 3) ** 2) / 2
-    assert lecam(REAL, FAKE, usual_real=3.0, usual_fake=-1.0).item() == pytest.approx(expected)
+    assert lecam(REAL, FAKE, real_ema=3.0, fake_ema=-1.0).item() == pytest.approx(expected)
     assert gradcheck(
         lambda a, b: lecam(a, b, 3.0, -1.0), (REAL.clone().requires_grad_(), FAKE.clone().requires_grad_())
     )
@@ -151,13 +149,16 @@ def test_presets_augment_what_the_discriminator_sees_as_much_as_it_takes() -> No
 
 
 NO_PAIR: list[tuple[type, dict[str, Any], str]] = [
-    (AdversarialConfig, {"fake_label": 0.1}, r"--fake-label is 0.1; it must be 0: .*praises what the generator makes"),
-    (AdversarialConfig, {"real_label": 0.9}, r"--real-label is 0.9, but --adversarial hinge has no labels; .*minimax"),
+    (AdversarialConfig, {"real_label": 0.9}, r"--adversarial hinge has no target labels; .*minimax"),
     (AdversarialConfig, {"real_label": 1.2, "adversarial": "minimax"}, "--real-label is 1.2; it must be between 0.5"),
     (AdversarialConfig, {"adaptive_augmentation": 0.6}, "add --discriminator-augmentation"),
-    (AdversarialConfig, {"optimiser": "extra-gradient", "discriminator_steps": 2}, "--discriminator-steps is 2; make"),
+    (AdversarialConfig, {"optimiser": "extra-gradient", "discriminator_steps": 2}, "--discriminator-steps is 2; set"),
     (AdversarialConfig, {"discriminator_batch_features": True, "batch_size": 1}, "use --batch-size 2 or more"),
-    (AdversarialConfig, {"discriminator_norm": "virtual-batch", "accumulate": 2}, "--discriminator-norm compares"),
+    (
+        AdversarialConfig,
+        {"discriminator_norm": "virtual-batch", "accumulate": 2},
+        "--discriminator-norm needs batch statistics",
+    ),
     (AdversarialConfig, {"unrolled_steps": -1}, "--unrolled-steps is -1"),
     (AdversarialConfig, {"discriminator_steps": 0}, "--discriminator-steps is 0"),
     (AdversarialConfig, {"pool_size": -1}, "--pool-size is -1"),
@@ -185,10 +186,10 @@ def test_settings_that_do_not_go_together(kind: Any, changes: dict[str, Any], me
 
 def test_every_setting_is_in_the_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    assert main(["train", "sketch-to-photo", "--help"]) == 0
+    assert main(["train", "sketch-to-photo", "--help-all"]) == 0
     said = capsys.readouterr().out
     for name in (
-        "adversarial", "real_label", "fake_label", "gradient_penalty_weight", "discriminator_steps", "unrolled_steps",
+        "adversarial", "real_label", "gradient_penalty_weight", "discriminator_steps", "unrolled_steps",
         "historical_weight", "pool_size", "lecam_weight", "adaptive_augmentation", "negative_weight",
         "diversity_weight", "discriminator_norm", "discriminator_batch_features", "optimiser", "r1_weight", "r2_weight",
     ):  # fmt: skip

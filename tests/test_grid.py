@@ -14,17 +14,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from export.to_onnx import build_graph, write_model
-from translate.engine import Engine
+from translate.inference.engine import Engine
 from translate.networks.pixels import PixelTranslator
 from translate.networks.unet import Padding, UNet
 from translate.spec import ModelSpec
 from translate.tasks import TASKS
+from translate.tasks.base import load_object
 from translate.trainers.config import config_from_json
 from translate.trainers.cut import CUT
 from translate.trainers.cyclegan import CycleGAN
-from translate.trainers.objects import load_object
+from translate.trainers.generators import describe, make_translator
 from translate.trainers.pix2pix import Pix2Pix, Pix2PixConfig
-from translate.trainers.translators import describe, make_translator
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "grid.py"
 

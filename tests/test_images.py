@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from translate import images
 from translate.errors import ImageError
-from translate.images import (
+from translate.pictures import operations as images
+from translate.pictures.operations import (
     Picture,
     covered,
     fit_size,

@@ -104,33 +104,33 @@ def test_labels_are_the_first_sub_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "options", "message"),
     [
-        ((), {}, "in does not exist; --data expects a folder with pictures$"),
-        (("notes.txt", ".a.png"), {"makes_source": True}, "in holds 2 files, none of them PNG, JPEG, WebP, TIFF or"),
+        ((), {}, "in does not exist; give a folder with pictures$"),
+        (("notes.txt", ".a.png"), {"makes_source": True}, "in contains 2 files, none of them PNG, JPEG, WebP, "),
         (
             ("a.png",),
             {},
             "in does not have the folders source and target; if every file holds a pair, add --layout side-by-side; "
-            "otherwise put pictures into .*/source and .*/target, or name yours with --folders$",
+            "otherwise put pictures into .*/source and .*/target, or give other names with --folders$",
         ),
         (("a.png",), {"paired": False}, "the folders source and target; put pictures into .* with --folders$"),
         (("source/a.png",), {"layout": "two-folders"}, "does not have the folders source and target; put pictures"),
-        (("source/a.png", "target/a.txt"), {}, "target holds 1 files, none of them"),
+        (("source/a.png", "target/a.txt"), {}, "target contains 1 file, none of them"),
         (
             ("A/a.png", "A/b.png", "A/c.png", "A/d.png", "A/e.png", "B/e.png", "B/f.png"),
             {},
-            r"partner: 4 of 5 in .*A \(a, b, c, ...\), 1 of 2 in .*B \(f\); a pair has the same name",
+            r"partner: 4 of 5 in .*A \(a, b, c, ...\), 1 of 2 in .*B \(f\); pairs must have the same name",
         ),
-        (("A/a.png", "A/b.png", "B/a.png"), {}, r"partner: 1 of 2 in .*A \(b\), 0 of 1 in .*B; a pair"),
+        (("A/a.png", "A/b.png", "B/a.png"), {}, r"partner: 1 of 2 in .*A \(b\), 0 of 1 in .*B; pairs"),
         (("A/a.png", "A/a.jpg", "B/a.png"), {}, "A/a.jpg and .*A/a.png differ only in the suffix"),
         (("x/a.png", "c.png", "b.png"), {"makes_source": True, "labels": True}, "b.png is in no sub-folder"),
-        (("x/a.png",), {"makes_source": True, "labels": True}, r"one sub-folder only \(x\); labels need two"),
+        (("x/a.png",), {"makes_source": True, "labels": True}, r"only one sub-folder \(x\), but --labels needs two"),
         (
             ("A/x/a.png", "A/y/a.png", "B/x/a.png", "B/z/a.png"),
             {"labels": True},
             r"sub-folders of .*A and .*B differ \(y, z\); labels need the same",
         ),
         (("a.png",), {"layout": "photos"}, "--layout photos is for tasks that make the source"),
-        (("a.png",), {"layout": "side-by-side", "paired": False}, "--layout side-by-side holds pairs"),
+        (("a.png",), {"layout": "side-by-side", "paired": False}, "--layout side-by-side is for pairs"),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path: Path, files: tuple[str, ...], options: dict, message: str) -> None:
@@ -141,10 +141,10 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, files: tuple[str, ...], op
 
 
 def test_a_file_and_an_empty_folder_are_no_data(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a.png is a file; --data expects a folder"):
+    with pytest.raises(DataError, match=r"a.png is a file; give a folder"):
         list_pictures(fill(tmp_path, "a.png") / "a.png")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty holds no files; put pictures there or name another folder"):
+    with pytest.raises(DataError, match="empty contains no files; put pictures there or give another folder"):
         list_pictures(tmp_path / "empty")
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from translate.conversion.location import Remote, location, modified_ns, relative_name, store_errors
+from translate.conversion.ray_backend import RayBackend
 from translate.errors import DataError, MissingExtra
-from translate.location import Remote, below, location, modified_ns, reaching
-from translate.ray_backend import RayBackend
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,11 @@ def test_a_password_is_not_shown() -> None:
 
 def test_below() -> None:
     root = Remote("memory://a")
-    assert below(root / "b/c", root) == "b/c"
-    assert below(root, Remote("memory://a")) == "."
-    assert below(Remote("memory://ab"), root) is None
-    assert below(Path("/a"), root) is None
-    assert below(Path("a/b/../c"), Path("a")) == "c"
+    assert relative_name(root / "b/c", root) == "b/c"
+    assert relative_name(root, Remote("memory://a")) == "."
+    assert relative_name(Remote("memory://ab"), root) is None
+    assert relative_name(Path("/a"), root) is None
+    assert relative_name(Path("a/b/../c"), Path("a")) == "c"
 
 
 @pytest.mark.parametrize(
@@ -70,13 +70,16 @@ def test_a_change_within_a_second_shows_in_the_digest() -> None:
     ("error", "message"),
     [
         (FileNotFoundError("bucket"), "x: cannot be read (not found: bucket); check the name"),
-        (PermissionError("Access\nDenied"), "x: cannot be read (no right: Access Denied); check the name, and whose"),
+        (
+            PermissionError("Access\nDenied"),
+            "x: cannot be read (permission denied: Access Denied); check the name and the",
+        ),
         (RuntimeError(), "x: cannot be read (RuntimeError); check the address and the network"),
         (DataError("as it is"), "as it is"),
     ],
 )
 def test_errors_of_stores_are_one_line(error: Exception, message: str) -> None:
-    with pytest.raises(DataError) as caught, reaching("x"):
+    with pytest.raises(DataError) as caught, store_errors("x"):
         raise error
     assert str(caught.value).startswith(message)
 

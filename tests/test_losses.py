@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from translate.losses.adversarial import GAMES, game_over_scales
+from translate.losses.adversarial import GAMES, discriminator_hinge, generator_hinge, mean_over_scales
 from translate.losses.charbonnier import charbonnier
 from translate.losses.feature_matching import feature_matching
 from translate.losses.gradient_penalty import zero_centred_penalty
-from translate.losses.hinge import discriminator_hinge, generator_hinge
 from translate.losses.patch_nce import patch_nce
 from translate.losses.style import kl_to_standard_normal
 
@@ -129,10 +128,10 @@ def test_relativistic_scores_are_paired() -> None:
 
 def test_games_over_scales() -> None:
     real, fake = [numbers(1, 5), numbers(0)], [numbers(-1, -9), numbers(3)]
-    assert game_over_scales(discriminator_hinge, real, fake).item() == pytest.approx((0.0 + 5.0) / 2)
-    assert game_over_scales(GAMES["hinge"].generator, fake, fake).item() == pytest.approx((5.0 - 3.0) / 2)
+    assert mean_over_scales(discriminator_hinge, real, fake).item() == pytest.approx((0.0 + 5.0) / 2)
+    assert mean_over_scales(GAMES["hinge"].generator, fake, fake).item() == pytest.approx((5.0 - 3.0) / 2)
     with pytest.raises(ValueError, match="zip"):
-        game_over_scales(discriminator_hinge, real, fake[:1])
+        mean_over_scales(discriminator_hinge, real, fake[:1])
 
 
 @pytest.mark.parametrize("name", GAMES)
@@ -140,9 +139,9 @@ def test_games_over_scales_are_precise_under_autocast(name: str) -> None:
     torch.manual_seed(0)
     real, fake = ([torch.randn(2, 1, side, side).bfloat16() for side in (9, 5)] for _ in range(2))
     for function in GAMES[name][:2]:
-        expected = game_over_scales(function, [map.float() for map in real], [map.float() for map in fake])
+        expected = mean_over_scales(function, [map.float() for map in real], [map.float() for map in fake])
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = game_over_scales(function, real, fake)
+            found = mean_over_scales(function, real, fake)
         assert found.dtype == torch.float32
         assert torch.equal(found, expected)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from translate.conversion.manifest import FILE_NAME, Manifest, ManifestEntry
 from translate.errors import DataError
-from translate.manifest import FILE_NAME, Done, Manifest
 
 
-def done(target: str, **changes: object) -> Done:
+def done(target: str, **changes: object) -> ManifestEntry:
     facts = {"source": "a.png", "size": 1, "modified_ns": 2, "input": "ab", "made_by": "cd", "target": target}
-    return Done(**(facts | changes))
+    return ManifestEntry(**(facts | changes))
 
 
 def test_the_last_line_counts(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from conftest import INVERT, save_model
 
 from translate.errors import ModelError
-from translate.models import resolve, shipped
+from translate.inference.models import resolve, shipped
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_unknown(index: Path, name: str, message: str) -> None:
 def test_changed_or_missing_file(index: Path) -> None:
     file = index.parent / "invert" / "model.onnx"
     file.write_bytes(file.read_bytes() + b"x")
-    with pytest.raises(ModelError, match="not the file that was shipped"):
+    with pytest.raises(ModelError, match="not the file shipped as"):
         resolve("sketch-to-shoe", index)
     file.unlink()
     with pytest.raises(ModelError, match="missing"):

@@ -10,10 +10,10 @@ from conftest import save_model
 from PIL import Image
 
 from translate.errors import ConfigError
-from translate.models import resolve, shipped
+from translate.inference.models import resolve, shipped
 from translate.spec import ModelSpec
 from translate.tasks import TASKS
-from translate.trainers.objects import load_object
+from translate.tasks.base import load_object
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "models.py"
 

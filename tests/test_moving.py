@@ -16,12 +16,13 @@ from conftest import DOUBLE, INVERT, save_model
 from made_films import clip, packets, pictures, times, write_film
 from PIL import Image
 
-from translate import convert_command, extras
-from translate.cli import main
-from translate.conversion import Conversion, Outcome
-from translate.convert import convert_folder
-from translate.engine import Engine
-from translate.moving import FrameDone
+from translate import errors as extras
+from translate.cli import convert as convert_command
+from translate.cli.main import main
+from translate.conversion.folder import convert_folder
+from translate.conversion.moving import FrameProgress
+from translate.conversion.worker import Conversion, Result
+from translate.inference.engine import Engine
 
 PATIENCE_SECONDS = 60.0
 
@@ -48,12 +49,12 @@ def tree(folder: Path) -> list[str]:
 
 
 def test_a_folder_with_films(tmp_path: Path, folder: Path, engine: Engine) -> None:
-    seen: list[FrameDone] = []
+    seen: list[FrameProgress] = []
     report = convert_folder(folder, tmp_path / "out", engine, workers=3, on_frame=seen.append)
     assert (report.converted, report.noted) == (3, ())
     assert [failure.reason for failure in report.failed] == [
-        f"{folder}/d.webm: damaged or no film (Invalid data found when processing input), expected MP4, MOV, MKV, WebM "
-        "or AVI; replace it with a good copy"
+        f"{folder}/d.webm: damaged or not a video (Invalid data found when processing input), expected MP4, MOV, MKV, "
+        "WebM or AVI; replace it with a good copy"
     ]
     assert tree(tmp_path / "out") == [".translate.jsonl", "a.mp4", "c.png", "sub/b.MKV"]
     for name in ("a.mp4", "sub/b.MKV"):
@@ -110,7 +111,7 @@ def test_without_the_extra(tmp_path: Path, folder: Path, engine: Engine, monkeyp
     report = convert_folder(folder, tmp_path / "out", engine)
     assert report.converted == 1
     assert report.failed[0].reason == (
-        f"{folder}/a.mp4: a film; av not installed; in the source folder run: pip install '.[video]'"
+        f"{folder}/a.mp4: a video; av not installed; in the source folder run: pip install '.[video]'"
     )
 
 
@@ -134,7 +135,7 @@ def test_an_error_in_the_middle_leaves_nothing(tmp_path: Path, engine: Engine, n
         frames = [Image.fromarray(frame) for frame in clip()]
         frames[0].save(source, save_all=True, append_images=frames[1:], duration=40)
 
-    def fail(done: FrameDone) -> None:
+    def fail(done: FrameProgress) -> None:
         if done.frame == 5:
             raise ZeroDivisionError
 
@@ -149,9 +150,9 @@ def test_an_error_in_the_middle_leaves_nothing(tmp_path: Path, engine: Engine, n
 def test_ctrl_c_ends_a_film_at_once(tmp_path: Path, engine: Engine) -> None:
     source = write_film(tmp_path / "a.mp4", clip(200))
     seen: list[int] = []
-    outcomes: list[Outcome] = []
+    outcomes: list[Result] = []
 
-    def interrupt(done: FrameDone) -> None:
+    def interrupt(done: FrameProgress) -> None:
         seen.append(done.frame)
         if done.frame == 10:
             os.kill(os.getpid(), signal.SIGINT)
@@ -216,11 +217,11 @@ def test_command(
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["skipped"] == 3
     for target, status, message in (
         ("film.mkv", 0, ""),
-        ("film.png", 2, "film.png: cannot write .png; use one of .mkv, .mov, .mp4, .webm, or name a folder"),
+        ("film.png", 2, "film.png: cannot write .png; use one of .mkv, .mov, .mp4, .webm, or give a folder"),
         ("film.gif", 2, "film.gif: cannot write .gif"),
     ):
         assert main(["convert", f"{folder}/a.mp4", str(tmp_path / target), "--model", str(engine.path)]) == status
         assert message in capsys.readouterr().err
     assert len(times(tmp_path / "film.mkv")) == 12
     assert main(["convert", f"{folder}/d.webm", str(tmp_path / "x"), "--model", str(engine.path)]) == 2
-    assert capsys.readouterr().err.startswith(f"translate: {folder}/d.webm: damaged or no film")
+    assert capsys.readouterr().err.startswith(f"translate: {folder}/d.webm: damaged or not a video")

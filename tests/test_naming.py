@@ -1,7 +1,7 @@
 import pytest
 
+from translate.conversion.naming import check_template, result_names, with_number
 from translate.errors import ConfigError
-from translate.naming import check_template, numbered, result_names
 
 
 @pytest.mark.parametrize(
@@ -16,13 +16,13 @@ def test_good_templates(template: str) -> None:
     [
         ("{stem", "--name {stem has wrong braces"),
         ("stem}", "--name stem} has wrong braces"),
-        ("{stem}{modl}", r"has {modl}, which does not exist; did you mean model\?"),
-        ("{stem.__class__}", "does not exist"),
-        ("{stem[0]}", "does not exist"),
-        ("{}", "does not exist"),
-        ("{model}", r"gives all pictures one name; put {stem} into it"),
-        ("a/{stem}", "holds one of"),
-        ("{stem}:1", "holds one of"),
+        ("{stem}{modl}", r"has the unknown field {modl}; did you mean model\?"),
+        ("{stem.__class__}", "has the unknown field"),
+        ("{stem[0]}", "has the unknown field"),
+        ("{}", "has the unknown field"),
+        ("{model}", r"gives every picture the same name; add {stem} to it"),
+        ("a/{stem}", "contains one of"),
+        ("{stem}:1", "contains one of"),
     ],
 )
 def test_bad_templates(template: str, error: str) -> None:
@@ -53,4 +53,4 @@ def test_template_is_filled_in() -> None:
 
 
 def test_numbered() -> None:
-    assert numbered("x/a.b.png", 3) == "x/a.b-3.png"
+    assert with_number("x/a.b.png", 3) == "x/a.b-3.png"

@@ -12,9 +12,9 @@ import pytest
 from conftest import INVERT, save_model
 from PIL import Image, ImageCms
 
-from translate.convert import ConvertReport, convert_folder
-from translate.engine import Engine
-from translate.images import read_picture
+from translate.conversion.folder import Summary, convert_folder
+from translate.inference.engine import Engine
+from translate.pictures.operations import read_picture
 
 SEED = 11
 SIDE = 40
@@ -133,7 +133,7 @@ def flipped_files() -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ConvertReport]:
+def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Summary]:
     """The results' folder and the report; a memory of 2 GB, so that the bomb is one everywhere."""
     folder = tmp_path_factory.mktemp("odd")
     (folder / "in" / "folder.png").mkdir(parents=True)
@@ -144,7 +144,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ConvertRe
     return folder / "out", convert_folder(folder / "in", folder / "out", engine)
 
 
-def test_every_file_is_converted_or_named(converted: tuple[Path, ConvertReport]) -> None:
+def test_every_file_is_converted_or_named(converted: tuple[Path, Summary]) -> None:
     _, report = converted
     total = len(good_files()) + len(bad_files()) + len(flipped_files())
     assert total >= 80
@@ -158,7 +158,7 @@ def test_every_file_is_converted_or_named(converted: tuple[Path, ConvertReport])
         assert "\n" not in reason
 
 
-def test_nothing_is_half_written(converted: tuple[Path, ConvertReport]) -> None:
+def test_nothing_is_half_written(converted: tuple[Path, Summary]) -> None:
     out, report = converted
     written = sorted(path for path in out.rglob("*") if path.name != ".translate.jsonl")
     assert len(written) == report.converted
@@ -166,7 +166,7 @@ def test_nothing_is_half_written(converted: tuple[Path, ConvertReport]) -> None:
         read_picture(path)
 
 
-def test_turned_pictures_are_upright(converted: tuple[Path, ConvertReport]) -> None:
+def test_turned_pictures_are_upright(converted: tuple[Path, Summary]) -> None:
     upright = read_picture(converted[0] / "turned-1.jpg").rgb_HWC.astype(int)
     height, width, _ = upright.shape
     for number in range(5, 9):

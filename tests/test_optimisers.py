@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from translate.trainers.optimisers import Adam
+from translate.training.optimisers import Adam
 
 SHAPES = ((4, 3, 3, 3), (6, 4, 1, 1), (1, 5, 4, 2), (3, 1, 2, 2), (5,), (2, 7))
 

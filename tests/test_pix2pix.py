@@ -195,7 +195,7 @@ class Encoder(torch.nn.Module):
         mean_BS = self.slope * x_BCHW.mean((1, 2, 3))[:, None].expand(-1, self.style_size)
         return mean_BS, torch.full_like(mean_BS, self.logvar)
 
-    def follow(self, mean_BS: Tensor, logvar_BS: Tensor) -> None:
+    def update(self, mean_BS: Tensor, logvar_BS: Tensor) -> None:
         pass
 
 
@@ -334,9 +334,9 @@ def test_encoder_is_there_only_with_styles() -> None:
         ({"image_size": 30}, "--image-size is 30; this generator needs a multiple of 4"),
         ({"discriminator_layers": 4}, "needs at least 48"),
         ({"style_size": 2, "image_size": 16}, "--image-size is 16; .*32"),
-        ({"generator": "resnet", "style_size": 2}, "--generator is resnet, which takes no labels and no style"),
-        ({"generator": "classic-unet", **TWO}, "--generator is classic-unet, which takes no labels"),
-        ({"initialisation": "normal"}, "--initialisation is normal, but unet brings its own"),
+        ({"generator": "resnet", "style_size": 2}, "--generator is resnet, which supports neither labels nor styles"),
+        ({"generator": "classic-unet", **TWO}, "--generator is classic-unet, which supports neither labels"),
+        ({"initialisation": "normal"}, "--initialisation is normal, but unet has its own"),
         ({"generator_widths": ()}, "--generator-widths is empty"),
         ({"warm_start": 1.5}, "--warm-start is 1.5; it must be between 0 and 1"),
         ({"style_size": -1}, "--style-size is -1"),

@@ -9,14 +9,22 @@ import pytest
 from conftest import INVERT, save_model
 from PIL import Image, ImageDraw
 
-from translate.cli import main
-from translate.conversion import Conversion
-from translate.engine import Engine
-from translate.images import Picture, read_picture, resize
-from translate.models import ShippedModel, shipped
-from translate.placement import Box, Placement, content_box, content_share_of, frame_of, through_frame, typical_share
+from translate.cli.main import main
+from translate.conversion.huge import convert_huge
+from translate.conversion.worker import Conversion
+from translate.inference.engine import Engine
+from translate.inference.models import ShippedModel, shipped
+from translate.inference.placement import (
+    Box,
+    Placement,
+    content_box,
+    content_share_of,
+    frame_of,
+    through_frame,
+    typical_share,
+)
+from translate.pictures.operations import Picture, read_picture, resize
 from translate.spec import ModelSpec
-from translate.streaming import convert_huge
 
 WORKING = 64
 SHARE = 0.9

@@ -18,8 +18,8 @@ from translate.errors import ModelError
 from translate.evaluation.measure import learned_notes, measure_sets
 from translate.metrics import pretrained
 from translate.metrics.pretrained import PretrainedScores, polynomial_mmd
+from translate.monitoring.validation import Validation, selection_metrics
 from translate.networks import pretrained as networks
-from translate.trainers.validation import Validation, deciding
 
 
 @pytest.fixture(scope="module")
@@ -103,15 +103,15 @@ def test_evaluate_measures_them(things_N3HW: Tensor) -> None:
 
 def test_who_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, projected = settings(), settings(discriminator="projected", image_size=64)
-    assert deciding(plain, 64) == ("kid_lite1",)
-    assert deciding(projected, 64) == ("kid_lite1", "kid_squeezenet")
-    assert deciding(dataclasses.replace(projected, metrics=("kid_lite1",), best_by="kid_lite1"), 2) == deciding(
-        projected, 64
-    )
-    assert deciding(plain, 15) == deciding(dataclasses.replace(plain, channels="1"), 64) == ("swd",)
-    assert deciding(settings(best_by="ssim"), 64) == ("ssim",)
+    assert selection_metrics(plain, 64) == ("kid_lite1",)
+    assert selection_metrics(projected, 64) == ("kid_lite1", "kid_squeezenet")
+    assert selection_metrics(
+        dataclasses.replace(projected, metrics=("kid_lite1",), best_by="kid_lite1"), 2
+    ) == selection_metrics(projected, 64)
+    assert selection_metrics(plain, 15) == selection_metrics(dataclasses.replace(plain, channels="1"), 64) == ("swd",)
+    assert selection_metrics(settings(best_by="ssim"), 64) == ("ssim",)
     monkeypatch.setattr(networks, "find_spec", lambda module: None)
-    assert deciding(plain, 64) == ("swd",)
+    assert selection_metrics(plain, 64) == ("swd",)
 
 
 def test_both_must_improve(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

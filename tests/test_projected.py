@@ -13,19 +13,19 @@ from test_adversary import Recorder, batch_of, pictures, recorded
 from test_networks import idle
 from tiny_runs import SKETCHES, log_lines, new_run, options, settings, train
 
-from translate.cli import main
+from translate.cli.main import main
 from translate.errors import ConfigError
 from translate.losses.perceptual import perceptual_distance
 from translate.networks import pretrained
 from translate.networks.patchgan import PatchGAN
 from translate.networks.projected import MIXED, ProjectedDiscriminator, RandomMixing
 from translate.tasks import TASKS
-from translate.trainers.adversary import make_discriminator
+from translate.trainers.adversarial import make_discriminator
 from translate.trainers.cut import CUTConfig
 from translate.trainers.cyclegan import CycleGAN, CycleGANConfig
 from translate.trainers.pix2pix import Pix2Pix, Pix2PixConfig
-from translate.trainers.start import start_from_run
 from translate.trainers.superres import SuperRes, SuperResConfig
+from translate.training.start import start_from_run
 
 PROJECTED: dict[str, Any] = {
     "discriminator": "projected+patch", "perceptual_weight": 1.0, "image_size": 64, "batch_size": 2
@@ -105,9 +105,9 @@ def test_gradients_of_gradients_for_penalties() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"channels": "1"}, "--discriminator is projected, which looks through a classifier of colour photographs"),
-        ({"channels": "3:4"}, "--discriminator is projected, which looks through"),
-        ({"discriminator_norm": "reference-batch"}, "--discriminator-norm reference-batch compares with a batch"),
+        ({"channels": "1"}, "--discriminator is projected, which needs a classifier of colour images"),
+        ({"channels": "3:4"}, "--discriminator is projected, which needs a classifier"),
+        ({"discriminator_norm": "reference-batch"}, "--discriminator-norm reference-batch needs a reference batch"),
     ],
 )
 def test_pictures_the_classifier_does_not_know(changes: dict[str, Any], said: str) -> None:
@@ -116,17 +116,17 @@ def test_pictures_the_classifier_does_not_know(changes: dict[str, Any], said: st
 
 
 def test_perceptual_is_refused_where_it_cannot_be() -> None:
-    with pytest.raises(ConfigError, match=r"--perceptual-weight is 2, which looks through .* --channels is 1;"):
+    with pytest.raises(ConfigError, match=r"--perceptual-weight is 2, which needs a classifier .* --channels is 1;"):
         Pix2PixConfig(perceptual_weight=2.0, channels="1")
     with pytest.raises(ConfigError, match="--image-size is 16; --perceptual-weight needs at least 32"):
         Pix2PixConfig(perceptual_weight=2.0, image_size=16)
-    with pytest.raises(ConfigError, match="cut has nothing that a result should look like"):
+    with pytest.raises(ConfigError, match="cut has no target image"):
         CUTConfig(perceptual_weight=2.0)
 
 
 @pytest.mark.parametrize("choice", [{"discriminator": "projected"}, {"perceptual_weight": 1.0}])
 def test_cyclegan_needs_colour_on_both_sides(choice: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"--channels is 1:3; .* need 3 channels on either"):
+    with pytest.raises(ConfigError, match=r"--channels is 1:3; .* use 3 channels for both"):
         CycleGANConfig(channels="1:3", **choice)
     Pix2PixConfig(channels="1:3", **choice)  # where the source is only what was given
 
@@ -203,7 +203,7 @@ def test_the_sharp_end_of_super_resolution_looks_like_the_truth() -> None:
     assert "perceptual" not in faithful
     assert sharp["perceptual"].weight == 1.0
     assert sharp["perceptual"].value.requires_grad
-    with pytest.raises(ConfigError, match="--perceptual-weight is 1, which belongs to the sharp end"):
+    with pytest.raises(ConfigError, match="--perceptual-weight is 1, which is used in the adversarial phase only"):
         SuperResConfig(perceptual_weight=1.0, adversarial_start=1.0)
 
 

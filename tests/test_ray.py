@@ -13,15 +13,16 @@ import pytest
 from conftest import INVERT, save_model
 from stores import contents, names, served
 
-from translate import ray_backend
-from translate.cli import main
-from translate.conversion import Conversion
-from translate.convert import convert_folder
-from translate.engine import Engine
-from translate.images import Picture, write_picture
-from translate.ledger import Made, Order
-from translate.manifest import FILE_NAME, _done, _json
-from translate.ray_backend import Kit, Maker, RayBackend
+from translate.cli.main import main
+from translate.conversion import ray_backend
+from translate.conversion.folder import convert_folder
+from translate.conversion.manifest import FILE_NAME, parse_entry, parse_line
+from translate.conversion.plan import Job
+from translate.conversion.ray_backend import Actor, ActorConfig, RayBackend
+from translate.conversion.resume import WorkerResult
+from translate.conversion.worker import Conversion
+from translate.inference.engine import Engine
+from translate.pictures.operations import Picture, write_picture
 
 PATIENCE_SECONDS = 120.0
 
@@ -67,7 +68,7 @@ def paint(path: Path, seed: int, side: int = 32) -> None:
 
 def noted(out: Path) -> set[object]:
     """What the manifest says is done."""
-    return {done for line in (out / FILE_NAME).read_bytes().splitlines() if (done := _done(_json(line)))}
+    return {done for line in (out / FILE_NAME).read_bytes().splitlines() if (done := parse_entry(parse_line(line)))}
 
 
 def test_the_same_as_threads_and_either_goes_on_where_the_other_stopped(tmp_path: Path, engine: Engine) -> None:
@@ -118,41 +119,43 @@ def test_a_process_that_dies_loses_nothing(tmp_path: Path, engine: Engine, monke
         paint(tmp_path / "in" / f"{number:02}.png", number)
     trap = tmp_path / "trap"
 
-    class Mortal(Maker):
-        def make(self, order: Order) -> Made | str:
-            once = order.item.name == "03.png" and not trap.exists()
+    class Mortal(Actor):
+        def convert(self, job: Job) -> WorkerResult | str:
+            once = job.item.name == "03.png" and not trap.exists()
             if once:
                 trap.touch()
-            if once or order.item.name == "12.png":
+            if once or job.item.name == "12.png":
                 os._exit(1)
-            return super().make(order)
+            return super().convert(job)
 
-    monkeypatch.setattr(ray_backend, "Maker", Mortal)
+    monkeypatch.setattr(ray_backend, "Actor", Mortal)
     report = convert_folder(tmp_path / "in", tmp_path / "out", engine, backend=RayBackend(), workers=1)
     assert trap.exists()
     assert report.converted == 19
     (failure,) = report.failed
-    assert str(failure.reason).startswith(f"{tmp_path / 'in' / '12.png'}: the process that converted it ended 2 times")
+    assert str(failure.reason).startswith(f"{tmp_path / 'in' / '12.png'}: the process that converted it died 2 times")
     assert {done.target for done in noted(tmp_path / "out")} == names(str(tmp_path / "out"))
 
 
 @pytest.fixture
 def near(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Makers are in this process, which takes no time to start; returns how many pictures each round had."""
+    """Actors are in this process, which takes no time to start; returns how many pictures each round had."""
     rounds: list[int] = []
 
-    def made(_: object, orders: dict[int, Order], size: int, kit: Kit, actors: int) -> Iterator[tuple[int, Made | str]]:
-        rounds.append(len(orders))
-        maker = ray_backend.Maker(kit)
-        for number, order in list(orders.items()):
-            yield number, maker.make(order)
+    def run(
+        _: object, jobs: dict[int, Job], size: int, config: ActorConfig, actors: int
+    ) -> Iterator[tuple[int, WorkerResult | str]]:
+        rounds.append(len(jobs))
+        actor = ray_backend.Actor(config)
+        for number, job in list(jobs.items()):
+            yield number, actor.convert(job)
 
-    monkeypatch.setattr(ray_backend, "_made", made)
+    monkeypatch.setattr(ray_backend, "_run_jobs", run)
     return rounds
 
 
 def test_rounds_and_a_limit(tmp_path: Path, engine: Engine, near: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_backend, "ROUND", 3)
+    monkeypatch.setattr(ray_backend, "ROUND_SIZE", 3)
     for number in range(8):
         paint(tmp_path / "in" / f"{number}.png", number)
     convert_folder(tmp_path / "in", tmp_path / "out", engine, limit=2)
@@ -180,8 +183,8 @@ def test_bugs_are_not_bad_files(
     tmp_path: Path, engine: Engine, near: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paint(tmp_path / "in" / "a.png", 1)
-    monkeypatch.setattr("translate.conversion.Worker.make", None)
-    with pytest.raises(RuntimeError, match=r"in a worker of Ray:\n(.|\n)*TypeError"):
+    monkeypatch.setattr("translate.conversion.worker.Worker.convert", None)
+    with pytest.raises(RuntimeError, match=r"in a Ray worker:\n(.|\n)*TypeError"):
         convert_folder(tmp_path / "in", tmp_path / "out", engine, backend=RayBackend())
 
 
@@ -191,11 +194,11 @@ def test_what_is_not_there(
     paint(tmp_path / "in" / "a.png", 1)
     convert = ["convert", str(tmp_path / "in"), str(tmp_path / "out"), "--model", str(engine.path)]
     for options, message in (
-        (["--address", "auto"], "--address auto is for --engine ray; add that or leave it out"),
-        (["--engine", "ray", "--watch"], "--watch does not go with --engine ray; leave one of them out"),
-        (["--engine", "ray", "--device", "cuda"], "--device cuda: Ray has no GPU; leave it out"),
-        (["--engine", "ray", "--address", "ray://a:1"], "--address ray://a:1: Ray Data does not work from outside; "),
-        (["--engine", "ray", "--address", "127.0.0.1:9"], "--address 127.0.0.1:9: no Ray there ("),
+        (["--address", "auto"], "--address auto needs --engine ray; add it or omit --address"),
+        (["--engine", "ray", "--watch"], "--watch does not work with --engine ray; omit one of them"),
+        (["--engine", "ray", "--device", "cuda"], "--device cuda: Ray has no GPU; omit it"),
+        (["--engine", "ray", "--address", "ray://a:1"], "--address ray://a:1: Ray Data does not support Ray Client; "),
+        (["--engine", "ray", "--address", "127.0.0.1:9"], "--address 127.0.0.1:9: cannot connect to Ray ("),
     ):
         if "127.0.0.1:9" in options:
             monkeypatch.setattr("ray.is_initialized", lambda: False)
@@ -219,6 +222,6 @@ def test_the_command_says_nothing_of_ray_and_ctrl_c_ends_it(tmp_path: Path) -> N
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, errors) == (130, "")
-    assert out.endswith("stopped; the same command goes on\n")
+    assert out.endswith("stopped; run the same command to continue\n")
     assert len(noted(tmp_path / "out")) == int(out.split()[0]) < 300
     assert {done.target for done in noted(tmp_path / "out")} <= names(str(tmp_path / "out"))

@@ -14,23 +14,22 @@ from tiny_runs import settings as run_settings
 from tiny_runs import trainer_class
 from torch import Tensor, nn
 
-from translate.data.differentiable import draw
-from translate.data.jigsaw import GRID, jigsaw
-from translate.losses.cross_entropy import discriminator_cross_entropy
-from translate.networks.batch_spread import BatchSpread
-from translate.networks.patchgan import JudgeNorm, PatchGAN
-from translate.networks.reference_norm import ReferenceNorm
+from translate.losses.adversarial import discriminator_cross_entropy
+from translate.networks.diff_augment import GRID, draw, jigsaw
+from translate.networks.minibatch_stddev import MinibatchStdDev
+from translate.networks.patchgan import DiscriminatorNorm, PatchGAN
+from translate.networks.virtual_batch_norm import VirtualBatchNorm
 from translate.tasks import TASKS
-from translate.trainers.adversary import AdversarialGame, Shown, make_discriminator
-from translate.trainers.game_state import (
+from translate.trainers.adversarial import AdversarialGame, DiscriminatorInput, make_discriminator
+from translate.trainers.adversarial_state import (
     ADAPTATION_IMAGES,
-    MEMORY,
+    EMA_WEIGHT,
     AugmentationController,
-    Past,
+    HistoricalAverage,
     ReferenceBatch,
-    UsualScores,
+    ScoreEMA,
 )
-from translate.trainers.optimisers import OPTIMISERS, ExtraAdam
+from translate.training.optimisers import OPTIMISERS, ExtraAdam
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +49,7 @@ def game_of(judge: nn.Module | None = None, *, generator: nn.Module | None = Non
 
 def test_virtual_batch_by_hand() -> None:
     """The statistics of a picture are those of the references and itself together."""
-    norm = ReferenceNorm(3, 4, virtual=True)
+    norm = VirtualBatchNorm(3, 4, virtual=True)
     reference_BCHW, example_BCHW = pictures(4, 3, 8, 8), 3 * pictures(1, 3, 8, 8) + 1
     together_BCHW = torch.cat([reference_BCHW, example_BCHW])
     variance, mean = torch.var_mean(together_BCHW, dim=(0, 2, 3), correction=0, keepdim=True)
@@ -62,16 +61,16 @@ def test_virtual_batch_by_hand() -> None:
 def test_the_reference_is_normalised_by_itself(virtual: bool) -> None:
     reference_BCHW, example_BCHW = 2 * pictures(4, 3, 8, 8) + 1, pictures(2, 3, 8, 8)
     expected_BCHW = nn.functional.batch_norm(reference_BCHW, None, None, training=True)
-    outcome_BCHW = ReferenceNorm(3, 4, virtual)(torch.cat([reference_BCHW, example_BCHW]))
+    outcome_BCHW = VirtualBatchNorm(3, 4, virtual)(torch.cat([reference_BCHW, example_BCHW]))
     torch.testing.assert_close(outcome_BCHW[:4], expected_BCHW)
     if not virtual:
-        again_BCHW = ReferenceNorm(3, 4, virtual)(torch.cat([reference_BCHW, reference_BCHW]))
+        again_BCHW = VirtualBatchNorm(3, 4, virtual)(torch.cat([reference_BCHW, reference_BCHW]))
         torch.testing.assert_close(again_BCHW[4:], expected_BCHW)
 
 
 @pytest.mark.parametrize("norm", ["reference-batch", "virtual-batch"])
 @pytest.mark.parametrize("batch_features", [False, True])
-def test_judge_with_a_reference_batch(norm: JudgeNorm, batch_features: bool) -> None:
+def test_judge_with_a_reference_batch(norm: DiscriminatorNorm, batch_features: bool) -> None:
     network = stirred(PatchGAN(3, 4, 2, scales=2, norm=norm, references=4, batch_features=batch_features))
     reference_BCHW, pictures_BCHW = pictures(4, 3, 32, 32), pictures(3, 3, 32, 32)
     verdict = network(torch.cat([reference_BCHW, pictures_BCHW]))
@@ -102,11 +101,11 @@ def test_reference_is_the_first_real_batch_for_ever() -> None:
 def test_batch_spread_by_hand() -> None:
     x_BCHW = torch.zeros(2, 3, 4, 4)
     x_BCHW[0, 0] = 6.0  # a standard deviation of 3 in one channel of three
-    outcome_BCHW = BatchSpread()(x_BCHW)
+    outcome_BCHW = MinibatchStdDev()(x_BCHW)
     assert torch.equal(outcome_BCHW[:, :3], x_BCHW)
     torch.testing.assert_close(outcome_BCHW[:, 3], torch.full((2, 4, 4), 1.0), atol=1e-3, rtol=0)
     same_BCHW = plain(0.5).requires_grad_()
-    BatchSpread()(same_BCHW).sum().backward()
+    MinibatchStdDev()(same_BCHW).sum().backward()
     assert same_BCHW.grad is not None
     assert same_BCHW.grad.isfinite().all()
 
@@ -122,7 +121,7 @@ def test_batch_features_tell_pictures_that_are_all_alike() -> None:
 def test_batch_features_never_see_real_and_made_together() -> None:
     judge = Judge()
     game = game_of(judge, discriminator_batch_features=True, negative_weight=0.5)
-    game.judge_terms(judge, Shown(plain(REAL), plain(FAKE)), 0)
+    game.discriminator_terms(judge, DiscriminatorInput(plain(REAL), plain(FAKE)), 0)
     assert [len(seen_BCHW) for seen_BCHW in judge.seen] == [2, 2, 2]
 
 
@@ -134,8 +133,10 @@ def test_pool_keeps_pictures_with_what_they_were_made_from() -> None:
     # Pool of 3 channels here: 1 given and 2 made, filled with one number each.
     for number in range(40):
         made_BCHW = torch.full((1, 2, 16, 16), float(number))
-        shown = game.judged(Shown(made_BCHW, made_BCHW.requires_grad_(), made_BCHW[:, :1].detach()))
-        real_BCHW, fake_BCHW = game.joined(shown)
+        shown = game.discriminator_input(
+            DiscriminatorInput(made_BCHW, made_BCHW.requires_grad_(), made_BCHW[:, :1].detach())
+        )
+        real_BCHW, fake_BCHW = game.augment(shown)
         assert not fake_BCHW.requires_grad
         assert fake_BCHW.amin() == fake_BCHW.amax()
         assert real_BCHW.amin() == real_BCHW.amax() == number
@@ -156,8 +157,8 @@ def test_jigsaw_moves_every_tile_and_loses_none() -> None:
 def test_negative_pictures_are_judged_as_made_ones_with_their_own_source() -> None:
     judge = Judge()
     given_BCHW, real_BCHW = pictures(2, 1, 16, 16), pictures(2, 3, 16, 16)
-    shown = Shown(real_BCHW, plain(FAKE).mean() + torch.zeros_like(real_BCHW), given_BCHW)
-    terms = game_of(judge, negative_weight=0.4).judge_terms(judge, shown, 0)
+    shown = DiscriminatorInput(real_BCHW, plain(FAKE).mean() + torch.zeros_like(real_BCHW), given_BCHW)
+    terms = game_of(judge, negative_weight=0.4).discriminator_terms(judge, shown, 0)
     (seen_BCHW,) = judge.seen
     negative_BCHW = seen_BCHW[4:]
     assert torch.equal(negative_BCHW[:, :1], given_BCHW)
@@ -185,18 +186,18 @@ def test_augmentation_controller_holds_the_sign_at_its_target() -> None:
     controller = AugmentationController(0.6, boundary=0.5, images=100)
     certain, unsure = [torch.full((100, 1, 2, 2), 0.7)], [torch.zeros(100, 1, 2, 2)]
     for _ in range(2 * ADAPTATION_IMAGES // 100):
-        controller.follow(certain, unsure)
+        controller.update(certain, unsure)
     assert controller.probability.item() == 1.0
     for _ in range(4 * ADAPTATION_IMAGES // 100):
         right_B = torch.rand(100) > controller.probability
-        controller.follow([torch.where(right_B, 0.7, 0.3)], unsure)
+        controller.update([torch.where(right_B, 0.7, 0.3)], unsure)
     assert controller.probability.item() == pytest.approx(0.2, abs=0.1)  # 0.8 right, 0.2 wrong
 
 
 def test_scores_without_a_line_of_their_own_are_parted_halfway() -> None:
-    controller = AugmentationController(0.6, boundary=None, images=1, memory=1.0)
+    controller = AugmentationController(0.6, boundary=None, images=1, weight=1.0)
     real, made = torch.tensor([7.0, 9.0, 9.0, 3.0]), torch.tensor([1.0, 3.0, 3.0, 5.0])  # halfway: 5
-    controller.follow([real.view(4, 1, 1, 1)], [made.view(4, 1, 1, 1)])
+    controller.update([real.view(4, 1, 1, 1)], [made.view(4, 1, 1, 1)])
     assert controller.sign.item() == 0.5
 
 
@@ -205,11 +206,11 @@ def test_parts_of_a_batch_move_what_is_usual_as_the_whole_does() -> None:
         adaptive_augmentation=0.6, discriminator_augmentation=("cutout",), batch_size=32, accumulate=4
     ).controller
     assert controller is not None
-    assert (1 - controller.memory) ** 4 == pytest.approx(1 - MEMORY)
+    assert (1 - controller.weight) ** 4 == pytest.approx(1 - EMA_WEIGHT)
     wrong, right = [torch.full((2, 1, 1, 1), -1.0)], [torch.full((2, 1, 1, 1), 1.0)]
-    controller.follow(wrong, right)  # a quarter of it in one of four processes
+    controller.update(wrong, right)  # a quarter of it in one of four processes
     controller.sign.fill_(1.0)
-    controller.follow(right, wrong)
+    controller.update(right, wrong)
     assert controller.probability.item() == pytest.approx(8 / ADAPTATION_IMAGES)
 
 
@@ -217,9 +218,9 @@ def test_parts_of_a_batch_move_what_is_usual_as_the_whole_does() -> None:
 
 
 def test_usual_scores_are_slow_averages() -> None:
-    usual = UsualScores()
+    usual = ScoreEMA()
     for _ in range(1000):
-        usual.follow([torch.full((2, 1, 3, 3), 2.0), torch.full((2, 1, 1, 1), 4.0)], [torch.full((2, 1, 1, 1), -1.0)])
+        usual.update([torch.full((2, 1, 3, 3), 2.0), torch.full((2, 1, 1, 1), 4.0)], [torch.full((2, 1, 1, 1), -1.0)])
     assert usual.real.item() == pytest.approx(3.0, rel=1e-3)
     assert usual.fake.item() == pytest.approx(-1.0, rel=1e-3)
 
@@ -227,25 +228,25 @@ def test_usual_scores_are_slow_averages() -> None:
 def test_lecam_uses_what_was_usual_before() -> None:
     judge = Judge()
     game = game_of(judge, lecam_weight=0.3)
-    shown = Shown(plain(REAL), plain(FAKE))
-    first, second = (game.judge_terms(judge, shown, number)["lecam"] for number in range(2))
+    shown = DiscriminatorInput(plain(REAL), plain(FAKE))
+    first, second = (game.discriminator_terms(judge, shown, number)["lecam"] for number in range(2))
     assert (first.weight, first.value.item()) == (0.3, pytest.approx(REAL**2 + FAKE**2))
     expected = (REAL - 0.01 * FAKE) ** 2 + (FAKE - 0.01 * REAL) ** 2
     assert second.value.item() == pytest.approx(expected)
 
 
 def test_smoothed_labels_reach_the_discriminator() -> None:
-    judge, shown = Judge(), Shown(plain(REAL), plain(FAKE))
+    judge, shown = Judge(), DiscriminatorInput(plain(REAL), plain(FAKE))
     scores = [[score] for score in (judge(plain(REAL)).scores[0], judge(plain(FAKE)).scores[0])]
     for label in (1.0, 0.9):
         game = game_of(judge, adversarial="non-saturating", real_label=label)
         expected = discriminator_cross_entropy(scores[0][0], scores[1][0], real_label=label)
-        assert game.judge_terms(judge, shown, 0)["game"].value.item() == pytest.approx(expected.item())
+        assert game.discriminator_terms(judge, shown, 0)["game"].value.item() == pytest.approx(expected.item())
 
 
 def test_past_is_the_mean_of_all_steps() -> None:
     network = nn.Linear(1, 1, bias=False)
-    past = Past(network)
+    past = HistoricalAverage(network)
     distances: list[float] = []
     for value in (1.0, 3.0, 8.0):
         network.weight.data.fill_(value)
@@ -256,9 +257,9 @@ def test_past_is_the_mean_of_all_steps() -> None:
 def test_history_pulls_both_networks() -> None:
     judge, generator = Judge(), nn.Conv2d(3, 3, 1)
     game = game_of(judge, generator=generator, historical_weight=2.0)
-    shown = Shown(plain(REAL), plain(FAKE))
+    shown = DiscriminatorInput(plain(REAL), plain(FAKE))
     for _ in range(2):
-        judged, played = game.judge_terms(judge, shown, 0), game.player_terms(judge, generator, shown)
+        judged, played = game.discriminator_terms(judge, shown, 0), game.generator_terms(judge, generator, shown)
         judge.slope.data.add_(1.0)
         generator.bias.data.add_(1.0)
     assert judged["history"].weight == played["history"].weight == 2.0
@@ -297,7 +298,7 @@ def test_unrolled_by_hand() -> None:
     judge = Judge(slope=2.0)
     fake_BCHW = plain(FAKE).requires_grad_()
     game = game_of(judge, adversarial="wgan-gp", unrolled_steps=3, unrolled_lr=0.1, feature_weight=0.0)
-    paid = game.player_terms(judge, nn.Identity(), Shown(plain(REAL), fake_BCHW))["adversarial"].value
+    paid = game.generator_terms(judge, nn.Identity(), DiscriminatorInput(plain(REAL), fake_BCHW))["adversarial"].value
     slope = 2.0 + 3 * 0.1 * (REAL - FAKE)
     assert paid.item() == pytest.approx(-slope * FAKE)
     paid.backward()
@@ -312,11 +313,11 @@ def test_unrolling_leaves_the_discriminator_as_it_is(changes: dict[str, Any]) ->
     config = settings(**changes)
     judge = make_discriminator(config, 3)
     before = {name: value.clone() for name, value in judge.state_dict().items()}
-    shown = Shown(pictures(2, 3, 32, 32), pictures(2, 3, 32, 32).requires_grad_())
+    shown = DiscriminatorInput(pictures(2, 3, 32, 32), pictures(2, 3, 32, 32).requires_grad_())
 
     def gradient(steps: int) -> Tensor:
         game = game_of(judge, unrolled_steps=steps, **changes)
-        value = game.player_terms(judge, nn.Identity(), shown, matched=2)["adversarial"].value
+        value = game.generator_terms(judge, nn.Identity(), shown, matched=2)["adversarial"].value
         return torch.autograd.grad(value, shown.fake_BCHW)[0]
 
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -344,7 +345,7 @@ def test_a_step_that_is_not_finite_changes_nothing_for_good(name: str) -> None:
                 continue
             weight.grad = torch.full((3,), slope)
             optimiser.found_inf, optimiser.grad_scale = torch.tensor(float(slope != slope)), None
-            optimiser.looking = number % 2 == 0
+            optimiser.extrapolating = number % 2 == 0
             optimiser.step()
         return weight.detach()
 
@@ -355,26 +356,26 @@ def test_a_look_and_its_move_bear_the_same_penalties() -> None:
     judge = Judge()
     for optimiser, expected in (("adam", [0, 2, 4]), ("extra-gradient", [0, 1, 4, 5])):
         game = game_of(judge, optimiser=optimiser, r1_weight=1.0, penalty_interval=2)
-        shown = Shown(plain(REAL), plain(FAKE))
-        assert [step for step in range(6) if "r1" in game.judge_terms(judge, shown, step)] == expected
+        shown = DiscriminatorInput(plain(REAL), plain(FAKE))
+        assert [step for step in range(6) if "r1" in game.discriminator_terms(judge, shown, step)] == expected
 
 
 def test_only_what_comes_through_the_game_is_listened_to() -> None:
     judge, made_BCHW = Judge(), plain(FAKE).requires_grad_()
     game = game_of(judge)
-    terms = game.player_terms(judge, nn.Identity(), Shown(plain(REAL), made_BCHW))
+    terms = game.generator_terms(judge, nn.Identity(), DiscriminatorInput(plain(REAL), made_BCHW))
     (through_BCHW,) = torch.autograd.grad(terms["adversarial"].value, made_BCHW, retain_graph=True)
-    assert game.told is not None
+    assert game.result_gradient is not None
     assert through_BCHW.any()
     (terms["adversarial"].value + 100.0 * made_BCHW.square().sum()).backward()
-    assert game.told.item() == pytest.approx(through_BCHW.norm().item())
+    assert game.result_gradient.item() == pytest.approx(through_BCHW.norm().item())
 
 
 def test_a_look_without_a_step_before_is_adam() -> None:
     """As for a discriminator that enters the game in an odd step."""
     one, other = (nn.Parameter(torch.ones(2)) for _ in range(2))
     late = ExtraAdam([one], lr=0.1)
-    late.looking = False
+    late.extrapolating = False
     for weight, optimiser in ((one, late), (other, torch.optim.Adam([other], lr=0.1))):
         weight.grad = torch.ones(2)
         optimiser.step()

@@ -10,7 +10,7 @@ import torch
 from tiny_runs import assert_same_snapshots, log_lines, new_run, resumed_run, settings, train
 from torch import Tensor
 
-from translate.trainers.budget import StopAfter
+from translate.training.budget import StopAfter
 
 OPTIONS: dict[str, dict[str, Any]] = {
     **{

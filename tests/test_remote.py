@@ -13,15 +13,15 @@ from conftest import INVERT, save_model
 from fsspec.implementations.memory import MemoryFileSystem
 from stores import contents, served
 
-from translate.cli import main
-from translate.conversion import Conversion
-from translate.convert import convert_folder, run_plan
-from translate.engine import Engine
+from translate.cli.main import main
+from translate.conversion.folder import convert_folder, run_plan
+from translate.conversion.location import location
+from translate.conversion.plan import make_plan
+from translate.conversion.resume import Existing, Result
+from translate.conversion.worker import Conversion
 from translate.errors import DataError
-from translate.images import Picture, decode, encode, read_picture
-from translate.ledger import Existing, Outcome
-from translate.location import location
-from translate.plan import make_plan
+from translate.inference.engine import Engine
+from translate.pictures.operations import Picture, decode, encode, read_picture
 
 NUMBERS = itertools.count()
 
@@ -64,7 +64,7 @@ def test_there_across_and_back_is_as_on_one_machine(tmp_path: Path, root: str, e
     for number, name in enumerate(["a.png", "sub/b.PNG", "sub/deep/Ünïcode 画像.webp", ".hidden.png", ".git/c.png"]):
         put(str(tmp_path / "in" / name), number)
     (tmp_path / "in" / "notes.txt").write_text("no picture")
-    seen: list[Outcome] = []
+    seen: list[Result] = []
     report = convert_folder(tmp_path / "in", f"{root}/there/", engine, on_progress=seen.append)
     assert (report.converted, report.failed) == (3, ())
     assert {outcome.target for outcome in seen} == {
@@ -84,7 +84,7 @@ def test_there_across_and_back_is_as_on_one_machine(tmp_path: Path, root: str, e
 def test_only_what_is_missing_or_changed_is_made(
     root: str, engine: Engine, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("translate.remote._FEW", few)
+    monkeypatch.setattr("translate.conversion.cloud.folders._SINGLE_CHECKS", few)
     source, out = f"{root}/in", f"{root}/out"
     for number in range(4):
         put(f"{source}/{number % 2}/{number}.png", number)
@@ -100,7 +100,7 @@ def test_only_what_is_missing_or_changed_is_made(
 
 @pytest.mark.parametrize("few", [0, 20])
 def test_files_that_are_there(root: str, engine: Engine, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("translate.remote._FEW", few)
+    monkeypatch.setattr("translate.conversion.cloud.folders._SINGLE_CHECKS", few)
     source, out = f"{root}/in", f"{root}/out"
     put(f"{source}/a.png", 1)
     put(f"{source}/a-2.png", 2)
@@ -136,7 +136,7 @@ def test_single_pictures(tmp_path: Path, root: str, engine: Engine) -> None:
     assert levels(root)["e.png"] == 253
     assert read_picture(tmp_path / "d.png").rgb_HWC[0, 0, 0] == 254
     (failure,) = convert_folder(f"{root}/a.png", root, engine).failed
-    assert failure.reason == f"{root}/a.png: its result would replace it; choose another folder or another --name"
+    assert failure.reason == f"{root}/a.png: its result would overwrite it; choose another folder or another --name"
 
 
 def test_an_archive_in_a_store(tmp_path: Path, root: str, engine: Engine) -> None:
@@ -151,7 +151,7 @@ def test_an_archive_in_a_store(tmp_path: Path, root: str, engine: Engine) -> Non
 
 
 def test_large_files_are_fetched_to_the_disk(root: str, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("translate.remote.MOST_BYTES_IN_MEMORY", 10)
+    monkeypatch.setattr("translate.conversion.cloud.folders.MAX_BYTES_IN_MEMORY", 10)
     engine.memory_bytes = 20 * 24 * 39  # less than the picture takes: it is converted in bands
     spec = dataclasses.replace(INVERT, receptive_field=1)
     engine.spec = spec
@@ -166,11 +166,11 @@ def test_large_files_are_fetched_to_the_disk(root: str, engine: Engine, monkeypa
         ("missing", "out", "missing: no such file or folder"),
         ("text", "out", "text: no PNG, JPEG, WebP"),
         ("in", "in/", "the same folder"),
-        ("in/a.png", "in/a.png", "would replace an input"),
+        ("in/a.png", "in/a.png", "would overwrite an input"),
         ("in/a.png", "b.gif", r"cannot write \.gif"),
         ("text/1.txt", "out", "not a PNG, JPEG, WebP.* file"),
-        ("nested/nested", "nested", "would replace an input"),
-        ("in", "out.zip", "archives are written on this machine only"),
+        ("nested/nested", "nested", "would overwrite an input"),
+        ("in", "out.zip", "cannot write archives to cloud storage"),
     ],
 )
 def test_refused_before_anything_is_written(
@@ -229,7 +229,7 @@ def test_a_picture_that_cannot_be_read_or_sent_stops_nothing(engine: Engine, mon
     report = convert_folder(f"{root}/in", f"{root}/out", engine)
     assert report.converted == 2
     reasons = [str(failure.reason) for failure in report.failed]
-    advice = "check the address and the network, and run the same command again"
+    advice = "check the address and the network, then run the same command again"
     assert reasons[:2] == [
         f"{root}/in/b.png: cannot be read (the network has gone); {advice}",
         f"{root}/in/c.png: {root}/out/c.png: cannot be written (the network has gone); {advice}",
@@ -257,7 +257,7 @@ def test_the_command(tmp_path: Path, root: str, capsys: pytest.CaptureFixture[st
     assert main([*command, "--dry-run"]) == 0
     assert capsys.readouterr().out == (
         f"convert {root}/in/a.png -> {root}/out/a.png\nconvert {root}/in/b.png -> {root}/out/b.png\n"
-        "2 to convert, 0 done\n"
+        "2 to convert, 0 to skip\n"
     )
     assert set(contents(root)) == {"in/a.png", "in/b.png", "in/old/c.png", "in/d.webp"}
     assert main([*command, "--json"]) == 0
@@ -266,19 +266,19 @@ def test_the_command(tmp_path: Path, root: str, capsys: pytest.CaptureFixture[st
     assert main(command) == 0
     assert capsys.readouterr().out.startswith(f"1 picture converted to {root}/out in ")
     assert main([*command, "--dry-run"]) == 0
-    assert capsys.readouterr().out.endswith("0 to convert, 3 done\n")
+    assert capsys.readouterr().out.endswith("0 to convert, 3 to skip\n")
     for name in ("a.png", "in.zip"):
         assert main(["convert", f"{root}/{name}", f"{root}/out", "--model", str(model), "--watch"]) == 2
-        assert "--watch wants a folder" in capsys.readouterr().err
+        assert "--watch needs a folder" in capsys.readouterr().err
     assert main(["convert", f"{root}/in", "s3://nobody/out", "--model", str(model)]) == 2
 
 
 def test_watch(root: str, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("translate.plan.REMOTE_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("translate.conversion.plan.REMOTE_POLL_SECONDS", 0.05)
     plan = make_plan(location(f"{root}/in"), location(f"{root}/out"), may_be_empty=True)
     seen: list[str] = []
 
-    def next_one(outcome: Outcome) -> None:
+    def next_one(outcome: Result) -> None:
         seen.append(outcome.source)
         if len(seen) == 2:
             raise KeyboardInterrupt

@@ -13,13 +13,13 @@ from fsspec.implementations.memory import MemoryFileSystem
 from stores import contents, names, served
 from test_manifest import done
 
-from translate.convert import convert_folder
-from translate.engine import Engine
+from translate.conversion.cloud.manifest import RemoteManifest
+from translate.conversion.folder import convert_folder
+from translate.conversion.location import Remote
+from translate.conversion.manifest import parse_entry, parse_line
 from translate.errors import DataError
-from translate.images import Picture, write_picture
-from translate.location import Remote
-from translate.manifest import _done, _json
-from translate.remote_manifest import RemoteManifest
+from translate.inference.engine import Engine
+from translate.pictures.operations import Picture, write_picture
 
 KILLS, PICTURES = 3, 60
 SEED = 5
@@ -38,11 +38,13 @@ def segments(root: Remote) -> list[str]:
 
 
 def test_the_last_line_counts(root: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("translate.remote_manifest.PROCESS", "zz")  # comes last among those of the same number
+    monkeypatch.setattr(
+        "translate.conversion.cloud.manifest.PROCESS", "zz"
+    )  # comes last among those of the same number
     with RemoteManifest(root) as manifest:
         manifest.add(done("a.png"))
         manifest.add(done("ü/画像.png", source="\udcff.png"))  # names may be no UTF-8
-    monkeypatch.setattr("translate.remote_manifest.PROCESS", "aa")
+    monkeypatch.setattr("translate.conversion.cloud.manifest.PROCESS", "aa")
     with RemoteManifest(root) as manifest:
         manifest.add(done("a.png", size=3))
         assert manifest.find("a.png") == done("a.png", size=3)
@@ -62,7 +64,7 @@ def test_a_run_without_work_leaves_nothing(root: Remote) -> None:
 
 def test_lines_are_sent_at_once_and_then_every_second(root: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("translate.remote_manifest.time.monotonic", lambda: now)
+    monkeypatch.setattr("translate.conversion.cloud.manifest.time.monotonic", lambda: now)
     with RemoteManifest(root) as manifest:
 
         def sent() -> list[str]:
@@ -81,9 +83,9 @@ def test_lines_are_sent_at_once_and_then_every_second(root: Remote, monkeypatch:
 
 
 def test_full_segments_are_left_and_small_ones_joined(root: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("translate.remote_manifest.SEGMENT_BYTES", 300)
-    monkeypatch.setattr("translate.remote_manifest.FLUSH_SECONDS", 0.0)
-    monkeypatch.setattr("translate.remote_manifest.MOST_SEGMENTS", 3)
+    monkeypatch.setattr("translate.conversion.cloud.manifest.SEGMENT_BYTES", 300)
+    monkeypatch.setattr("translate.conversion.cloud.manifest.FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr("translate.conversion.cloud.manifest.MAX_SEGMENTS", 3)
     with RemoteManifest(root) as manifest:
         for number in range(8):
             manifest.add(done("a.png", size=number))
@@ -115,9 +117,9 @@ def test_torn_and_foreign_segments_cost_nothing_else(root: Remote, torn: bytes) 
 
 
 def test_threads_and_a_second_writer(root: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("translate.remote_manifest.FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr("translate.conversion.cloud.manifest.FLUSH_SECONDS", 0.0)
     with RemoteManifest(root) as manifest:
-        monkeypatch.setattr("translate.remote_manifest.PROCESS", "other")
+        monkeypatch.setattr("translate.conversion.cloud.manifest.PROCESS", "other")
 
         def write(start: int) -> None:
             for number in range(start, start + 20):
@@ -135,7 +137,7 @@ def test_threads_and_a_second_writer(root: Remote, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_store_that_refuses_lines_gets_them_later(root: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("translate.remote_manifest.FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr("translate.conversion.cloud.manifest.FLUSH_SECONDS", 0.0)
 
     def gone(*_: object, **__: object) -> None:
         raise ConnectionResetError("the network has gone")
@@ -179,7 +181,7 @@ def test_killed_again_and_again_the_same_tree_in_the_end(tmp_path: Path) -> None
             fs = fsspec.filesystem("s3")
             fs.invalidate_cache()
             lines = b"".join(fs.cat(fs.find("bucket/out/.translate")).values()).splitlines()
-            noted = {line.target for line in map(_done, map(_json, lines)) if line}
+            noted = {line.target for line in map(parse_entry, map(parse_line, lines)) if line}
             assert noted <= names(out)
         assert 0 < len(noted) <= len(names(out)) < PICTURES
         engine = Engine(model, threads=1)

@@ -13,9 +13,9 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 from safetensors.numpy import save_file
 
-from translate.cli import main
-from translate.trainers.log import read_log
-from translate.trainers.report import _measured, _thin, write_report
+from translate.cli.main import main
+from translate.monitoring.log import read_log
+from translate.monitoring.report import _measured, _thin, write_report
 
 START = {"event": "start", "images": 0, "pictures": {"train": 40, "held_out": 8}, "machine": {"device": "CPU <1>"}}
 
@@ -160,9 +160,9 @@ def test_the_page(run: Path) -> None:
     for words in (
         "The run has used its whole budget of 1,000 images",
         "better than the start",
-        "went from 0.3 to 0.1, and lower is better",
-        "2 steps skipped",
-        "Weight of the mean absolute difference to the truth",
+        "went from 0.3 to 0.1; lower is better",
+        "2 steps were skipped",
+        "Weight of the L1 loss between output and target",
         "<code>8 16</code>",
         "0.1200 %",
         "18.25",
@@ -185,7 +185,7 @@ def test_large_noise_stays_small(run: Path) -> None:
     [
         ([], "Nothing has been logged yet"),
         ([START, validation(0, swd=0.3)], "So far only the untrained networks"),
-        ([START, progress(430)], "used 43 % of its budget; it is still going, or was ended early"),
+        ([START, progress(430)], "used 43 % of its budget; it is still running or was stopped early"),
     ],
 )
 def test_a_run_that_has_just_begun(tmp_path: Path, lines: list[dict[str, Any]], words: str) -> None:
@@ -218,9 +218,9 @@ def test_open(run: Path, option: list[str], terminal: bool, shown: int, monkeypa
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("nowhere", "nowhere does not exist; name the folder given to --out"),
-        ("file", "file is a file; name the folder given to --out"),
-        ("empty", "empty holds no log.jsonl; name the --out folder"),
+        ("nowhere", "nowhere does not exist; give the folder that was used as --out"),
+        ("file", "file is a file; give the folder that was used as --out"),
+        ("empty", "empty has no log.jsonl; give the --out folder"),
         ("run -o nowhere/x.html", "cannot write nowhere/x.html: No such file"),
         ("run --open maybe", "maybe"),
     ],

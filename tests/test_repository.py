@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from translate.cli import VERBS
-from translate.trainers.command import main as train
+from translate.cli.main import COMMANDS
+from translate.cli.train import main as train
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,18 +53,70 @@ def test_only_one_place_knows_the_range() -> None:
 
 def test_the_readme_names_every_verb() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [verb for verb in VERBS if f"translate {verb}" not in readme] == []
+    assert [verb for verb in COMMANDS if f"translate {verb}" not in readme] == []
 
 
-def test_every_link_of_the_documents_leads_somewhere() -> None:
-    documents = [*ROOT.glob("*.md"), *(ROOT / "checkpoints").rglob("*.md")]
-    broken = [
-        f"{document.name}: {target}"
-        for document in documents
-        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8"))
-        if not target.startswith("http") and not (document.parent / target).exists()
-    ]
+DOCUMENTS = sorted(path for where in ("*.md", "docs/**/*.md", "checkpoints/**/*.md") for path in ROOT.glob(where))
+
+
+def _prose(document: Path) -> str:
+    """The text without blocks of code."""
+    return re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def _anchors(document: Path) -> set[str]:
+    """What links to the headings of a document are called, both on GitHub and by MkDocs.
+
+    A heading for which the two differ (`A - B`: `a---b` and `a-b`) has no anchor that works everywhere.
+    """
+    headings = re.findall(r"^#+ +(.+?) *$", _prose(document), flags=re.MULTILINE)
+    kept = [re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings]
+    return {re.sub(r"\s", "-", text) for text in kept} & {re.sub(r"[-\s]+", "-", text) for text in kept}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_of_the_documents_leads_somewhere(document: Path) -> None:
+    broken: list[str] = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", _prose(document)):
+        place, _, anchor = link.partition("#")
+        if place.startswith(("https://", "http://")):
+            continue
+        target = (document.parent / place).resolve() if place else document
+        if not target.is_relative_to(ROOT) or not target.exists() or (anchor and anchor not in _anchors(target)):
+            broken.append(link)
     assert not broken
+
+
+def test_headings_of_a_document_differ() -> None:
+    for document in DOCUMENTS:
+        headings = re.findall(r"^#+ .+", _prose(document), flags=re.MULTILINE)
+        if document.name != "CHANGELOG.md":  # every version has its "Added"
+            assert len(headings) == len(set(headings)), document
+
+
+def test_the_site_has_every_page() -> None:
+    """Without MkDocs, which `make docs` needs: pages in its list that are not there, or the other way round."""
+    listed = set(re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    cards = {path.relative_to(ROOT).as_posix() for path in (ROOT / "checkpoints").rglob("*.md")}
+    assert listed == pages | cards | {"about.md", "CONTRIBUTING.md", "CHANGELOG.md"}  # about.md: see docs/hooks.py
+
+
+def test_the_reference_names_what_there_is() -> None:
+    named = {
+        name
+        for page in (ROOT / "docs" / "api").glob("*.md")
+        for name in re.findall(r"^::: (\S+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    }
+    for name in named:
+        path = ROOT / name.replace(".", "/")
+        if not path.with_suffix(".py").is_file() and not (path / "__init__.py").is_file():
+            home = path.parent / "__init__.py" if path.parent.is_dir() else path.parent.with_suffix(".py")
+            text = home.read_text(encoding="utf-8")
+            assert re.search(rf"^(class|def) {path.name}\b|^    \"{path.name}\",$", text, flags=re.MULTILINE), name
+    for folder in ("networks", "losses", "metrics"):
+        modules = {f"translate.{folder}.{path.stem}" for path in (ROOT / "translate" / folder).glob("[!_]*.py")}
+        assert modules <= named
 
 
 def test_the_shipped_models_stay_small() -> None:

@@ -20,10 +20,10 @@ from tiny_runs import (
     trainer_class,
 )
 
-from translate.cli import main
+from translate.cli.main import main
 from translate.tasks import TASKS
-from translate.trainers.budget import StopAfter
-from translate.trainers.snapshot import BEST_NAME, FILE_NAME, read_header, read_tensors
+from translate.training.budget import StopAfter
+from translate.training.snapshot import BEST_NAME, FILE_NAME, read_header, read_tensors
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in TASKS},
@@ -154,8 +154,8 @@ def test_every_task_stops_and_goes_on_from_the_command_line(
     start = ["train", task, "--out", str(out), *data, *options(task, max_images=None)]
     assert main([*start, "--max-time", "1h", "--stop-after", "2images"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("ended early (--stop-after) at 0% of the budget after 2 images; go on with: ")
-    assert f"translate train {task} --out {out} --resume" in said
+    assert said.startswith("ended early (--stop-after) at 0% of the budget after 2 images; to continue: ")
+    assert f"translate resume {out}" in said
     assert main(["train", task, "--out", str(out), "--resume", "--stop-after", "4 images"]) == 0
     assert "after 6 images" in capsys.readouterr().out
     assert main(["train", task, "--out", str(out), "--resume", "--max-time", "0.001"]) == 2

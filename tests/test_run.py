@@ -7,17 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import SKETCHES, log_lines, material_of, new_run, resumed_run, settings, train, trainer_class
-from torch import Generator, Tensor, nn
+from tiny_runs import SKETCHES, log_lines, new_run, resumed_run, settings, train, trainer_class, training_data_of
+from torch import Generator, Tensor
 
 from translate.errors import ConfigError, DataError, SnapshotError
-from translate.trainers import fit as fit_module
-from translate.trainers import run as run_module
-from translate.trainers.average import Average
 from translate.trainers.base import Batch, Term, Update
-from translate.trainers.budget import StopAfter
-from translate.trainers.run import HEALTH_INTERVAL, MAX_BAD_STEPS, Run
-from translate.trainers.snapshot import FILE_NAME, read_header, read_tensors
+from translate.training import fit as fit_module
+from translate.training import run as run_module
+from translate.training.budget import StopAfter
+from translate.training.run import HEALTH_INTERVAL, MAX_BAD_STEPS, Run
+from translate.training.snapshot import FILE_NAME, read_header, read_tensors
 
 Pix2Pix: Any = trainer_class(SKETCHES)
 
@@ -49,11 +48,11 @@ def test_bfloat16_smoke(photos: Path, tmp_path: Path) -> None:
 def test_drawings_are_the_same_under_autocast(photos: Path, tmp_path: Path) -> None:
     """Diagnostics make batches under autocast; some ways of drawing need float32, all find other edges in bfloat16."""
     run = new_run(tmp_path, settings(precision="bf16"))
-    material = material_of(run, photos)
-    raw = material.stream.plain(16)
-    expected = material.batch(raw, (0,), run.fabric.device)
+    training_data = training_data_of(run, photos)
+    raw = training_data.stream.plain(16)
+    expected = training_data.batch(raw, (0,), run.fabric.device)
     with run.fabric.autocast():
-        batch = material.batch(raw, (0,), run.fabric.device)
+        batch = training_data.batch(raw, (0,), run.fabric.device)
     assert torch.equal(batch.source_BCHW, expected.source_BCHW)
 
 
@@ -163,7 +162,7 @@ def test_many_steps_without_a_number_end_the_run(photos: Path, tmp_path: Path, p
     before = (tmp_path / FILE_NAME).read_bytes()
     run = breaking(tmp_path, resume=True, max_images=400)
     run.trainer.broken, run.trainer.players_broken = range(1000), (player,)
-    message = f"the loss of the {player} was no finite number {MAX_BAD_STEPS} times in a row; start a new run"
+    message = f"the loss of the {player} was not finite {MAX_BAD_STEPS} times in a row; start a new run"
     with pytest.raises(DataError, match=message) as caught:
         train(run, photos)
     assert "\n" not in str(caught.value)
@@ -221,7 +220,7 @@ def test_a_snapshot_in_between_may_fail(
     run = new_run(tmp_path, settings(max_images=10, snapshot_seconds=0.0))
     assert train(run, photos, said=said) == "done"
     assert tried == [1, 2, 3, 4, 5]
-    line = "no snapshot: cannot write it: No space left on device; training goes on, the snapshot before is intact"
+    line = "no snapshot: cannot write it: No space left on device; training continues, the previous snapshot is intact"
     assert said.getvalue().splitlines().count(line) == failures
     assert read_header(run.snapshot_path).steps == 5
 
@@ -235,7 +234,7 @@ def test_the_last_snapshot_may_not_fail(photos: Path, tmp_path: Path, monkeypatc
 
     monkeypatch.setattr("safetensors.torch.save_file", full_disk)
     said = io.StringIO()
-    with pytest.raises(SnapshotError, match=r"^cannot write .*No space left on device; make room, or give"):
+    with pytest.raises(SnapshotError, match=r"^cannot write .*No space left on device; free some disk space"):
         train(resumed_run(tmp_path, settings(snapshot_seconds=0.0)), photos, said=said)
     assert said.getvalue().count("no snapshot: ") == 3  # steps 3, 4 and 5; the sixth is the last
     assert (tmp_path / FILE_NAME).read_bytes() == before
@@ -342,77 +341,3 @@ def test_parts_of_a_batch_add_up_to_it(pairs: Path, tmp_path: Path, parts: int) 
 def test_a_batch_that_cannot_be_parted() -> None:
     with pytest.raises(ConfigError, match="--accumulate is 3; it must divide --batch-size, which is 4"):
         settings(batch_size=4, accumulate=3)
-
-
-# --- the average
-
-
-class One(nn.Module):
-    def __init__(self, value: float):
-        super().__init__()
-        self.weight = nn.Parameter(torch.tensor([value]))
-
-
-def test_average_by_hand() -> None:
-    average = Average(One(1.0), halflife_images=4)
-    assert not average.network.training
-    assert not average.network.weight.requires_grad
-    average.update(One(3.0), batch_size=4, images_seen=1000)  # one half-life: half way
-    assert average.network.weight.item() == pytest.approx(2.0)
-    average.update(One(3.0), batch_size=8, images_seen=1000)  # two more: a quarter of the rest is left
-    assert average.network.weight.item() == pytest.approx(2.75)
-
-
-def test_average_forgets_the_start() -> None:
-    average = Average(One(100.0), halflife_images=4000)
-    average.update(One(1.0), batch_size=8, images_seen=8)  # half-life 0.8 images: 1/1024 is left
-    assert average.network.weight.item() == pytest.approx(1.0 + 99.0 / 1024)
-
-
-def test_no_average_is_the_latest(photos: Path, tmp_path: Path) -> None:
-    run = new_run(tmp_path, settings(ema_halflife_images=0))
-    train(run, photos)
-    latest = run.trainer.generator.state_dict()
-    assert all(torch.equal(tensor, latest[name]) for name, tensor in run.generator.state_dict().items())
-
-
-def test_both_directions_are_averaged(collections: Path, tmp_path: Path) -> None:
-    run = new_run(tmp_path, settings("cyclegan"), "cyclegan")
-    train(run, collections)
-    tensors = read_tensors(run.snapshot_path)
-    for name in ("generator", "back_generator"):
-        for key, latest in run.trainer.get_submodule(name).state_dict().items():
-            assert tensors[f"average/{name}/{key}"].shape == latest.shape
-        key = "out.bias"
-        assert not torch.equal(tensors[f"average/{name}/{key}"], tensors[f"trainer/{name}.{key}"])
-
-
-@pytest.mark.parametrize("precision", ["32", "bf16"])
-def test_the_generator_meets_the_judge_of_after_its_step(tmp_path: Path, precision: str) -> None:
-    """Autocast keeps 16-bit copies of the weights; after a step they are old."""
-    config = settings(
-        precision=precision, discriminator_norm="instance", discriminator_lr=0.5, lr_rampup_images=0, max_images=100
-    )
-    run = new_run(tmp_path, config)
-    judge = run.trainer.discriminator
-    picture_BCHW = torch.rand(2, 6, 32, 32, generator=Generator().manual_seed(0))
-    with run.fabric.autocast():
-        before = judge(picture_BCHW).scores[0]
-        run.update("discriminator", {"up": Term(-1.0, before.float().mean())})
-        after = judge(picture_BCHW).scores[0]
-    with run.fabric.autocast():
-        fresh = judge(picture_BCHW).scores[0]
-    assert not torch.equal(before, after)
-    assert torch.equal(after, fresh)
-
-
-def test_no_average_is_always_the_latest_and_costs_no_memory() -> None:
-    trained = One(1.0)
-    average = Average(trained, halflife_images=0)
-    trained.weight.data.fill_(5.0)
-    average.update(trained, batch_size=4, images_seen=8)
-    assert average.network.weight.item() == 5.0
-    assert not average.network.training
-    assert not average.network.weight.requires_grad
-    assert trained.weight.requires_grad
-    assert [value for value in vars(average).values() if isinstance(value, nn.Module)] == [trained]

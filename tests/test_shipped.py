@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from translate.cli import main
-from translate.engine import Engine
+from translate.cli.main import main
 from translate.errors import ConfigError
-from translate.images import read_picture
+from translate.inference.engine import Engine
+from translate.inference.models import ShippedModel, resolve, shipped
 from translate.metrics.drawing import chroma, line_contrast
-from translate.models import ShippedModel, resolve, shipped
+from translate.pictures.operations import read_picture
 from translate.tasks import TASKS
 
 MODELS = {model.name: model for model in shipped()}
@@ -40,8 +40,8 @@ def test_knobs_are_offered_only_where_the_model_has_them(model: ShippedModel) ->
     )
     for chosen, there in offered:
         if not there:
-            with pytest.raises(ConfigError, match=f"{model.name} .*; leave"):
-                engine.knobs(**chosen)
+            with pytest.raises(ConfigError, match=f"{model.name} .*; omit"):
+                engine.controls(**chosen)
 
 
 def test_the_card_says_terms_data_commands_and_every_metric(model: ShippedModel) -> None:

@@ -11,10 +11,10 @@ import pytest
 from conftest import TINY
 from tiny_runs import SKETCHES, log_lines, new_run, process, resumed_run, settings, train, trainer_class
 
-from translate.cli import main
-from translate.trainers.command import EXIT_STATUS, WHY
-from translate.trainers.fit import REASONS
-from translate.trainers.snapshot import FILE_NAME, read_header
+from translate.cli.main import main
+from translate.cli.train import EXIT_STATUS, WHY
+from translate.training.fit import REASONS
+from translate.training.snapshot import FILE_NAME, read_header
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -42,7 +42,7 @@ def test_signal_leaves_a_snapshot(
         said = (out / "output").read_text()
         assert child.exitcode == status, said
     assert f"ended early ({WHY[number.name]}) at " in said
-    assert f"go on with: translate train {SKETCHES} --out {out} --resume" in said
+    assert f"to continue: translate resume {out}" in said
     assert "Traceback" not in said
     seen = read_header(out / FILE_NAME).images_seen
     assert f" after {seen} images; " in said

@@ -15,15 +15,15 @@ from test_export import SPEC, shaken
 
 from export.sixteen_bits import carry_sixteen_bits
 from export.to_onnx import build_graph, write_model
-from translate.convert import convert_folder
-from translate.engine import Engine
+from translate.conversion.folder import convert_folder
+from translate.conversion.huge import convert_huge
 from translate.errors import ImageError
-from translate.images import Picture, read_picture, to_bits, write_picture
-from translate.models import ShippedModel, shipped
+from translate.inference.engine import Engine
+from translate.inference.models import ShippedModel, shipped
 from translate.networks.pixels import PixelTranslator
 from translate.networks.residual_sr import ResidualSR
+from translate.pictures.operations import Picture, read_picture, to_bits, write_picture
 from translate.spec import IMAGE_REST, RESULT_REST
-from translate.streaming import convert_huge
 
 LARGEST_DIFFERENCE = 3
 """Of 65535: float32 has about 24 bits, a network adds up a few hundred of them."""

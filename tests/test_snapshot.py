@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.errors import SnapshotError
-from translate.trainers.snapshot import (
+from translate.training.snapshot import (
     FILE_NAME,
     FORMAT,
     HEADER_KEY,
@@ -102,10 +102,10 @@ def lacking(name: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        (None, "was not written by translate; name the folder given to --out in training"),
+        (None, "was not written by translate; give the --out folder of a run"),
         ({"format": "pt"}, "was not written by translate"),
-        (facts(format=1), f"has format 1, this version reads format {FORMAT}; use the version that wrote it"),
-        (facts(format=FORMAT + 1), f"has format {FORMAT + 1}, this version reads format {FORMAT}; use the version"),
+        (facts(format=1), f"has format 1, but this version reads format {FORMAT}; use the version that wrote it"),
+        (facts(format=FORMAT + 1), f"has format {FORMAT + 1}, but this version reads format {FORMAT}; use the version"),
         ({HEADER_KEY: "{"}, "damaged"),
         ({HEADER_KEY: "[]"}, "damaged"),
         (lacking("format"), "damaged"),
@@ -142,13 +142,15 @@ def test_truncated(path: Path, length: int) -> None:
 
 def test_missing(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(SnapshotError, match=f"holds no {FILE_NAME}"):
+        with pytest.raises(SnapshotError, match=f"has no {FILE_NAME}"):
             read_header(folder / FILE_NAME)
 
 
 def test_folder_in_place_of_the_file(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
     (tmp_path / FILE_NAME).mkdir()
-    with pytest.raises(SnapshotError, match=r"^cannot write .*; make room, or give yourself the right") as caught:
+    with pytest.raises(
+        SnapshotError, match=r"^cannot write .*; free some disk space, or check the write permissions"
+    ) as caught:
         write_snapshot(tmp_path / FILE_NAME, HEADER, tensors)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == [tmp_path / FILE_NAME]
@@ -156,7 +158,9 @@ def test_folder_in_place_of_the_file(tmp_path: Path, tensors: dict[str, Tensor])
 
 def test_file_in_place_of_the_folder(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
     (tmp_path / "run").write_text("x")
-    with pytest.raises(SnapshotError, match=r"^cannot write .*; make room, or give yourself the right") as caught:
+    with pytest.raises(
+        SnapshotError, match=r"^cannot write .*; free some disk space, or check the write permissions"
+    ) as caught:
         write_snapshot(tmp_path / "run" / FILE_NAME, HEADER, tensors)
     assert "\n" not in str(caught.value)
     assert (tmp_path / "run").read_text() == "x"

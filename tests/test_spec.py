@@ -57,7 +57,7 @@ def test_files_of_the_first_version_have_no_knobs() -> None:
 
 
 def test_files_of_a_later_version_are_read_without_what_is_new() -> None:
-    facts = json.loads(FULL.to_json()) | {"colour": "blue", "knobs": {"contrast": [0, 1]}}
+    facts = json.loads(FULL.to_json()) | {"colour": "blue", "controls": {"contrast": [0, 1]}}
     assert ModelSpec.from_json(json.dumps(facts), "m.onnx") == FULL
 
 
@@ -91,10 +91,10 @@ def test_immutable() -> None:
         ("[]", "damaged"),
         ("3", "damaged"),
         ("{}", "damaged"),
-        (json.dumps({"format": FORMAT + 1}), rf"format {FORMAT + 1}, this version reads format {FORMAT}"),
-        (json.dumps({"format": FORMAT, "name": "x"}), "does not fit"),
-        (json.dumps({"format": FORMAT, "colour": 1}), "does not fit: .*missing.*'name'"),
-        (json.dumps({**json.loads(INVERT.to_json()), "labels": 3}), "does not fit"),
+        (json.dumps({"format": FORMAT + 1}), rf"format {FORMAT + 1}, but this version reads format {FORMAT}"),
+        (json.dumps({"format": FORMAT, "name": "x"}), "is invalid"),
+        (json.dumps({"format": FORMAT, "colour": 1}), "is invalid: .*missing.*'name'"),
+        (json.dumps({**json.loads(INVERT.to_json()), "labels": 3}), "is invalid"),
     ],
 )
 def test_bad_text(text: str, message: str) -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from tiny_runs import options, read_tensors
 
-from translate.cli import main
-from translate.trainers.snapshot import FILE_NAME
+from translate.cli.main import main
+from translate.training.snapshot import FILE_NAME
 
 SR = "super-resolution"
 
@@ -52,9 +52,9 @@ def test_it_is_resumed_from_its_own_snapshot(faithful: Path, photos: Path, tmp_p
 @pytest.mark.parametrize(
     ("task", "changes", "message"),
     [
-        (SR, {"start_from": "nowhere"}, "nowhere holds no snapshot.safetensors"),
-        (SR, {"generator_width": 16}, "its generator.* has shape (8,), expected (16,); give this run the same widths"),
-        ("sketch-to-photo", {}, "its generator.* has shape *, expected none; give this run the same widths"),
+        (SR, {"start_from": "nowhere"}, "nowhere has no snapshot.safetensors"),
+        (SR, {"generator_width": 16}, "its generator.* has shape (8,), expected (16,); use the same widths"),
+        ("sketch-to-photo", {}, "its generator.* has shape *, expected none; use the same widths"),
     ],
 )
 def test_a_run_that_does_not_fit(
@@ -80,7 +80,7 @@ def test_another_scale_begins_with_all_but_the_last_layer(
     changes = {"preset": "fidelity", "start_from": faithful, "scale": 4, "max_images": 2}
     assert train(SR, photos, tmp_path / "large", **changes) == 0
     said = " ".join(capsys.readouterr().err.split())
-    assert f"not in {faithful}, begins untrained: generator.tail.weight, generator.tail.bias" in said
+    assert f"not in {faithful}, starts untrained: generator.tail.weight, generator.tail.bias" in said
     before, after = (read_tensors(run / FILE_NAME) for run in (faithful, tmp_path / "large"))
     learnt, begun = before["average/generator/head.expand_MI"], after["trainer/generator.head.expand_MI"]
     torch.testing.assert_close(begun, learnt, atol=2e-3, rtol=0)  # one step of Adam away
@@ -119,7 +119,7 @@ def test_what_begins_untrained_is_said(
 ) -> None:
     assert train(SR, photos, tmp_path / "sharp", adversarial_start=0.0, start_from=faithful, max_images=2) == 0
     said = " ".join(capsys.readouterr().err.split())
-    assert f"not in {faithful}, begins untrained: discriminator, generator.detail.0.conv1.weight" in said
+    assert f"not in {faithful}, starts untrained: discriminator, generator.detail.0.conv1.weight" in said
 
 
 def test_kinds_and_styles_must_mean_the_same(kinds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,7 +128,10 @@ def test_kinds_and_styles_must_mean_the_same(kinds: Path, tmp_path: Path, capsys
     (kinds / "boot").rename(kinds / "bag")
     capsys.readouterr()
     assert train(task, kinds, tmp_path / "new", start_from=tmp_path / "first", **COLOURS) == 2
-    assert "its kinds are boot, shoe, this run's are bag, shoe; name the sub-folders alike" in capsys.readouterr().err
+    assert (
+        "its labels are boot, shoe, this run's are bag, shoe; give the sub-folders the same names"
+        in capsys.readouterr().err
+    )
     (kinds / "bag").rename(kinds / "boot")
     changes = COLOURS | {"style_kind": "learned"}
     assert train(task, kinds, tmp_path / "new", start_from=tmp_path / "first", **changes) == 2

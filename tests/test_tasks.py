@@ -10,9 +10,9 @@ from tiny_runs import new_run, settings, tiny, trainer_class
 
 from translate.spec import ModelSpec
 from translate.tasks import TASKS, Task
+from translate.tasks.base import load_object
 from translate.trainers.base import Trainer, pixel_translator
 from translate.trainers.config import TrainConfig
-from translate.trainers.objects import load_object
 
 PRESETS = [(task, preset) for task in TASKS for preset in trainer_class(task).presets]
 
@@ -65,7 +65,7 @@ def test_the_way_back_leads_back(task: Task) -> None:
         assert back.trainer == task.trainer
         assert "back" in trainer_class(task.name).directions
         assert (back.input_label, back.output_label) == (task.output_label, task.input_label)
-        assert back.settings["folders"] == task.settings["folders"][::-1]
+        assert back.folders == task.folders[::-1]
 
 
 def test_settings_of_the_task_are_settings_of_its_trainer(task: Task) -> None:

@@ -13,12 +13,12 @@ import torch
 from tiny_runs import SKETCHES, log_lines, options
 from torch.utils.data import Dataset
 
-from translate import cores as cores_module
-from translate import threads as threads_module
-from translate.cli import main
-from translate.data.stream import batches
-from translate.threads import busy_cores, choose, prepare
-from translate.trainers.snapshot import FILE_NAME, read_header
+from translate import machine as cores_module
+from translate.cli.main import main
+from translate.data.dataset import batches
+from translate.training import openmp as threads_module
+from translate.training.openmp import busy_cores, choose, prepare
+from translate.training.snapshot import FILE_NAME, read_header
 
 TAKE = "are busy with other work (--threads N: take N)"
 
@@ -306,9 +306,9 @@ def test_out_of_range(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 
 BEFORE_TORCH = """
 import os, sys
-from translate import threads
-from translate.cli import main
-from translate.trainers import command
+from translate.training import openmp as threads
+from translate.cli.main import main
+from translate.cli import train as command
 
 def prepare(argv):
     assert "torch" not in sys.modules
@@ -338,7 +338,7 @@ class Report(Dataset[Any]):
     """Has the number of torch's threads in its process as the label of every sample."""
 
     def __getitem__(self, position: int) -> Any:
-        from translate.data.stream import Item
+        from translate.data.dataset import Item
 
         return Item(None, torch.zeros(1, 1, 3, dtype=torch.uint8), torch.get_num_threads(), ())
 

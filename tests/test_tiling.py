@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from translate.tiling import (
-    LEAST_BLENDED,
+from translate.inference.tiling import (
+    MIN_BLENDED,
     Plan,
     Seams,
     Span,
@@ -112,7 +112,7 @@ def test_context_and_smallest_tile() -> None:
     assert smallest_tile(71, 1) == 2 * 35 + 64
     assert smallest_tile(749, 32) == 2 * 384 + 64
     assert (smallest_tile(None, 1), smallest_tile(None, 8), smallest_tile(None, 256)) == (256, 256, 512)
-    assert smallest_tile(None, 1) == LEAST_BLENDED
+    assert smallest_tile(None, 1) == MIN_BLENDED
 
 
 def test_plan() -> None:

@@ -16,10 +16,10 @@ from conftest import DOUBLE, INVERT, save_model
 from PIL import Image
 from test_engine import ALL, save_sum
 
-from translate import models
-from translate.engine import Engine, numbered_style
 from translate.errors import ConfigError, ImageError, ModelError, TranslateError
-from translate.images import Picture, read_picture
+from translate.inference import models
+from translate.inference.engine import Engine, numbered_style
+from translate.pictures.operations import Picture, read_picture
 from translate.spec import ModelSpec
 from translate.tasks import TASKS
 from ui import actions
@@ -133,20 +133,20 @@ def test_before_is_as_large_as_after_and_lies_on_white(double_model: Path, tmp_p
 
 def test_only_choices_that_the_model_has_are_taken() -> None:
     spec = dataclasses.replace(ALL, style_size=3)
-    assert actions.knobs(INVERT, "x", 3, 0.5) == {}
-    found = actions.knobs(spec, "dusk", 3, 0.5)
+    assert actions.controls(INVERT, "x", 3, 0.5) == {}
+    found = actions.controls(spec, "dusk", 3, 0.5)
     np.testing.assert_array_equal(found.pop("style"), numbered_style(3, spec))
     assert found == {"label": "dusk", "detail": 0.5}
-    assert actions.knobs(spec, None, None, None)["style"].tolist() == [0, 0, 0]
-    assert all(1 <= actions.random_look() <= 9999 for _ in range(100))
+    assert actions.controls(spec, None, None, None)["style"].tolist() == [0, 0, 0]
+    assert all(1 <= actions.random_style() <= 9999 for _ in range(100))
 
 
-@pytest.mark.parametrize("look", [-1, 0.5, float("nan"), float("inf"), 1 << 32])
-def test_looks_that_are_none(look: float) -> None:
+@pytest.mark.parametrize("style", [-1, 0.5, float("nan"), float("inf"), 1 << 32])
+def test_invalid_styles(style: float) -> None:
     with pytest.raises(
-        ConfigError, match=r"^the look is .*; give a whole number from 0, the plain one, to 4294967295$"
+        ConfigError, match=r"^the style is .*; give a whole number from 0 \(the default\) to 4294967295$"
     ):
-        actions.knobs(ALL, None, look, None)
+        actions.controls(ALL, None, style, None)
 
 
 def test_samples(tmp_path: Path, image_HWC: np.ndarray) -> None:
@@ -182,7 +182,7 @@ def test_page_has_a_tab_per_task_in_the_order_of_tasks(engine: Engine, double_mo
     assert sum(isinstance(block, gr.ImageSlider) for block in page.blocks.values()) == 3
     text = words(page)
     assert "2 times as wide and high" in text
-    assert "The day picture is as large as the night picture." in text
+    assert "The day picture has the size of the night picture." in text
     choices = [block for block in page.blocks.values() if isinstance(block, gr.Radio) and block.label == "Model"]
     assert [(block.visible, [name for name, _ in block.choices]) for block in choices] == [
         (True, ["Invert (1)", "Invert (2)"]),
@@ -201,10 +201,10 @@ def test_every_task_has_a_page(task: str, tmp_path: Path) -> None:
 
 def choices_shown(page: gr.Blocks) -> dict[str, bool]:
     """The choices of a page of one task, and which of them are shown."""
-    rows = [block for block in page.blocks.values() if getattr(block, "elem_classes", None) == ["looks"]]
+    rows = [block for block in page.blocks.values() if getattr(block, "elem_classes", None) == ["styles"]]
     names = ("Model", "What is it?", "Fine detail")
     labelled = {block.label: block for block in page.blocks.values() if getattr(block, "label", None) in names}
-    return {"Look": rows[0].visible, **{name: labelled[name].visible for name in names}}
+    return {"Style": rows[0].visible, **{name: labelled[name].visible for name in names}}
 
 
 @pytest.mark.parametrize(
@@ -212,9 +212,9 @@ def choices_shown(page: gr.Blocks) -> dict[str, bool]:
     [
         ([INVERT], set()),
         ([INVERT, ALL], {"Model"}),
-        ([dataclasses.replace(ALL, labels=())], {"Look", "Fine detail"}),
+        ([dataclasses.replace(ALL, labels=())], {"Style", "Fine detail"}),
         ([dataclasses.replace(ALL, style_size=0, detail=False)], {"What is it?"}),
-        ([ALL, INVERT], {"Model", "What is it?", "Look", "Fine detail"}),
+        ([ALL, INVERT], {"Model", "What is it?", "Style", "Fine detail"}),
     ],
 )
 def test_choices_are_shown_only_where_the_model_has_them(

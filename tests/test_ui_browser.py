@@ -23,8 +23,8 @@ from PIL import Image
 from playwright.sync_api import Page, Playwright, Request, expect, sync_playwright
 from test_engine import save_sum
 
-from translate.engine import numbered_style
-from translate.models import shipped
+from translate.inference.engine import numbered_style
+from translate.inference.models import shipped
 from translate.spec import ModelSpec
 
 pytestmark = pytest.mark.browser
@@ -245,8 +245,8 @@ def three_tasks(tmp_path: Path, image_HWC: np.ndarray) -> list[Path]:
     return paths
 
 
-def look_of(page: Page) -> int:
-    return int(page.get_by_label("Look", exact=True).input_value())
+def style_of(page: Page) -> int:
+    return int(page.get_by_label("Style", exact=True).input_value())
 
 
 def wait_for(page: Page, expected_HWC: np.ndarray) -> None:
@@ -269,27 +269,27 @@ def test_a_tab_per_task_with_its_choices(
         )
         page.locator(".samples:visible").get_by_role("button").first.click()
         result_address(page)
-        # What the sample is called is what is made of it: the second kind, in the plain look.
+        # The label comes from the name of the sample: the second label, in the default style.
         expect(page.get_by_label("Handbag")).to_be_checked()
         wait_for(page, base_HWC + 1)
         page.get_by_label("Shoe", exact=True).click()
         wait_for(page, base_HWC)
-        page.get_by_role("button", name="Another look").click()
-        expect(page.get_by_label("Look", exact=True)).not_to_have_value("0", timeout=PATIENCE_MS)
-        look = look_of(page)
-        styled_HWC = (base_HWC + numbered_style(look, SHOES).sum()).astype(np.uint8)
+        page.get_by_role("button", name="Random style").click()
+        expect(page.get_by_label("Style", exact=True)).not_to_have_value("0", timeout=PATIENCE_MS)
+        style = style_of(page)
+        styled_HWC = (base_HWC + numbered_style(style, SHOES).sum()).astype(np.uint8)
         wait_for(page, styled_HWC)
-        page.get_by_role("button", name="Plain").click()
+        page.get_by_role("button", name="Default").click()
         wait_for(page, base_HWC)
-        page.get_by_label("Look", exact=True).fill(str(look))
-        page.get_by_label("Look", exact=True).press("Enter")
+        page.get_by_label("Style", exact=True).fill(str(style))
+        page.get_by_label("Style", exact=True).press("Enter")
         wait_for(page, styled_HWC)
         page.screenshot(path=SCREENSHOTS / "choices.png", full_page=True)
-        # The other model has neither kinds nor looks, and takes what is on the sheet.
+        # The other model has neither labels nor styles, and takes what is on the sheet.
         page.get_by_label("Invert").click()
         wait_for(page, 255 - base_HWC)
         expect(page.get_by_label("Handbag")).to_be_hidden()
-        expect(page.get_by_role("button", name="Another look")).to_be_hidden()
+        expect(page.get_by_role("button", name="Random style")).to_be_hidden()
 
         page.get_by_role("tab", name="Day to night").click()
         page.locator(".samples:visible").get_by_role("button").first.click()
@@ -311,7 +311,7 @@ def test_a_tab_per_task_with_its_choices(
         wait_for(page, large_HWC + 50)
 
 
-def test_bad_look_and_narrow_screen(
+def test_bad_style_and_narrow_screen(
     playwright: Playwright, chromium: str, tmp_path: Path, three_tasks: list[Path]
 ) -> None:
     with served(*three_tasks) as address, opened(playwright, chromium, address, tmp_path / "profile") as page:
@@ -324,9 +324,9 @@ def test_bad_look_and_narrow_screen(
         result_address(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
         page.screenshot(path=SCREENSHOTS / "phone.png", full_page=True)
-        page.get_by_label("Look", exact=True).fill("0.5")
+        page.get_by_label("Style", exact=True).fill("0.5")
         press(page)
-        expect(page.get_by_text(re.compile(r"^the look is 0\.5; give a whole number"))).to_be_visible(
+        expect(page.get_by_text(re.compile(r"^the style is 0\.5; give a whole number"))).to_be_visible(
             timeout=PATIENCE_MS
         )
 

@@ -7,18 +7,36 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import SKETCHES, log_lines, material_of, new_run, options, resumed_run, settings, train, trainer_class
+from rich.console import Console
+from tiny_runs import (
+    SKETCHES,
+    log_lines,
+    new_run,
+    options,
+    resumed_run,
+    settings,
+    train,
+    trainer_class,
+    training_data_of,
+)
 
-from translate.cli import main
+from translate.cli.main import main
 from translate.errors import ConfigError, DataError, SnapshotError
 from translate.metrics import learned
-from translate.trainers import budget
-from translate.trainers import run as run_module
-from translate.trainers import validation as validation_module
-from translate.trainers.budget import StopAfter
-from translate.trainers.material import list_material
-from translate.trainers.snapshot import BEST_NAME, FILE_NAME, read_header, read_tensors
-from translate.trainers.validation import Validation
+from translate.monitoring import validation as validation_module
+from translate.monitoring.logger import Logger
+from translate.monitoring.validation import Validation
+from translate.training import budget
+from translate.training import run as run_module
+from translate.training.batches import TrainingData, list_training_data
+from translate.training.budget import StopAfter
+from translate.training.run import Run
+from translate.training.snapshot import BEST_NAME, FILE_NAME, read_header, read_tensors
+
+
+def validation_of(run: Run, training_data: TrainingData) -> Validation:
+    return Validation(run, training_data, Logger(run, training_data, Console(quiet=True)))
+
 
 TASKS_PAIRED = {SKETCHES: True, "super-resolution": True, "pix2pix": True, "cyclegan": False, "cut": False}
 
@@ -52,7 +70,7 @@ def test_measured_at_the_start_and_at_equal_shares(
 def test_the_metrics_are_those_of_the_averaged_generator(pairs: Path, tmp_path: Path) -> None:
     config = settings("pix2pix", held_out=3, metrics=("psnr", "swd"), ema_halflife_images=10**6)
     run = new_run(tmp_path, config, "pix2pix")
-    validation = Validation(run, material_of(run, pairs))
+    validation = validation_of(run, training_data_of(run, pairs))
     with torch.no_grad():  # always mid grey, which is 127.5 or 128 of 255
         for weight in run.generator.parameters():
             weight.zero_()
@@ -74,7 +92,7 @@ def test_structure_compares_with_the_source(collections: Path, tmp_path: Path) -
 def test_edges_are_compared_with_the_drawn_lines(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = settings(held_out=2, metrics=("edge_agreement",), best_by="edge_agreement")
     run = new_run(tmp_path, config)
-    validation = Validation(run, material_of(run, photos))
+    validation = validation_of(run, training_data_of(run, photos))
     drawn_BCHW = validation_module.unit(validation._source_BHWC)
     monkeypatch.setattr(validation, "_results", lambda: drawn_BCHW)
     assert validation.measure()["edge_agreement"] > 0.9
@@ -93,15 +111,15 @@ def test_none_held_out_nothing_measured(photos: Path, tmp_path: Path) -> None:
 def test_held_out_pictures_are_never_learnt_from(collections: Path, pairs: Path, tmp_path: Path) -> None:
     for task, data in (("pix2pix", pairs), ("cyclegan", collections)):
         run = new_run(tmp_path / task, settings(task, held_out=2), task)
-        material = material_of(run, data)
-        listings, _ = list_material(type(run.trainer), _task(task), run.config, data, None)
+        training_data = training_data_of(run, data)
+        listings, _ = list_training_data(_task(task), run.config, data, None)
         for side in ("sources", "targets"):
             train_files, held_files = (set(getattr(part, side)) for part in (listings.train, listings.held_out))
             assert len(held_files) == 2
             assert not train_files & held_files
-            assert getattr(material.stream.listing, side) == getattr(listings.train, side)
+            assert getattr(training_data.stream.listing, side) == getattr(listings.train, side)
         train(run, data)
-        assert log_lines(run.folder, "start")[0]["pictures"] == {"train": len(material.stream), "held_out": 2}
+        assert log_lines(run.folder, "start")[0]["pictures"] == {"train": len(training_data.stream), "held_out": 2}
 
 
 def _task(name: str) -> Any:
@@ -192,7 +210,7 @@ def test_a_budget_of_images_does_not_ask_the_clock(
 def test_unpaired_has_no_best_by_pairs(collections: Path, tmp_path: Path, best_by: str) -> None:
     out = tmp_path / "run"
     run = new_run(out, settings("cyclegan", best_by=best_by), "cyclegan")
-    with pytest.raises(ConfigError, match=f"^--best-by is {best_by}, which needs pairs; choose swd$"):
+    with pytest.raises(ConfigError, match=f"^--best-by is {best_by}, which needs pairs; use swd$"):
         train(run, collections)
 
 
@@ -210,7 +228,7 @@ def test_weights_that_are_not_there_are_named_before_anything_is_written(
     assert main(["train", SKETCHES, *arguments]) == 2
     said = capsys.readouterr().err.splitlines()
     file = tmp_path / "hub" / "checkpoints" / learned.NETWORKS[name][0].rsplit("/", 1)[1]
-    assert said[-1].startswith(f"translate: --metrics names {name}: {name} is not available here: ")
+    assert said[-1].startswith(f"translate: --metrics includes {name}: {name} is not available here: ")
     assert said[-1].endswith(f"as {file}")
     assert len(said) == 1
     assert not out.exists()
@@ -275,7 +293,7 @@ def test_best_that_cannot_be_written(photos: Path, tmp_path: Path, monkeypatch: 
     said = io.StringIO()
     run = new_run(tmp_path, settings(held_out=1, validations=1, metrics=("swd",)))
     assert train(run, photos, said=said) == "done"
-    assert "the best networks so far are not kept: cannot write it: No space left on device\n" in said.getvalue()
+    assert "the best snapshot was not saved: cannot write it: No space left on device\n" in said.getvalue()
     assert not (tmp_path / BEST_NAME).exists()
 
 

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 import pytest
 from made_files import XMP
 
-from translate import xmp
+from translate.pictures.metadata import xmp
 
 EXIF, TIFF = "{http://ns.adobe.com/exif/1.0/}", "{http://ns.adobe.com/tiff/1.0/}"
 

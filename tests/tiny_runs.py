@@ -15,16 +15,18 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from translate.cli import main
+from translate.cli.main import main
+from translate.monitoring.logger import Logger
+from translate.monitoring.validation import Validation
 from translate.tasks import TASKS
+from translate.tasks.base import load_object
 from translate.trainers.base import Trainer
-from translate.trainers.budget import StopAfter
 from translate.trainers.config import option_name
-from translate.trainers.fit import fit
-from translate.trainers.material import Material, list_material, open_material
-from translate.trainers.objects import load_object
-from translate.trainers.run import Run
-from translate.trainers.snapshot import FILE_NAME, Header, read_header, read_tensors
+from translate.training.batches import TrainingData, list_training_data, open_training_data
+from translate.training.budget import StopAfter
+from translate.training.fit import fit
+from translate.training.run import Run
+from translate.training.snapshot import FILE_NAME, Header, read_header, read_tensors
 
 SKETCHES = "sketch-to-photo"
 NEVER = StopAfter()
@@ -99,10 +101,10 @@ def resumed_run(folder: Path, config: Any, task: str = SKETCHES, kind: type[Trai
     return run
 
 
-def material_of(run: Run, data: Path, validation: Path | None = None) -> Material:
+def training_data_of(run: Run, data: Path, validation: Path | None = None) -> TrainingData:
     task = TASKS[run.header.task]
-    listings, _ = list_material(type(run.trainer), task, run.config, data, validation)
-    return open_material(run.trainer, task, listings)
+    listings, _ = list_training_data(task, run.config, data, validation)
+    return open_training_data(run.trainer, task, listings)
 
 
 def train(
@@ -113,7 +115,9 @@ def train(
     said: io.StringIO | None = None,
 ) -> str:
     """`fit`; returns why it ended and writes to `said` what the user would see."""
-    return fit(run, material_of(run, data, validation), stop_after, Console(file=said or io.StringIO(), width=400))
+    training_data = training_data_of(run, data, validation)
+    logger = Logger(run, training_data, Console(file=said or io.StringIO(), width=400))
+    return fit(run, training_data, stop_after, [logger, Validation(run, training_data, logger)])
 
 
 def log_lines(folder: Path, event: str | None = None) -> list[dict[str, Any]]:
@@ -140,7 +144,7 @@ def assert_same_snapshots(one: Path, other: Path) -> None:
 # --- other processes
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["translate.trainers.fit", "translate.trainers.pix2pix", "translate.data.sketches"])
+FORKS.set_forkserver_preload(["translate.training.fit", "translate.trainers.pix2pix", "translate.data.sketches"])
 """Children of a server that has imported torch once; each is as new as a freshly started `translate`."""
 
 

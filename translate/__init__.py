@@ -1,4 +1,4 @@
-"""Image-to-image translation: photographs in, a trained translator out, pictures converted anywhere.
+"""Image-to-image translation: train on a folder of photographs, export one ONNX file, convert pictures anywhere.
 
     from translate import Engine, Picture
     engine = Engine("model.onnx")
@@ -7,7 +7,7 @@
     from translate import convert_folder
     convert_folder("photos", "large", "super-resolution")
 
-Names are imported when first used, so `import translate` costs nothing.
+Names are imported lazily, so `import translate` is fast.
 """
 
 import importlib
@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from translate.conversion import Conversion
-    from translate.convert import convert_folder
-    from translate.engine import Engine
+    from translate.conversion.folder import convert_folder
+    from translate.conversion.worker import Conversion
     from translate.errors import (
         ConfigError,
         DataError,
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
         TooLarge,
         TranslateError,
     )
-    from translate.images import Picture
+    from translate.inference.engine import Engine
+    from translate.pictures.operations import Picture
     from translate.spec import ModelSpec
 
 __all__ = [
@@ -49,11 +49,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Engine": "engine",
+    "Engine": "inference.engine",
     "ModelSpec": "spec",
-    "Picture": "images",
-    "Conversion": "conversion",
-    "convert_folder": "convert",
+    "Picture": "pictures.operations",
+    "Conversion": "conversion.worker",
+    "convert_folder": "conversion.folder",
 }
 
 

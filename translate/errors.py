@@ -1,13 +1,12 @@
-"""Errors meant for the person at the keyboard.
+"""Errors that are shown to the user.
 
-Every message is one line: what was found, what was expected, what to do next. The command line prints it
-without a traceback and ends with exit status 2. Anything that is not a `TranslateError` is a bug and keeps
-its traceback.
+Every message is one line: what was found, what was expected, what to do next. The command line prints it without a
+traceback and exits with status 2. Any other exception is a bug and keeps its traceback.
 
     TranslateError
     ├── ImageError      a picture cannot be read, is too large or too small, or cannot be written
-    │   └── TooLarge    it has more pixels than the reader was to decode
-    ├── ModelError      a model is unknown, damaged, or carries no ModelSpec
+    │   └── TooLarge    it has more pixels than the limit of the reader
+    ├── ModelError      a model is unknown, damaged, or has no ModelSpec
     ├── DataError       a folder of training or input pictures is missing, empty or unusable
     ├── ConfigError     an option is out of range, unknown, or contradicts another
     ├── SnapshotError   a training snapshot is missing, damaged or of another version
@@ -16,18 +15,19 @@ its traceback.
 
 import difflib
 from collections.abc import Iterable
+from importlib.util import find_spec
 
 
 class TranslateError(Exception):
-    """Base of all errors that are shown to the user as one line."""
+    """Base class of all errors that are shown to the user as one line."""
 
 
 class ImageError(TranslateError):
-    """A picture cannot be read, is too large or too small for the work, or cannot be written."""
+    """A picture cannot be read, is too large or too small for the operation, or cannot be written."""
 
 
-class TooLarge(ImageError):  # noqa: N818 - one kind of ImageError
-    """A picture has more pixels than the reader was to decode; nothing of it was.
+class TooLarge(ImageError):  # noqa: N818 - a kind of ImageError
+    """A picture has more pixels than the limit of the reader; none were decoded.
 
     height, width: of the picture, in pixels.
     """
@@ -53,12 +53,23 @@ class SnapshotError(TranslateError):
     """A training snapshot is missing, damaged, or belongs to another version or trainer."""
 
 
-class MissingExtra(TranslateError):  # noqa: N818 - reads as what it is: an extra is missing
-    """An optional group of packages (`train`, `export`) is needed and not installed."""
+class MissingExtra(TranslateError):  # noqa: N818 - already descriptive
+    """An optional group of packages (e.g. `train`, `export`) is needed but not installed."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """`did you mean X?`, or the whole list when nothing is near."""
+    """Return `did you mean X?`, or the whole list if nothing is similar."""
     choices = list(choices)
     close = difflib.get_close_matches(word, choices, n=1)
     return f"did you mean {close[0]}?" if close else f"choose one of: {', '.join(choices)}"
+
+
+def require(extra: str, *modules: str) -> None:
+    """Check that the top-level `modules` of the optional group `extra` are installed, without importing them.
+
+    Raises:
+        MissingExtra: one is missing; the message says how to install the group.
+    """
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise MissingExtra(f"{', '.join(missing)} not installed; in the source folder run: pip install '.[{extra}]'")

@@ -1,4 +1,4 @@
-"""Whole-or-nothing file writes, and folders that cannot be listed."""
+"""Atomic file writes, and errors for folders that cannot be listed."""
 
 import os
 import secrets
@@ -9,19 +9,19 @@ from pathlib import Path
 from translate.errors import DataError
 
 PROCESS = secrets.token_hex(4)
-"""In the name of every temporary file of this process, so that what a killed one has left can be told."""
+"""Part of the name of every temporary file of this process, to identify the leftovers of a killed one."""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Generator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed.
+    """Yield a temporary path next to `path`; on success it replaces `path`, on failure it is removed.
 
-    A reader sees the old file or the new one, never a part. The data is on disk (fsync) before the name is.
+    A reader sees either the old file or the new one, never a part. The data is synced to disk before the rename.
 
     Raises:
-        OSError: as the file system says; callers turn it into their own one-line error.
+        OSError: from the file system; callers convert it to their own one-line error.
     """
-    # A short name of our own: prefixing the target's name could pass the file system's 255-byte limit.
+    # A short new name: prefixing the target's name could exceed the file system's limit of 255 bytes.
     temporary = path.parent / f".{PROCESS}{secrets.token_hex(4)}.part{path.suffix}"
     try:
         yield temporary
@@ -33,15 +33,15 @@ def atomic_path(path: Path) -> Generator[Path]:
 
 
 def remove_leftovers(folder: Path, process: str) -> None:
-    """Remove the temporary files of a process that was killed, in a folder and all below."""
+    """Remove the temporary files of a killed process from a folder and its subfolders."""
     for path in folder.rglob(f".{process}*.part*"):
         path.unlink(missing_ok=True)
 
 
 def refuse_unlistable(error: OSError) -> None:
-    """`onerror` of `os.walk`: skipping the folder, as it would, leaves pictures out without a word.
+    """`onerror` callback for `os.walk`, which would otherwise silently skip the folder.
 
     Raises:
         DataError: always.
     """
-    raise DataError(f"{error.filename}: cannot be listed ({error.strerror}); give yourself the right to read it")
+    raise DataError(f"{error.filename}: cannot be listed ({error.strerror}); check its permissions")

@@ -1,7 +1,7 @@
-"""What the buttons do: from what the browser sent to a finished file, without any widget.
+"""The work behind the buttons: from the browser's raw input to a finished file, independent of any widget.
 
-Gradio would decode uploads itself, with every format Pillow knows and hardly a limit on pixels. So the events
-hand over their raw values (`preprocess=False`) and the pictures are read here, by `translate.images`.
+Gradio would decode uploads itself, in every format Pillow knows and with hardly any limit on pixels. The events
+therefore pass raw values (`preprocess=False`), and pictures are read here with `translate.pictures.operations`.
 """
 
 import re
@@ -11,17 +11,17 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from translate.engine import Engine, numbered_style
 from translate.errors import ConfigError, ImageError
-from translate.images import READABLE, Picture, flatten, read_picture, resize, write_picture
+from translate.inference.engine import Engine, numbered_style
+from translate.pictures.operations import READABLE, Picture, flatten, read_picture, resize, write_picture
 from translate.spec import ModelSpec
 
-MOST_LOOKS = 1 << 32
-"""Looks are numbered from 0 to one less than this."""
+STYLE_COUNT = 1 << 32
+"""Styles are numbered from 0 to one less than this."""
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """Return the pictures of a folder of samples, by name; none if there is no such folder."""
+    """Return the pictures in a samples folder, sorted by name; none if the folder does not exist."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in READABLE)
@@ -30,13 +30,13 @@ def picture_files(folder: Path) -> list[Path]:
 def drawn_picture(
     value: Mapping[str, Any] | None, blobs: MutableMapping[str, Any], engine: Engine, cache: Path
 ) -> Picture | None:
-    """Read what is on the canvas, all layers together; None if nothing is.
+    """Read the contents of the canvas, all layers combined; None if it is empty.
 
     Args:
         value: raw value of a `gr.ImageEditor`: `composite` (a file) or `id` (a key of `blobs`), or None.
-        blobs: the editor's `blob_storage`, where the browser has put the bytes; the entry is taken out.
-        engine: its memory limits the size.
-        cache: folder for the bytes while they are read.
+        blobs: the editor's `blob_storage` with the bytes sent by the browser; the entry is removed.
+        engine: limits the size by its memory.
+        cache: folder for a temporary file.
 
     Raises:
         ImageError: not a readable picture, or too large for the memory.
@@ -55,74 +55,74 @@ def drawn_picture(
 
 
 def uploaded_picture(value: Mapping[str, Any], engine: Engine, cache: Path) -> Picture:
-    """Read an uploaded file; `value` is the raw value of a component with one file, which has its `path`.
+    """Read an uploaded file; `value` is the raw value of a component with one file and contains its `path`.
 
     Raises:
-        ImageError: not in `cache`, where uploads are put, not a readable picture, or too large for the memory; the
-            message has the file's name alone.
+        ImageError: not in `cache`, where uploads are stored, not a readable picture, or too large for the memory; the
+            message contains only the file name, not its folder.
     """
     path = Path(value["path"])
-    # The path comes from the browser; it must not name other files of this computer.
+    # The path comes from the browser; it must not give access to other files on this computer.
     if not path.resolve().is_relative_to(cache.resolve()):
         raise ImageError(f"{path.name}: not an uploaded file; upload it again")
     try:
         return read_picture(path, max_pixels=engine.max_pixels)
     except ImageError as error:
-        # The folder is the server's business, and means nothing to the person at the page.
+        # Do not reveal the server's folder, which also means nothing to the user.
         raise ImageError(str(error).replace(str(path), path.name)) from None
 
 
 def is_blank(picture: Picture) -> bool:
-    """Tell whether the picture, laid on white, is one plain colour."""
+    """Whether the picture, composited on white, is a single colour."""
     rgb_HWC = flatten(picture)
     return bool((rgb_HWC == rgb_HWC[0, 0]).all())
 
 
-def knobs(spec: ModelSpec, label: Any, look: Any, detail: Any) -> dict[str, Any]:
-    """Return those of the choices on the page that the model has, as `Engine.apply` takes them.
+def controls(spec: ModelSpec, label: Any, style: Any, detail: Any) -> dict[str, Any]:
+    """Return the controls on the page that the model supports, as keyword arguments of `Engine.apply`.
 
     Args:
         spec: the model.
-        label: name of a kind, or None for the first.
-        look: number of a style, as `translate convert --style` takes it; None is 0, the plain one.
-        detail: 0 faithful to 1 sharp, or None for 0.
+        label: class label, or None for the first.
+        style: style number, as in `translate convert --style`; None is 0, the default style.
+        detail: from 0 (faithful) to 1 (sharp), or None for 0.
 
     Raises:
-        ConfigError: the look is not a number of a style.
+        ConfigError: the style number is invalid.
     """
     found: dict[str, Any] = {}
     if spec.labels:
         found["label"] = label
     if spec.style_size:
-        number = look or 0
-        if not 0 <= number < MOST_LOOKS or number != int(number):
-            raise ConfigError(f"the look is {number:g}; give a whole number from 0, the plain one, to {MOST_LOOKS - 1}")
+        number = style or 0
+        if not 0 <= number < STYLE_COUNT or number != int(number):
+            raise ConfigError(f"the style is {number:g}; give a whole number from 0 (the default) to {STYLE_COUNT - 1}")
         found["style"] = numbered_style(int(number), spec)
     if spec.detail:
         found["detail"] = detail
     return found
 
 
-def random_look() -> int:
-    """Return the number of any look but the plain one; short, so that it can be written down."""
+def random_style() -> int:
+    """Return a random style number other than the default; short, so that it can be noted down."""
     return 1 + secrets.randbelow(9999)
 
 
 def translate(
     engine: Engine, picture: Picture, cache: Path, input_name: str, chosen: Mapping[str, Any]
 ) -> tuple[Path, Path]:
-    """Run the model and return PNG files of one size: the input on white, enlarged, and the result.
+    """Run the model and return two PNG files of the same size: the input on white, enlarged, and the result.
 
     Args:
         engine: the model.
-        picture: what goes in.
+        picture: the input.
         cache: folder for the files.
-        input_name: what the input is called; the result is named after the model.
-        chosen: label, style and detail, see `knobs`.
+        input_name: file name for the input; the result is named after the model.
+        chosen: label, style and detail, see `controls`.
 
     Raises:
-        ImageError: too small, too large or too narrow for the model, or the disk refuses.
-        ConfigError: a label or detail that the model does not have.
+        ImageError: too small, too large or too narrow for the model, or the file cannot be written.
+        ConfigError: the model lacks a label or detail.
     """
     result = engine.apply(picture, **chosen)
     before = Picture(resize(flatten(picture), result.height, result.width))
@@ -130,7 +130,7 @@ def translate(
 
 
 def save(picture: Picture, cache: Path, name: str) -> Path:
-    """Write the picture as `name`.png into a folder of its own, under a path nobody can guess, and return the path."""
+    """Write the picture as `name`.png into a new folder with an unguessable name, and return the path."""
     path = _new_path(cache, re.sub(r"[^\w.-]+", "-", name) + ".png")
     write_picture(path, picture)
     return path

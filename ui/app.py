@@ -1,8 +1,8 @@
-"""The page: one tab per task, widgets around `Engine`.
+"""The web page: one tab per task, with widgets around `Engine`.
 
-What cannot be limited here: Gradio keeps what the browser sends of a canvas in memory before we see it, however
-many bytes that is, and a pasted picture is decoded by the browser. One more reason to listen on this machine only
-unless told otherwise. Uploaded files are limited in bytes by Gradio (`MAX_UPLOAD`), in pixels by the Engine.
+One limit cannot be enforced here: Gradio keeps canvas data from the browser in memory, whatever its size, before this
+code sees it, and pasted pictures are decoded by the browser. One more reason to listen on this machine only by default.
+Uploaded files are limited in bytes by Gradio (`MAX_UPLOAD`) and in pixels by the Engine.
 """
 
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes import Base, Default
 
-from translate.engine import Engine
 from translate.errors import ModelError, nearest
+from translate.inference.engine import Engine
 from translate.tasks import TASKS
 from ui import actions, widgets
 from ui.tab import Model, TaskTab
 
 MAX_UPLOAD = "50mb"
 MAX_WAITING = 20
-"""Requests in the queue; the next one is told to come back later."""
+"""Maximum number of requests in the queue; further ones are rejected until there is room."""
 KEEP_SECONDS = 24 * 3600
 """Uploads and results older than this are deleted, so that a page left open for weeks does not fill the disk."""
 
-# The editor starts with its image tool and asks to choose another one; a sheet of paper does not.
-_TAKE_UP_THE_PEN = """() => new MutationObserver(() =>
+# The editor starts with its image tool; select the brush, so that users can draw at once.
+_SELECT_BRUSH = """() => new MutationObserver(() =>
     document.querySelectorAll('.canvas button[aria-label="Brush"]:not([data-seen])').forEach(pen => {
         pen.dataset.seen = true;
         pen.click();
@@ -34,14 +34,14 @@ _CSS = Path(__file__).with_name("page.css")
 
 
 def build_page(engines: Sequence[tuple[Engine, Path]]) -> gr.Blocks:
-    """Lay out the page; nothing is started.
+    """Build the page without starting a server.
 
     Args:
-        engines: models, each with a folder of pictures to try it on, which need not exist. Models of one task share
-            a tab, the tabs come in the order of `TASKS`; one task alone fills the page.
+        engines: models, each with a folder of sample pictures, which need not exist. Models for the same task share a
+            tab, and tabs are in the order of `TASKS`; a single task is shown without tabs.
 
     Raises:
-        ModelError: a model is made for a task this version does not know.
+        ModelError: a model is for a task that this version does not know.
     """
     by_task: dict[str, list[Model]] = {}
     for engine, samples in engines:
@@ -60,7 +60,7 @@ def build_page(engines: Sequence[tuple[Engine, Path]]) -> gr.Blocks:
 
 
 def serve(page: gr.Blocks, host: str, port: int, *, open_browser: bool = False) -> str:
-    """Serve the page in the background and return its address; `page.close()` ends it."""
+    """Serve the page in the background and return its address; `page.close()` stops it."""
     _, address, _ = page.launch(
         server_name=f"[{host}]" if ":" in host else host,
         server_port=port,
@@ -77,16 +77,16 @@ def serve(page: gr.Blocks, host: str, port: int, *, open_browser: bool = False) 
         ssr_mode=False,
         theme=_theme(),
         css_paths=_CSS,
-        js=_TAKE_UP_THE_PEN,
+        js=_SELECT_BRUSH,
     )
     return address
 
 
 def _theme() -> Base:
-    """Gradio's default look with the fonts of the system, so that no host is asked for any file."""
+    """Gradio's default theme with system fonts, so that no fonts are requested from other hosts."""
     fonts = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif")
     theme = Default(primary_hue="teal", neutral_hue="stone", font=fonts, font_mono=("monospace",))
-    # Dark enough for white letters (5:1); the theme's own is not.
+    # Dark enough for white text (contrast 5:1); the theme's default is not.
     return theme.set(
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
@@ -98,5 +98,5 @@ def _theme() -> Base:
 def _task_name(engine: Engine) -> str:
     name = engine.spec.task
     if name not in TASKS:
-        raise ModelError(f"{engine.path}: made for the task '{name}'; {nearest(name, TASKS)}")
+        raise ModelError(f"{engine.path}: made for the unknown task '{name}'; {nearest(name, TASKS)}")
     return name

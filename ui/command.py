@@ -1,4 +1,4 @@
-"""The verb `translate ui`."""
+"""The command `translate ui`."""
 
 import os
 import signal
@@ -13,30 +13,30 @@ from typing import Annotated
 
 import tyro
 
-from translate.engine import Device, Engine
 from translate.errors import ConfigError, ModelError, TranslateError
-from translate.models import resolve, shipped
-from translate.usage import parse_options
+from translate.inference.engine import Device, Engine
+from translate.inference.models import resolve, shipped
+from translate.options import parse_options
 
 
 @dataclass(frozen=True, kw_only=True)
 class UiOptions:
-    """Open a page in the browser to draw or upload pictures and translate them. Ctrl-C ends it."""
+    """Open a web page for drawing or uploading pictures and translating them. Press Ctrl-C to stop."""
 
     model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE.onnx", help_behavior_hint="(default: all)")] = ()
-    """Names of shipped models (see `translate models`) or files written by `translate export`, one or several.
-    Without it the page has every shipped model."""
+    """One or more names of shipped models (see `translate models`) or files written by `translate export`."""
     host: str = "127.0.0.1"
-    """Address to listen on. 127.0.0.1 is this machine only; 0.0.0.0 lets the whole network in, without a password."""
+    """Address to listen on. 127.0.0.1 is this machine only; 0.0.0.0 gives the whole network access, without a
+    password."""
     port: int = 7860
     """Port to listen on, 1 to 65535."""
     device: Device = "auto"
-    """Where to compute; auto takes an NVIDIA GPU if there is one."""
+    """Where to run the models; auto uses an NVIDIA GPU if available."""
     open: bool = True
-    """Whether to open the page in the browser."""
+    """Open the page in the browser."""
 
     def __post_init__(self) -> None:
-        """Check the ranges.
+        """Validate the options.
 
         Raises:
             ConfigError: the port is out of range.
@@ -46,27 +46,27 @@ class UiOptions:
 
 
 def main(argv: list[str]) -> int:
-    """Serve the page until Ctrl-C, which is how it is meant to end: return 0."""
+    """Serve the page until Ctrl-C, the normal way to stop it; returns 0."""
     options = parse_options(UiOptions, argv, "translate ui")
     check_free(options.host, options.port)
     engines = load(options.model, options.device)
-    # Drawings and results are the user's own business: a private folder, gone when the page is closed.
+    # Drawings and results are private: they are kept in a temporary folder that is deleted when the page is closed.
     with tempfile.TemporaryDirectory(prefix="translate-ui-", ignore_cleanup_errors=True) as cache:
         os.environ["GRADIO_TEMP_DIR"] = cache
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        # Gradio checks its own page through any proxy that is set; this program talks to nobody else.
+        # Gradio would check its own page through a configured proxy; this program makes no other requests.
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
-        # Only here: it takes seconds, and reads the variables above when imported.
+        # Imported here because it takes seconds and reads the variables above.
         from ui.app import build_page, serve
 
         page = build_page(engines)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             address = serve(page, options.host, options.port, open_browser=options.open)
-            sys.stdout.write(f"The page is open at {address} (Ctrl-C ends it)\n")
+            sys.stdout.write(f"The page is open at {address} (press Ctrl-C to stop)\n")
             sys.stdout.flush()
             stop = threading.Event()
-            while not stop.wait(1):  # without a timeout Windows would not see Ctrl-C
+            while not stop.wait(1):  # without a timeout, Windows would not notice Ctrl-C
                 pass
         except KeyboardInterrupt:
             page.close(verbose=False)
@@ -74,9 +74,9 @@ def main(argv: list[str]) -> int:
 
 
 def load(models: Sequence[str], device: Device) -> list[tuple[Engine, Path]]:
-    """Return the engines for `models`, or for every shipped model if there are none.
+    """Return the engines for `models`, or for every shipped model if none are given.
 
-    With each goes the folder `samples` beside the model's file, which need not exist.
+    Each comes with the folder `samples` next to the model file, which need not exist.
 
     Raises:
         ModelError: no such model, or none given and none shipped.
@@ -88,19 +88,19 @@ def load(models: Sequence[str], device: Device) -> list[tuple[Engine, Path]]:
 
 
 def check_free(host: str, port: int) -> None:
-    """Check that the address can be listened on, before anything slow starts.
+    """Check that the address is available, before anything slow starts.
 
     Raises:
-        TranslateError: it is in use, not allowed, or no address of this machine.
+        TranslateError: it is in use, not allowed, or not an address of this machine.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
-            if os.name == "posix":  # elsewhere the flag would allow to share a port in use
+            if os.name == "posix":  # elsewhere the flag would allow sharing a port that is in use
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
         raise TranslateError(
-            f"cannot listen on {host} port {port} ({error.strerror or error}); end the program that uses it, or give "
-            "another --port (or --host)"
+            f"cannot listen on {host} port {port} ({error.strerror or error}); stop the program that uses it, or "
+            "choose another --port (or --host)"
         ) from None

@@ -1,4 +1,4 @@
-"""One task of the page: input, choices, before and after, and what happens on a click."""
+"""The tab of a task: its input, controls and result, and the events that connect them."""
 
 import html
 from collections.abc import Callable, Generator, Sequence
@@ -9,33 +9,33 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from translate.engine import Engine
 from translate.errors import TranslateError
-from translate.images import READABLE, Picture, flatten, read_picture
+from translate.inference.engine import Engine
+from translate.pictures.operations import READABLE, Picture, flatten, read_picture
 from translate.tasks import Task
 from ui import actions, widgets
 
-# Every engine takes all cores, so two at once would only wait for each other: one line for all tabs.
+# Every engine uses all cores, so two at once would only slow each other down: one queue for all tabs.
 _ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "engine", "concurrency_limit": 1}
-# The command line and the library are the interface for programs; these events expect the page's own values.
+# Programs should use the command line or the library; these events expect raw values from the page.
 _EVENT: dict[str, Any] = {"api_visibility": "private", "preprocess": False, **_ONE_AT_A_TIME}
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model on the page and pictures to try it on."""
+    """A model on the page, with its sample pictures."""
 
     engine: Engine
     samples: Sequence[Path]
 
 
 class Choices(NamedTuple):
-    """What is set beside the picture: raw values of the browser, or the widgets they come from."""
+    """The controls next to the picture: their raw values from the browser, or the widgets themselves."""
 
     model: Any
-    """Place in the list of models."""
+    """Index in the list of models."""
     label: Any
-    look: Any
+    style: Any
     detail: Any
 
 
@@ -43,9 +43,9 @@ class TaskTab:
     """The widgets of a task and their events.
 
     Args:
-        task: what the tab does; with `draws_input` there is a sheet to draw on, else a place to drop a picture.
-        models: those that do it, at least one. Choices that the chosen model does not have are hidden.
-        heading: whether the tab needs a title of its own.
+        task: the task; with `draws_input` the input is a canvas, otherwise an image upload.
+        models: at least one model for the task. Controls that the selected model does not have are hidden.
+        heading: whether to show the name of the task as a heading.
     """
 
     def __init__(self, task: Task, models: Sequence[Model], *, heading: bool) -> None:
@@ -63,8 +63,7 @@ class TaskTab:
                 )
                 with gr.Row():
                     if task.draws_input:
-                        # The canvas has an upload of its own, but it hides behind two clicks and says nothing about
-                        # bad files.
+                        # The canvas has its own upload, but that takes two clicks and does not report unusable files.
                         self.upload = gr.UploadButton(
                             f"Upload a {task.input_label.lower()}", file_types=sorted(READABLE), min_width=120
                         )
@@ -72,75 +71,74 @@ class TaskTab:
                 self.samples = widgets.gallery(models[0].samples)
             with gr.Column(min_width=widgets.COLUMN):
                 self.result = widgets.before_and_after(task)
-                with gr.Row(visible=bool(spec.style_size), elem_classes="looks") as self.looks:
-                    look = widgets.look_number()
-                    self.another = gr.Button("Another look", min_width=120)
-                    self.plain = gr.Button("Plain (0)", min_width=72)
+                with gr.Row(visible=bool(spec.style_size), elem_classes="styles") as self.styles:
+                    style = widgets.style_number()
+                    self.random = gr.Button("Random style", min_width=120)
+                    self.default = gr.Button("Default (0)", min_width=72)
                 detail = widgets.detail(visible=spec.detail)
                 self.download = widgets.download(task)
         self.about = gr.Markdown(widgets.about(spec, task), elem_classes="about")
-        self.choices = Choices(model, label, look, detail)
+        self.choices = Choices(model, label, style, detail)
         self.cache = Path(self.source.GRADIO_CACHE)
         self._connect()
 
     def _connect(self) -> None:
-        model, label, look, detail = self.choices
-        given, shown = [self.source, *self.choices], [self.result, self.download]
-        seen: dict[str, Any] = {"show_progress_on": self.result, **_EVENT}
-        self.button.click(self._make, given, shown, **seen)
+        model, label, style, detail = self.choices
+        inputs, outputs = [self.source, *self.choices], [self.result, self.download]
+        event: dict[str, Any] = {"show_progress_on": self.result, **_EVENT}
+        self.button.click(self._on_run, inputs, outputs, **event)
         if self.task.draws_input:
-            inputs = [self.upload, *self.choices]
-            self.upload.upload(self._take_upload, inputs, [self.source, *shown], **seen)
-        self.samples.select(self._try_sample, [*self.choices], [self.source, label, *shown], **seen)
-        self.another.click(self._another_look, given, [look, *shown], **seen)
-        self.plain.click(self._plain_look, given, [look, *shown], **seen)
-        for turned in (label.input, look.submit, detail.release):
-            turned(self._again, given, shown, trigger_mode="always_last", **seen)
+            self.upload.upload(self._on_upload, [self.upload, *self.choices], [self.source, *outputs], **event)
+        self.samples.select(self._on_sample, [*self.choices], [self.source, label, *outputs], **event)
+        self.random.click(self._on_random_style, inputs, [style, *outputs], **event)
+        self.default.click(self._on_default_style, inputs, [style, *outputs], **event)
+        for changed in (label.input, style.submit, detail.release):
+            changed(self._on_change, inputs, outputs, trigger_mode="always_last", **event)
         if len(self.models) > 1:
-            offered = [label, self.looks, look, detail, self.samples, self.about]
-            model.input(self._offer, model, offered, show_progress="hidden", **_EVENT).then(
-                self._again, given, shown, **seen
+            controls = [label, self.styles, style, detail, self.samples, self.about]
+            model.input(self._on_model, model, controls, show_progress="hidden", **_EVENT).then(
+                self._on_change, inputs, outputs, **event
             )
 
-    # --- what the events call: raw values in, values of the outputs back
+    # --- event handlers: raw values in, values for the output components back
 
-    def _make(self, value: Any, *raw: Any) -> list[Any]:
-        with _explained():
-            return self._of_input(value, Choices(*raw), self._missing)
+    def _on_run(self, value: Any, *raw: Any) -> list[Any]:
+        with _user_errors():
+            return self._run(value, Choices(*raw), self._warn_missing)
 
-    def _again(self, value: Any, *raw: Any) -> list[Any]:
-        """After a choice was changed; where there is no picture yet, nothing is missing."""
-        with _explained():
-            return self._of_input(value, Choices(*raw), lambda: None)
+    def _on_change(self, value: Any, *raw: Any) -> list[Any]:
+        """A control was changed; if there is no picture yet, do nothing."""
+        with _user_errors():
+            return self._run(value, Choices(*raw), lambda: None)
 
-    def _another_look(self, value: Any, *raw: Any) -> list[Any]:
-        with _explained():
-            look = actions.random_look()
-            return [look, *self._of_input(value, Choices(*raw)._replace(look=look), self._missing)]
+    def _on_random_style(self, value: Any, *raw: Any) -> list[Any]:
+        with _user_errors():
+            style = actions.random_style()
+            return [style, *self._run(value, Choices(*raw)._replace(style=style), self._warn_missing)]
 
-    def _plain_look(self, value: Any, *raw: Any) -> list[Any]:
-        with _explained():
-            return [0, *self._of_input(value, Choices(*raw)._replace(look=0), lambda: None)]
+    def _on_default_style(self, value: Any, *raw: Any) -> list[Any]:
+        with _user_errors():
+            return [0, *self._run(value, Choices(*raw)._replace(style=0), lambda: None)]
 
-    def _take_upload(self, value: Any, *raw: Any) -> list[Any]:
+    def _on_upload(self, value: Any, *raw: Any) -> list[Any]:
         choices = Choices(*raw)
-        with _explained():
+        with _user_errors():
             picture = actions.uploaded_picture(value, self._model(choices).engine, self.cache)
-            return [self._lay_down(picture), *self._show(picture, choices)]
+            return [self._input_value(picture), *self._show(picture, choices)]
 
-    def _try_sample(self, event: gr.SelectData, *raw: Any) -> list[Any]:
+    def _on_sample(self, event: gr.SelectData, *raw: Any) -> list[Any]:
         choices = Choices(*raw)
         model = self._model(choices)
-        with _explained():
+        with _user_errors():
             path = model.samples[event.index]
             label = model.engine.spec.label_of(path.name) or choices.label
             picture = read_picture(path)
             shown = self._show(picture, choices._replace(label=label))
-            return [self._lay_down(picture), label, *shown]
+            return [self._input_value(picture), label, *shown]
 
-    def _offer(self, place: Any) -> list[Any]:
-        """Show the choices of another model."""
-        model = self.models[place]
+    def _on_model(self, index: Any) -> list[Any]:
+        """Show the controls of another model."""
+        model = self.models[index]
         spec = model.engine.spec
         labels = _labels(spec.labels)
         return [
@@ -152,9 +150,9 @@ class TaskTab:
             widgets.about(spec, self.task),
         ]
 
-    # --- what they share
+    # --- helpers of the event handlers
 
-    def _of_input(self, value: Any, choices: Choices, missing: Callable[[], None]) -> list[Any]:
+    def _run(self, value: Any, choices: Choices, missing: Callable[[], None]) -> list[Any]:
         engine = self._model(choices).engine
         if isinstance(self.source, gr.ImageEditor):
             picture = actions.drawn_picture(value, self.source.blob_storage, engine, self.cache)
@@ -167,7 +165,7 @@ class TaskTab:
             return [gr.skip(), gr.skip()]
         return self._show(picture, choices)
 
-    def _missing(self) -> None:
+    def _warn_missing(self) -> None:
         if self.task.draws_input:
             gr.Warning(f"The {self.task.input_label.lower()} is empty: draw something or upload a picture first.")
         else:
@@ -177,13 +175,13 @@ class TaskTab:
         """Before and after, and the file to download."""
         engine = self._model(choices).engine
         if self.task.draws_input:
-            picture = Picture(flatten(picture))  # whatever is transparent is paper, and paper is white
-        knobs = actions.knobs(engine.spec, choices.label, choices.look, choices.detail)
-        before, after = actions.translate(engine, picture, self.cache, self.task.input_label, knobs)
+            picture = Picture(flatten(picture))  # transparent areas are white paper
+        controls = actions.controls(engine.spec, choices.label, choices.style, choices.detail)
+        before, after = actions.translate(engine, picture, self.cache, self.task.input_label, controls)
         return [(str(before), str(after)), gr.DownloadButton(value=after, interactive=True)]
 
-    def _lay_down(self, picture: Picture) -> Any:
-        """The picture as a value of the input."""
+    def _input_value(self, picture: Picture) -> Any:
+        """The picture as a value of the input component."""
         path = str(actions.save(picture, self.cache, self.task.input_label))
         return {"background": path, "layers": [], "composite": path} if self.task.draws_input else path
 
@@ -191,11 +189,11 @@ class TaskTab:
         return self.models[choices.model or 0]
 
     def _names(self) -> list[tuple[str, int]]:
-        """What the models are called, and their places."""
+        """Names of the models, with their indices."""
         names = [model.engine.spec.name for model in self.models]
         return [
-            (widgets.title(name) if names.count(name) == 1 else f"{widgets.title(name)} ({place + 1})", place)
-            for place, name in enumerate(names)
+            (widgets.title(name) if names.count(name) == 1 else f"{widgets.title(name)} ({index + 1})", index)
+            for index, name in enumerate(names)
         ]
 
 
@@ -204,10 +202,10 @@ def _labels(labels: Sequence[str]) -> list[tuple[str, str]]:
 
 
 @contextmanager
-def _explained() -> Generator[None]:
-    """Show the one line of a `TranslateError` on the page; anything else is a bug and keeps its traceback."""
+def _user_errors() -> Generator[None]:
+    """Show the message of a `TranslateError` on the page; any other exception is a bug and keeps its traceback."""
     try:
         yield
     except TranslateError as error:
-        # Gradio shows messages as HTML, and file names are the visitor's.
-        raise gr.Error(html.escape(str(error)), title="That did not work", print_exception=False) from None
+        # Gradio shows messages as HTML, and file names come from the user.
+        raise gr.Error(html.escape(str(error)), title="Conversion failed", print_exception=False) from None

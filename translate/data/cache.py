@@ -1,9 +1,9 @@
-"""Decoded pictures on disk: built once, mapped into memory by every process that reads them.
+"""On-disk cache of decoded images: built once, memory-mapped by every process that reads it.
 
-Decoding a large photograph takes far longer than cutting a training sample from it, and a GPU would wait. The
-pictures lie one after the other in one file, reduced to what the framing can use. A cache is named by everything
-that decides its content, so a changed data set gets a new one and an unchanged one is found again by later runs.
-Old ones stay until the user removes them.
+Decoding a large photo takes far longer than cropping a training sample from it, and a GPU would have to wait. The
+images are stored one after the other in one file, reduced to the size that the framing needs. The name of a cache is a
+hash of everything that determines its content, so a changed data set gets a new cache, and later runs find an existing
+one. Old caches stay until the user deletes them.
 
 Shape suffixes: H height, W width, C channels.
 """
@@ -24,28 +24,28 @@ import cv2
 import numpy as np
 from filelock import FileLock
 
-from translate.cores import cores
-from translate.data.formats import PixelFormat, Pixels, read_pixels
 from translate.data.framing import Framing, cached_size
+from translate.data.reading import PixelFormat, Pixels, read_pixels
 from translate.errors import DataError, ImageError
+from translate.machine import cores
 
 VERSION = 1
 PIXELS, INDEX = "pixels", "index.json"
 PART = ".part"
-"""Suffix of a folder that is being built."""
+"""Suffix of an unfinished folder."""
 
 Loaded = tuple[Pixels, tuple[int, int]]
-"""The picture, reduced, and (height, width) of the file."""
+"""The reduced image, and (height, width) of the file."""
 Load = Callable[[Path], Loaded | str]
-"""Reads one file, or says in one line why it cannot."""
+"""Reads one file, or returns a one-line reason why it cannot."""
 
 
 class Cache:
-    """Pictures of one format, by path. Pickles as two short texts; every process maps the file for itself.
+    """Images of one format, by path. Only the path and format are pickled; each process maps the file itself.
 
     Args:
         folder: the sub-folder made by `open`.
-        format: of all its pictures.
+        format: of all its images.
     """
 
     def __init__(self, folder: Path, format: PixelFormat):
@@ -65,27 +65,27 @@ class Cache:
         *,
         halves: bool = False,
     ) -> "Cache":
-        """Find the cache of these files below `folder`, or build it.
+        """Find the cache of these files in `folder`, or build it.
 
-        Several processes may ask at once: one builds, the others wait for it.
+        If several processes call this at once, one builds the cache and the others wait.
 
         Args:
-            folder: where caches are; made if missing.
+            folder: folder of all caches; created if missing.
             paths: the files, each once.
             format: channels and bits.
-            framing: how pictures will be used; decides how far they are reduced.
-            progress: told (pictures done, pictures in all) while building.
-            halves: every file holds two pictures side by side, which are reduced each for itself.
+            framing: determines how far images are reduced.
+            progress: called with (images done, images in total) while building.
+            halves: each file holds two images side by side, which are reduced separately.
 
         Raises:
-            DataError: the disk refuses or is full; nothing half-written is left.
+            DataError: the disk is full or not writable; no partial cache is left behind.
         """
         paths = list(paths)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             found = cls(folder / _digest(paths, format, framing, halves), format)
             with FileLock(folder / ".lock"):
-                # Whoever holds the lock is alone, so unfinished folders belong to processes that were killed.
+                # Only one process holds the lock, so unfinished folders belong to processes that were killed.
                 for left_over in folder.glob(f"*{PART}"):
                     shutil.rmtree(left_over)
                 if not (found.folder / INDEX).exists():
@@ -93,15 +93,15 @@ class Cache:
         except OSError as error:
             raise DataError(
                 f"{folder}: the cache cannot be written ({error.strerror or error}); "
-                "make room or give yourself the right to write, or leave out --cache"
+                "free some disk space, check the write permissions, or omit --cache"
             ) from None
         return found
 
     def read(self, path: Path) -> Pixels:
-        """One picture, as `read_pixels` gives it but for its size.
+        """One image, as returned by `read_pixels` except for its size.
 
         Returns:
-            (H, W, channels) of the format's type, the caller's own copy.
+            (H, W, channels) with the format's dtype, a copy.
 
         Raises:
             ImageError: the file could not be read when the cache was built.
@@ -111,16 +111,16 @@ class Cache:
         return np.array(np.ndarray(shape, self.format.dtype, self._pixels, offset))
 
     def original_size(self, path: Path) -> tuple[int, int]:
-        """(height, width) of the file itself.
+        """(height, width) of the original file.
 
         Raises:
-            ImageError: as `read`.
+            ImageError: like `read`.
         """
         *_, height, width = self._entry(path)
         return height, width
 
     def _entry(self, path: Path) -> list[int]:
-        """Offset in bytes, height and width of the pixels kept, height and width of the file."""
+        """Offset in bytes, height and width in the cache, height and width of the file."""
         entry = self._index[str(path.absolute())]
         if isinstance(entry, str):
             raise ImageError(entry)
@@ -136,8 +136,8 @@ class Cache:
 
 
 def _digest(paths: list[Path], format: PixelFormat, framing: Framing, halves: bool) -> str:
-    """Name of a cache: everything that decides its content."""
-    # How samples are varied is of no account; where patches are cut, their size is not either.
+    """Name of a cache: a hash of everything that determines its content."""
+    # Augmentation does not matter; for patches, nor does their size.
     size = 0 if framing.kind == "patch" else framing.size
     digest = hashlib.sha256(repr((VERSION, format, framing.kind, size, halves)).encode())
     for path in paths:
@@ -151,7 +151,7 @@ def _digest(paths: list[Path], format: PixelFormat, framing: Framing, halves: bo
 
 
 def _load(path: Path, format: PixelFormat, framing: Framing, halves: bool) -> Loaded | str:
-    """The reduced picture and the file's own size, or why there is none."""
+    """The reduced image and the size of the file, or the reason why it cannot be read."""
     try:
         picture_HWC = read_pixels(path, format)
     except ImageError as error:
@@ -166,7 +166,7 @@ def _reduce(picture_HWC: Pixels, framing: Framing) -> Pixels:
     height, width = cached_size(framing, *picture_HWC.shape[:2])
     if (height, width) == picture_HWC.shape[:2]:
         return picture_HWC
-    # In groups of channels: OpenCV has fast code, and for some types any code at all, for up to four.
+    # In groups of channels: OpenCV is fast for up to four channels, and supports some types only for these.
     groups = [
         cv2.resize(
             np.ascontiguousarray(picture_HWC[..., first : first + 4]), (width, height), interpolation=cv2.INTER_AREA
@@ -182,7 +182,7 @@ def _build(
     load: Load,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Write `folder`, whole or not at all."""
+    """Write `folder` atomically."""
     part = folder.with_name(f".{secrets.token_hex(8)}{PART}")
     part.mkdir()
     try:
@@ -202,11 +202,11 @@ def _build(
             _to_disk(handle)
         part.rename(folder)
     finally:
-        shutil.rmtree(part, ignore_errors=True)  # gone already when all went well
+        shutil.rmtree(part, ignore_errors=True)  # already renamed if all went well
 
 
 def _in_threads(load: Load, paths: list[Path]) -> Iterator[tuple[Path, Loaded | str]]:
-    """(path, load(path)) in order, a few at a time: decoders let other threads run, and memory stays bounded."""
+    """(path, load(path)) in order, a few at a time: decoders release the GIL, and memory stays bounded."""
     workers = min(8, cores())
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[tuple[Path, Future[Loaded | str]]] = deque()
@@ -223,6 +223,6 @@ def _in_threads(load: Load, paths: list[Path]) -> Iterator[tuple[Path, Loaded | 
 
 
 def _to_disk(handle: Any) -> None:
-    """The data must be there before the name is."""
+    """Flush to disk, so that the data is there before the folder gets its name."""
     handle.flush()
     os.fsync(handle.fileno())

@@ -1,6 +1,6 @@
-"""What should be known about a folder of pictures before a night of training. Needs no torch.
+"""Checks of a data folder before training. Needs no torch.
 
-Shape suffixes: H height, W width, C channels, D numbers a picture.
+Shape suffixes: H height, W width, C channels, D values per thumbnail.
 """
 
 import hashlib
@@ -13,41 +13,38 @@ from typing import Any, Literal
 
 import numpy as np
 
-from translate.cores import cores
-from translate.data.formats import PixelFormat, Pixels, read_pixels
 from translate.data.layouts import MIN_SIDE, OURS, Layout, Listing, Side, list_files, present_folders
+from translate.data.reading import PixelFormat, Pixels, read_pixels
 from translate.data.thumbnails import looks_drawn, near_duplicates, thumbnail
 from translate.errors import DataError, ImageError, TranslateError
+from translate.machine import cores
 from translate.tasks import Task
 
 NAMED = 20
-"""How many files a finding names."""
-
-UNPAIRED = ("translate.trainers.cyclegan:CycleGAN", "translate.trainers.cut:CUT")
-SUPER_RESOLUTION = "translate.trainers.superres:SuperRes"
+"""Maximum number of files listed in a finding."""
 
 SPLITS = ("val", "test")
-"""Folders beside `train` whose pictures a model must not have learnt from."""
+"""Folders beside `train` whose pictures must not be used for training."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a task wants of its pictures; known without importing its trainer, which needs torch."""
+    """Requirements of a task on its data; known without importing its trainer, which needs torch."""
 
     paired: bool
     makes_source: bool
     square: int
-    """Side in pixels of the squares that are learnt from."""
+    """Side of the training samples in pixels."""
     least: int
-    """Pictures with a shorter side are passed over."""
+    """Pictures with a shorter side are skipped."""
     folders: tuple[str, str]
     draws: bool = False
-    """Whether drawings are made of what is meant to be photographs."""
+    """Whether the task makes drawings from its pictures, which should be photographs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """As what a folder is checked; the options of `translate train` of the same names."""
+    """What a folder is checked for; the options of `translate train` with the same names."""
 
     needs: Needs
     layout: Layout | Literal["auto"] = "auto"
@@ -59,58 +56,58 @@ class Question:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to mend."""
+    """A problem in the data."""
 
     kind: str
     text: str
     """One line that ends with what to do."""
     names: tuple[str, ...] = ()
-    """The files, `NAMED` at most."""
+    """The files, at most `NAMED`."""
     count: int = 0
-    """How many there are."""
+    """Total number of files."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A file that could be decoded."""
+    """A file that was decoded successfully."""
 
     path: Path
     height: int
     width: int
-    """Of one side, where a file holds two."""
+    """Of one half, for a side-by-side file."""
     digest: bytes
-    """Equal for equal pixels."""
+    """Hash of the pixels."""
     thumbnail_D: Pixels
-    """uint8: 24 x 24 grey and 8 x 8 colour values, of either side."""
+    """uint8: 24 x 24 grey and 8 x 8 colour values, for each half."""
     odd: bool
-    """Two pictures side by side that cannot be halved."""
+    """A side-by-side file of odd width."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """The pictures of one folder, all looked at."""
+    """The pictures of one folder, all decoded."""
 
     name: str
-    """train, val, test, or nothing where there is one folder."""
+    """train, val, test, or empty for a single folder."""
     folder: Path
     listing: Listing
     side_names: tuple[str, ...]
     seen: dict[Path, Seen]
     broken: dict[Path, str]
-    """Why each cannot be read."""
+    """The reason why each file cannot be read."""
     findings: list[Finding] = field(default_factory=list[Finding])
-    """About files that have no partner."""
+    """About files without a partner."""
 
     @property
     def sides(self) -> dict[str, tuple[Path, ...]]:
-        """Files by what they are."""
+        """Files by role."""
         listing = self.listing
         if listing.layout == "two-folders":
             return dict(zip(self.side_names, (listing.sources, listing.targets), strict=True))
         return {"pictures" if listing.layout == "photos" else "pairs": listing.targets}
 
     def samples(self) -> dict[str, list[tuple[Seen, ...]]]:
-        """What is learnt from as one: the readable pictures of every side, or of every pair."""
+        """The training samples: the readable pictures of each side, or complete pairs."""
         rows = {name: [(path,) for path in files] for name, files in self.sides.items()}
         if self.listing.layout == "two-folders" and self.listing.paired:
             rows = {"pairs": list(zip(self.listing.sources, self.listing.targets, strict=True))}
@@ -120,29 +117,25 @@ class Split:
         }
 
     def show(self, files: Iterable[Path]) -> str:
-        """Names below the folder, or below the folder that holds the splits."""
+        """Names relative to the folder, or to its parent if there are several splits."""
         start = self.folder.parent if self.name else self.folder
         return " = ".join(path.relative_to(start).as_posix() for path in files)
 
 
 def needs_of(task: Task) -> Needs:
-    """What `task` wants of its pictures, by the defaults of its trainer."""
-    enlarges = task.trainer == SUPER_RESOLUTION
-    square: Any = task.settings.get("image_size", 128 if enlarges else 256)
-    folders: Any = task.settings.get("folders", OURS)
-    as_they_are = task.settings.get("framing", "patch" if enlarges else "crop") == "patch"
+    """What `task` wants of its pictures, by its defaults."""
     return Needs(
-        paired=task.trainer not in UNPAIRED,
-        makes_source=bool(task.source_maker) or enlarges,
-        square=square,
-        least=square if as_they_are else MIN_SIDE,  # a patch is cut, never enlarged
-        folders=folders,
+        paired=task.paired,
+        makes_source=task.makes_source,
+        square=task.image_size,
+        least=task.image_size if task.framing == "patch" else MIN_SIDE,  # a patch is cut, never enlarged
+        folders=task.folders,
         draws=task.draws_input and bool(task.source_maker),
     )
 
 
 def find_splits(data: Path, validation: Path | None) -> dict[str, Path]:
-    """Folders to be checked against each other, by name; `train` is the first. The name of a single one is empty."""
+    """Folders to compare with each other, by name; `train` is the first. The name of a single folder is empty."""
     if validation is not None:
         return {"train": data, "val": validation}
     others = {name: data / name for name in SPLITS if (data / name).is_dir()}
@@ -150,17 +143,17 @@ def find_splits(data: Path, validation: Path | None) -> dict[str, Path]:
 
 
 def look(name: str, folder: Path, question: Question, on_progress: Callable[[int, int], object]) -> Split:
-    """List and decode the pictures of `folder`; `on_progress` is told how many of how many are done.
+    """List and decode the pictures of `folder`; `on_progress` is called with (done, total).
 
     Raises:
-        DataError: there is nothing to look at.
-        ConfigError: the layout does not serve the task.
+        DataError: there are no pictures.
+        ConfigError: the layout does not suit the task.
     """
     listing, findings = _list(folder, question)
     files = dict.fromkeys(listing.sources, question.formats[0]) | dict.fromkeys(listing.targets, question.formats[1])
     halves = listing.layout == "side-by-side"
     seen, broken = dict[Path, Seen](), dict[Path, str]()
-    # Decoding releases Python's lock, so threads use all cores.
+    # Decoding releases the GIL, so threads use all cores.
     with ThreadPoolExecutor(cores()) as pool:
         try:
             for path, found in zip(files, pool.map(lambda path: _see(path, files[path], halves), files), strict=True):
@@ -176,7 +169,7 @@ def look(name: str, folder: Path, question: Question, on_progress: Callable[[int
 
 
 def find_faults(splits: Sequence[Split], needs: Needs) -> list[Finding]:
-    """Everything to mend: in each split, and between the first and each of the others."""
+    """All problems in each split, and between the first and each of the others."""
     found = list[Finding]()
     for split in splits:
         found += split.findings + _unreadable(split) + _wrong_sizes(split, needs) + _duplicates(split)
@@ -187,7 +180,7 @@ def find_faults(splits: Sequence[Split], needs: Needs) -> list[Finding]:
 
 
 def facts(split: Split, needs: Needs) -> dict[str, Any]:
-    """Counts and sizes, as JSON values. Sizes are (width, height), of one side where a file holds two."""
+    """Counts and sizes, as JSON values. Sizes are (width, height), of one half for side-by-side files."""
     listing = split.listing
     sizes = {
         name: _size_table([split.seen[path] for path in files if path in split.seen], needs.square)
@@ -207,7 +200,7 @@ def facts(split: Split, needs: Needs) -> dict[str, Any]:
 
 
 def _list(folder: Path, question: Question) -> tuple[Listing, list[Finding]]:
-    """The files; of pairs in two folders those that have a partner, and what is wrong with the others."""
+    """The files (of pairs in two folders those with a partner), and a finding about the others."""
 
     def listed(paired: bool) -> Listing:
         return list_files(
@@ -227,7 +220,7 @@ def _list(folder: Path, question: Question) -> tuple[Listing, list[Finding]]:
             raise
         try:
             loose = listed(paired=False)
-        except TranslateError:  # partners are not the trouble
+        except TranslateError:  # the problem is not missing partners
             raise error from None
         reason = str(error)
     names = _side_names(folder, question)
@@ -249,12 +242,12 @@ def _list(folder: Path, question: Question) -> tuple[Listing, list[Finding]]:
 
 
 def _side_names(folder: Path, question: Question) -> tuple[str, str]:
-    """The names of the two folders that `list_files` takes."""
+    """The names of the two folders that `list_files` uses."""
     return present_folders(folder, question.folders) or question.folders
 
 
 def _see(path: Path, format: PixelFormat, halves: bool) -> Seen | str:
-    """What is remembered of a file, or why it cannot be read."""
+    """Decode a file; returns the reason if it cannot be read."""
     try:
         image_HWC = read_pixels(path, format)
     except ImageError as error:
@@ -281,14 +274,14 @@ def _size_table(pictures: list[Seen], square: int) -> dict[str, Any]:
 
 
 def _finding(kind: str, split: Split, text: str, names: Sequence[str]) -> list[Finding]:
-    """A finding about the files named, or none if there are none."""
+    """A finding about these files, or none if there are no files."""
     where = f"{split.name}: " if split.name else ""
     return [Finding(kind, f"{where}{len(names)} {text}", tuple(names[:NAMED]), len(names))] if names else []
 
 
 def _unreadable(split: Split) -> list[Finding]:
     names = [f"{split.show([path])}: {reason}" for path, reason in split.broken.items()]
-    text = "files that cannot be read; training passes over them, so replace or remove them"
+    text = "files that cannot be read and will be skipped in training; replace or remove them"
     return _finding("broken", split, text, names)
 
 
@@ -300,12 +293,12 @@ def _wrong_sizes(split: Split, needs: Needs) -> list[Finding]:
         for pair in split.samples().get("pairs", ())
         if len({(seen.height, seen.width) for seen in pair}) > 1
     ]
-    cut = f"with a side below {needs.least} pixels, which training passes over; put larger ones in their place"
+    cut = f"with a side below {needs.least} pixels, which will be skipped in training; replace them with larger ones"
     if needs.least > MIN_SIDE:
         cut += " or train with a smaller --image-size"
     small_names = [f"{split.show([seen.path])} ({seen.width}x{seen.height})" for seen in small]
-    differ = "pairs whose pictures differ in size, which training passes over; replace one of each"
-    uneven = "files of an odd width, which cannot be halved; cut or replace them"
+    differ = "pairs of pictures of different size, which will be skipped in training; replace one of each pair"
+    uneven = "files of odd width, which cannot be split into halves; crop or replace them"
     return [
         *_finding("small", split, f"pictures {cut}", small_names),
         *_finding("sizes", split, differ, unequal),
@@ -314,7 +307,7 @@ def _wrong_sizes(split: Split, needs: Needs) -> list[Finding]:
 
 
 def _drawings(split: Split) -> list[Finding]:
-    """Sub-folders of drawings, which would be learnt as photographs; a single pale picture may well be one."""
+    """Sub-folders of drawings, which would be used as photographs. Single pale pictures are not reported."""
     by_folder: dict[Path, list[Seen]] = defaultdict(list)
     for seen in split.seen.values():
         by_folder[seen.path.parent].append(seen)
@@ -324,32 +317,32 @@ def _drawings(split: Split) -> list[Finding]:
         if len(drawn) >= 0.9 * len(pictures):
             names += [split.show([seen.path]) for seen in drawn]
     text = (
-        "pictures that look like line drawings, but this task makes drawings of photographs itself; name the folder of "
-        "the photographs alone, or pair them with --layout two-folders --folders DRAWINGS PHOTOGRAPHS"
+        "pictures that look like line drawings, but this task makes drawings from photographs itself; give the folder "
+        "with the photographs only, or use pairs with --layout two-folders --folders DRAWINGS PHOTOGRAPHS"
     )
     return _finding("drawings", split, text, names)
 
 
 def _duplicates(split: Split) -> list[Finding]:
-    """The same pixels more than once; of pairs both sides must be the same."""
+    """Samples with the same pixels; for pairs both sides must be the same."""
     names = list[str]()
     for samples in split.samples().values():
         equal: dict[tuple[bytes, ...], list[Path]] = defaultdict(list)
         for sample in samples:
             equal[tuple(seen.digest for seen in sample)].append(sample[-1].path)
         names += [split.show(paths) for paths in equal.values() if len(paths) > 1]
-    text = "pictures that are there more than once, and so are learnt more than others; keep one of each"
+    text = "pictures that occur more than once, and so count more than others in training; keep one of each"
     return _finding("duplicates", split, text, names)
 
 
 def _between(train: Split, other: Split) -> list[Finding]:
-    """What is wrong between the pictures to learn from and others to measure with."""
+    """Problems between the training split and another one."""
     if (train.listing.layout, train.listing.label_names) != (other.listing.layout, other.listing.label_names):
-        kinds = [
+        layouts = [
             f"{split.name} is {split.listing.layout} with the labels {', '.join(split.listing.label_names) or 'none'}"
             for split in (train, other)
         ]
-        return [Finding("splits", f"{' and '.join(kinds)}; lay both folders out alike")]
+        return [Finding("splits", f"{' and '.join(layouts)}; use the same layout and labels for both folders")]
     names = list[str]()
     for known, asked in zip(train.samples().values(), other.samples().values(), strict=True):
         if known and asked:
@@ -362,7 +355,7 @@ def _between(train: Split, other: Split) -> list[Finding]:
                 for row, nearest, distance in near_duplicates(*tables)
             ]
     text = (
-        f"pictures that are nearly the same in {train.name}, so quality would be measured on what was learnt by heart; "
-        f"look at them, then take them out of {train.name} or {other.name}"
+        f"pictures with near-duplicates in {train.name}, so quality would be measured on training data; look at them, "
+        f"then remove them from {train.name} or {other.name}"
     )
     return _finding("near-duplicates", other, text, names)

@@ -1,4 +1,4 @@
-"""One picture that shows what is in a folder of pictures.
+"""Contact sheet: one picture that gives an overview of a folder.
 
 Shape suffixes: H height, W width, C channels.
 """
@@ -9,27 +9,27 @@ from pathlib import Path
 import numpy as np
 
 from translate.data.check import Seen, Split
-from translate.data.formats import PixelFormat, Pixels, read_pixels
+from translate.data.reading import PixelFormat, Pixels, read_pixels
 from translate.data.thumbnails import as_rgb
-from translate.images import Picture, fit_size, resize, write_picture
+from translate.pictures.operations import Picture, fit_size, resize, write_picture
 
 PICTURES = 48
-"""Pictures, or pairs, on a sheet; of unpaired sides half of them each."""
+"""Number of pictures or pairs on a sheet; for unpaired data, half of it for each side."""
 
 _TILE = 128
 _GAP = 12
 _INNER_GAP = 2
-"""Between the two pictures of a pair."""
+"""Gap between the two pictures of a pair."""
 _GREY = 200
-"""Colour of the gaps, 0 to 255."""
+"""Grey level of the gaps, 0 to 255."""
 _ACROSS = 8
-"""Tiles in a row."""
+"""Tiles per row."""
 
 
 def write_sheet(path: Path, split: Split, formats: tuple[PixelFormat, PixelFormat]) -> None:
-    """Write a sheet of `PICTURES` readable pictures, evenly spread over their order by name.
+    """Write a sheet of `PICTURES` readable pictures, evenly spread over the sorted files.
 
-    Pairs lie side by side, the source on the left. Unpaired sides follow one another, sources first.
+    Pairs are side by side with the source on the left. Unpaired sides follow one another, sources first.
 
     Raises:
         ImageError: the file cannot be written.
@@ -67,13 +67,13 @@ def _tile(sample: tuple[Seen, ...], split: Split, formats: Sequence[PixelFormat]
 
 
 def _square(image_HWC: Pixels) -> Pixels:
-    """The whole picture in the middle of a grey square: (H, W, 3) uint8."""
+    """The whole picture, centred on a grey square: (H, W, 3) uint8."""
     height, width = fit_size(image_HWC.shape[0], image_HWC.shape[1], _TILE)
     return in_the_middle(resize(as_rgb(image_HWC), height, width), _TILE)
 
 
 def in_the_middle(image_HW3: Pixels, side: int) -> Pixels:
-    """A uint8 picture that is no larger than a grey square, in its middle."""
+    """Centre a uint8 picture on a grey square that is at least as large."""
     height, width = image_HW3.shape[:2]
     square_HW3 = np.full((side, side, 3), _GREY, np.uint8)
     top, left = (side - height) // 2, (side - width) // 2
@@ -82,14 +82,14 @@ def in_the_middle(image_HW3: Pixels, side: int) -> Pixels:
 
 
 def joined(squares: Sequence[Pixels], axis: int) -> Pixels:
-    """Equal uint8 squares below one another (axis 0) or beside (axis 1), with a narrow gap."""
+    """Concatenate uint8 squares of one size vertically (axis 0) or horizontally (axis 1), with a narrow gap."""
     side = len(squares[0])
     gap_HW3 = np.full((_INNER_GAP, side, 3) if axis == 0 else (side, _INNER_GAP, 3), _GREY, np.uint8)
     return np.concatenate([squares[0], *(part for square in squares[1:] for part in (gap_HW3, square))], axis=axis)
 
 
 def arrange(tiles: Sequence[Pixels], across: int) -> Pixels:
-    """All tiles, uint8 and of one size, in rows of at most `across` with gaps between and around."""
+    """Arrange uint8 tiles of one size in rows of at most `across`, with gaps between and around them."""
     height, width = tiles[0].shape[:2]
     across = min(len(tiles), across)
     down = -(-len(tiles) // across)

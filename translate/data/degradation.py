@@ -1,7 +1,7 @@
-"""Small pictures made from large ones on the fly, for training super-resolution.
+"""Makes low-resolution images from photos on the fly, for training super-resolution.
 
-Networks must learn from what files hold: pictures reduced as every program does it, in whole levels, and, if
-wanted, blurred by a lens, noisy from a sensor and compressed for the web.
+They must look like real files: downscaled as by common programs, quantised, and, if wanted, with blur from a lens,
+noise from a sensor and JPEG compression.
 
 Shape suffixes: B batch, C channels, H height, W width.
 """
@@ -15,31 +15,31 @@ from torch.nn import functional as F
 from translate.networks.pixels import pixels_to_signal, signal_to_pixels
 
 BLUR = (0.2, 2.0)
-"""Least and greatest standard deviation of the blur, in pixels of the large picture."""
+"""Minimum and maximum standard deviation of the blur, in pixels of the photo."""
 
 NOISE = (1.0, 20.0)
-"""Least and greatest standard deviation of the noise, in 8-bit levels."""
+"""Minimum and maximum standard deviation of the noise, in 8-bit levels."""
 
 QUALITY = (30.0, 95.0)
-"""Least and greatest JPEG quality."""
+"""Minimum and maximum JPEG quality."""
 
 
 def reduce_bicubic(photo_BCHW: Tensor, scale: int, *, bits: int = 8) -> Tensor:
-    """Divide both sides by `scale` with antialiased bicubic interpolation, as Pillow's BICUBIC does.
+    """Downscale by `scale` with antialiased bicubic interpolation, like Pillow's BICUBIC.
 
-    Within one level of Pillow, but for harsh edges at black or white: there Pillow clips between its two passes and
-    may be a few levels off the exact result, which this is.
+    Within one level of Pillow, except for hard edges at black or white, where Pillow clips between its two passes and
+    may be a few levels off the exact result, which this returns.
 
     Args:
         photo_BCHW: float, range [-1, 1], sides divisible by `scale`.
         scale: at least 1.
-        bits: 8 or 16, of the file that the small picture could come from.
+        bits: 8 or 16, bit depth of the result.
 
     Returns:
-        (B, C, H / scale, W / scale), float32 in [-1, 1], rounded to the 2**bits levels that the file can hold.
+        (B, C, H / scale, W / scale), float32 in [-1, 1], quantised to 2**bits levels.
 
     Raises:
-        ValueError: a side is not divisible by `scale`; the large and the small picture would not lie on each other.
+        ValueError: a side is not divisible by `scale`, so photo and result would not be aligned.
     """
     height, width = photo_BCHW.shape[-2:]
     if height % scale or width % scale:
@@ -58,24 +58,23 @@ def degrade(
     *,
     bits: int = 8,
 ) -> Tensor:
-    """Blur, reduce as `reduce_bicubic` does, add noise, compress: each picture its own strengths, in this order.
+    """Blur, downscale with `reduce_bicubic`, add noise, compress: in this order, with random strengths for each image.
 
-    Works in one batch without waiting for the device. Equal seeds give equal results on the same kind
-    of device. With all three at 0 it is
-    `reduce_bicubic`.
+    Batched and without synchronising with the device. Equal seeds give equal results on the same kind of device. With
+    all three probabilities 0 it equals `reduce_bicubic`.
 
     Args:
         photo_BCHW: float, range [-1, 1], sides divisible by `scale`.
-        generator: source of randomness, on the CPU.
+        generator: random generator, on the CPU.
         scale: at least 1.
-        blur: probability of a Gaussian blur of the large picture, its strength within `BLUR`.
-        noise: probability of Gaussian noise on the small picture, its strength within `NOISE`.
-        jpeg: probability of JPEG compression of the small picture, its quality within `QUALITY`. Without effect unless
-            there are three channels, which are taken for red, green and blue.
-        bits: as in `reduce_bicubic`.
+        blur: probability of Gaussian blur before downscaling, with a strength within `BLUR`.
+        noise: probability of Gaussian noise after downscaling, with a strength within `NOISE`.
+        jpeg: probability of JPEG compression after downscaling, with a quality within `QUALITY`. No effect unless there
+            are three channels, which are assumed to be RGB.
+        bits: as for `reduce_bicubic`.
 
     Returns:
-        (B, C, H / scale, W / scale), float32 in [-1, 1], rounded to the 2**bits levels that a file can hold.
+        (B, C, H / scale, W / scale), float32 in [-1, 1], quantised to 2**bits levels.
 
     Raises:
         ValueError: a side is not divisible by `scale`.
@@ -91,40 +90,40 @@ def degrade(
 
 
 def _levels(signal_BCHW: Tensor, bits: int) -> Tensor:
-    """Clamp and round to what so many bits can hold."""
+    """Clamp and quantise to this many bits."""
     return pixels_to_signal(signal_to_pixels(signal_BCHW, bits), bits).contiguous()
 
 
 def _uniform(batch: int, generator: Generator, limits: tuple[float, float]) -> Tensor:
-    """One number per picture, (B,) on the CPU, uniform in the limits."""
+    """One number per image, (B,) on the CPU, uniform in the limits."""
     low, high = limits
     return torch.rand(batch, generator=generator) * (high - low) + low
 
 
 def _where(probability: float, generator: Generator, changed_BCHW: Tensor, plain_BCHW: Tensor) -> Tensor:
-    """Take each picture from `changed_BCHW` with the given probability, else from `plain_BCHW`."""
+    """Take each image from `changed_BCHW` with the given probability, otherwise from `plain_BCHW`."""
     chosen_B = _uniform(plain_BCHW.shape[0], generator, (0.0, 1.0)) < probability
     return torch.where(chosen_B.to(plain_BCHW.device, non_blocking=True).view(-1, 1, 1, 1), changed_BCHW, plain_BCHW)
 
 
 def _blurred(photo_BCHW: Tensor, generator: Generator) -> Tensor:
-    # The blur looks at its strengths before it moves them: left on the CPU, that does not wait for the device.
+    # The blur reads its strengths before it moves them to the device: left on the CPU, this does not synchronise.
     sigma_B = _uniform(photo_BCHW.shape[0], generator, BLUR)
-    # 13 pixels reach three standard deviations of the strongest blur to either side.
+    # 13 pixels cover three standard deviations of the strongest blur on either side.
     return gaussian_blur2d(photo_BCHW, 13, sigma_B.view(-1, 1).expand(-1, 2), border_type="replicate")
 
 
 def _noisy(small_BCHW: Tensor, generator: Generator) -> Tensor:
-    # The signal is 2 wide where a file has 255 levels.
+    # The signal range [-1, 1] corresponds to 255 levels.
     sigma_B = _uniform(small_BCHW.shape[0], generator, NOISE).to(small_BCHW, non_blocking=True) * (2.0 / 255.0)
-    # One number a pixel is too much to bring to the device without waiting, so the device draws them itself.
+    # One number per pixel is too much to transfer without synchronising, so the device draws them itself.
     there = Generator(small_BCHW.device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
     noise_BCHW = torch.randn(small_BCHW.shape, generator=there, device=small_BCHW.device)
     return small_BCHW + sigma_B.view(-1, 1, 1, 1) * noise_BCHW
 
 
 def _compressed(small_B3HW: Tensor, generator: Generator) -> Tensor:
-    # The codec looks at the qualities before it moves them: left on the CPU, that does not wait for the device.
+    # The codec reads the qualities before it moves them to the device: left on the CPU, this does not synchronise.
     quality_B = _uniform(small_B3HW.shape[0], generator, QUALITY)
     unit_B3HW = (small_B3HW.clamp(-1.0, 1.0) + 1.0) / 2.0
     return jpeg_codec_differentiable(unit_B3HW, quality_B) * 2.0 - 1.0

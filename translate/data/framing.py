@@ -1,4 +1,4 @@
-"""How a picture becomes a square training sample, source and target in register.
+"""Framing and augmentation: how images become square training samples, with source and target aligned.
 
 Shape suffixes: H height, W width, C channels.
 """
@@ -12,49 +12,50 @@ from typing import Any, Literal
 
 import numpy as np
 
-from translate.data.formats import Pixels
 from translate.data.layouts import MIN_SIDE
+from translate.data.reading import Pixels
 from translate.errors import ImageError
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its newest version
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would check for updates over the network
 import albumentations
 import cv2
 
-cv2.setNumThreads(0)  # loader processes are the parallelism; OpenCV's own threads would fight over the cores
+cv2.setNumThreads(0)  # loader processes are the parallelism; OpenCV's own threads would compete for the cores
 
 JITTER = 286 / 256
-"""Shorter side over the square cut from it (pix2pix, 2017)."""
+"""Shorter side of the resized image over the side of the crop (pix2pix, 2017)."""
 ZOOM = (0.9, 1.25)
-"""How much that varies with full augmentation; the smallest still holds the square."""
+"""Random factor on it with full augmentation; the smallest image still contains the crop."""
 
 
 @dataclass(frozen=True)
 class Framing:
-    """How squares are made."""
+    """Settings of the framing."""
 
     kind: Literal["fit", "crop", "patch"]
-    """fit: the whole picture, white around. crop: reduced, then cut. patch: cut from the picture as it is."""
+    """fit: the whole image, padded with white. crop: resized, then cropped. patch: cropped at original resolution."""
     size: int
-    """Side of the squares in pixels."""
+    """Side of the samples in pixels."""
     augment: Literal["none", "flip", "full"]
-    """none still cuts patches anywhere; full adds moving, turning and recolouring as the kind bears it."""
+    """Patches are cropped at random even with none; full adds geometric and colour changes that suit the kind."""
 
 
 def frame(framing: Framing, pictures: list[Pixels], seed: int) -> list[Pixels]:
-    """Make squares of pictures that show the same place, all alike.
+    """Apply the same random framing to images that show the same scene.
 
     Args:
-        framing: how.
-        pictures: (H, W, C) of one size that `check_size` lets pass, each uint8 or uint16 with its own channels.
-        seed: decides everything.
+        framing: the settings.
+        pictures: (H, W, C) of one size that passes `check_size`, each uint8 or uint16 with its own channels.
+        seed: determines everything.
 
     Returns:
-        (size, size, C) of the same types. White around a fitted picture is the largest value.
+        (size, size, C) of the same dtypes. White padding is the maximum value.
     """
     squares: list[Pixels] = []
     for picture_HWC in pictures:
         pipeline = _pipeline(framing, *_kind_of(picture_HWC))
-        # One number each: Compose.set_random_seed gives all steps the same, and only the mirrored were recoloured.
+        # One seed per step: Compose.set_random_seed gives all steps the same one, so only flipped images would change
+        # their colour.
         numbers = np.random.SeedSequence(seed).generate_state(len(pipeline.transforms))
         for step, number in zip(pipeline.transforms, numbers, strict=True):
             step.set_random_seed(int(number))
@@ -63,7 +64,7 @@ def frame(framing: Framing, pictures: list[Pixels], seed: int) -> list[Pixels]:
 
 
 def frame_plain(framing: Framing, pictures: list[Pixels]) -> list[Pixels]:
-    """`frame` without chance: fitted, or the middle."""
+    """`frame` without randomness: fitted, or a centre crop."""
     plain = [
         _plain_pipeline(framing.kind, framing.size, _kind_of(picture_HWC)[0])(image=picture_HWC)["image"]
         for picture_HWC in pictures
@@ -72,18 +73,18 @@ def frame_plain(framing: Framing, pictures: list[Pixels]) -> list[Pixels]:
 
 
 def check_size(framing: Framing, path: Path, height: int, width: int) -> None:
-    """Raise ImageError when a picture of `path` is too small to be framed."""
+    """Raise ImageError if the image at `path` is too small."""
     if min(height, width) < MIN_SIDE:
         raise ImageError(f"{path} is {width}x{height} pixels; training needs at least {MIN_SIDE} on both sides")
     if framing.kind == "patch" and min(height, width) < framing.size:
         raise ImageError(
             f"{path} is {width}x{height} pixels, smaller than the crop of {framing.size}; "
-            "lower --image-size or leave it out"
+            "lower --image-size or remove it"
         )
 
 
 def cached_size(framing: Framing, height: int, width: int) -> tuple[int, int]:
-    """(height, width) that is enough to make good squares of a picture of this size; never more than it has."""
+    """(height, width) that is sufficient for samples of full quality; never larger than the image."""
     if framing.kind == "patch":
         return height, width
     if framing.kind == "fit":
@@ -96,7 +97,7 @@ def cached_size(framing: Framing, height: int, width: int) -> tuple[int, int]:
 
 
 def _kind_of(picture_HWC: Pixels) -> tuple[int, bool]:
-    """The largest value, and whether the picture is one of 8-bit colours, which alone can be recoloured."""
+    """The maximum value, and whether the image is 8-bit RGB, the only format with colour augmentation."""
     return int(np.iinfo(picture_HWC.dtype).max), picture_HWC.dtype == np.uint8 and picture_HWC.shape[2] == 3
 
 
@@ -129,14 +130,14 @@ def _pipeline(framing: Framing, white: int, coloured: bool) -> albumentations.Co
         if framing.augment != "none":
             steps.append(albumentations.D4(p=1.0) if full else albumentations.HorizontalFlip(p=0.5))
     if full and coloured and framing.kind != "patch":
-        # Last, so that the steps before it have the same numbers in pictures without it. Small: recoloured
-        # photographs are not photographs, and the discriminator would learn to love them.
+        # Last, so that the seeds of the other steps do not depend on it. Small, because strong colour changes would
+        # become part of what the discriminator considers real.
         steps.append(albumentations.HueSaturationValue(hue_shift_limit=6, sat_shift_limit=12, val_shift_limit=0, p=0.3))
     return albumentations.Compose(steps)
 
 
 def _fitting(size: int, white: int) -> albumentations.Compose:
-    """Fit into a square without distortion, white around."""
+    """Fit into a square without distortion, padded with white."""
     return albumentations.Compose(
         [
             albumentations.LongestMaxSize(size, interpolation=cv2.INTER_AREA),
@@ -146,7 +147,7 @@ def _fitting(size: int, white: int) -> albumentations.Compose:
 
 
 def _moving(white: int) -> albumentations.Affine:
-    """Move, turn and zoom a little."""
+    """Small translation, rotation, scaling and shear."""
     return albumentations.Affine(
         scale=(0.8, 1.1),
         translate_percent=(-0.06, 0.06),
@@ -160,5 +161,5 @@ def _moving(white: int) -> albumentations.Affine:
 
 
 def _shorter_side(sizes: list[int]) -> albumentations.SmallestMaxSize:
-    """Resize so that the shorter side is one of `sizes`; averaged when shrinking, so no aliasing."""
+    """Resize the shorter side to one of `sizes`; area interpolation when downscaling, against aliasing."""
     return albumentations.SmallestMaxSize(sizes, interpolation=cv2.INTER_LINEAR, area_for_downscale="image")

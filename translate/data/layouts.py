@@ -1,4 +1,4 @@
-"""Files on disk -> which of them belong together. Needs neither torch nor OpenCV."""
+"""Data layouts: which files exist and which belong together. Needs neither torch nor OpenCV."""
 
 import hashlib
 import os
@@ -9,34 +9,34 @@ from typing import Literal
 
 from translate.errors import ConfigError, DataError
 from translate.files import refuse_unlistable
-from translate.images import READABLE
+from translate.pictures.formats import FORMATS, READABLE
 
 Layout = Literal["photos", "side-by-side", "two-folders"]
 Side = Literal["left", "right"]
 
 SUFFIXES = READABLE | {".npy"}
-"""Suffixes (lower case) of the files a model can be trained on; `translate.data.formats` reads them."""
+"""Suffixes (lower case) of files usable for training; `translate.data.reading` reads them."""
 
 MIN_SIDE = 16
-"""Pictures with a shorter side teach nothing and are passed over in training."""
+"""Pictures with a shorter side are useless for training and are skipped."""
 
 OURS = ("source", "target")
 OTHERS = (("A", "B"), ("trainA", "trainB"))
-"""Names of the two folders in data sets made for other programs."""
+"""Names of the two folders in data sets for other programs."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Which files there are and which belong together.
+    """The files and which of them belong together.
 
     sources: () for photos (the source is made from the target), equal to `targets` for side-by-side, aligned with
-        `targets` for pairs in two folders, and of any number when nothing is paired.
-    labels: one number for each target, an index into `label_names`; zeros without labels.
+        `targets` for pairs in two folders, and of any number for unpaired data.
+    labels: for each target an index into `label_names`; zeros without labels.
     """
 
     layout: Layout
     paired: bool
-    """False: sources and targets have nothing to do with each other (day, night)."""
+    """False: sources and targets are unrelated (day, night)."""
     sources: tuple[Path, ...]
     targets: tuple[Path, ...]
     labels: tuple[int, ...]
@@ -56,21 +56,21 @@ def list_files(
     kinds: tuple[str, ...] = (),
     source_side: Side = "left",
 ) -> Listing:
-    """Find the pictures below `data` and what belongs together.
+    """Find the pictures in `data` and which of them belong together.
 
     Args:
-        data: the folder, searched recursively; hidden files and folders are left out.
-        layout: auto takes two folders where they exist, else photographs where the task makes its own source.
-        paired: whether source and target must show the same thing; if not, there must be two folders.
-        folders: names of the source's and the target's folder below `data`. Without the default ones, A and B or
-            trainA and trainB are taken.
-        makes_source: whether the task makes the source from the target, so that photographs alone will do.
-        labels: whether the sub-folders are kinds. Of unpaired sources nobody asks the kind.
-        kinds: their names, where they are given: there may be fewer sub-folders, but no others.
+        data: the folder, searched recursively; hidden files and folders are ignored.
+        layout: auto means two folders if they exist, otherwise photos if the task makes its own source.
+        paired: whether the task needs aligned pairs; if not, there must be two folders.
+        folders: names of the source and the target folder in `data`. If the default ones do not exist, A and B or
+            trainA and trainB are used.
+        makes_source: whether the task makes the source from the target, so that photos are enough.
+        labels: whether sub-folders are class labels. Unpaired sources need none.
+        kinds: the label names, if they are fixed: there may be fewer sub-folders, but no others.
         source_side: which half of a side-by-side file is the source.
 
     Raises:
-        ConfigError: the layout does not serve the task.
+        ConfigError: the layout does not suit the task.
         DataError: a folder is missing or empty, files have no partner, or the labels do not fit.
     """
     _refuse_no_folder(data)
@@ -84,10 +84,10 @@ def list_files(
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """All files below `folder` with one of the SUFFIXES, sorted; hidden files and folders are left out.
+    """All files in `folder` with one of the SUFFIXES, sorted; hidden files and folders are ignored.
 
     Raises:
-        DataError: missing, not a folder, not to be listed, or no such file in it.
+        DataError: missing, not a folder, not listable, or without such files.
     """
     _refuse_no_folder(folder)
     others, files = 0, list[Path]()
@@ -99,23 +99,23 @@ def list_pictures(folder: Path) -> list[Path]:
             else:
                 others += 1
     if not files:
-        kinds = "PNG, JPEG, WebP, TIFF or .npy"
-        found = f"{others} files, none of them {kinds}" if others else "no files"
-        raise DataError(f"{folder} holds {found}; put pictures there or name another folder with --data")
+        formats = f"{', '.join(one.name for one in FORMATS)} or .npy"
+        found = f"{others} file{'s' if others > 1 else ''}, none of them {formats}" if others else "no files"
+        raise DataError(f"{folder} contains {found}; put pictures there or give another folder with --data")
     return sorted(files)
 
 
 def present_folders(data: Path, folders: tuple[str, str]) -> tuple[str, str] | None:
-    """The two folders below `data` that are taken for source and target, or None if there are none.
+    """The names of the source and the target folder in `data`, or None if they do not exist.
 
-    These are `folders`, or in place of the default ones also A and B or trainA and trainB.
+    These are `folders`; instead of the default ones also A and B or trainA and trainB.
     """
     candidates = [folders, *OTHERS] if folders == OURS else [folders]
     return next((names for names in candidates if all((data / name).is_dir() for name in names)), None)
 
 
 def hold_out(listing: Listing, count: int) -> tuple[Listing, Listing]:
-    """Split into (training, validation): `count` targets at equal distances, and `count` sources if unpaired.
+    """Split into (training, validation): `count` evenly spaced targets, and `count` sources if unpaired.
 
     Raises:
         ConfigError: nothing would remain for training.
@@ -124,29 +124,29 @@ def hold_out(listing: Listing, count: int) -> tuple[Listing, Listing]:
     fewest = min(len(files) for files in sides)
     if count >= fewest:
         raise ConfigError(
-            f"--held-out is {count}, but there are only {fewest} pictures and one at least must remain for training; "
+            f"--held-out is {count}, but there are only {fewest} pictures and at least one must remain for training; "
             "give a smaller number"
         )
     return _part(listing, count, kept=False), _part(listing, count, kept=True)
 
 
 def held_out_count(listing: Listing, share: float = 0.05, most: int = 64) -> int:
-    """How many pictures to hold out by default: `share` of them, 1 to `most`, or 0 of fewer than 8."""
+    """Default number of pictures to hold out: a fraction `share`, 1 to `most`, or 0 of fewer than 8."""
     fewest = len(listing.targets) if listing.paired else min(len(listing.sources), len(listing.targets))
     return 0 if fewest < 8 else min(most, max(1, round(share * fewest)))
 
 
 def refuse_overlap(train: Listing, validation: Listing) -> None:
-    """Refuse validation pictures that are in the training data, byte for byte, under whatever name.
+    """Refuse validation pictures that are also in the training data, byte for byte, under any name.
 
-    Of a pair both files must be known: two photographs without any person share their empty mask rightly.
+    For pairs both files must match, because pairs may share one side, an empty mask for example.
 
     Raises:
-        DataError: naming the first three, and how many there are.
+        DataError: with the first three, and their number.
     """
     found = list[Path]()
     for known, asked in zip(_samples(train), _samples(validation), strict=True):
-        # Reading every file would take minutes; most differ in size already.
+        # Reading every file would take minutes, and most differ in size already.
         sizes = {_per_file(files, _size) for files in known}
         same_size = [files for files in asked if _per_file(files, _size) in sizes]
         if not same_size:
@@ -157,12 +157,12 @@ def refuse_overlap(train: Listing, validation: Listing) -> None:
     if found:
         raise DataError(
             f"{len(found)} validation pictures are also in the training data ({_first_three(found)}); "
-            "take them out of one of the two, or quality is measured on what was learnt by heart"
+            "remove them from one of the two, otherwise quality is measured on training data"
         )
 
 
 def _samples(listing: Listing) -> list[list[tuple[Path, ...]]]:
-    """What can be known already: pairs of files, or the files of either side."""
+    """The units to compare: pairs of files, or the files of each side."""
     targets = [(path,) for path in listing.targets]
     if not listing.paired:
         return [[(path,) for path in listing.sources], targets]
@@ -179,7 +179,7 @@ def _size(path: Path) -> str:
     try:
         return str(path.stat().st_size)
     except OSError:
-        return str(path)  # like no other file; the stream reports it
+        return str(path)  # different from all other files; the stream reports it
 
 
 def _digest(path: Path) -> str:
@@ -195,14 +195,14 @@ def _first_three(names: Sequence[object]) -> str:
 
 
 def _part(listing: Listing, count: int, kept: bool) -> Listing:
-    """The held-out part, or the other."""
+    """The held-out part (`kept`), or the training part."""
 
     def chosen(length: int) -> list[int]:
         held = {(2 * number + 1) * length // (2 * count) for number in range(count)}
         return [index for index in range(length) if (index in held) == kept]
 
     targets = chosen(len(listing.targets))
-    # Aligned with the targets, or none at all, unless unpaired.
+    # Aligned with the targets or empty, unless unpaired.
     sources = chosen(len(listing.sources)) if listing.sources else []
     return replace(
         listing,
@@ -215,17 +215,17 @@ def _part(listing: Listing, count: int, kept: bool) -> Listing:
 def _refuse_no_folder(folder: Path) -> None:
     if not folder.is_dir():
         found = "is a file" if folder.is_file() else "does not exist"
-        raise DataError(f"{folder} {found}; --data expects a folder with pictures")
+        raise DataError(f"{folder} {found}; give a folder with pictures")
 
 
 def _choose_layout(
     data: Path, layout: Layout | Literal["auto"], paired: bool, folders: tuple[str, str], makes_source: bool
 ) -> tuple[Layout, tuple[str, str]]:
-    """What `auto` stands for here, and the names of the two folders."""
+    """The layout, with `auto` resolved, and the names of the two folders."""
     if layout == "photos" and not (makes_source and paired):
-        raise ConfigError("--layout photos is for tasks that make the source themselves; leave the option out")
+        raise ConfigError("--layout photos is for tasks that make the source themselves; omit it")
     if layout == "side-by-side" and not paired:
-        raise ConfigError("--layout side-by-side holds pairs, which this task does not use; leave the option out")
+        raise ConfigError("--layout side-by-side is for pairs, which this task does not use; omit it")
     if layout in ("photos", "side-by-side"):
         return layout, folders
     present = present_folders(data, folders)
@@ -234,7 +234,7 @@ def _choose_layout(
     if layout == "auto" and makes_source and paired:
         return "photos", folders
     wanted = " and ".join(folders)
-    hint = f"put pictures into {data / folders[0]} and {data / folders[1]}, or name yours with --folders"
+    hint = f"put pictures into {data / folders[0]} and {data / folders[1]}, or give other names with --folders"
     if layout == "auto" and paired:
         hint = f"if every file holds a pair, add --layout side-by-side; otherwise {hint}"
     raise DataError(f"{data} does not have the folders {wanted}; {hint}")
@@ -256,7 +256,7 @@ def _list_two_folders(source: Path, target: Path, paired: bool, labels: bool, ki
 
 
 def _match(source: Path, sources: list[Path], target: Path, targets: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Both lists in one order, each file beside its partner: the same path below its folder but for the suffix."""
+    """Both lists in matching order; partners have the same path below their folder except for the suffix."""
     by_source, by_target = _by_stem(source, sources), _by_stem(target, targets)
     alone = [sorted(by_source.keys() - by_target.keys()), sorted(by_target.keys() - by_source.keys())]
     if alone[0] or alone[1]:
@@ -265,8 +265,8 @@ def _match(source: Path, sources: list[Path], target: Path, targets: list[Path])
             for stems, files, folder in zip(alone, (sources, targets), (source, target), strict=True)
         ]
         raise DataError(
-            f"pictures without a partner: {parts[0]}, {parts[1]}; a pair has the same name but for the suffix, "
-            "so rename or remove these"
+            f"pictures without a partner: {parts[0]}, {parts[1]}; pairs must have the same name except for the suffix, "
+            "rename or remove these"
         )
     stems = sorted(by_source)
     return [by_source[stem] for stem in stems], [by_target[stem] for stem in stems]
@@ -278,7 +278,7 @@ def _by_stem(folder: Path, files: list[Path]) -> dict[str, Path]:
         stem = path.relative_to(folder).with_suffix("").as_posix()
         if stem in found:
             raise DataError(
-                f"{found[stem]} and {path} differ only in the suffix, so their partner is unclear; remove one of them"
+                f"{found[stem]} and {path} differ only in the suffix, so their partner is ambiguous; remove one of them"
             )
         found[stem] = path
     return found
@@ -287,21 +287,22 @@ def _by_stem(folder: Path, files: list[Path]) -> dict[str, Path]:
 def _labels(
     folder: Path, files: list[Path], wanted: bool, kinds: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Names of the sub-folders of `folder` that hold pictures, or the given `kinds`, and the number of each file's."""
+    """Label names (the sub-folders of `folder` with pictures, or the given `kinds`), and the index for each file."""
     if not wanted:
         return (), (0,) * len(files)
     parts = [path.relative_to(folder).parts for path in files]
-    given = f"the kinds are given, so move it into a sub-folder of {folder} named {' or '.join(kinds)}"
+    given = f"the labels are fixed, so move it into a sub-folder of {folder} named {' or '.join(kinds)}"
     for path, below in zip(files, parts, strict=True):
         if len(below) < 2:
-            hint = given if kinds else "move it into one or leave out --labels"
+            hint = given if kinds else "move it into one or omit --labels"
             raise DataError(f"{path} is in no sub-folder, so it has no label; {hint}")
         if kinds and below[0] not in kinds:
             raise DataError(f"{path} is in the sub-folder {below[0]}; {given}")
     names = kinds or tuple(sorted({below[0] for below in parts}))
     if len(names) < 2:
         raise DataError(
-            f"{folder} has pictures in one sub-folder only ({parts[0][0]}); labels need two, or leave out --labels"
+            f"{folder} has pictures in only one sub-folder ({parts[0][0]}), but --labels needs two; "
+            "add another, or omit --labels"
         )
     number = {name: index for index, name in enumerate(names)}
     return names, tuple(number[below[0]] for below in parts)

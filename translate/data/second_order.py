@@ -1,7 +1,7 @@
-"""Small pictures spoilt as files in the wild are: blurred, resized, noisy and compressed, twice.
+"""Second-order degradation: two rounds of blur, resizing, noise and compression, as in files in the wild.
 
 Wang, Xie, Dong and Shan, "Real-ESRGAN: Training Real-World Blind Super-Resolution with Pure Synthetic Data", 2021,
-section 3 (second-order degradation), with the ranges of the authors' code. The plateau-shaped blurs are left out.
+section 3, with the ranges of the authors' code, without the plateau-shaped blur kernels.
 
 Shape suffixes: B batch, C channels, H height, W width, K side of a kernel.
 """
@@ -17,25 +17,25 @@ from torch.nn import functional as F
 from translate.networks.pixels import pixels_to_signal, signal_to_pixels
 
 KERNELS = tuple(range(7, 22, 2))
-"""Sides of the blur kernels, in pixels."""
+"""Sizes of the blur kernels, in pixels."""
 
 QUALITY = (30.0, 95.0)
-"""Least and greatest JPEG quality."""
+"""Minimum and maximum JPEG quality."""
 
 
 class Stage(NamedTuple):
-    """Limits of one round; probabilities from 0 to 1."""
+    """Parameters of one round; probabilities from 0 to 1."""
 
     blur: float
     """Probability of a blur."""
     sigma: tuple[float, float]
-    """Standard deviation of the blur along either axis, in pixels."""
+    """Range of the standard deviation of the blur along each axis, in pixels."""
     larger: float
-    """Probability of being enlarged."""
+    """Probability of upscaling."""
     smaller: float
-    """Probability of being reduced; else the size stays."""
+    """Probability of downscaling; otherwise the size stays."""
     factor: tuple[float, float]
-    """Least and greatest factor of the size."""
+    """Minimum and maximum scale factor."""
     noise: tuple[float, float]
     """Standard deviation of Gaussian noise, in 8-bit levels."""
     grains: tuple[float, float]
@@ -47,20 +47,20 @@ SECOND = Stage(0.8, (0.2, 1.5), 0.3, 0.4, (0.3, 1.2), (1.0, 25.0), (0.05, 2.5))
 
 
 def degrade_twice(photo_BCHW: Tensor, generator: Generator, scale: int, *, bits: int = 8) -> Tensor:
-    """Two rounds of blur, resize, noise and JPEG; in the second the last steps come in either order.
+    """Two rounds of blur, resize, noise and JPEG; the order of the last steps of the second round is random.
 
-    Each picture gets its own kinds and strengths, whatever is beside it. Does not wait for the device. Equal seeds give
-    equal results on the same kind of device.
+    Kinds and strengths are random for each image, independent of the rest of the batch. Does not synchronise with the
+    device. Equal seeds give equal results on the same kind of device.
 
     Args:
         photo_BCHW: float, range [-1, 1], sides divisible by `scale`.
-        generator: source of randomness, on the CPU.
+        generator: random generator, on the CPU.
         scale: at least 1.
-        bits: 8 or 16, of the file that the small picture could come from.
+        bits: 8 or 16, bit depth of the result.
 
     Returns:
-        (B, C, H / scale, W / scale), float32 in [-1, 1], rounded to the 2**bits levels that a file can hold. Compressed
-        only where there are three channels, which are taken for red, green and blue.
+        (B, C, H / scale, W / scale), float32 in [-1, 1], quantised to 2**bits levels. JPEG is applied only if there are
+        three channels, which are assumed to be RGB.
 
     Raises:
         ValueError: a side is not divisible by `scale`.
@@ -70,13 +70,13 @@ def degrade_twice(photo_BCHW: Tensor, generator: Generator, scale: int, *, bits:
         raise ValueError(f"found {height} x {width}, expected sides divisible by {scale}")
     seeds = torch.randint(2**62, (len(photo_BCHW),), generator=generator).tolist()
     generators = [Generator().manual_seed(seed) for seed in seeds]
-    # From the first resize to the last sizes differ, so each picture goes by itself, but through the codec.
+    # Between the first and the last resize the sizes differ, so images are processed one by one, except by the codec.
     pictures = list(((photo_BCHW + 1.0) / 2.0).split(1))
     pictures = [_round(picture, own, FIRST, (height, width)) for picture, own in zip(pictures, generators, strict=True)]
     pictures = _compressed(pictures, generators)
     size = (height // scale, width // scale)
     pictures = [_round(picture, own, SECOND, size) for picture, own in zip(pictures, generators, strict=True)]
-    # Half of all files were reduced and sharpened before they were saved, half after.
+    # Half of the images are resized and sharpened before compression, half after it.
     before = [_uniform(own, 0.0, 1.0) < 0.5 for own in generators]
     for step in (True, False):
         chosen = [number for number, reduced in enumerate(before) if reduced == step]
@@ -89,7 +89,7 @@ def degrade_twice(photo_BCHW: Tensor, generator: Generator, scale: int, *, bits:
 
 
 def _round(picture_1CHW: Tensor, generator: Generator, stage: Stage, size: tuple[int, int]) -> Tensor:
-    """Blur, resize to `size` times a drawn factor, noise; in and out in [0, 1]."""
+    """Blur, resize to `size` times a random factor, noise; input and output in [0, 1]."""
     picture_1CHW = _maybe_blurred(picture_1CHW, generator, stage)
     picture_1CHW = _resized(picture_1CHW, _drawn_size(size, generator, stage), generator)
     return _noisy(picture_1CHW, generator, stage)
@@ -117,9 +117,9 @@ def _maybe_blurred(picture_1CHW: Tensor, generator: Generator, stage: Stage) -> 
 
 
 def _gaussian(side: int, generator: Generator, limits: tuple[float, float]) -> Tensor:
-    """A kernel (K, K) of sum 1, exp(-(v' S^-1 v / 2)^shape): round or drawn out in a direction, flat-topped or peaked.
+    """Kernel (K, K) of sum 1, exp(-(v' S^-1 v / 2)^shape): isotropic or anisotropic, flat-topped or peaked.
 
-    Liu, Zhang and Bovik's generalised Gaussian: the shape is 1 for the Gaussian itself.
+    Generalised Gaussian of Liu, Zhang and Bovik; a shape of 1 is the Gaussian.
     """
     first = _uniform(generator, *limits)
     second = _uniform(generator, *limits) if _uniform(generator, 0.0, 1.0) < 0.3 else first
@@ -133,7 +133,7 @@ def _gaussian(side: int, generator: Generator, limits: tuple[float, float]) -> T
 
 
 def _sinc(side: int, generator: Generator) -> Tensor:
-    """A round low-pass (K, K) of sum 1 with a sharp cut-off, which rings as strong sharpening does."""
+    """Circular low-pass kernel (K, K) of sum 1 with a sharp cut-off, which causes ringing like strong sharpening."""
     cutoff = _uniform(generator, pi / (3 if side < 13 else 5), pi)
     axis_K = torch.arange(side) - side // 2
     radius_KK = (axis_K[:, None] ** 2 + axis_K[None, :] ** 2).double().sqrt()
@@ -155,7 +155,7 @@ def _filtered(picture_1CHW: Tensor, kernel_KK: Tensor) -> Tensor:
 
 
 def _drawn_size(size: tuple[int, int], generator: Generator, stage: Stage) -> tuple[int, int]:
-    """Height and width, times the stage's factor."""
+    """Height and width times a random factor of the stage."""
     kind = _uniform(generator, 0.0, 1.0)
     if kind < stage.larger:
         factor = _uniform(generator, 1.0, stage.factor[1])
@@ -167,17 +167,17 @@ def _drawn_size(size: tuple[int, int], generator: Generator, stage: Stage) -> tu
 
 
 def _resized(picture_1CHW: Tensor, size: tuple[int, int], generator: Generator) -> Tensor:
-    """By area, bilinear or bicubic; the latter without smoothing first, as many programs reduce."""
+    """Area, bilinear or bicubic interpolation, the last two without antialiasing, as in many programs."""
     mode = ("area", "bilinear", "bicubic")[_chosen(generator, 3)]
     return F.interpolate(picture_1CHW, size, mode=mode, align_corners=None if mode == "area" else False)
 
 
 def _noisy(picture_1CHW: Tensor, generator: Generator, stage: Stage) -> Tensor:
-    """With Gaussian or Poisson noise, coloured or grey, clamped to [0, 1] as a sensor does."""
+    """Add Gaussian or Poisson noise, per channel or grey, and clamp to [0, 1] as a sensor does."""
     picture_1CHW = picture_1CHW.clamp(0.0, 1.0)
     gaussian, grey = _uniform(generator, 0.0, 1.0) < 0.5, _uniform(generator, 0.0, 1.0) < 0.4
     seen = picture_1CHW.mean(dim=1, keepdim=True) if grey else picture_1CHW
-    # One number a pixel is too much to bring to the device without waiting, so the device draws them itself.
+    # One number per pixel is too much to transfer without synchronising, so the device draws them itself.
     there = Generator(seen.device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
     if gaussian:
         sigma = _uniform(generator, *stage.noise) / 255.0
@@ -188,12 +188,12 @@ def _noisy(picture_1CHW: Tensor, generator: Generator, stage: Stage) -> Tensor:
 
 
 def _compressed(pictures: list[Tensor], generators: list[Generator]) -> list[Tensor]:
-    """Each (1, 3, H, W) of its own size and quality, in [0, 1]; in one batch, since the codec is many small steps."""
-    # The codec looks at the qualities before it moves them: left on the CPU, that does not wait for the device.
+    """JPEG for images (1, 3, H, W) in [0, 1] of any sizes, in one batch, because the codec has many small steps."""
+    # The codec reads the qualities before it moves them to the device: left on the CPU, this does not synchronise.
     quality_B = torch.tensor([_uniform(generator, *QUALITY) for generator in generators])
     if not pictures or pictures[0].shape[1] != 3:
         return pictures
-    # A whole block of margin for every picture, so that it does not matter how large its neighbours are.
+    # At least one block of margin for every image, so that the result does not depend on the sizes of the others.
     height, width = (16 + max(picture.shape[side] for picture in pictures) for side in (2, 3))
     padded_B3HW = torch.cat([_padded(picture.clamp(0.0, 1.0), height, width) for picture in pictures])
     coded_B3HW = jpeg_codec_differentiable(padded_B3HW, quality_B)

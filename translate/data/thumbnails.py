@@ -1,20 +1,20 @@
-"""Pictures as few numbers, to find those that are nearly the same.
+"""Thumbnails for finding near-duplicates.
 
-Shape suffixes: H height, W width, C channels, N pictures, D numbers a picture.
+Shape suffixes: H height, W width, C channels, N pictures, D values per thumbnail.
 """
 
 import numpy as np
 
-from translate.data.formats import Pixels
-from translate.images import resize
+from translate.data.reading import Pixels
+from translate.pictures.operations import resize
 
 NEAR = 9.0
-"""Root mean square difference of two thumbnails, of 255, below which pictures count as nearly the same."""
+"""Root mean square difference of two thumbnails, of 255, below which pictures count as near-duplicates."""
 
 _GREY_SIDE, _COLOUR_SIDE = 24, 8
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 _ROWS = 2048
-"""Pictures compared at once: a table of 16 MB, however many there are."""
+"""Number of pictures compared at once, which limits the table to 16 MB."""
 
 
 def thumbnail(image_HWC: Pixels) -> Pixels:
@@ -26,25 +26,25 @@ def thumbnail(image_HWC: Pixels) -> Pixels:
 
 
 def looks_drawn(thumbnail_D: Pixels) -> bool:
-    """Whether it is of thin lines on white: without colour, and without a place that is dark all over.
+    """Whether it looks like thin lines on white: without colour and without dark areas.
 
-    So it was for 957 of 959 drawings of shoes and bags by people and by edge detectors, and for 36 of 2,233
-    photographs of the same things on white.
+    True for 957 of 959 drawings of shoes and bags by people and by edge detectors, and for 36 of 2,233 photographs of
+    the same objects on white.
     """
     colour_N3 = thumbnail_D[_GREY_SIDE**2 :].reshape(-1, 3).astype(int)
     return bool(np.ptp(colour_N3, axis=1).max() <= 8 and colour_N3.mean(axis=1).min() >= 96)
 
 
 def near_duplicates(known_ND: Pixels, asked_ND: Pixels) -> list[tuple[int, int, float]]:
-    """Rows of `asked_ND` that are nearly in `known_ND`: (row, the row nearest to it, root mean square difference).
+    """Rows of `asked_ND` with a near-duplicate in `known_ND`: (row, nearest known row, root mean square difference).
 
     Args:
         known_ND: uint8 thumbnails.
-        asked_ND: the same of others.
+        asked_ND: uint8 thumbnails to look up.
     """
     best_N, nearest_N = np.full(len(asked_ND), np.inf, np.float32), np.zeros(len(asked_ND), np.int64)
     for first in range(0, len(known_ND), _ROWS):
-        # Centred, the sums of products stay small enough to be exact in float32.
+        # Centred, so that sums of products are small enough to be exact in float32.
         known = known_ND[first : first + _ROWS].astype(np.float32) - 128.0
         for start in range(0, len(asked_ND), _ROWS):
             part = slice(start, start + _ROWS)
@@ -60,7 +60,7 @@ def near_duplicates(known_ND: Pixels, asked_ND: Pixels) -> list[tuple[int, int, 
 
 
 def as_rgb(image_HWC: Pixels) -> Pixels:
-    """Any pixels as uint8 (H, W, 3): of many channels the first three, of fewer the first for all."""
+    """Any pixels as uint8 (H, W, 3): the first three channels, or the first one repeated if there are fewer."""
     if image_HWC.dtype == np.uint16:
         image_HWC = ((image_HWC.astype(np.uint32) + 128) // 257).astype(np.uint8)
     shown_HW3 = image_HWC[..., :3] if image_HWC.shape[2] >= 3 else np.repeat(image_HWC[..., :1], 3, axis=2)

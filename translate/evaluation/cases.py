@@ -15,15 +15,14 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-from translate.data.check import needs_of
-from translate.data.formats import PixelFormat, Pixels, read_pixels
 from translate.data.framing import Framing, frame_plain
 from translate.data.layouts import Layout, Side, list_pictures, present_folders
+from translate.data.reading import PixelFormat, Pixels, read_pixels
 from translate.errors import ConfigError, DataError, ImageError, nearest
 from translate.networks.pixels import pixels_to_signal, signal_to_pixels
 from translate.spec import ModelSpec
 from translate.tasks import TASKS
-from translate.trainers.objects import load_object
+from translate.tasks.base import load_object
 
 Kind = Literal["enlarge", "pairs", "photographs", "unpaired"]
 """How the truth is known: the large picture, the partner, the photograph that a drawing is made from, or not at all."""
@@ -169,7 +168,7 @@ def read_case(case: Case, data: TestData, spec: ModelSpec, *, spoil: bool = Fals
 def _check_layout(question: Question, spec: ModelSpec) -> None:
     """Refuse what would have no effect."""
     task = TASKS.get(spec.task)
-    unpaired = task is not None and not needs_of(task).paired
+    unpaired = task is not None and not task.paired
     if question.layout != "auto" and (spec.scale > 1 or unpaired):
         what = "reads two folders without pairs" if unpaired else "reads large pictures only"
         raise ConfigError(f"--layout {question.layout} has no effect, {spec.name} {what}; leave it out")
@@ -185,15 +184,14 @@ def _check_layout(question: Question, spec: ModelSpec) -> None:
 def _find(question: Question, spec: ModelSpec) -> TestData:
     data = question.data
     task = TASKS.get(spec.task)
-    needs = needs_of(task) if task else None
-    default = needs.folders if needs else ("source", "target")
-    if spec.name == f"{spec.task}-back":  # the way back of a run whose task has no task for it
+    default = task.folders if task else ("source", "target")
+    if spec.direction == "back":
         default = (default[1], default[0])
     folders = question.folders or default
     if spec.scale > 1:
         files = list_pictures(data)
         return TestData("enlarge", [_case(path, data, question, spec, None, path) for path in files], [], folders)
-    if needs and not needs.paired:
+    if task and not task.paired:
         if present_folders(data, folders) is None:
             raise DataError(
                 f"{data} does not have the folders {' and '.join(folders)}; name yours with --folders, "

@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from translate.data.formats import Pixels
 from translate.data.framing import Framing, frame_plain
+from translate.data.reading import Pixels
 from translate.evaluation.cases import Kind, Sample
-from translate.images import resize
 from translate.metrics import pretrained
 from translate.metrics.drawing import chroma, line_contrast
 from translate.metrics.edge_agreement import edge_agreement
@@ -23,6 +22,7 @@ from translate.metrics.gradient_correlation import gradient_correlation
 from translate.metrics.learned import Name, missing, score
 from translate.metrics.multiscale import LEAST_SIDE, ms_ssim
 from translate.metrics.wasserstein import mean_distance, sliced_wasserstein
+from translate.pictures.operations import resize
 
 FRAME = 256
 """Side of the squares that sets are compared by."""

@@ -9,12 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from translate.evaluation.columns import Column
 from translate.evaluation.measure import means
-from translate.evaluation.survey import Survey
-from translate.evaluation.texts import Better, meaning, ordered
-from translate.evaluation.training import Neighbour
-from translate.pages import INK, SERIES, drawing_settings, render, style_axes, svg_of
+from translate.evaluation.memorisation import Neighbour
+from translate.evaluation.methods import Column
+from translate.evaluation.run import Survey
+from translate.html import INK, SERIES, drawing_settings, render, style_axes, svg_of
+from translate.metrics.table import Better, metric, ordered
 from translate.spec import ModelSpec
 
 EXTREMES = 5
@@ -103,7 +103,7 @@ def _table(title: str, columns: Sequence[Column], totals: Sequence[dict[str, flo
     used = [number for number, total in enumerate(totals) if total]
     rows: list[dict[str, Any]] = []
     for name in ordered({name for total in totals for name in total}):
-        words = meaning(name)
+        words = metric(name)
         texts = {n: f"{totals[n][name]:#.4g}".rstrip(".") if name in totals[n] else "" for n in used}
         best = _best(words.better, {n: text for n, text in texts.items() if text}, columns)
         cells = [
@@ -135,7 +135,7 @@ def _charts(survey: Survey) -> list[dict[str, Any]]:
         series = {column.title: [row[name] for row in column.rows if name in row] for column in compared}
         series = {title: values for title, values in series.items() if len(values) > 1}
         if series:
-            drawn.append({"title": meaning(name).title, "name": name, "svg": _histogram(name, series)})
+            drawn.append({"title": metric(name).title, "name": name, "svg": _histogram(name, series)})
     return drawn
 
 
@@ -167,7 +167,7 @@ def _galleries(survey: Survey) -> list[dict[str, Any]]:
     rows = survey.columns[0].rows
     ranked = sorted((n for n, row in enumerate(rows) if main in row), key=lambda n: rows[n][main])
     few = min(EXTREMES, len(ranked) // 2)
-    title = meaning(main).title
+    title = metric(main).title
     sections = [
         ("By rule", "Every k-th test picture by name, none picked by hand.", survey.by_rule),
         ("The worst", f"Those with the lowest {title}.", ranked[:few]),

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from translate.evaluation.page import group_totals
-from translate.evaluation.survey import Survey
-from translate.evaluation.texts import ordered
+from translate.evaluation.run import Survey
+from translate.metrics.table import ordered
 from translate.spec import ModelSpec
 
 DIGITS = 6

@@ -1,4 +1,4 @@
-"""Charbonnier: the absolute difference with its corner rounded off."""
+"""Charbonnier loss: a smooth L1 loss."""
 
 from torch import Tensor
 
@@ -20,5 +20,5 @@ def charbonnier(result: Tensor, truth: Tensor, epsilon: float = 1e-3) -> Tensor:
         ValueError: the shapes differ.
     """
     if result.shape != truth.shape:
-        raise ValueError(f"pictures are paired: found {tuple(result.shape)} and {tuple(truth.shape)}")
+        raise ValueError(f"images are paired: found {tuple(result.shape)} and {tuple(truth.shape)}")
     return ((result - truth).square() + epsilon**2).sqrt().mean()

@@ -1,4 +1,4 @@
-"""Diversity: different styles should give different pictures.
+"""Diversity loss: different styles should give different outputs.
 
 Shape suffixes: B batch, C channels, H height, W width, S style.
 """
@@ -12,13 +12,13 @@ def diversity(
     """-mean over the batch of min(mean |first - second| / mean |first style - second style|, limit).
 
     Yang et al., "Diversity-Sensitive Conditional Generative Adversarial Networks", 2019, section 3; without the limit
-    the mode-seeking loss of Mao et al., 2019. Differences are counted up to the limit, or noise would pay. No gradient
-    flows into the styles, which would otherwise move together.
+    it is the mode-seeking loss of Mao et al., 2019. Without a limit, adding noise would lower the loss. No gradient
+    flows into the styles, which would otherwise move closer together.
 
     Args:
-        first_BCHW, second_BCHW: results from the same sources.
-        first_BS, second_BS: the styles they were made with, different ones.
-        limit: above 0, in units of the picture over units of the style.
+        first_BCHW, second_BCHW: outputs for the same sources.
+        first_BS, second_BS: their styles, which differ.
+        limit: above 0, in units of the image over units of the style.
 
     Returns:
         Scalar, between -limit and 0.

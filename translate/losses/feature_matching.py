@@ -1,4 +1,4 @@
-"""Feature matching: the discriminator should see the same things in the result as in the truth."""
+"""Feature matching: the discriminator's features should be the same for output and target."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ def feature_matching(fake_features: Sequence[Tensor], real_features: Sequence[Te
     flows into `real_features`.
 
     Args:
-        fake_features, real_features: one tensor a layer, equal shapes pairwise.
+        fake_features, real_features: one tensor per layer, equal shapes pairwise.
 
     Returns:
         Scalar, at least 0.

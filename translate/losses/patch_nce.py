@@ -1,6 +1,6 @@
-"""Patchwise contrast: a place in the result should be recognisable among all places of the picture it was made from.
+"""PatchNCE: contrastive loss between patches of the output and patches of the source.
 
-Shape suffixes: B batch, P patches of one picture, D features of one patch.
+Shape suffixes: B batch, P patches of one image, D features of one patch.
 """
 
 import torch
@@ -9,19 +9,19 @@ from torch.nn import functional as F
 
 
 def patch_nce(query_BPD: Tensor, key_BPD: Tensor, temperature: float = 0.07) -> Tensor:
-    """Mean over all patches of -log softmax(q_i . k_j / temperature) at j = i, j over the same picture's patches.
+    """Mean over all patches of -log softmax(q_i . k_j / temperature) at j = i, j over the patches of the same image.
 
     Park et al., "Contrastive Learning for Unpaired Image-to-Image Translation", 2020 (CUT), eq. 3 and 4. Features are
-    brought to length 1 here, which changes nothing if they have it. Computed in float32 at least, also under autocast:
-    the temperature makes large what bfloat16 rounds off. No gradient flows into `key_BPD`.
+    normalised to length 1. Computed in float32 at least, also under autocast, because the temperature amplifies the
+    rounding of bfloat16. No gradient flows into `key_BPD`.
 
     Args:
-        query_BPD: features of the result.
-        key_BPD: features of the source at the same places, equal shape.
-        temperature: above 0; lower asks for clearer winners.
+        query_BPD: features of the output.
+        key_BPD: features of the source at the same positions, equal shape.
+        temperature: above 0; lower is stricter.
 
     Returns:
-        Scalar, at least 0; log P when every patch looks the same.
+        Scalar, at least 0; log P if all patches are equal.
 
     Raises:
         ValueError: the shapes differ.

@@ -1,4 +1,4 @@
-"""Perceptual distance: two pictures should look alike to a network that knows what is in pictures."""
+"""Perceptual distance: difference of two images in the features of a pretrained network."""
 
 from collections.abc import Sequence
 
@@ -6,20 +6,20 @@ import torch
 from torch import Tensor
 
 EPSILON = 1e-8
-"""Keeps places where a layer says nothing from dividing by zero."""
+"""Avoids division by zero where all features of a layer are zero."""
 
 
 def perceptual_distance(features: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
-    """Mean over the layers of the squared distance between feature vectors of length 1, averaged over the places.
+    """Mean over the layers of the squared distance between normalised feature vectors, averaged over positions.
 
-    Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018, eq. 1 with all
-    channels weighted alike (LPIPS without its learnt weights). No gradient flows into `wanted`.
+    Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018, eq. 1 with equal
+    channel weights (LPIPS without its learnt weights). No gradient flows into `wanted`.
 
     Args:
-        features, wanted: one (B, C, H, W) a layer, equal shapes pairwise.
+        features, wanted: one (B, C, H, W) per layer, equal shapes pairwise.
 
     Returns:
-        One number for each picture, (B,), float32: 0 for equal pictures, at most 4.
+        One value per image, (B,), float32: 0 for equal images, at most 4.
     """
     layers = [
         (_unit(found_BCHW) - _unit(wanted_BCHW.detach())).square().sum(dim=1).mean(dim=(1, 2))

@@ -1,4 +1,4 @@
-"""Keeping an encoded style where styles are later drawn from.
+"""KL loss that keeps encoded styles close to the distribution they are sampled from.
 
 Shape suffixes: B batch, S style.
 """

@@ -1,16 +1,16 @@
-"""Networks: one family a file, importing torch only.
+"""Networks: one family per file, importing torch only.
 
-Every generator keeps the same convention, so that trainers, export and tests need not know which one they hold:
+All generators have the same interface, so that trainers, export and tests can use any of them:
 
     generator(x_BCHW, condition_BD=None) -> BCHW
 
     size_multiple: int            height and width of the input must be divisible by this
     receptive_field: int | None   side in input pixels of the square that one output pixel can depend on (an upper
                                   bound); None if a pixel can depend on all others, as with spatial statistics
-    scale: int                    output side over input side: 1 but for super-resolution
+    scale: int                    output side over input side: 1 except for super-resolution
 
-Signals are nominally in [-1, 1]. A generator that takes no condition is only ever given None.
+Signals are nominally in [-1, 1]. For an unconditional generator the condition is always None.
 
-Every discriminator eats the pictures to judge, with what they are judged against concatenated to the channels, and
-returns a `Verdict` (`patchgan.py`).
+Every discriminator takes images, concatenated along the channels with what they are conditioned on, and returns a
+`DiscriminatorOutput` (`patchgan.py`).
 """

@@ -1,4 +1,4 @@
-"""pix2pix's own U-Net, for comparison with the paper and for pictures of one fixed size.
+"""The U-Net of pix2pix, for comparison with the paper and for images of one fixed size.
 
 Shape suffixes: B batch, C channels, H height, W width.
 """
@@ -8,19 +8,18 @@ from torch import Tensor, nn
 
 
 class ClassicUNet(nn.Module):
-    """Encoder-decoder down to one place for every `size_multiple` pixels, with a skip connection at every level.
+    """Encoder-decoder down to 1 / `size_multiple` of the resolution, with a skip connection at every level.
 
-    Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", 2017 (pix2pix), in the layout of
-    the authors' PyTorch code. Every batch normalisation became an affine instance normalisation: per-image
-    statistics, so that training, export and batch size agree. Dropout acts only while training; the paper kept it on
-    at test time.
+    Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", 2017 (pix2pix), with the layers of
+    the authors' PyTorch code. Batch normalisation is replaced by affine instance normalisation, so that the result does
+    not depend on the batch. Dropout is active in training only; the paper also uses it at test time.
 
     in:  (B, in_channels, H, W), H and W divisible by `size_multiple`, nominally in [-1, 1].
     out: (B, out_channels, H, W) in [-1, 1].
 
     Args:
-        levels: halvings of the resolution; 8 is the paper's U-Net for 256 pixels.
-        width: channels of the first level; doubles with every level up to 8 times.
+        levels: number of downsampling steps; 8 in the paper's U-Net for 256 pixels.
+        width: channels of the first level; doubles at every level, up to 8 times.
         dropout: probability in the (levels - 5) decoder levels after the innermost.
     """
 
@@ -39,7 +38,7 @@ class ClassicUNet(nn.Module):
             down: list[nn.Module] = [nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=False)]
             if not outermost:
                 down.insert(0, nn.LeakyReLU(0.2))
-            # The innermost map may be a single place, which has no spread to divide by.
+            # The innermost map may be a single pixel, which has no variance.
             if not outermost and not innermost:
                 down.append(nn.InstanceNorm2d(wide, affine=True))
             self.downs.append(nn.Sequential(*down))

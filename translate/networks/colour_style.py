@@ -1,4 +1,4 @@
-"""Picture -> the colours and the texture of what it shows: styles that nobody has to learn.
+"""Image -> statistics of its colours and texture, as a style that need not be learnt.
 
 Shape suffixes: B batch, C channels, H height, W width, S style size.
 """
@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translate.networks.standard import Standard
+from translate.networks.running_stats import RunningStats
 
 PAPER = 0.9
-"""A pixel with every channel above this, of -1 to 1, is background and has no say."""
+"""Pixels with every channel above this, of -1 to 1, count as background and are ignored."""
 
 OPPONENT = ((0.25, 0.5, 0.25), (0.5, 0.0, -0.5), (-0.25, 0.5, -0.25))
-"""YCoCg: brightness, orange against blue, green against magenta; nearly uncorrelated in photographs."""
+"""YCoCg: brightness, orange-blue, green-magenta; nearly uncorrelated in photos."""
 
 PALE = 0.03
-"""Colour differences beyond this, of -1 to 1, are measured in ever larger steps: most things are nearly grey and a few
-are glaring, and as they are, random styles would be glaring far too often."""
+"""Colour differences above this, of -1 to 1, are compressed logarithmically: most objects are nearly grey and a few are
+very saturated, so without compression random styles would be very saturated far too often."""
 
 
 def colour_style_size(channels: int) -> int:
@@ -26,12 +26,12 @@ def colour_style_size(channels: int) -> int:
 
 
 class ColourStyle(nn.Module):
-    """Mean brightness and colour, contrast and fineness of the texture, over all that is not background.
+    """Mean brightness and colour, contrast, and fineness of the texture, over all foreground pixels.
 
-    Measured from the middle of all pictures seen, in units of their spread, so that 0 is the middle and standard
-    normal numbers are colours and textures that occur. In place of a learned encoder (Zhu et al., "Toward Multimodal
-    Image-to-Image Translation", 2017): the generator uses from the first step what it can read off directly, and
-    needs no second set of results to be taught to.
+    Standardised with running statistics of the training images, so that 0 is the mean and standard normal styles give
+    realistic colours and textures. Replaces a learned encoder (Zhu et al., "Toward Multimodal Image-to-Image
+    Translation", 2017): the style is meaningful from the first step, and no second set of outputs with random styles is
+    needed in training.
 
     in:  (B, C, H, W), nominally in [-1, 1].
     out: style_BS, S = C + 2.
@@ -39,14 +39,14 @@ class ColourStyle(nn.Module):
 
     def __init__(self, channels: int = 3):
         super().__init__()
-        self.standard = Standard(colour_style_size(channels))
+        self.standard = RunningStats(colour_style_size(channels))
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return self.standard(_statistics(x_BCHW.detach().float()))
 
-    def follow(self, style_BS: Tensor) -> None:
-        """Move the middle and the units towards those of styles that `forward` has given."""
-        self.standard.follow(style_BS)
+    def update(self, style_BS: Tensor) -> None:
+        """Update the running statistics with styles returned by `forward`."""
+        self.standard.update(style_BS)
 
 
 def _statistics(x_BCHW: Tensor) -> Tensor:
@@ -62,5 +62,5 @@ def _statistics(x_BCHW: Tensor) -> Tensor:
     contrast_B1 = (shown_B1HW * (light_B1HW - light_B11).square()).mean(dim=(2, 3)).clamp_min(1e-6).sqrt()
     around_B1HW = F.avg_pool2d(light_B1HW, 3, stride=1, padding=1, count_include_pad=False)
     rough_B1 = (shown_B1HW * (light_B1HW - around_B1HW).abs()).mean(dim=(2, 3)).clamp_min(1e-4)
-    # The ratio, as roughness by itself says mostly how much contrast there is.
+    # The ratio, because roughness alone is mostly a measure of contrast.
     return torch.cat([mean_BC, contrast_B1, (rough_B1 / contrast_B1).log()], dim=1)

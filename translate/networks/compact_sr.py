@@ -1,4 +1,4 @@
-"""Super-resolution by nothing but 3x3 convolutions one after the other.
+"""Super-resolution with a chain of plain 3x3 convolutions.
 
 Shape suffixes: B batch, C channels, H height, W width.
 """
@@ -11,11 +11,11 @@ from translate.networks.enlarger import BLOCK_GAIN, Enlarger
 from translate.networks.reparameterised import RepConv2d
 
 SLOPE = 0.1
-"""Of the leaky ReLU, which runtimes compute within the convolution."""
+"""Negative slope of the leaky ReLU, which runtimes fuse into the convolution."""
 
 
 class ConvBlock(nn.Module):
-    """leaky_relu(conv(x)), 3x3, same size and channels; near the identity at first, as a residual block is."""
+    """leaky_relu(conv(x)), 3x3, same size and channels; initialised near the identity, like a residual block."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -26,21 +26,21 @@ class ConvBlock(nn.Module):
 
 
 class CompactSR(Enlarger):
-    """A chain of convolutions whose kernels contain their own shortcut.
+    """A chain of convolutions with the skip connections folded into their kernels.
 
-    The shape is that of the compact network of Wang et al., "Real-ESRGAN: Training Real-World Blind Super-Resolution
-    with Pure Synthetic Data", 2021. Every residual connection is part of a kernel, as in Ding et al., "RepVGG: Making
-    VGG-style ConvNets Great Again", 2021, so that nothing but convolutions has to be computed. Inputs, outputs and the
-    branch for detail as in `Enlarger`.
+    The architecture is the compact network of Wang et al., "Real-ESRGAN: Training Real-World Blind Super-Resolution
+    with Pure Synthetic Data", 2021. Residual connections are part of the kernels, as in Ding et al., "RepVGG: Making
+    VGG-style ConvNets Great Again", 2021, so that inference only needs convolutions. Inputs, outputs and the detail
+    branch as in `Enlarger`.
 
     Args:
-        channels: of the input and of the output.
-        scale: 1 to 8; 1 restores without enlarging.
+        channels: of input and output.
+        scale: 1 to 8; 1 for restoration without upscaling.
         blocks: convolutions between the first and the last.
-        width: channels inside.
-        detail_blocks: residual blocks of the branch; 0 leaves it out.
+        width: hidden channels.
+        detail_blocks: residual blocks of the detail branch; 0 for none.
         unshuffle: 1, 2 or 4, see `Enlarger`.
-        checkpoint: compute the blocks again in the backward pass: slower, less memory.
+        checkpoint: activation checkpointing of the blocks.
 
     Raises:
         ValueError: another scale or unshuffle.
@@ -64,7 +64,7 @@ class CompactSR(Enlarger):
 
     @property
     def reach(self) -> int:
-        """Pixels that one feature depends on, to either side."""
+        """Radius in pixels of the neighbourhood that a feature depends on."""
         return len(self.blocks) + 1
 
     def features(self, x_BCHW: Tensor) -> Tensor:

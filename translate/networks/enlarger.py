@@ -1,4 +1,4 @@
-"""What the enlarging generators share: a correction is added to bicubic enlargement, and a branch may add detail.
+"""Base class of the upscaling generators: bicubic upsampling plus a correction, with an optional detail branch.
 
 Shape suffixes: B batch, C channels, H height, W width.
 """
@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from translate.networks.precision import full_precision
 
 BLOCK_GAIN = 0.3
-"""Factor on the initial weights of every block's last convolution: a block adds little at first, or their sum would
-explode; but more than nothing, or it is learnt late."""
+"""Factor on the initial weights of the last convolution of every block: small, so that the sum over the blocks does not
+explode, but not zero, which would delay learning."""
 
 
 class PlainResidualBlock(nn.Module):
@@ -31,32 +31,32 @@ class PlainResidualBlock(nn.Module):
 
 
 class Bicubic(nn.Module):
-    """Bicubic enlargement by a whole factor as one convolution and a pixel shuffle, or as the convolution alone.
+    """Bicubic upsampling by an integer factor, as a convolution and a pixel shuffle.
 
     Equal to `F.interpolate(x_BCHW, scale_factor=scale, mode="bicubic")` (Keys, "Cubic Convolution Interpolation for
-    Digital Image Processing", 1981, with a = -0.75, the border repeated): every one of the scale x scale places of a
-    pixel is a fixed sum of its 5 x 5 neighbours. Runtimes are slow at the operator and fast at convolutions.
+    Digital Image Processing", 1981, with a = -0.75 and replicate padding): each of the scale x scale output pixels of
+    an input pixel is a fixed weighted sum of 5 x 5 neighbours. Runtimes are slower at the resize operator.
 
     in:  (B, channels, H, W), float32.
     out: (B, channels, H * scale, W * scale); `phases` returns it before the shuffle, (B, channels * scale**2, H, W).
     """
 
     reach = 2
-    """Pixels that one result depends on, to either side."""
+    """Radius in pixels of the neighbourhood that an output pixel depends on."""
 
     def __init__(self, channels: int, scale: int):
         super().__init__()
         self.channels, self.scale = channels, scale
         taps_S5 = torch.stack([_cubic_taps(scale, phase) for phase in range(scale)])
         kernel_PHW = torch.einsum("yh,xw->yxhw", taps_S5, taps_S5).reshape(scale**2, 5, 5)
-        # Not learnt and known from the scale, so not part of the state.
+        # A constant, so not part of the state dict.
         self.register_buffer("kernel", kernel_PHW.repeat(channels, 1, 1)[:, None].float(), persistent=False)
 
     def phases(self, x_BCHW: Tensor) -> Tensor:
-        """The enlarged picture before the pixel shuffle."""
+        """The upsampled image before the pixel shuffle."""
         padded_BCHW = F.pad(x_BCHW, (self.reach,) * 4, mode="replicate")
         assert isinstance(self.kernel, Tensor)
-        # Whole levels of a picture are finer than bfloat16.
+        # bfloat16 is coarser than 8-bit levels.
         with full_precision(x_BCHW.device):
             return F.conv2d(padded_BCHW, self.kernel, groups=self.channels)
 
@@ -65,7 +65,7 @@ class Bicubic(nn.Module):
 
 
 def _cubic_taps(scale: int, phase: int, a: float = -0.75) -> Tensor:
-    """Weights (5,), float64, of the pixels at -2 ... 2 for one of the `scale` places within a pixel."""
+    """Weights (5,), float64, of the pixels at -2 ... 2 for one of the `scale` positions within a pixel."""
     place = (phase + 0.5) / scale - 0.5
     distance_5 = (torch.arange(-2, 3, dtype=torch.float64) - place).abs()
     near_5 = ((a + 2) * distance_5 - (a + 3)) * distance_5**2 + 1
@@ -74,22 +74,22 @@ def _cubic_taps(scale: int, phase: int, a: float = -0.75) -> Tensor:
 
 
 class Enlarger(nn.Module, ABC):
-    """Bicubic enlargement plus what a network at the small size adds to it.
+    """Bicubic upsampling plus a correction by a network at low resolution.
 
-    One pixel shuffle (Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
-    Convolutional Neural Network", 2016) whose convolution starts at zero: the untrained network is bicubic
-    enlargement, and no checkerboard has to be unlearnt. There are no spatial statistics, so the receptive field is
-    bounded. Subclasses make their layers, call `add_ends` last and give `features` and `reach`.
+    A single pixel shuffle (Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
+    Convolutional Neural Network", 2016) whose convolution is initialised with zeros: the untrained network is bicubic
+    upsampling, without checkerboard artifacts. There are no spatial statistics, so the receptive field is bounded.
+    Subclasses create their layers, call `add_ends` last and implement `features` and `reach`.
 
-    With `detail_blocks` there is a second end: a branch that adds sharper texture to the finished picture, as much
-    of it as the condition asks for. It is learnt on features that it cannot change, so the faithful end stays what it
-    was, and everything between the two ends is a blend of them.
+    With `detail_blocks` there is a detail branch, which adds sharper texture to the output, scaled by the condition. It
+    is trained on detached features, so the faithful output does not change, and intermediate values of the condition
+    interpolate linearly.
 
-    With `unshuffle` above 1 the network works at a fraction of the input's size, on as many more channels: cheaper
-    for small scales (Wang et al., "Real-ESRGAN", 2021, section 3.3). The sides must then divide by it.
+    With `unshuffle` above 1 the network works at a fraction of the input size with more channels, which is cheaper for
+    small scales (Wang et al., "Real-ESRGAN", 2021, section 3.3). The input sides must then be divisible by it.
 
-    in:  (B, channels, H, W), nominally in [-1, 1]; the condition (B or 1, 1), share of the detail to add, 0 to 1.
-    out: (B, channels, H * scale, W * scale), linear and not bounded.
+    in:  (B, channels, H, W), nominally in [-1, 1]; the condition (B or 1, 1), amount of detail, 0 to 1.
+    out: (B, channels, H * scale, W * scale), linear and unbounded.
     """
 
     scale: int
@@ -107,7 +107,7 @@ class Enlarger(nn.Module, ABC):
         self.scale, self.unshuffle, self.size_multiple = scale, unshuffle, unshuffle
 
     def add_ends(self, channels: int, width: int, detail_blocks: int) -> None:
-        """Make the last convolution and, with `detail_blocks`, the branch; `width` is the channels of `features`."""
+        """Create the last convolution and, with `detail_blocks`, the detail branch; `width`: channels of `features`."""
         out = channels * (self.scale * self.unshuffle) ** 2
         self.bicubic = Bicubic(channels, self.scale)
         self.tail = nn.Conv2d(width, out, 3, padding=1)
@@ -125,27 +125,27 @@ class Enlarger(nn.Module, ABC):
     @property
     @abstractmethod
     def reach(self) -> int:
-        """Pixels that one feature depends on, to either side."""
+        """Radius in pixels of the neighbourhood that a feature depends on."""
 
     @property
     def receptive_field(self) -> int:
-        """Side in input pixels of the square that one output pixel depends on; with `unshuffle` at most."""
+        """Side in input pixels of the square that one output pixel depends on; an upper bound with `unshuffle`."""
         detail_blocks = 0 if self.detail is None else len(self.detail) - 1
         reach = self.reach + 2 * detail_blocks + 1
-        # A pixel at one end of its cell of unshuffled pixels sees the whole cell as well.
+        # With unshuffle, a pixel also depends on its whole cell.
         return 1 + 2 * max(reach * self.unshuffle + self.unshuffle - 1, Bicubic.reach)
 
     def forward(self, x_BCHW: Tensor, condition_B1: Tensor | None = None) -> Tensor:
         small_BCHW = x_BCHW if self.unshuffle == 1 else F.pixel_unshuffle(x_BCHW, self.unshuffle)
         features_BCHW = self.features(small_BCHW)
-        if self.unshuffle == 1 and self.scale > 1:  # both before the one shuffle, where runtimes add for nothing
+        if self.unshuffle == 1 and self.scale > 1:  # add before the shuffle, where runtimes fuse the addition
             phases_BCHW = self.bicubic.phases(x_BCHW) + self.tail(features_BCHW)
             faithful_BCHW = F.pixel_shuffle(phases_BCHW, self.scale)
         else:
             faithful_BCHW = self.bicubic(x_BCHW) + self._shuffled(self.tail(features_BCHW))
         if self.detail is None or condition_B1 is None:
             return faithful_BCHW
-        # Detached: what sharpens the picture must not move the faithful end.
+        # Detached, so that training the detail branch does not change the faithful output.
         detail_BCHW = self._shuffled(self.detail(features_BCHW.detach()))
         return faithful_BCHW.detach() + condition_B1[:, :, None, None] * detail_BCHW
 
@@ -155,7 +155,7 @@ class Enlarger(nn.Module, ABC):
 
 @torch.no_grad()
 def initialise_conv(conv: nn.Conv2d, gain: float) -> None:
-    """Draw the weights for layers with ReLU (He et al., 2015), times `gain`; the bias becomes 0. In place."""
+    """Kaiming initialisation (He et al., 2015) times `gain`, zero bias. In place."""
     nn.init.kaiming_normal_(conv.weight).mul_(gain)
     assert conv.bias is not None
     conv.bias.zero_()

@@ -1,4 +1,4 @@
-"""Layers of networks that other people trained and nobody trains further here.
+"""Frozen layers for pretrained networks.
 
 Shape suffixes: B batch, C channels, H height, W width, O output channels, I input channels a group, K kernel.
 """
@@ -9,17 +9,17 @@ from torch.nn import functional as F
 
 
 class FrozenConv2d(nn.Module):
-    """A convolution whose weights are no parameters and stand in no state dict.
+    """A convolution whose weights are neither parameters nor part of the state dict.
 
-    They come from a package each time (`translate.networks.pretrained`), so that optimisers do not see them and
-    snapshots do not carry them. Gradients flow through to the input.
+    They are loaded from a package each time (`translate.networks.pretrained`), and so are not trained and not saved in
+    snapshots. Gradients flow to the input.
 
     in:  x_BCHW. out: (B, O, H', W').
 
     Args:
         weight_OIKK, bias_O: values.
-        stride, padding, groups: as for `nn.Conv2d`; "same-end" pads as TensorFlow's SAME does: as much as gives
-            ceil(side / stride), and of an odd amount the larger half at the bottom and at the right.
+        stride, padding, groups: as for `nn.Conv2d`; "same-end" is TensorFlow's SAME padding: the output side is
+            ceil(side / stride), and the larger half of an odd padding is at the bottom and right.
     """
 
     weight_OIKK: Tensor
@@ -45,13 +45,13 @@ class FrozenConv2d(nn.Module):
 
 
 def _missing(side: int, kernel: int, stride: int) -> int:
-    """Pixels to add to `side` for ceil(side / stride) positions of the kernel."""
+    """Padding of `side` for ceil(side / stride) positions of the kernel."""
     return max((-(-side // stride) - 1) * stride + kernel - side, 0)
 
 
 def fold_batch_norm(
     weight_OIKK: Tensor, gain_O: Tensor, shift_O: Tensor, mean_O: Tensor, variance_O: Tensor, epsilon: float
 ) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the convolution that does what a convolution without bias and a BatchNorm after it do."""
+    """Weight and bias of a convolution equal to a convolution without bias followed by BatchNorm."""
     factor_O = gain_O * torch.rsqrt(variance_O + epsilon)
     return weight_OIKK * factor_O[:, None, None, None], shift_O - mean_O * factor_O

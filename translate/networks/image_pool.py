@@ -1,4 +1,4 @@
-"""A memory of made pictures, so that the discriminator does not forget what it has seen.
+"""Pool of earlier generated images for training the discriminator.
 
 Shape suffixes: P pool size, B batch, C channels, H height, W width.
 """
@@ -8,16 +8,16 @@ from torch import Tensor, nn
 
 
 class ImagePool(nn.Module):
-    """Returns for every made picture that picture or, half of the time once it is full, an older one.
+    """Returns each generated image or, with probability 1/2 once the pool is full, an older one.
 
-    Shrivastava et al., "Learning from Simulated and Unsupervised Images", 2017, as CycleGAN uses it. The pool is a
-    buffer, so a resumed run goes on with it.
+    Shrivastava et al., "Learning from Simulated and Unsupervised Images", 2017, as used in CycleGAN. The pool is a
+    buffer, so a resumed run restores it.
 
-    in:  made_BCHW without gradient. out: the same shape. Randomness from torch's global generator on the CPU.
+    in:  fake_BCHW without gradient. out: the same shape. Uses torch's global CPU generator.
 
     Args:
-        size: pictures kept; 0 returns what it is given.
-        channels, side: of the pictures.
+        size: of the pool; 0 returns the input.
+        channels, side: of the images.
     """
 
     pictures_PCHW: Tensor
@@ -29,28 +29,28 @@ class ImagePool(nn.Module):
         self.register_buffer("pictures_PCHW", torch.zeros(size, channels, side, side))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
         self._count: int | None = None
-        self.register_load_state_dict_post_hook(_forget_count)
+        self.register_load_state_dict_post_hook(_reset_count)
 
-    def forward(self, made_BCHW: Tensor) -> Tensor:
+    def forward(self, fake_BCHW: Tensor) -> Tensor:
         if not self.size:
-            return made_BCHW
-        shown_BCHW = made_BCHW.clone()
-        # How full it is, read from the device once after loading and then counted here.
+            return fake_BCHW
+        result_BCHW = fake_BCHW.clone()
+        # The fill level, read from the device once after loading and then counted here.
         count = int(self.filled) if self._count is None else self._count
-        for number, made_CHW in enumerate(made_BCHW):
+        for number, fake_CHW in enumerate(fake_BCHW):
             if count < self.size:
-                self.pictures_PCHW[count] = made_CHW
+                self.pictures_PCHW[count] = fake_CHW
                 count += 1
             elif torch.rand(()) < 0.5:
                 place = int(torch.randint(self.size, ()))
-                shown_BCHW[number] = self.pictures_PCHW[place]
-                self.pictures_PCHW[place] = made_CHW
+                result_BCHW[number] = self.pictures_PCHW[place]
+                self.pictures_PCHW[place] = fake_CHW
         self._count = count
         self.filled.fill_(count)
-        return shown_BCHW
+        return result_BCHW
 
 
-def _forget_count(pool: nn.Module, _: object) -> None:
-    """What was counted before other pictures were loaded says nothing about them."""
+def _reset_count(pool: nn.Module, _: object) -> None:
+    """The count is invalid after loading a state dict."""
     assert isinstance(pool, ImagePool)
     pool._count = None

@@ -1,16 +1,16 @@
-"""The starting weights of the classic papers.
+"""Weight initialisation of the classic papers.
 
-Not for networks that start some layers at zero on purpose (`UNet`, `ResidualSR`): those would be overwritten.
+Not for networks with zero-initialised layers (`UNet`, `ResidualSR`), which would be overwritten.
 """
 
 from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from translate.networks.reference_norm import ReferenceNorm
+from translate.networks.virtual_batch_norm import VirtualBatchNorm
 
 CONVS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-NORMS = (nn.InstanceNorm2d, nn.BatchNorm2d, ReferenceNorm)
+NORMS = (nn.InstanceNorm2d, nn.BatchNorm2d, VirtualBatchNorm)
 
 
 def initialise_normal(network: nn.Module, std: float = 0.02) -> None:
@@ -35,7 +35,7 @@ def _initialise(network: nn.Module, fill: Callable[[Tensor], Tensor], spread: fl
     for module in network.modules():
         if not isinstance(module, CONVS + NORMS):
             continue
-        # Parameters rather than `module.weight`, which a spectral norm computes anew from its parameter.
+        # Parameters rather than `module.weight`, which spectral norm recomputes from its parameter.
         for name, parameter in module.named_parameters():
             if name == "bias":
                 nn.init.zeros_(parameter)

@@ -1,4 +1,4 @@
-"""Super-resolution with large kernels on some of the channels.
+"""Super-resolution with large kernels on part of the channels.
 
 Shape suffixes: B batch, C channels, H height, W width.
 """
@@ -12,14 +12,14 @@ from translate.networks.enlarger import BLOCK_GAIN, Enlarger, initialise_conv
 from translate.networks.reparameterised import RepConv2d
 
 PARTIAL = 16
-"""Channels that the large kernel is given."""
+"""Number of channels with the large kernel."""
 
 KERNEL = 13
 """Side of the large kernel in pixels."""
 
 
 class LargeKernelBlock(nn.Module):
-    """x + 1x1(large(3x3(relu(3x3(x))))): `large` changes the first channels and leaves the others; same size."""
+    """x + 1x1(large(3x3(relu(3x3(x))))): `large` is applied to the first channels only; same size."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -39,19 +39,19 @@ class LargeKernelBlock(nn.Module):
 
 
 class LargeKernelSR(Enlarger):
-    """Residual blocks of which a part of the channels sees far at once.
+    """Residual blocks with a large kernel on part of the channels.
 
-    After Lee et al., "Partial Large Kernel CNNs for Efficient Super-Resolution", 2024 (PLKSR), without its attention
-    by elements and with narrower blocks. Inputs, outputs and the branch for detail as in `Enlarger`.
+    Based on Lee et al., "Partial Large Kernel CNNs for Efficient Super-Resolution", 2024 (PLKSR), without its
+    elementwise attention and with narrower blocks. Inputs, outputs and the detail branch as in `Enlarger`.
 
     Args:
-        channels: of the input and of the output.
-        scale: 1 to 8; 1 restores without enlarging.
+        channels: of input and output.
+        scale: 1 to 8; 1 for restoration without upscaling.
         blocks: residual blocks.
-        width: channels inside; 16 of them, or all if there are fewer, are given the large kernel.
-        detail_blocks: residual blocks of the branch; 0 leaves it out.
+        width: hidden channels; 16 of them, or all if there are fewer, have the large kernel.
+        detail_blocks: residual blocks of the detail branch; 0 for none.
         unshuffle: 1, 2 or 4, see `Enlarger`.
-        checkpoint: compute the blocks again in the backward pass: slower, less memory.
+        checkpoint: activation checkpointing of the blocks.
 
     Raises:
         ValueError: another scale or unshuffle.
@@ -75,7 +75,7 @@ class LargeKernelSR(Enlarger):
 
     @property
     def reach(self) -> int:
-        """Pixels that one feature depends on, to either side."""
+        """Radius in pixels of the neighbourhood that a feature depends on."""
         return 1 + len(self.blocks) * (2 + KERNEL // 2)
 
     def features(self, x_BCHW: Tensor) -> Tensor:

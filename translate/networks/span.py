@@ -1,4 +1,4 @@
-"""Super-resolution with attention that has no parameters.
+"""Super-resolution with parameter-free attention.
 
 Shape suffixes: B batch, C channels, H height, W width.
 """
@@ -12,7 +12,7 @@ from translate.networks.enlarger import Enlarger, initialise_conv
 from translate.networks.reparameterised import RepConv2d
 
 GAIN = 2.0
-"""Factor on the initial weights of every block's last convolution: what the attention takes away, this gives back."""
+"""Factor on the initial weights of the last convolution of every block, to compensate for the attention."""
 
 
 class AttentionBlock(nn.Module):
@@ -30,20 +30,21 @@ class AttentionBlock(nn.Module):
 
 
 class SPAN(Enlarger):
-    """Blocks whose result is weighted by how strongly it differs from zero, either way.
+    """Blocks whose output is weighted by its own magnitude.
 
-    Wan et al., "Swift Parameter-free Attention Network for Efficient Super-Resolution", 2024. The head, the first
-    block, the last but one and what comes after the last meet in a 1x1 convolution. Unlike there the picture is a
-    correction of bicubic enlargement. Inputs, outputs and the branch for detail as in `Enlarger`.
+    Wan et al., "Swift Parameter-free Attention Network for Efficient Super-Resolution", 2024. The outputs of the head,
+    of the first, the last but one and, after another convolution, the last block are joined by a 1x1 convolution.
+    Unlike there, the output is a correction of bicubic upsampling. Inputs, outputs and the detail branch as in
+    `Enlarger`.
 
     Args:
-        channels: of the input and of the output.
-        scale: 1 to 8; 1 restores without enlarging.
+        channels: of input and output.
+        scale: 1 to 8; 1 for restoration without upscaling.
         blocks: at least 1; the paper has 6.
-        width: channels inside; the paper has 48 or 52.
-        detail_blocks: residual blocks of the branch; 0 leaves it out.
+        width: hidden channels; the paper has 48 or 52.
+        detail_blocks: residual blocks of the detail branch; 0 for none.
         unshuffle: 1, 2 or 4, see `Enlarger`.
-        checkpoint: compute the blocks again in the backward pass: slower, less memory.
+        checkpoint: activation checkpointing of the blocks.
 
     Raises:
         ValueError: another scale or unshuffle.
@@ -64,7 +65,7 @@ class SPAN(Enlarger):
         self.head = RepConv2d(channels * unshuffle**2, width)
         self.blocks = nn.ModuleList(AttentionBlock(width) for _ in range(blocks))
         self.last = RepConv2d(width, width)
-        # Numbers of the blocks whose results the join is given directly: the first and the last but one.
+        # Blocks whose outputs go directly to the join: the first and the last but one.
         self.direct = sorted({1, max(blocks - 1, 1)})
         self.join = nn.Conv2d((2 + len(self.direct)) * width, width, 1)
         initialise_conv(self.join, 1.0)
@@ -72,7 +73,7 @@ class SPAN(Enlarger):
 
     @property
     def reach(self) -> int:
-        """Pixels that one feature depends on, to either side."""
+        """Radius in pixels of the neighbourhood that a feature depends on."""
         return 3 * len(self.blocks) + 2
 
     def features(self, x_BCHW: Tensor) -> Tensor:

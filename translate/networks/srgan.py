@@ -1,8 +1,7 @@
-"""SRGAN: the enlarging residual network and its judge.
+"""SRGAN: residual generator and discriminator.
 
-Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network", 2017. Every batch
-normalisation became an affine instance normalisation: per-image statistics, so that training, export and batch size
-agree.
+Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network", 2017. Batch
+normalisation is replaced by affine instance normalisation, so that the result does not depend on the batch.
 
 Shape suffixes: B batch, C channels, H height, W width.
 """
@@ -12,7 +11,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translate.networks.patchgan import Verdict
+from translate.networks.patchgan import DiscriminatorOutput
 
 
 class SRBlock(nn.Module):
@@ -33,15 +32,15 @@ class SRBlock(nn.Module):
 
 
 class SRResNet(nn.Module):
-    """Residual blocks at the small size, then doublings by pixel shuffle.
+    """Residual blocks at low resolution, then upsampling by pixel shuffle.
 
     in:  (B, channels, H, W), more than one pixel, nominally in [-1, 1].
-    out: (B, out_channels, H * scale, W * scale), linear and not bounded.
+    out: (B, out_channels, H * scale, W * scale), linear and unbounded.
 
     Args:
         scale: 2 or 4.
         blocks: residual blocks.
-        width: channels inside.
+        width: hidden channels.
 
     Raises:
         ValueError: another scale.
@@ -73,20 +72,20 @@ class SRResNet(nn.Module):
 
 
 class SRDiscriminator(nn.Module):
-    """Is this whole crop real? Eight convolutions and two dense layers.
+    """Classifies a whole crop as real or fake: eight convolutions and two linear layers.
 
-    The last features are averaged to 6x6 places before the dense layers, so that crops of any size work; those of
-    the paper, 96 pixels, have 6x6 anyway.
+    The last features are pooled to 6x6 before the linear layers, so that crops of any size work; for the paper's 96
+    pixels they are 6x6 anyway.
 
     in:  (B, channels, H, W), each side at least `smallest_size`.
-    out: `Verdict` with one score (B, 1, 1, 1) and the eight features.
+    out: `DiscriminatorOutput` with one score (B, 1, 1, 1) and the eight features.
 
     Args:
         width: channels of the first layer; the last has 8 times as many.
     """
 
     smallest_size = 17
-    """The smallest side whose last features, a sixteenth rounded up, are more than one place."""
+    """The smallest side whose last features, a sixteenth rounded up, are larger than one pixel."""
 
     def __init__(self, channels: int = 3, width: int = 64):
         super().__init__()
@@ -98,10 +97,10 @@ class SRDiscriminator(nn.Module):
             self.layers.append(nn.Sequential(conv, nn.InstanceNorm2d(after, affine=True), nn.LeakyReLU(0.2)))
         self.head = nn.Sequential(nn.Linear(widths[-1] * 6 * 6, 1024), nn.LeakyReLU(0.2), nn.Linear(1024, 1))
 
-    def forward(self, x_BCHW: Tensor) -> Verdict:
+    def forward(self, x_BCHW: Tensor) -> DiscriminatorOutput:
         features: list[Tensor] = []
         for layer in self.layers:
             x_BCHW = layer(x_BCHW)
             features.append(x_BCHW)
         scores_B1 = self.head(F.adaptive_avg_pool2d(x_BCHW, 6).flatten(1))
-        return Verdict([scores_B1[:, :, None, None]], features)
+        return DiscriminatorOutput([scores_B1[:, :, None, None]], features)

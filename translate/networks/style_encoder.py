@@ -1,4 +1,4 @@
-"""Picture -> distribution of style vectors, for translations with more than one answer.
+"""Image -> distribution of style vectors, for multimodal translation.
 
 Shape suffixes: B batch, C channels, H height, S style size, W width.
 """
@@ -7,23 +7,21 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from translate.networks.standard import Standard
+from translate.networks.running_stats import RunningStats
 from translate.networks.unet import ChannelNorm
 
 LOGVAR_LIMIT = 6.0
-"""Log variances stay between plus and minus this: standard deviations between 0.05 and 20,
-in units of the spread."""
+"""Limit for the absolute log variance: standard deviations are between 0.05 and 20, in units of the spread."""
 
 
 class StyleEncoder(nn.Module):
-    """Strided convolutions, the mean over all places, one linear layer.
+    """Strided convolutions, global average pooling, one linear layer.
 
     Zhu et al., "Toward Multimodal Image-to-Image Translation", 2017 (BicycleGAN). No spatial statistics other than
-    the mean over all places.
+    the global average.
 
-    What comes out is measured from the centre of all styles seen, in units of their spread: later, styles are drawn
-    from a standard normal, and 0 stands for the middle. A penalty alone (Kullback-Leibler) would have to be so strong
-    for this that the style says nothing.
+    The output is standardised with running statistics, because styles are later sampled from a standard normal, and 0
+    is the mean style. A KL penalty alone would have to be so strong for this that the style carries no information.
 
     in:  (B, channels, H, W), each side at least 32, nominally in [-1, 1].
     out: mean_BS and logvar_BS, of a normal distribution with independent entries.
@@ -42,14 +40,14 @@ class StyleEncoder(nn.Module):
         ]
         self.layers = nn.Sequential(*layers)
         self.head = nn.Linear(widths[-1], 2 * style_size)
-        self.standard = Standard(style_size)
+        self.standard = RunningStats(style_size)
 
     def forward(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         mean_BS, logvar_BS = self.head(self.layers(x_BCHW).mean(dim=(2, 3))).chunk(2, dim=1)
-        # tanh has a gradient everywhere: a variance that ran away can come back, which a hard clamp forbids.
+        # Unlike a hard clamp, tanh has a gradient everywhere, so that an extreme variance can recover.
         logvar_BS = LOGVAR_LIMIT * (logvar_BS.float() / LOGVAR_LIMIT).tanh()
         return self.standard(mean_BS), logvar_BS - 2.0 * self.standard.spread_S.log()
 
-    def follow(self, mean_BS: Tensor, logvar_BS: Tensor) -> None:
-        """Move centre and spread towards those of the styles that `forward` has given for real pictures."""
-        self.standard.follow(mean_BS, logvar_BS.exp())
+    def update(self, mean_BS: Tensor, logvar_BS: Tensor) -> None:
+        """Update the running statistics with styles returned by `forward` for real images."""
+        self.standard.update(mean_BS, logvar_BS.exp())

@@ -20,9 +20,9 @@ Upsampling = Literal["nearest", "bilinear"]
 class ChannelNorm(nn.Module):
     """Divide every pixel's feature vector by its root mean square over the channels.
 
-    x_BCHW -> x_BCHW. Unlike batch or instance normalisation no value depends on another pixel, so training,
-    evaluation, export and tiles all agree. Karras et al., "Progressive Growing of GANs", 2018, eq. 2
-    (there called pixelwise feature vector normalisation), with a learned gain per channel.
+    x_BCHW -> x_BCHW. Unlike with batch or instance normalisation, no value depends on another pixel, so training,
+    evaluation, export and tiling all agree. Karras et al., "Progressive Growing of GANs", 2018, eq. 2 (there called
+    pixelwise feature vector normalisation), with a learned gain per channel.
     """
 
     def __init__(self, channels: int):
@@ -36,13 +36,13 @@ class ChannelNorm(nn.Module):
 class ResidualBlock(nn.Module):
     """x + conv(act(conv(act(norm(x))))), 3x3, same size and channels.
 
-    The last convolution starts at zero, so the block starts as the identity (Zhang et al., "Fixup
+    The last convolution is initialised with zeros, so the block starts as the identity (Zhang et al., "Fixup
     Initialization", 2019).
 
     With a condition, norm(x) becomes norm(x) * (1 + gain) + shift, both linear in the condition (Perez et al.,
-    "FiLM: Visual Reasoning with a General Conditioning Layer", 2018). They start at zero too.
+    "FiLM: Visual Reasoning with a General Conditioning Layer", 2018). They are initialised with zeros too.
 
-    in:  x_BCHW, and condition_BD or condition_1D for all pictures; None means zeros.
+    in:  x_BCHW, and condition_BD, or condition_1D for all images; None means zeros.
     out: (B, C, H, W).
     """
 
@@ -68,8 +68,8 @@ class ResidualBlock(nn.Module):
 class BilinearUpsampling(nn.Module):
     """Twice the height and width, bilinear with half-pixel centres: `F.interpolate(mode="bilinear")`.
 
-    Computed as nearest-neighbour enlargement blurred by [1 2 1] / 4 along rows and columns, which is the same and
-    faster in ONNX Runtime and in training. It has a double zero at half a cycle a pixel, so no blocks are left.
+    Computed as nearest-neighbour upsampling blurred by [1 2 1] / 4 along rows and columns, which is equivalent and
+    faster in ONNX Runtime and in training. The blur has a double zero at the Nyquist frequency, so no blocks remain.
 
     (B, C, H, W) -> (B, C, 2H, 2W).
     """
@@ -79,7 +79,7 @@ class BilinearUpsampling(nn.Module):
     def __init__(self):
         super().__init__()
         binomial = torch.tensor([0.25, 0.5, 0.25])
-        # Not persistent: nothing is learnt, and weights fit either way of upsampling.
+        # Not persistent: a constant, and the weights fit both kinds of upsampling.
         self.register_buffer("blur_33", binomial.outer(binomial), persistent=False)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -89,17 +89,16 @@ class BilinearUpsampling(nn.Module):
 
 
 class UNet(nn.Module):
-    """Encoder-decoder with skip connections, half resolution inside, full resolution in the last two layers.
+    """Encoder-decoder with skip connections, at half resolution and below, with two layers at full resolution.
 
     in:  (B, in_channels, H, W), H and W divisible by `size_multiple`, nominally in [-1, 1], and if there is a
-    condition (B, condition_size) or (1, condition_size) for all pictures; None means zeros.
-    out: (B, out_channels, H, W), **not** bounded: the output is linear and is clamped where signals become
-    pixels. A saturating output activation has no gradient where it saturates, and photographs on white
-    paper push it there.
+    condition (B, condition_size), or (1, condition_size) for all images; None means zeros.
+    out: (B, out_channels, H, W), **not** bounded: the output is linear, and clamped when it is converted to pixels. A
+    saturating output activation would have no gradient on photos with a white background.
 
-    Nothing is transposed (Odena et al., "Deconvolution and Checkerboard Artifacts", 2016). Nearest-neighbour
-    upsampling still leaves stairs of 2, 4, 8, ... pixels wherever features change slowly, which the convolutions
-    behind it see and paint; bilinear leaves next to none (`benchmarks/grid.py`).
+    There are no transposed convolutions (Odena et al., "Deconvolution and Checkerboard Artifacts", 2016).
+    Nearest-neighbour upsampling still has steps of 2, 4, 8, ... pixels wherever features change slowly, which become
+    visible in the output; with bilinear upsampling there are almost none (`benchmarks/grid.py`).
 
     Args:
         widths: channels at 1/2, 1/4, 1/8, ... of the input resolution.
@@ -107,10 +106,10 @@ class UNet(nn.Module):
         edge_width: channels of the two full-resolution layers.
         condition_size: length of the vector that modulates every residual block; 0 for none.
         residual: add the input to the output, and start as the identity.
-        padding: what lies beyond the border to every 3x3 and 4x4 convolution. Zeros tell where the border is, and a
-            network that relies on it paints skies by their distance from the top; repeated pixels do not.
-        checkpoint: compute the residual blocks again in the backward pass: slower, less memory.
-        upsampling: how the decoder enlarges; the weights are the same.
+        padding: of every 3x3 and 4x4 convolution. With zeros the network can infer the distance to the border, and
+            paints skies by their distance from the top; with replicate padding it cannot.
+        checkpoint: activation checkpointing of the residual blocks.
+        upsampling: in the decoder; does not change the weights.
 
     Raises:
         ValueError: `residual` with different numbers of channels in and out.
@@ -138,7 +137,7 @@ class UNet(nn.Module):
         self.upsampling = upsampling
         conv = partial(nn.Conv2d, padding=1, padding_mode=padding)
         block = partial(ResidualBlock, condition_size=condition_size, padding=padding)
-        # A strided 4x4 stem sees every input pixel equally often, a strided 3x3 does not.
+        # A strided 4x4 stem uses every input pixel equally often, a strided 3x3 does not.
         self.stem = conv(in_channels, widths[0], 4, stride=2)
         self.downs = nn.ModuleList(conv(narrow, wide, 4, stride=2) for narrow, wide in pairwise(widths))
         self.encoder = nn.ModuleList(block(width) for width in widths[:-1])
@@ -188,7 +187,7 @@ class UNet(nn.Module):
         return list(self.widths)
 
     def features(self, x_BCHW: Tensor, condition_BD: Tensor | None = None) -> list[Tensor]:
-        """What the encoder sees, for contrastive losses; takes what `forward` takes.
+        """Features of the encoder, for contrastive losses; arguments as for `forward`.
 
         Returns:
             (B, widths[level], H / 2**(level + 1), W / 2**(level + 1)), finest first: the skips, then the middle.
@@ -206,7 +205,7 @@ class UNet(nn.Module):
         *skips, features_BCHW = self.features(x_BCHW, condition_BD)
         levels = zip(reversed(self.ups), reversed(self.merges), reversed(self.decoder), reversed(skips), strict=True)
         for up, merge, block, skip_BCHW in levels:
-            # Convolving before the enlargement costs a quarter and gives the same family of functions.
+            # Convolving before upsampling costs a quarter, for the same class of functions.
             features_BCHW = self.enlarge(up(features_BCHW))
             features_BCHW = self._run(block, merge(torch.cat([features_BCHW, skip_BCHW], dim=1)), condition_BD)
         features_BCHW = self.enlarge(F.silu(self.edge_up(features_BCHW)))

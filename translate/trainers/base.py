@@ -1,9 +1,10 @@
-"""What every trainer is: networks, who plays together, the contract of the model they make, and one step."""
+"""The base class of all trainers: networks, players, the spec of the trained model, and one training step."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+import torch
 from torch import Generator, Tensor, nn
 
 from translate.data.framing import JITTER
@@ -14,25 +15,25 @@ from translate.tasks import Task
 from translate.trainers.config import TrainConfig
 
 SourceMaker = Callable[[Tensor, Generator], Tensor]
-"""(photo_BCHW in [-1, 1], randomness on the CPU) -> source_BCHW in [-1, 1]."""
+"""(photo_BCHW in [-1, 1], random generator on the CPU) -> source_BCHW in [-1, 1]."""
 
 
 class Batch(NamedTuple):
-    """Pictures for one step, float (B, C, H, W) in [-1, 1], and where in the run it happens."""
+    """Images for one step, float (B, C, H, W) in [-1, 1], and the progress of the run."""
 
     source_BCHW: Tensor
     target_BCHW: Tensor
-    """Aligned with the source for trainers of pairs; any other picture of that side for the others."""
+    """Aligned with the source for paired trainers; an unrelated image of the target domain for the others."""
     label_B: Tensor
-    """int64, which of the labels the target shows; 0 without labels."""
+    """int64 class labels of the targets; 0 without labels."""
     share: float = 0.0
-    """Share of the run's budget used, 0 to 1, for formulas with phases."""
+    """Fraction of the run's budget used, 0 to 1, for training in phases."""
     step: int = 0
-    """Steps before this one."""
+    """Index of this step, from 0."""
 
 
 class Term(NamedTuple):
-    """One summand of a loss."""
+    """One term of a loss."""
 
     weight: float
     value: Tensor
@@ -40,44 +41,46 @@ class Term(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """What a discriminator is asked to tell apart."""
+    """Inputs of a discriminator for diagnostics."""
 
     discriminator: Callable[[Tensor], Any]
-    """Answers with a `translate.networks.patchgan.Verdict`."""
+    """Returns a `translate.networks.patchgan.DiscriminatorOutput`."""
     real_BCHW: Tensor
-    """With what the pictures were made from, if it is shown that too."""
+    """Including the channels that a conditional discriminator also sees."""
     fake_BCHW: Tensor
 
 
 class Update(Protocol):
-    """What `fit` hands to `step`: improve one player by the weighted sum of the terms."""
+    """Passed by `fit` to `step`: updates one player on the weighted sum of the terms."""
 
     def __call__(self, player: str, terms: Mapping[str, Term]) -> None:
-        """Backward for the named player's parameters only, optimiser step, logging by name."""
+        """Backward pass for the parameters of this player only, optimiser step, and logging of the terms by name."""
         ...
 
 
 class Trainer(nn.Module, ABC):
-    """Networks and the formula that trains them; no optimiser, device, file or log.
+    """Networks and their losses; no optimiser, device, file or log.
 
-    Networks are child modules, named by their attribute. A player is one or more networks that one optimiser
-    improves by one loss. Everything else that must survive a resume is a buffer.
+    Networks are child modules, named by their attribute. A player is one or more networks with a common loss and
+    optimiser. All other state that must survive a resume is in buffers.
     """
 
     config_class: ClassVar[type[TrainConfig]]
     presets: ClassVar[Mapping[str, TrainConfig]]
-    """Starting points by name; `modern` and `classic` at least."""
-    paired: ClassVar[bool] = True
-    """Whether source and target must show the same thing."""
+    """Named sets of defaults; at least `modern` and `classic`."""
     players: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "generator": ("generator",),
         "discriminator": ("discriminator",),
     }
-    """Who is improved together: player -> its networks."""
+    """Which networks are updated together: player -> networks."""
     directions: ClassVar[Mapping[str, str]] = {"forward": "generator"}
-    """What can be exported: direction -> network. These are averaged too."""
+    """The generators that can be exported: direction -> network. Each has an EMA."""
     spec: ModelSpec
-    """Contract of the forward direction."""
+    """Spec of the forward direction."""
+
+    def __init__(self, task: Task):
+        super().__init__()
+        self.paired = task.paired
 
     @property
     @abstractmethod
@@ -86,15 +89,16 @@ class Trainer(nn.Module, ABC):
 
     @abstractmethod
     def step(self, batch: Batch, update: Update) -> None:
-        """One training step: compute loss terms and hand them to `update`, player by player."""
+        """One training step: compute the loss terms of each player and pass them to `update`."""
 
     def trials(self, batch: Batch) -> Sequence[Trial]:
-        """What each discriminator would be asked about a batch, undistorted; nothing is learnt by it."""
+        """The inputs of each discriminator for a batch, without augmentation; for diagnostics, not for training."""
         return ()
 
     def networks_of(self, player: str) -> list[nn.Module]:
-        """The networks of a player that exist under these settings."""
-        return [self.get_submodule(name) for name in self.players[player] if hasattr(self, name)]
+        """The networks of a player, as far as these settings create them."""
+        networks = dict(self.named_children())
+        return [networks[name] for name in self.players[player] if name in networks]
 
     def learning_rates(self) -> dict[str, float]:
         """Peak learning rate of each player."""
@@ -104,20 +108,20 @@ class Trainer(nn.Module, ABC):
         }
 
     def lr_share(self, share: float) -> float:
-        """Share of its way, 0 to 1, that the learning rate has gone, for trainers whose phases each have their own."""
+        """Position in the learning rate schedule, 0 to 1, for trainers with a schedule per phase."""
         return share
 
     def source_maker(self) -> SourceMaker | None:
-        """What makes the source of a photograph, for trainers that bring their own; None leaves it to the task."""
+        """The function that makes a source from a photo, for trainers with their own; None: the task's function."""
         return None
 
     def spec_of(self, direction: str) -> ModelSpec:
-        """Contract of one of the `directions`."""
+        """Spec of one of the `directions`."""
         assert direction == "forward"
         return self.spec
 
     def make_spec(self, task: Task, generator: Any, architecture: str, style_size: int = 0) -> ModelSpec:
-        """The contract as far as networks and settings know it."""
+        """The spec, as far as it follows from networks and settings."""
         source, target = self.config.formats
         return ModelSpec(
             name=task.name,
@@ -130,9 +134,9 @@ class Trainer(nn.Module, ABC):
             output_bits=target.bits,
             size_multiple=generator.size_multiple,
             receptive_field=generator.receptive_field,
-            # Whole things on white are known at one size only; scenes and patches are learnt at many.
+            # Whole objects on white were seen at one size only; scenes and patches at many.
             working_size=self.config.image_size if self.config.framing == "fit" else None,
-            # Unpaired scenes are learnt reduced, and a street seen twice as large is not known to be one.
+            # Unpaired scenes were seen downscaled; at twice that size, the model would not recognise a street.
             scene_size=self._scene_size(),
             labels=self.config.label_names,
             style_size=style_size,
@@ -146,7 +150,7 @@ class Trainer(nn.Module, ABC):
 
 
 def pixel_translator(generator: nn.Module, spec: ModelSpec) -> PixelTranslator:
-    """`generator` with pixels in and out, as `spec` promises and as it is exported: its kernels folded."""
+    """`generator` with pixels as input and output, as in the exported file: reparameterised kernels are folded."""
     return PixelTranslator(
         fold(generator),
         size_multiple=spec.size_multiple,
@@ -157,3 +161,8 @@ def pixel_translator(generator: nn.Module, spec: ModelSpec) -> PixelTranslator:
         detail=spec.detail,
         default_style=spec.default_style,
     )
+
+
+def full_detail(spec: ModelSpec, device: torch.device) -> Tensor | None:
+    """The maximum of the `detail` control, which is what samples and validation use."""
+    return torch.ones(1, device=device) if spec.detail else None

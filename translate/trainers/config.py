@@ -1,4 +1,4 @@
-"""Settings that every trainer has, and how settings are checked and read back."""
+"""Settings shared by all trainers, their validation, and loading them from JSON."""
 
 import dataclasses
 import math
@@ -8,9 +8,9 @@ from typing import Annotated, Literal, TypeVar
 
 import tyro
 
-from translate.data.formats import PixelFormat, parse_channels
+from translate.data.reading import PixelFormat, parse_channels
 from translate.errors import ConfigError
-from translate.usage import parse_duration, text_option
+from translate.options import parse_duration, text_option
 
 Config = TypeVar("Config", bound="TrainConfig")
 
@@ -27,107 +27,106 @@ Metric = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Settings that every trainer has; the formula's own settings are added by the trainer's config."""
+    """Settings shared by all trainers; each trainer's config adds its own."""
 
     preset: str = "modern"
-    """Which set of defaults to start from: classic is the original paper's recipe; projected, where there is one, looks
-    through pretrained classifiers and needs the extra features."""
+    """Set of defaults to start from. classic is the original paper's recipe; projected, where available, uses a
+    pretrained classifier in the discriminator and needs the extra `features`."""
     max_seconds: Annotated[
         float | None, text_option("TIME", parse_duration, _seconds), tyro.conf.arg(name="max-time")
     ] = None
-    """The whole run's budget, e.g. 20m or 1h30m, over all resumes. The learning rate follows the share used."""
+    """Budget of the whole run including resumes, e.g. 20m or 1h30m. The learning rate schedule follows it."""
     max_images: int | None = None
-    """The whole run's budget in training images seen, in place of a time."""
+    """Budget of the whole run in training images seen, instead of a time."""
 
     start_from: Annotated[str, tyro.conf.arg(metavar="NAME|FILE.onnx|RUN")] = ""
-    """Begin with what has been learnt before. NAME of a shipped model or FILE.onnx: fine-tune it on your pictures; the
-    generator and how it is built come from the file. RUN, a folder that was an --out: go on at a larger --image-size,
-    with other pictures, at another --scale or with the next part of super-resolution. What is not there begins
-    untrained."""
+    """Start from trained weights. NAME of a shipped model or FILE.onnx: fine-tune it on your images; the generator and
+    its architecture come from the file. RUN, the --out folder of another run: continue with a larger --image-size,
+    other images, another --scale or the adversarial phase of super-resolution. Weights that are missing there are
+    initialised as usual."""
 
     layout: Literal["auto", "photos", "side-by-side", "two-folders"] = "auto"
-    """How --data holds the pictures: photographs alone, pairs in one file each, or a folder for either side."""
+    """Layout of --data: photos only, both images of a pair side by side in one file, or one folder per side."""
     folders: tuple[str, str] = ("source", "target")
-    """Names of the two folders below --data, what goes in and what should come out."""
+    """Names of the input and the target folder in --data."""
     source_side: Literal["left", "right"] = "left"
-    """Which half of a side-by-side file is what goes in."""
+    """Which half of a side-by-side file is the input."""
     labels: bool = False
-    """Sub-folders are kinds (shoe, handbag): the model learns them all and is told which one to make."""
+    """Sub-folders are class labels (shoe, handbag); the generator is conditioned on them."""
     label_names: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
-    """Names of the sub-folders, in order; filled in when the data is listed."""
+    """Names of the class labels, in order; filled in when the data is listed."""
     channels: str = "3"
-    """Channels and bits of the pictures, in and out: 3, or 1:3 for grey to colour, 1x16 for 16-bit grey."""
+    """Channels and bit depth of input and target: 3, or 1:3 for grey to colour, 1x16 for 16-bit grey."""
     framing: Literal["fit", "crop", "patch"] = "crop"
-    """How a square is made of a picture: all of it with white around, a cut-out of it reduced, or as it is."""
+    """How an image becomes a square training sample. fit: the whole image, padded with white; crop: resized, then
+    cropped; patch: cropped at the original resolution."""
     augmentation: Literal["none", "flip", "full"] = "full"
-    """How pictures are varied while loading; full adds small changes of size, angle and colour to flips."""
+    """Data augmentation; full adds small changes of scale, rotation and colour to flips."""
     image_size: int = 256
-    """Side in pixels of the squares the networks learn from."""
+    """Side of the training samples in pixels."""
     cache: Annotated[str, tyro.conf.arg(metavar="FOLDER")] = ""
-    """Keep decoded pictures here, for this and later runs: worth it on a GPU or for very large photographs."""
+    """Folder for a cache of decoded images, for this and later runs; worth it on a GPU or for very large photos."""
 
     batch_size: int = 4
-    """Images a step. Few, and so more steps, suit a CPU and short budgets; a GPU is fed well by 16 to 32."""
+    """Batch size. Small batches, and so more steps, suit a CPU and short budgets; 16 to 32 keep a GPU busy."""
     accumulate: int = 1
-    """Work through every batch in so many parts, to save memory; nearly the same steps as in one."""
+    """Gradient accumulation: split each batch into this many parts to save memory, with nearly the same result."""
     generator_lr: float = 2e-4
-    """Adam step size of the generator (pix2pix, 2017)."""
+    """Adam learning rate of the generator (2e-4 in pix2pix, 2017)."""
     discriminator_lr: float = 4e-4
-    """Adam step size of the discriminator; twice the generator's (TTUR, Heusel et al., 2017)."""
+    """Adam learning rate of the discriminator; usually twice the generator's (TTUR, Heusel et al., 2017)."""
     adam_beta1: float = 0.5
-    """Adam's memory of the gradient."""
+    """Adam beta1."""
     adam_beta2: float = 0.99
-    """Adam's memory of the squared gradient."""
+    """Adam beta2."""
     optimiser: Literal["adam", "optimistic", "extra-gradient"] = "adam"
-    """The two others are Adam that looks one step ahead, for a game that goes in circles (Daskalakis et al., 2018;
-    Gidel et al., 2019, where every second step is only for looking)."""
+    """optimistic and extra-gradient are variants of Adam against oscillation (Daskalakis et al., 2018; Gidel et al.,
+    2019). With extra-gradient every second step is only an extrapolation."""
     lr_rampup_images: int = 200
-    """The learning rate rises from zero over this many images."""
+    """Learning rate warm-up, in images."""
     lr_decay_start: float = 0.5
-    """Share of the budget after which the learning rate falls linearly to zero."""
+    """Fraction of the budget after which the learning rate decays linearly to zero."""
     ema_halflife_images: int = 4000
-    """Half-life, in images, of the averaged generator, which is the one that is exported; 0: no average."""
+    """Half-life in images of the EMA of the generator, which is what is exported; 0: no EMA."""
     initialisation: Literal["default", "normal", "xavier"] = "default"
-    """Initial weights; normal and xavier with a gain of 0.02 belong to the classic recipes."""
+    """Weight initialisation; the classic recipes use normal, or xavier with a gain of 0.02."""
     seed: int = 0
-    """Of initial weights, order of the files, augmentation and drawing."""
+    """Random seed for initial weights, file order, augmentation and synthetic drawings."""
 
     held_out: int = -1
-    """Pictures of --data kept back for measuring when there is no --val folder; -1: 5 %, at most 64."""
+    """Number of images held out of --data for validation if there is no --val folder; -1: 5 %, at most 64."""
     validations: int = 10
-    """How often held-out pictures are measured over the whole budget; less often where a --max-time is so short that
-    measuring would take a tenth of it."""
+    """Number of validations over the whole budget; fewer if they would take more than a tenth of --max-time."""
     metrics: tuple[Metric, ...] = ("psnr", "ssim", "swd")
-    """What is measured; psnr and ssim need pairs, structure (how much of the source's edges is kept) needs none;
-    edge_agreement is for drawings; kid_lite1, kid_squeezenet and perceptual need the extra features; lpips, fid and
-    kid need their weights on the machine."""
+    """Validation metrics. psnr and ssim need pairs; structure, which compares the edges of source and output, does not;
+    edge_agreement is for drawings; kid_lite1, kid_squeezenet and perceptual need the extra `features`; the weights for
+    lpips, fid and kid must be installed by hand."""
     best_by: Metric | Literal["auto"] = "auto"
-    """The metric that decides which snapshot is kept as the best. auto: kid_lite1 where the extra features is installed
-    and 16 pictures are held out, together with kid_squeezenet when a discriminator looks through Lite1 itself; else
-    swd."""
+    """Metric that selects the best snapshot. auto: kid_lite1 if the extra `features` is installed and at least 16
+    images are held out, together with kid_squeezenet if the discriminator itself uses Lite1; otherwise swd."""
     patience: int = 0
-    """End the run after so many measurements without a new best; 0: never."""
+    """Early stopping: end the run after this many validations without a new best; 0: never."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train; auto takes a GPU when there is one."""
+    """Device to train on; auto uses a GPU if there is one."""
     precision: Literal["auto", "32", "bf16"] = "auto"
-    """Number format of the convolutions; auto takes bfloat16 where the hardware has it."""
+    """Mixed precision; auto uses bfloat16 where the hardware supports it."""
     compile: bool = False
-    """Compile the networks first: a minute or two at the start, faster steps afterwards, mostly on a GPU."""
+    """Use torch.compile: takes a minute or two at the start, then makes steps faster, mostly on a GPU."""
     checkpoint_activations: bool = False
-    """Compute the generator's blocks twice instead of keeping them: large --image-size in less memory."""
+    """Activation checkpointing in the generator: recompute blocks in the backward pass, for a large --image-size."""
     workers: int = -1
-    """Processes that load and augment photographs; -1 chooses by the machine."""
+    """Number of data loader processes; -1: chosen for the machine."""
     snapshot_seconds: Annotated[
         float, text_option("TIME", parse_duration, _seconds), tyro.conf.arg(name="snapshot-time")
     ] = 300.0
     """Time between snapshots."""
     sample_grids: int = 24
-    """How many sample grids are written over the whole budget."""
+    """Number of sample grids written over the whole budget."""
 
     def __post_init__(self) -> None:
         if self.max_seconds is not None and self.max_images is not None:
-            raise ConfigError("--max-time and --max-images are both given; a run has one budget, leave one out")
+            raise ConfigError("--max-time and --max-images are both given, but a run has one budget; omit one of them")
         for name, low, high in (
             ("max_seconds", 1e-3, math.inf),
             ("max_images", 1, math.inf),
@@ -155,22 +154,22 @@ class TrainConfig:
                 f"--accumulate is {self.accumulate}; it must divide --batch-size, which is {self.batch_size}"
             )
         if self.best_by != "auto" and self.best_by not in self.metrics:
-            raise ConfigError(f"--best-by is {self.best_by}, which --metrics does not name; add it there")
+            raise ConfigError(f"--best-by is {self.best_by}, which is not one of --metrics; add it there")
         if self.patience and not self.validations:
-            raise ConfigError("--patience needs measurements, but --validations is 0; leave one of them out")
-        self.formats  # noqa: B018 - checks the text
+            raise ConfigError("--patience needs validation, but --validations is 0; omit one of them")
+        self.formats  # noqa: B018 - validates the text
 
     def check_part(self, pictures: int) -> None:
-        """Raise ConfigError if so many pictures are too few to go through the networks together, in one process."""
+        """Raise ConfigError if this many images are too few for one forward pass in one process."""
 
     @property
     def formats(self) -> tuple[PixelFormat, PixelFormat]:
-        """What `channels` says, for what goes in and what comes out."""
+        """The parsed `channels`, for input and target."""
         return parse_channels(self.channels)
 
 
 def option_name(field: str) -> str:
-    """What a setting is called on the command line."""
+    """The command-line option of a setting."""
     return "--" + {"max_seconds": "max-time", "snapshot_seconds": "snapshot-time"}.get(field, field.replace("_", "-"))
 
 
@@ -182,17 +181,24 @@ def check_range(config: object, name: str, low: float, high: float) -> None:
         raise ConfigError(f"{option_name(name)} is {value:g}; it must be {limits}")
 
 
+DROPPED = (("fake_label", 0.0),)
+"""Settings of older snapshots with the one value they could have."""
+
+
 def config_from_json(kind: type[Config], found: Mapping[str, object], origin: str) -> Config:
     """Rebuild a config from JSON, tuples included.
 
+    Settings that earlier versions had, and that could have one value only, are left out.
+
     Raises:
-        ConfigError: a key this version does not know.
+        ConfigError: a key that is unknown to this version.
     """
+    found = {name: value for name, value in found.items() if (name, value) not in DROPPED}
     known = {field.name for field in dataclasses.fields(kind)}
     unknown = sorted(set(found) - known)
     if unknown:
         raise ConfigError(
-            f"{origin} has the setting {unknown[0]!r}, which this version does not know; "
+            f"{origin} has the setting {unknown[0]!r}, which is unknown to this version; "
             "use the version of translate that wrote it"
         )
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}

@@ -1,7 +1,7 @@
-"""CUT: fast unpaired translation, one way only, kept to its source by contrast between patches.
+"""CUT: fast unpaired translation in one direction, with a patchwise contrastive loss.
 
-Park et al., "Contrastive Learning for Unpaired Image-to-Image Translation", 2020 (CUT and FastCUT): a patch of the
-result must be recognisable, among the patches of the same picture, as made from the patch at its place.
+Park et al., "Contrastive Learning for Unpaired Image-to-Image Translation", 2020 (CUT and FastCUT): each patch of the
+output must match the source patch at the same location better than the other patches of the source.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from translate.losses.patch_nce import patch_nce
 from translate.networks.classic_unet import ClassicUNet
 from translate.networks.patch_heads import PatchHeads
 from translate.tasks import Task
+from translate.trainers.adversarial import AdversarialGame, DiscriminatorInput, make_discriminator
 from translate.trainers.adversarial_config import CLASSIC_UNPAIRED, SMALL_DATA
-from translate.trainers.adversary import AdversarialGame, Shown, make_discriminator
 from translate.trainers.base import Batch, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range
-from translate.trainers.translators import TranslatorConfig, describe, initialise, make_translator
+from translate.trainers.generators import TranslatorConfig, describe, initialise, make_translator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +29,15 @@ class CUTConfig(TranslatorConfig):
     """Settings of CUT."""
 
     contrast_weight: float = 1.0
-    """Weight of patches of the result belonging to those of the source: 1 in CUT, 10 in FastCUT."""
+    """Weight of the PatchNCE loss between output and source: 1 in CUT, 10 in FastCUT."""
     identity_weight: float = 1.0
-    """The same for targets, which are to stay what they are: 1 in CUT, 0 in FastCUT."""
+    """Weight of the PatchNCE identity loss, on translated target images: 1 in CUT, 0 in FastCUT."""
     flip_consistency: bool = False
-    """Contrast a mirrored source half of the time, as FastCUT does."""
+    """Flip-equivariance augmentation: mirror the source half of the time, as in FastCUT."""
     patches: int = 256
-    """Patches compared in every picture and layer."""
+    """Number of patches per image and layer in the PatchNCE loss."""
     temperature: float = 0.07
-    """Of the contrast; smaller is stricter."""
+    """Temperature of the PatchNCE loss; lower is stricter."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,25 +46,25 @@ class CUTConfig(TranslatorConfig):
         check_range(self, "patches", 2, 65536)
         check_range(self, "temperature", 1e-3, 100.0)
         if self.generator == "classic-unet":
-            raise ConfigError("--generator is classic-unet, whose layers cannot be contrasted; use unet or resnet")
+            raise ConfigError("--generator is classic-unet, which PatchNCE does not support; use unet or resnet")
         if self.perceptual_weight:
             raise ConfigError(
-                f"--perceptual-weight is {self.perceptual_weight:g}, but cut has nothing that a result should look "
-                "like; leave it out"
+                f"--perceptual-weight is {self.perceptual_weight:g}, but cut has no target image for its output; "
+                "omit it"
             )
         if self.labels:
-            raise ConfigError("--labels needs pairs; leave it out, or train with pix2pix")
+            raise ConfigError("--labels needs pairs; omit it, or train with pix2pix")
 
 
 _CLASSIC = replace(CUTConfig(), **{**CLASSIC_UNPAIRED, "initialisation": "xavier"})
 
 
 class CUT(Trainer):
-    """One generator, a discriminator, and small heads that make patches comparable.
+    """A generator, a discriminator, and MLP heads that project patch features.
 
     Args:
         config: the settings.
-        task: what is being learnt; its name goes into the spec.
+        task: its name goes into the spec.
 
     Raises:
         ConfigError: the image size does not suit the networks.
@@ -89,18 +89,19 @@ class CUT(Trainer):
             lr_decay_start=0.75,
         ),
     }
-    paired = False
     players: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "generator": ("generator", "heads"),
         "discriminator": ("discriminator",),
     }
 
     def __init__(self, config: CUTConfig, task: Task):
-        super().__init__()
+        super().__init__(task)
         self._config = config
         source, target = (pixels.channels for pixels in config.formats)
         if source != target:
-            raise ConfigError(f"--channels is {config.channels}; cut needs as many channels in as out, for example 3")
+            raise ConfigError(
+                f"--channels is {config.channels}; cut needs the same number for input and target, for example 3"
+            )
         generator = make_translator(config, (source, target), residual=True, antialias=True)
         assert not isinstance(generator, ClassicUNet)  # the settings have been checked
         self.generator = generator
@@ -116,15 +117,18 @@ class CUT(Trainer):
         return self._config
 
     def step(self, batch: Batch, update: Update) -> None:
-        """Judge first, then the generator; one fake serves both."""
+        """Update the discriminator, then the generator, with the same generated images."""
         source_BCHW = batch.source_BCHW
         mirrored = self.config.flip_consistency and bool(torch.rand(()) < 0.5)
         fake_BCHW = self.generator(source_BCHW.flip(-1) if mirrored else source_BCHW)
-        shown = Shown(batch.target_BCHW, fake_BCHW)
-        update("discriminator", self.game.judge_terms(self.discriminator, self.game.judged(shown), batch.step))
-        if not self.game.generator_moves(batch.step, batch.share):
+        inputs = DiscriminatorInput(batch.target_BCHW, fake_BCHW)
+        update(
+            "discriminator",
+            self.game.discriminator_terms(self.discriminator, self.game.discriminator_input(inputs), batch.step),
+        )
+        if not self.game.updates_generator(batch.step, batch.share):
             return
-        terms = self.game.player_terms(self.discriminator, self.generator, shown)
+        terms = self.game.generator_terms(self.discriminator, self.generator, inputs)
         terms["contrast"] = Term(self.config.contrast_weight, self._contrast(fake_BCHW, source_BCHW, mirrored))
         if self.config.identity_weight:
             same_BCHW = self.generator(batch.target_BCHW)
@@ -132,16 +136,20 @@ class CUT(Trainer):
         update("generator", terms)
 
     def trials(self, batch: Batch) -> Sequence[Trial]:
-        """Pictures by themselves."""
+        """An unconditional discriminator."""
         return (
-            Trial(partial(self.game.verdict, self.discriminator), batch.target_BCHW, self.generator(batch.source_BCHW)),
+            Trial(
+                partial(self.game.discriminate, self.discriminator),
+                batch.target_BCHW,
+                self.generator(batch.source_BCHW),
+            ),
         )
 
-    def _contrast(self, made_BCHW: Tensor, origin_BCHW: Tensor, mirrored: bool = False) -> Tensor:
-        """Mean over the layers of the contrast between patches of the same places, in a mirrored result too."""
+    def _contrast(self, output_BCHW: Tensor, source_BCHW: Tensor, mirrored: bool = False) -> Tensor:
+        """Mean of the PatchNCE loss over the layers; `mirrored`: the output is that of the mirrored source."""
         with torch.no_grad():
-            keys, positions = self.heads(self.generator.features(origin_BCHW), None, self.config.patches)
-        features = self.generator.features(made_BCHW)
+            keys, positions = self.heads(self.generator.features(source_BCHW), None, self.config.patches)
+        features = self.generator.features(output_BCHW)
         features = [x_BCHW.flip(-1) for x_BCHW in features] if mirrored else features
         queries, _ = self.heads(features, positions, self.config.patches)
         losses = [

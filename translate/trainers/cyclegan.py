@@ -1,4 +1,4 @@
-"""CycleGAN: learn a translation and its way back from two unpaired collections of pictures.
+"""CycleGAN: learn a translation and its inverse from two unpaired sets of images.
 
 Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", 2017.
 """
@@ -15,12 +15,12 @@ from torch.nn import functional as F
 from translate.errors import ConfigError
 from translate.spec import ModelSpec
 from translate.tasks import Task
+from translate.trainers.adversarial import AdversarialGame, DiscriminatorInput, make_discriminator
 from translate.trainers.adversarial_config import CLASSIC_UNPAIRED, SMALL_DATA
-from translate.trainers.adversary import AdversarialGame, Shown, make_discriminator
 from translate.trainers.base import Batch, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range
-from translate.trainers.perception import Perception
-from translate.trainers.translators import TranslatorConfig, describe, initialise, make_translator
+from translate.trainers.generators import TranslatorConfig, describe, initialise, make_translator
+from translate.trainers.perceptual import PerceptualLoss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +28,9 @@ class CycleGANConfig(TranslatorConfig):
     """Settings of CycleGAN."""
 
     cycle_weight: float = 10.0
-    """Weight of coming back to the same picture there and back again, on the [-1, 1] range."""
+    """Weight of the cycle-consistency loss, an L1 loss on the range [-1, 1]."""
     identity_weight: float = 5.0
-    """Weight of leaving a picture alone that is of the wanted kind already; keeps colours where they are."""
+    """Weight of the identity loss, which keeps images of the target domain unchanged and so preserves colours."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -38,19 +38,19 @@ class CycleGANConfig(TranslatorConfig):
             check_range(self, name, 0.0, 1e6)
         if (self.projected or self.perceptual_weight) and self.formats[0].channels != 3:
             raise ConfigError(
-                f"--channels is {self.channels}; --discriminator projected and --perceptual-weight look at both sides "
-                "of cyclegan through classifiers of colour photographs, and need 3 channels on either"
+                f"--channels is {self.channels}; with cyclegan, --discriminator projected and --perceptual-weight use "
+                "classifiers of colour images on both domains; use 3 channels for both"
             )
         if self.labels:
-            raise ConfigError("--labels needs pairs; leave it out, or train with pix2pix")
+            raise ConfigError("--labels needs pairs; omit it, or train with pix2pix")
 
 
 class CycleGAN(Trainer):
-    """Two generators, there and back, and a discriminator on either side.
+    """Two generators, forward and back, and a discriminator per domain.
 
     Args:
         config: the settings.
-        task: what is being learnt; its name goes into the spec.
+        task: its name goes into the spec.
 
     Raises:
         ConfigError: the image size does not suit the networks.
@@ -58,8 +58,8 @@ class CycleGAN(Trainer):
 
     config_class = CycleGANConfig
     presets: ClassVar[Mapping[str, TrainConfig]] = {
-        # Half the paper's cycle weight, a tenth of its identity weight, twice its rate: these generators start as the
-        # identity, where both terms are satisfied already and hold them back.
+        # Half the paper's cycle weight, a tenth of its identity weight, twice its learning rate: these generators start
+        # as the identity, where both losses are zero already and slow down learning.
         "modern": CycleGANConfig(
             generator_widths=(24, 48, 96, 160),
             generator_padding="replicate",
@@ -72,7 +72,6 @@ class CycleGAN(Trainer):
         ),
         "classic": replace(CycleGANConfig(), **CLASSIC_UNPAIRED, pool_size=50),
     }
-    paired = False
     players: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "generator": ("generator", "back_generator"),
         "discriminator": ("discriminator", "back_discriminator"),
@@ -80,10 +79,10 @@ class CycleGAN(Trainer):
     directions: ClassVar[Mapping[str, str]] = {"forward": "generator", "back": "back_generator"}
 
     def __init__(self, config: CycleGANConfig, task: Task):
-        super().__init__()
+        super().__init__(task)
         self._config = config
         source, target = (pixels.channels for pixels in config.formats)
-        # From the identity on: what can stay stays, and the game needs no warm start.
+        # Both start as the identity, so adversarial training needs no warm start.
         self.generator = make_translator(config, (source, target), residual=True)
         self.back_generator = make_translator(config, (target, source), residual=True)
         self.discriminator = make_discriminator(config, target)
@@ -91,7 +90,7 @@ class CycleGAN(Trainer):
         initialise(config, self.generator, self.back_generator, self.discriminator, self.back_discriminator)
         self.game = AdversarialGame(config, target, self.discriminator, self.generator)
         self.back_game = AdversarialGame(config, source, self.back_discriminator, self.back_generator)
-        self.perception = Perception() if config.perceptual_weight else None
+        self.perception = PerceptualLoss() if config.perceptual_weight else None
         self.spec = self.make_spec(task, self.generator, describe(config))
 
     @property
@@ -100,13 +99,14 @@ class CycleGAN(Trainer):
         return self._config
 
     def spec_of(self, direction: str) -> ModelSpec:
-        """Contract of `forward` or `back`."""
+        """Spec of `forward` or `back`."""
         if direction == "forward":
             return self.spec
         spec = self.spec
         return dataclasses.replace(
             spec,
             name=f"{spec.name}-back",
+            direction="back",
             input_channels=spec.output_channels,
             output_channels=spec.input_channels,
             input_bits=spec.output_bits,
@@ -114,40 +114,44 @@ class CycleGAN(Trainer):
         )
 
     def step(self, batch: Batch, update: Update) -> None:
-        """Both judges first, then both generators against the improved judges; one fake a side serves both."""
+        """Update both discriminators, then both generators, with the same generated images."""
         there_BCHW = self.generator(batch.source_BCHW)
         back_BCHW = self.back_generator(batch.target_BCHW)
-        update("discriminator", self._judges(batch, there_BCHW, back_BCHW))
-        if self.game.generator_moves(batch.step, batch.share):
+        update("discriminator", self._discriminator_terms(batch, there_BCHW, back_BCHW))
+        if self.game.updates_generator(batch.step, batch.share):
             update("generator", self._generators(batch, there_BCHW, back_BCHW))
 
     def trials(self, batch: Batch) -> Sequence[Trial]:
-        """Pictures by themselves, on either side."""
+        """Two unconditional discriminators."""
         return (
-            Trial(partial(self.game.verdict, self.discriminator), batch.target_BCHW, self.generator(batch.source_BCHW)),
             Trial(
-                partial(self.back_game.verdict, self.back_discriminator),
+                partial(self.game.discriminate, self.discriminator),
+                batch.target_BCHW,
+                self.generator(batch.source_BCHW),
+            ),
+            Trial(
+                partial(self.back_game.discriminate, self.back_discriminator),
                 batch.source_BCHW,
                 self.back_generator(batch.target_BCHW),
             ),
         )
 
-    def _judges(self, batch: Batch, there_BCHW: Tensor, back_BCHW: Tensor) -> dict[str, Term]:
-        shown = self.game.judged(Shown(batch.target_BCHW, there_BCHW))
-        back_shown = self.back_game.judged(Shown(batch.source_BCHW, back_BCHW))
+    def _discriminator_terms(self, batch: Batch, there_BCHW: Tensor, back_BCHW: Tensor) -> dict[str, Term]:
+        inputs = self.game.discriminator_input(DiscriminatorInput(batch.target_BCHW, there_BCHW))
+        back_inputs = self.back_game.discriminator_input(DiscriminatorInput(batch.source_BCHW, back_BCHW))
         return {
-            **self.game.judge_terms(self.discriminator, shown, batch.step),
-            **_back(self.back_game.judge_terms(self.back_discriminator, back_shown, batch.step)),
+            **self.game.discriminator_terms(self.discriminator, inputs, batch.step),
+            **_back(self.back_game.discriminator_terms(self.back_discriminator, back_inputs, batch.step)),
         }
 
     def _generators(self, batch: Batch, there_BCHW: Tensor, back_BCHW: Tensor) -> dict[str, Term]:
         source_BCHW, target_BCHW = batch.source_BCHW, batch.target_BCHW
         config = self.config
-        shown, back_shown = Shown(target_BCHW, there_BCHW), Shown(source_BCHW, back_BCHW)
+        inputs, back_inputs = DiscriminatorInput(target_BCHW, there_BCHW), DiscriminatorInput(source_BCHW, back_BCHW)
         returned_BCHW, back_returned_BCHW = self.back_generator(there_BCHW), self.generator(back_BCHW)
         terms = {
-            **self.game.player_terms(self.discriminator, self.generator, shown),
-            **_back(self.back_game.player_terms(self.back_discriminator, self.back_generator, back_shown)),
+            **self.game.generator_terms(self.discriminator, self.generator, inputs),
+            **_back(self.back_game.generator_terms(self.back_discriminator, self.back_generator, back_inputs)),
             "cycle": Term(config.cycle_weight, F.l1_loss(returned_BCHW, source_BCHW)),
             "back_cycle": Term(config.cycle_weight, F.l1_loss(back_returned_BCHW, target_BCHW)),
         }

@@ -1,7 +1,7 @@
-"""pix2pix: learn a translation from aligned pairs of pictures.
+"""pix2pix: learn a translation from aligned pairs of images.
 
-Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", 2017. With `style_size` the same
-source has many results: Zhu et al., "Toward Multimodal Image-to-Image Translation", 2017 (BicycleGAN).
+Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", 2017. With `style_size` one source has
+many outputs: Zhu et al., "Toward Multimodal Image-to-Image Translation", 2017 (BicycleGAN).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ from translate.networks.colour_style import ColourStyle, colour_style_size
 from translate.networks.condition import condition_vector, label_planes
 from translate.networks.style_encoder import StyleEncoder
 from translate.tasks import Task
+from translate.trainers.adversarial import AdversarialGame, DiscriminatorInput, make_discriminator
 from translate.trainers.adversarial_config import CLASSIC, PROJECTED, SMALL_DATA
-from translate.trainers.adversary import AdversarialGame, Shown, make_discriminator
 from translate.trainers.base import Batch, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range
-from translate.trainers.perception import Perception
-from translate.trainers.translators import TranslatorConfig, describe, initialise, make_translator
+from translate.trainers.generators import TranslatorConfig, describe, initialise, make_translator
+from translate.trainers.perceptual import PerceptualLoss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,20 +33,22 @@ class Pix2PixConfig(TranslatorConfig):
     """Settings of pix2pix."""
 
     l1_weight: float = 10.0
-    """Weight of the mean absolute difference to the truth, on the [-1, 1] range."""
+    """Weight of the L1 loss between output and target, on the range [-1, 1]."""
     warm_start: float = 0.05
-    """Share of the budget at the start in which only the difference to the truth is learnt, without the game."""
+    """Fraction of the budget at the start without the adversarial loss."""
     style_size: int = 0
-    """Numbers that choose among many results for one source, 8 for example; 0: every source has one result."""
+    """Length of the style (latent) vector, 8 for example, which selects among many outputs for one source; 0: one
+    output per source."""
     style_kind: Literal["learned", "colours"] = "learned"
-    """What a style is: learned finds out by itself what differs (BicycleGAN), which takes long, and a step takes twice
-    as long; colours is brightness, hue, contrast and texture, with --style-size 5, and is learnt in minutes."""
+    """What a style is. learned: a latent code (BicycleGAN), which takes long to train, with steps twice as slow;
+    colours: brightness, hue, contrast and texture, with --style-size 5, learned within minutes."""
     style_kl_weight: float = 0.01
-    """Weight of keeping learned styles standard normal (0.01 in BicycleGAN)."""
+    """Weight of the KL loss, which keeps learned styles standard normal (0.01 in BicycleGAN)."""
     style_recovery_weight: float = 0.5
-    """Weight of a learned style being readable from the result, so that it is not ignored (0.5 in BicycleGAN)."""
+    """Weight of the latent regression loss, which keeps the generator from ignoring learned styles (0.5 in
+    BicycleGAN)."""
     diversity_weight: float = 0.0
-    """Weight of different learned styles giving different results, where they still look alike; 8 in DSGAN (2019)."""
+    """Weight of the diversity loss, which makes outputs of different learned styles differ; 8 in DSGAN (2019)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,29 +60,27 @@ class Pix2PixConfig(TranslatorConfig):
         if self.style_kind == "colours" and self.style_size != needed:
             raise ConfigError(f"--style-size is {self.style_size}; --style-kind colours needs {needed}")
         if self.diversity_weight and (not self.style_size or self.style_kind != "learned"):
-            raise ConfigError(
-                "--diversity-weight compares results of learned styles; add --style-size 8, or leave it out"
-            )
+            raise ConfigError("--diversity-weight compares outputs of learned styles; add --style-size 8, or omit it")
         if self.style_size and self.image_size < 32:  # the style encoder halves five times
             raise ConfigError(f"--image-size is {self.image_size}; --style-size needs at least 32")
 
 
 class Results(NamedTuple):
-    """What the generator made in a step, and what it is compared with."""
+    """The generated images of a step, and what they are compared with."""
 
     fake_BCHW: Tensor
-    """With styles: first from the styles of the targets, then from random ones, 2B pictures."""
+    """With styles 2B images: B with the styles encoded from the targets, then B with random styles."""
     target_BCHW: Tensor
     given_BCHW: Tensor
     style_terms: Mapping[str, Term]
 
 
 class Pix2Pix(Trainer):
-    """A generator that translates and a discriminator that judges source and result together.
+    """A generator and a discriminator conditioned on the source.
 
     Args:
         config: the settings.
-        task: what is being learnt; its name goes into the spec.
+        task: its name goes into the spec.
 
     Raises:
         ConfigError: the image size does not suit the networks.
@@ -91,7 +91,7 @@ class Pix2Pix(Trainer):
         "modern": Pix2PixConfig(generator_upsampling="bilinear", **SMALL_DATA),
         "projected": Pix2PixConfig(
             generator_upsampling="bilinear",
-            # Zeros beyond the border are mid-grey, which draws lines around white paper.
+            # Zero padding is mid-grey, which causes lines around white paper.
             generator_padding="replicate",
             batch_size=8,
             generator_lr=3e-4,
@@ -107,20 +107,20 @@ class Pix2Pix(Trainer):
     }
 
     def __init__(self, config: Pix2PixConfig, task: Task):
-        super().__init__()
+        super().__init__(task)
         self._config = config
         self.labels = len(config.label_names)
         channels = (config.formats[0].channels, config.formats[1].channels)
         self.generator = make_translator(config, channels, condition_size=self.labels + config.style_size)
-        judged = sum(channels) + self.labels
-        self.discriminator = make_discriminator(config, judged)
+        seen = sum(channels) + self.labels
+        self.discriminator = make_discriminator(config, seen)
         if config.style_kind == "colours":
             self.colours = ColourStyle(channels[1])
-        elif config.style_size:
+        elif self._learns_styles:
             self.encoder = StyleEncoder(channels[1], style_size=config.style_size)
         initialise(config, self.generator, self.discriminator)
-        self.game = AdversarialGame(config, judged, self.discriminator, self.generator)
-        self.perception = Perception() if config.perceptual_weight else None
+        self.game = AdversarialGame(config, seen, self.discriminator, self.generator)
+        self.perception = PerceptualLoss() if config.perceptual_weight else None
         self.spec = self.make_spec(task, self.generator, describe(config), config.style_size)
 
     @property
@@ -129,38 +129,41 @@ class Pix2Pix(Trainer):
         return self._config
 
     def step(self, batch: Batch, update: Update) -> None:
-        """Judge first, then the generator against the improved judge; one fake serves both."""
+        """Update the discriminator, then the generator, with the same generated images."""
         results = self.translate(batch)
         if batch.share < self.config.warm_start:
             update("generator", self.closeness(batch, results))
             return
-        shown = Shown(results.target_BCHW, results.fake_BCHW, results.given_BCHW)
-        update("discriminator", self.game.judge_terms(self.discriminator, self.game.judged(shown), batch.step))
-        if self.game.generator_moves(batch.step, batch.share - self.config.warm_start):
+        inputs = DiscriminatorInput(results.target_BCHW, results.fake_BCHW, results.given_BCHW)
+        update(
+            "discriminator",
+            self.game.discriminator_terms(self.discriminator, self.game.discriminator_input(inputs), batch.step),
+        )
+        if self.game.updates_generator(batch.step, batch.share - self.config.warm_start):
             matched = len(batch.target_BCHW)
-            game = self.game.player_terms(self.discriminator, self.generator, shown, matched=matched)
+            game = self.game.generator_terms(self.discriminator, self.generator, inputs, matched=matched)
             update("generator", {**game, **self.closeness(batch, results)})
 
     def trials(self, batch: Batch) -> Sequence[Trial]:
-        """Source and result, or source and truth."""
+        """Source and output, or source and target."""
         style_BS = None
-        if hasattr(self, "encoder"):
+        if self._learns_styles:
             style_BS = self.encoder(batch.target_BCHW)[0]
         elif self.config.style_kind == "colours":
             style_BS = self.colours(batch.target_BCHW)
         fake_BCHW = self._generate(batch.source_BCHW, self._condition(batch.label_B, style_BS))
         given_BCHW = self._given(batch.source_BCHW, batch.label_B)
-        shown = (torch.cat([given_BCHW, picture_BCHW], dim=1) for picture_BCHW in (batch.target_BCHW, fake_BCHW))
-        return (Trial(partial(self.game.verdict, self.discriminator), *shown),)
+        inputs = (torch.cat([given_BCHW, picture_BCHW], dim=1) for picture_BCHW in (batch.target_BCHW, fake_BCHW))
+        return (Trial(partial(self.game.discriminate, self.discriminator), *inputs),)
 
     def translate(self, batch: Batch) -> Results:
-        """Make the pictures that both players are judged by."""
-        if not hasattr(self, "encoder"):
+        """Generate the images that both losses are computed on."""
+        if not self._learns_styles:
             condition_BD = self._condition(batch.label_B, self._colours(batch.target_BCHW))
             fake_BCHW = self._generate(batch.source_BCHW, condition_BD)
             return Results(fake_BCHW, batch.target_BCHW, self._given(batch.source_BCHW, batch.label_B), {})
         mean_BS, logvar_BS = self.encoder(batch.target_BCHW)
-        self.encoder.follow(mean_BS, logvar_BS)
+        self.encoder.update(mean_BS, logvar_BS)
         encoded_BS = mean_BS + torch.randn_like(mean_BS) * (0.5 * logvar_BS).exp()
         random_BS = torch.randn_like(encoded_BS)
         source_BCHW, label_B = torch.cat([batch.source_BCHW] * 2), torch.cat([batch.label_B] * 2)
@@ -171,13 +174,13 @@ class Pix2Pix(Trainer):
         }
         if self.config.diversity_weight:
             first_BCHW, second_BCHW = fake_BCHW.float().chunk(2)
-            # The first come from the encoder, which must not be paid for moving its styles apart.
+            # The first half has encoded styles. Detached, so that the encoder cannot lower the loss by spreading them.
             value = diversity(first_BCHW.detach(), second_BCHW, encoded_BS, random_BS)
             terms["diversity"] = Term(self.config.diversity_weight, value)
         return Results(fake_BCHW, torch.cat([batch.target_BCHW] * 2), self._given(source_BCHW, label_B), terms)
 
     def closeness(self, batch: Batch, results: Results) -> dict[str, Term]:
-        """How far results are from the truth, where the truth's own style was given, and the styles' terms."""
+        """Reconstruction losses of the outputs with the target's own style, and the style losses."""
         fake_BCHW = results.fake_BCHW[: len(batch.target_BCHW)]
         terms = {"l1": Term(self.config.l1_weight, F.l1_loss(fake_BCHW, batch.target_BCHW)), **results.style_terms}
         if self.perception is not None:
@@ -185,16 +188,21 @@ class Pix2Pix(Trainer):
         return terms
 
     def _colours(self, target_BCHW: Tensor) -> Tensor | None:
-        """The style of the truth, where styles are colours."""
+        """The style of the target, if styles are colours."""
         if self.config.style_kind != "colours":
             return None
         style_BS = self.colours(target_BCHW)
-        self.colours.follow(style_BS)
+        self.colours.update(style_BS)
         return style_BS
 
+    @property
+    def _learns_styles(self) -> bool:
+        """Whether an encoder learns what a style is."""
+        return self._config.style_size > 0 and self._config.style_kind == "learned"
+
     def _recovery(self, fake_BCHW: Tensor, style_BS: Tensor) -> Tensor:
-        # The encoder's weights are held fixed: improved for this, it would hide the style in the picture together
-        # with the generator instead of reading what can be seen (BicycleGAN, section 3.3).
+        # The encoder's weights are frozen here: trained on this loss, it would help the generator to hide the style
+        # in the image instead of reading what is visible (BicycleGAN, section 3.3).
         fixed = {name: value.detach() for name, value in self.encoder.named_parameters()}
         mean_BS, _ = torch.func.functional_call(self.encoder, fixed, (fake_BCHW,))
         return F.l1_loss(mean_BS, style_BS)

@@ -1,6 +1,6 @@
-"""Super-resolution: learn to enlarge, first faithfully, then sharply.
+"""Super-resolution: learn to upscale, first for fidelity, then for sharpness.
 
-The first phase minimises the Charbonnier difference to the truth, the second adds the adversarial game. Classic: Ledig
+The first phase minimises the Charbonnier loss, the second adds the adversarial loss. Classic: Ledig
 et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network", 2017 (SRResNet, SRGAN).
 """
 
@@ -24,15 +24,15 @@ from translate.networks.residual_sr import ResidualSR
 from translate.networks.span import SPAN
 from translate.networks.srgan import SRDiscriminator, SRResNet
 from translate.tasks import Task
+from translate.trainers.adversarial import AdversarialGame, DiscriminatorInput, make_discriminator
 from translate.trainers.adversarial_config import AdversarialConfig
-from translate.trainers.adversary import AdversarialGame, Shown, make_discriminator
 from translate.trainers.base import Batch, SourceMaker, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range, option_name
-from translate.trainers.perception import Perception
-from translate.trainers.translators import initialise
+from translate.trainers.generators import initialise
+from translate.trainers.perceptual import PerceptualLoss
 
 ENLARGERS = {"residual": ResidualSR, "span": SPAN, "compact": CompactSR, "large-kernel": LargeKernelSR}
-"""Generators that correct bicubic enlargement, by the setting's name."""
+"""Generators that add a correction to bicubic upsampling, by the name of the setting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,42 +40,46 @@ class SuperResConfig(AdversarialConfig):
     """Settings of super-resolution."""
 
     scale: int = 4
-    """How many times larger the result is, in width and in height."""
+    """Upscaling factor."""
     adversarial_start: float = 0.6
-    """Share of the budget after which the game begins, which makes results sharper and less faithful; 1: never."""
+    """Fraction of the budget after which the adversarial loss is added, for sharper but less faithful output; 1:
+    never."""
     fidelity_weight: float = 1.0
-    """Weight of the difference to the truth, on the [-1, 1] range."""
+    """Weight of the pixel loss, on the range [-1, 1]."""
     fidelity: Literal["charbonnier", "l2"] = "charbonnier"
-    """Which difference; l2 (mean squared) is SRGAN's."""
+    """Pixel loss; SRGAN uses l2 (mean squared error)."""
     degradation: Literal["simple", "second-order"] = "simple"
-    """How small pictures are spoilt: as --blur, --noise and --jpeg say, or twice in a row by everything that happens to
-    files in the wild (Real-ESRGAN, 2021)."""
+    """Degradation of the low-resolution images. simple: as set by --blur, --noise and --jpeg; second-order: two rounds
+    of random blur, resizing, noise and JPEG compression (Real-ESRGAN, 2021)."""
     sharpen_target: float = 0.0
-    """Amount of unsharp masking of what the sharp end should be close to; 0.5 in Real-ESRGAN, and results are sharper
-    than the truth."""
+    """Amount of unsharp masking of the targets in the adversarial phase; with 0.5, as in Real-ESRGAN, the output is
+    sharper than the ground truth."""
     blur: float = 0.0
-    """Share of training pictures that are blurred before they are reduced; 0.5 suits photographs of unknown origin."""
+    """Fraction of training images blurred before downscaling; 0.5 suits photos of unknown origin."""
     noise: float = 0.0
-    """Share that gets noise after being reduced."""
+    """Fraction of training images with noise added after downscaling."""
     jpeg: float = 0.0
-    """Share that is compressed as JPEG after being reduced."""
+    """Fraction of training images compressed as JPEG after downscaling."""
     generator: Literal["residual", "span", "compact", "large-kernel", "srresnet"] = "residual"
-    """All but srresnet, the classic (2017), have no normalisation and can be tiled exactly. residual is after EDSR
-    (2017); span (2024) and compact, a chain of convolutions, are made for speed; large-kernel (2024) sees far."""
+    """Generator. All but the classic srresnet (2017) have no normalisation and can be tiled exactly. residual is based
+    on EDSR (2017); span (2024) and compact, plain 3x3 convolutions, are fast; large-kernel (2024) has the largest
+    receptive field."""
     generator_width: int = 48
     """Channels of the generator; 64 in srresnet."""
     generator_blocks: int = 12
-    """Blocks of the generator, of two convolutions in residual and large-kernel, three in span, one in compact; 16 in
-    srresnet."""
+    """Blocks of the generator: two convolutions each in residual and large-kernel, three in span, one in compact.
+    srresnet has 16 blocks."""
     generator_unshuffle: int = 1
-    """2 or 4: the generator works at that fraction of the input's size, which suits a --scale of 1 or 2."""
+    """Pixel unshuffle factor, 1, 2 or 4: the generator works at that fraction of the input size, which saves time with
+    a --scale of 1 or 2."""
     detail_blocks: int = 0
-    """Residual blocks of a branch that alone plays the game, so that the model can do both, faithful and sharp, and
-    everything between; 0: the game changes the whole generator, which then can only do sharp."""
-    # One choice more than elsewhere; the others are handed on.
+    """Residual blocks of a separate detail branch, the only part trained with the adversarial loss, so that one model
+    can produce faithful and sharp output and any blend; 0: the adversarial loss changes the whole generator."""
+    # One more choice than in the base class; the others are passed on.
     discriminator: Literal["patch", "projected", "projected+patch", "srgan"] = "patch"  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Who judges; srgan is the classic (2017). patch starts from nothing; projected looks through a classifier's
-    features (Projected GAN, 2021; needs the extra features and 3 channels); or both together."""
+    """Discriminator. srgan is the classic one (2017); patch is a PatchGAN trained from scratch; projected works on the
+    features of a pretrained classifier (Projected GAN, 2021) and needs the extra `features` and 3 channels;
+    projected+patch is both."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,12 +99,14 @@ class SuperResConfig(AdversarialConfig):
         if self.generator_unshuffle not in (1, 2, 4):
             raise ConfigError(f"--generator-unshuffle is {self.generator_unshuffle}; it must be 1, 2 or 4")
         if self.generator_unshuffle > 1 and self.generator == "srresnet":
-            raise ConfigError("--generator-unshuffle does nothing for srresnet; leave it out")
+            raise ConfigError("--generator-unshuffle has no effect on srresnet; omit it")
         if self.detail_blocks and (self.generator == "srresnet" or self.adversarial_start == 1.0):
             reason = (
-                "srresnet has no such branch" if self.generator == "srresnet" else "without the game none is learnt"
+                "srresnet has no detail branch"
+                if self.generator == "srresnet"
+                else "without adversarial training the detail branch is not trained"
             )
-            raise ConfigError(f"--detail-blocks is {self.detail_blocks}, but {reason}; make it 0")
+            raise ConfigError(f"--detail-blocks is {self.detail_blocks}, but {reason}; set it to 0")
         if self.image_size % self.scale:
             raise ConfigError(f"--image-size is {self.image_size}; it must be a multiple of --scale {self.scale}")
         if self.image_size % (self.scale * self.generator_unshuffle):
@@ -109,19 +115,17 @@ class SuperResConfig(AdversarialConfig):
                 f"{self.scale * self.generator_unshuffle}"
             )
         if self.generator == "srresnet" and self.scale not in (2, 4):
-            raise ConfigError(f"--scale is {self.scale}; srresnet enlarges 2 or 4 times, use --generator residual")
+            raise ConfigError(f"--scale is {self.scale}; srresnet supports 2 and 4, use --generator residual")
         if self.checkpoint_activations and self.generator == "srresnet":
-            raise ConfigError("--checkpoint-activations does nothing for srresnet; use --accumulate to save memory")
+            raise ConfigError("--checkpoint-activations has no effect on srresnet; use --accumulate to save memory")
         if self.initialisation != "default" and self.generator in ENLARGERS:
-            raise ConfigError(
-                f"--initialisation is {self.initialisation}, but {self.generator} brings its own; leave it out"
-            )
+            raise ConfigError(f"--initialisation is {self.initialisation}, but {self.generator} has its own; omit it")
 
     def _check_game(self) -> None:
         if self.perceptual_weight and self.adversarial_start == 1.0:
             raise ConfigError(
-                f"--perceptual-weight is {self.perceptual_weight:g}, which belongs to the sharp end, but "
-                "--adversarial-start is 1: none is learnt; leave one of them out"
+                f"--perceptual-weight is {self.perceptual_weight:g}, which is used in the adversarial phase only, but "
+                "--adversarial-start is 1; omit one of them"
             )
         if self.discriminator == "srgan" and self.image_size < SRDiscriminator.smallest_size:
             raise ConfigError(
@@ -133,29 +137,30 @@ class SuperResConfig(AdversarialConfig):
                 name = f"discriminator_{name}"
                 if getattr(self, name) != getattr(AdversarialConfig, name):
                     raise ConfigError(
-                        f"{option_name(name)} is {getattr(self, name)}, but --discriminator srgan is what it is; "
-                        "leave it out, or use --discriminator patch"
+                        f"{option_name(name)} is {getattr(self, name)}, but --discriminator srgan does not support it; "
+                        "omit it, or use --discriminator patch"
                     )
 
     def _check_pictures(self) -> None:
         if self.layout not in ("photos", "auto"):
             raise ConfigError(
-                f"--layout is {self.layout}; super-resolution makes the small pictures itself, leave it out"
+                f"--layout is {self.layout}, but super-resolution makes the low-resolution images itself; omit it"
             )
         if self.degradation == "second-order":
             for name in ("blur", "noise", "jpeg"):
                 if getattr(self, name):
                     raise ConfigError(
-                        f"{option_name(name)} is {getattr(self, name)}, but --degradation second-order draws its own; "
-                        "leave it out, or use --degradation simple"
+                        f"{option_name(name)} is {getattr(self, name)}, but --degradation second-order sets its own; "
+                        "omit it, or use --degradation simple"
                     )
         if self.jpeg and self.formats[0].channels != 3:
-            raise ConfigError(f"--jpeg needs 3 channels, but --channels is {self.channels}; leave --jpeg out")
+            raise ConfigError(f"--jpeg needs 3 channels, but --channels is {self.channels}; omit --jpeg")
         if self.labels:
-            raise ConfigError("--labels means nothing for super-resolution; leave it out")
+            raise ConfigError("--labels has no effect on super-resolution; omit it")
         if self.formats[0] != self.formats[1]:
             raise ConfigError(
-                f"--channels is {self.channels}; super-resolution keeps them, write for example --channels 3"
+                f"--channels is {self.channels}, but super-resolution needs the same for input and output; use for "
+                "example --channels 3"
             )
 
 
@@ -164,14 +169,14 @@ _MODERN = SuperResConfig(
     framing="patch",
     image_size=128,
     batch_size=8,
-    # Cheaper than residual with 12 blocks, and closer to the truth after equal seconds (docs/generators.md).
+    # Cheaper than residual with 12 blocks, and more faithful after the same training time (docs/generators.md).
     generator="compact",
     generator_blocks=18,
     generator_lr=5e-4,
     discriminator_lr=2e-4,
     adam_beta1=0.9,
     detail_blocks=4,
-    # Strong, since the branch for detail is all that it moves: at 0.005 hardly anything became sharper.
+    # High, because it only trains the detail branch: with 0.005 the output hardly became sharper.
     adversarial_weight=0.05,
     feature_weight=0.5,
     discriminator_scales=1,
@@ -182,11 +187,11 @@ _FIDELITY = replace(_MODERN, preset="fidelity", adversarial_start=1.0, detail_bl
 
 
 class SuperRes(Trainer):
-    """A generator that enlarges and a discriminator that knows sharp pictures from enlarged ones.
+    """An upscaling generator and a discriminator.
 
     Args:
         config: the settings.
-        task: what is being learnt; its name goes into the spec.
+        task: its name goes into the spec.
 
     Raises:
         ConfigError: the image size does not suit the networks.
@@ -196,7 +201,7 @@ class SuperRes(Trainer):
     presets: ClassVar[Mapping[str, TrainConfig]] = {
         "modern": _MODERN,
         "fidelity": _FIDELITY,
-        # A third of the work of a picture, and half of that of a training step.
+        # A third of the compute per image, and half of it per training step.
         "fast": replace(_FIDELITY, preset="fast", generator="compact", generator_blocks=8),
         "robust": replace(_MODERN, preset="robust", degradation="second-order"),
         "classic": replace(
@@ -225,7 +230,7 @@ class SuperRes(Trainer):
     }
 
     def __init__(self, config: SuperResConfig, task: Task):
-        super().__init__()
+        super().__init__(task)
         self._config = config
         channels = config.formats[0].channels
         width, blocks = config.generator_width, config.generator_blocks
@@ -245,10 +250,10 @@ class SuperRes(Trainer):
             classic = config.discriminator == "srgan"
             self.discriminator = SRDiscriminator(channels) if classic else make_discriminator(config, 2 * channels)
         initialise(config, *self.children())
-        self.perception = Perception() if config.perceptual_weight else None
+        self.perception = PerceptualLoss() if config.perceptual_weight else None
         if config.adversarial_start < 1.0:
-            judged = channels if config.discriminator == "srgan" else 2 * channels
-            self.game = AdversarialGame(config, judged, self.discriminator, self._player)
+            seen = channels if config.discriminator == "srgan" else 2 * channels
+            self.game = AdversarialGame(config, seen, self.discriminator, self._adversarial_part)
         branch = f" and {config.detail_blocks} of detail" if config.detail_blocks else ""
         name = f"{type(self.generator).__name__} width {width}, {blocks} blocks{branch}"
         self.spec = replace(self.make_spec(task, self.generator, name), detail=config.detail_blocks > 0)
@@ -259,7 +264,7 @@ class SuperRes(Trainer):
         return self._config
 
     def source_maker(self) -> SourceMaker:
-        """Reduce photographs by the scale, and spoil them as the settings say."""
+        """Downscale and degrade photos as set in the config."""
         config = self.config
 
         def make(photo_BCHW: Tensor, generator: Generator) -> Tensor:
@@ -271,46 +276,50 @@ class SuperRes(Trainer):
         return make
 
     def lr_share(self, share: float) -> float:
-        """With a branch for detail, each phase has the whole schedule: what it learns is finished at its end."""
+        """With a detail branch, each phase has a full schedule, because what it trains is final at its end."""
         start = self.config.adversarial_start
         if not self.config.detail_blocks:
             return share
         return share / start if share < start else (share - start) / (1.0 - start)
 
     def trials(self, batch: Batch) -> Sequence[Trial]:
-        """Once the game is on: enlarged source and result, or the result alone."""
+        """In the adversarial phase: upsampled source and output, or the output alone."""
         if not self._playing(batch):
             return ()
         fake_BCHW, given_BCHW = self._make(batch, sharp=True), self._given(batch)
         given = [] if given_BCHW is None else [given_BCHW]
-        shown = (torch.cat([*given, picture_BCHW], dim=1) for picture_BCHW in (batch.target_BCHW, fake_BCHW))
-        return (Trial(partial(self.game.verdict, self.discriminator), *shown),)
+        inputs = (torch.cat([*given, picture_BCHW], dim=1) for picture_BCHW in (batch.target_BCHW, fake_BCHW))
+        return (Trial(partial(self.game.discriminate, self.discriminator), *inputs),)
 
     def step(self, batch: Batch, update: Update) -> None:
-        """Fidelity alone, then with the game; one fake serves both players."""
+        """Pixel loss only, then adversarial training; both losses use the same generated images."""
         playing = self._playing(batch)
         fake_BCHW = self._make(batch, sharp=playing)
         target_BCHW = self._target(batch)
         terms = {"fidelity": Term(self.config.fidelity_weight, self._difference(fake_BCHW, target_BCHW))}
         if playing:
-            # Photographs as they are, as in Real-ESRGAN: sharpened ones would teach the game halos.
-            shown = Shown(batch.target_BCHW, fake_BCHW, self._given(batch))
-            update("discriminator", self.game.judge_terms(self.discriminator, self.game.judged(shown), batch.step))
-            if not self.game.generator_moves(batch.step, batch.share - self.config.adversarial_start):
+            # Unsharpened photos, as in Real-ESRGAN: sharpened ones would teach the generator halos.
+            inputs = DiscriminatorInput(batch.target_BCHW, fake_BCHW, self._given(batch))
+            update(
+                "discriminator",
+                self.game.discriminator_terms(self.discriminator, self.game.discriminator_input(inputs), batch.step),
+            )
+            if not self.game.updates_generator(batch.step, batch.share - self.config.adversarial_start):
                 return
-            terms |= self.game.player_terms(self.discriminator, self._player, shown, matched=len(fake_BCHW))
+            part = self._adversarial_part
+            terms |= self.game.generator_terms(self.discriminator, part, inputs, matched=len(fake_BCHW))
             if self.perception is not None:
                 value = self.perception(fake_BCHW, target_BCHW)
                 terms["perceptual"] = Term(self.config.perceptual_weight, value)
         update("generator", terms)
 
     @property
-    def _player(self) -> nn.Module:
-        """What the game moves: the branch for detail where there is one, the faithful picture stays as it is."""
+    def _adversarial_part(self) -> nn.Module:
+        """The part trained with the adversarial loss: the detail branch if there is one, else the whole generator."""
         return self.generator.get_submodule("detail") if self.config.detail_blocks else self.generator
 
     def _playing(self, batch: Batch) -> bool:
-        return hasattr(self, "discriminator") and batch.share >= self.config.adversarial_start
+        return self.config.adversarial_start < 1.0 and batch.share >= self.config.adversarial_start
 
     def _make(self, batch: Batch, *, sharp: bool) -> Tensor:
         if sharp and self.config.detail_blocks:
@@ -318,12 +327,12 @@ class SuperRes(Trainer):
         return self.generator(batch.source_BCHW)
 
     def _target(self, batch: Batch) -> Tensor:
-        """What a result should be close to: sharpened for the sharp end, or where there is no other."""
+        """The target of the pixel loss: sharpened, except in the first phase of a model with a detail branch."""
         faithful = self.config.detail_blocks > 0 and not self._playing(batch)
         return batch.target_BCHW if faithful else sharpen(batch.target_BCHW, self.config.sharpen_target)
 
     def _given(self, batch: Batch) -> Tensor | None:
-        """The enlarged source, so that sharp but wrong is told from sharp; SRGAN judges results alone."""
+        """The upsampled source, to detect output that is sharp but wrong; SRGAN's discriminator is unconditional."""
         if self.config.discriminator == "srgan":
             return None
         return F.interpolate(batch.source_BCHW, batch.target_BCHW.shape[-2:], mode="bicubic").clamp(-1.0, 1.0)

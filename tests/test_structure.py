@@ -1,0 +1,115 @@
+"""The tree: every folder has its floor and its caption, imports go down, and inference needs no torch."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+FLOORS = (
+    ("errors", "machine", "threads", "tasks", "losses"),
+    ("options", "files", "networks", "spec"),
+    ("pictures", "metrics"),
+    ("data", "inference", "html", "video"),
+    ("trainers", "conversion", "evaluation", "ui"),
+    ("training",),
+    ("monitoring", "export"),
+    ("cli",),
+)
+"""From the ground up: the folders of `translate`, the files beside them, and `ui` and `export`. A subfolder belongs to
+the folder it is in."""
+
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+WITHOUT_TORCH = (
+    "errors", "spec", "files", "machine", "options", "threads", "html", "tasks", "pictures", "inference", "conversion",
+    "cli", "ui", "video",
+)  # fmt: skip
+WITH_TORCH = ("translate.cli.train",)
+LATER = ("torch", "gradio", "onnx", "jinja2", "markupsafe", "matplotlib", "cv2", "av", "fsspec", "ray")
+"""Imported when they are needed, if ever."""
+AT_ONCE = {"ui": ("gradio", "jinja2", "markupsafe", "fsspec"), "video": ("av",)}
+
+
+def modules() -> dict[str, Path]:
+    """Every module by its dotted name."""
+    found: dict[str, Path] = {}
+    for folder in ("translate", "ui", "export"):
+        for path in (ROOT / folder).rglob("*.py"):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            found[name] = path
+    return found
+
+
+MODULES = modules()
+
+
+def room_of(module: str) -> str:
+    """`translate.pictures.metadata.xmp` -> `pictures`; empty for `translate` itself, which only names others."""
+    top, _, rest = module.partition(".")
+    return rest.split(".")[0] if top == "translate" else top
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Modules of ours that a file imports, at once, later or for types only."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            yield from [one for one in (name, name.rpartition(".")[0]) if one in MODULES][:1]
+
+
+def test_every_folder_has_a_floor() -> None:
+    assert {room_of(module) for module in MODULES} - {""} == set(FLOOR)
+
+
+def test_imports_go_down() -> None:
+    arrows = {
+        f"{module} imports {other}"
+        for module, path in MODULES.items()
+        for other in imported(path)
+        if (here := room_of(module)) and (there := room_of(other)) and here != there and FLOOR[there] >= FLOOR[here]
+    }
+    assert arrows == set()
+
+
+@pytest.mark.parametrize("room", WITHOUT_TORCH)
+def test_without_torch(room: str) -> None:
+    """Also without the heavy packages that only some ever need."""
+    blocked = [name for name in LATER if name not in AT_ONCE.get(room, ())]
+    names = sorted(m for m in MODULES if room_of(m) == room and m not in WITH_TORCH and not m.endswith("__main__"))
+    code = (
+        f"import sys, importlib; sys.modules.update(dict.fromkeys({blocked})); [*map(importlib.import_module, {names})]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def captions(document: str) -> list[tuple[str, str]]:
+    """Folders and captions of the tree in a document."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    (tree,) = re.findall(r"^```\n(translate/ .*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    rows: list[tuple[str, str]] = []
+    above: dict[int, str] = {}
+    for line in tree.splitlines():
+        match = re.fullmatch(r"( *)(\S+) +(\S.*)", line)
+        assert match, line
+        depth = len(match[1])
+        above[depth] = match[2]
+        rows.append(("".join(above[level] for level in sorted(above) if level <= depth), match[3]))
+    return rows
+
+
+def test_the_trees_in_the_documents_are_true() -> None:
+    rows = captions("CONTRIBUTING.md")
+    folders = {f"{path.parent.relative_to(ROOT)}/" for path in MODULES.values()}
+    assert {folder for folder, _ in rows if "*" not in folder} - {"checkpoints/", "benchmarks/", "tests/"} == folders
+    assert captions("README.md") == rows

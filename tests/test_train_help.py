@@ -1,0 +1,63 @@
+"""The help of `translate train`, and settings of older snapshots."""
+
+import dataclasses
+import re
+
+import pytest
+from test_train_command import TASK
+from tiny_runs import settings, trainer_class
+
+from translate.cli.main import main
+from translate.cli.train import IMPORTANT
+from translate.errors import ConfigError
+from translate.tasks import TASKS
+from translate.trainers.config import config_from_json, option_name
+
+
+def test_a_setting_of_older_snapshots_that_could_have_one_value_only() -> None:
+    kind = type(settings(TASK))
+    saved = dataclasses.asdict(settings(TASK))
+    assert config_from_json(kind, {**saved, "fake_label": 0.0}, "it") == settings(TASK)
+    with pytest.raises(ConfigError, match="it has the setting 'fake_label'"):
+        config_from_json(kind, {**saved, "fake_label": 0.1}, "it")
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
+def test_overview(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *arguments]) == 0
+    found = capsys.readouterr()
+    assert "usage: translate train TASK" in found.out
+    assert TASK in found.out
+    assert found.err == ""
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_help_shows_and_explains_every_option(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["train", task, "--help-all"]) == 0
+    text = capsys.readouterr().out
+    fields = dataclasses.fields(trainer_class(task).config_class)
+    names = [option_name(field.name).removeprefix("--") for field in fields if field.name != "label_names"]
+    assert "label-names" not in text  # found in the data, not given
+    for name in [*names, "data", "out", "val", "resume", "stop-after", "threads"]:
+        row = re.search(rf"--{name}\b[^\n]*(\n(?![^\w\n]*--)[^\n]*)*", text)
+        assert row, name
+        assert len(re.findall(r"[a-z]{2,}", row[0])) > 3, f"{name} is not explained: {row[0]}"
+    for preset in trainer_class(task).presets:
+        assert preset in text
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_help_shows_what_matters(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["train", task, "--help"]) == 0
+    text = capsys.readouterr().out
+    shown = re.findall(r"^[│ ] +--([\w-]+)", text, flags=re.MULTILINE)
+    assert {"data", "out", "max-time", "image-size"} <= set(shown) <= set(IMPORTANT)
+    assert 15 <= len(shown) <= 25
+    assert "learn from" in text
+    assert text.endswith(f"All options: translate train {task} --help-all\n")

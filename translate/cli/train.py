@@ -1,0 +1,386 @@
+"""The verbs `translate train` and `translate resume`."""
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+from tyro import MISSING
+
+from translate.errors import ConfigError, DataError, nearest, require
+from translate.files import atomic_path
+from translate.options import parse_options, short_help, text_option
+from translate.tasks import TASKS, Task
+from translate.training.allocator import keep_memory
+from translate.training.openmp import MOST, Threads, prepare
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from translate.trainers.base import Batch, Trainer
+    from translate.trainers.config import TrainConfig
+    from translate.training.batches import Listings, TrainingData
+    from translate.training.run import Run
+    from translate.training.snapshot import Header
+
+PACKAGES = ("torch", "torchvision", "kornia", "albumentations", "lightning_fabric", "safetensors", "torchmetrics")
+"""What training imports, from the extra `train`."""
+
+CHANGEABLE = {
+    "max_seconds", "max_images", "device", "precision", "compile", "checkpoint_activations", "workers", "cache",
+    "snapshot_seconds", "sample_grids", "validations", "metrics", "best_by", "patience", "label_names", "accumulate",
+}  # fmt: skip
+"""Settings that a resumed run may change: they alter how long and where, not what is learnt."""
+
+WHY = {"stop-after": "--stop-after", "SIGINT": "Ctrl-C", "SIGTERM": "asked to end", "SIGHUP": "terminal closed"}
+"""Why a run ended early, in words."""
+
+EXIT_STATUS = {"done": 0, "stop-after": 0, "early-stop": 0, "SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
+
+
+IMPORTANT = (
+    "help", "help-all", "data", "out", "val", "preset", "max-time", "max-images", "stop-after", "start-from", "layout",
+    "folders", "labels", "image-size", "batch-size", "device", "workers", "metrics", "seed", "style-size", "scale",
+    "degradation", "discriminator", "adversarial-weight", "l1-weight", "cycle-weight", "perceptual-weight",
+)  # fmt: skip
+"""Options that `--help` shows; `--help-all` shows every one."""
+
+
+def main(argv: list[str]) -> int:
+    """Run `translate train TASK ...`; returns the exit status."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_overview())  # noqa: T201 - help goes to standard output
+        return 0
+    name, *rest = argv
+    if name not in TASKS:
+        raise ConfigError(f"unknown task {name!r}; {nearest(name, TASKS)}")
+    require("train", *PACKAGES)
+    if "--help-all" in rest:
+        return _train(TASKS[name], ["--help"])
+    if "--help" in rest or "-h" in rest:
+        whole = io.StringIO()
+        with contextlib.redirect_stdout(whole), contextlib.suppress(SystemExit):
+            _train(TASKS[name], ["--help"])
+        print(short_help(whole.getvalue(), IMPORTANT, f"All options: translate train {name} --help-all"))  # noqa: T201
+        return 0
+    return _train(TASKS[name], rest)
+
+
+def resume(argv: list[str]) -> int:
+    """Run `translate resume RUN ...`; returns the exit status."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_RESUME)  # noqa: T201 - help goes to standard output
+        return 0
+    require("train", *PACKAGES)
+    run, *rest = argv
+    threads = prepare(rest)  # before torch is imported
+    from translate.training.snapshot import FILE_NAME, read_header
+
+    task = read_header(Path(run) / FILE_NAME).task
+    if task not in TASKS:
+        raise ConfigError(
+            f"{run} was trained for the task {task!r}, which this version does not know; update translate"
+        )
+    return _train(TASKS[task], ["--out", run, "--resume", *rest], threads)
+
+
+_RESUME = """\
+usage: translate resume RUN [--stop-after TIME|Nimages] [OPTIONS]
+
+Go on with a training run, with its settings, from its last snapshot. RUN is the folder that was given as --out.
+
+options:
+  those of translate train that do not change what is learnt: --max-time, --max-images, --stop-after, --device,
+  --threads, --workers, --precision, --compile, --cache, --metrics, --validations, --sample-grids and others
+
+example:
+  translate resume runs/shoes --stop-after 9m"""
+
+
+def _overview() -> str:
+    rows = "\n".join(f"  {task.name:<18} {task.summary}" for task in TASKS.values())
+    return (
+        "usage: translate train TASK --data FOLDER --out FOLDER (--max-time TIME | --max-images N) [OPTIONS]\n\n"
+        f"tasks:\n{rows}\n\n"
+        "example:\n  translate train sketch-to-photo --data photos --out runs/shoes --max-time 20m\n\n"
+        "All options of a task: translate train TASK --help"
+    )
+
+
+def _train(task: Task, argv: list[str], threads: Threads | None = None) -> int:
+    threads = threads or prepare(argv)  # OpenMP reads its variables when torch is imported
+    import torch
+    from rich.console import Console
+
+    from translate.monitoring.logger import Logger
+    from translate.monitoring.validation import Validation, check_held_out, measured_names
+    from translate.tasks.base import load_object
+    from translate.training.batches import list_training_data, open_training_data
+    from translate.training.fit import fit
+    from translate.training.run import Run
+    from translate.training.snapshot import Header, read_tensors
+
+    trainer_class = load_object(task.trainer)
+    saved = _saved_header(task, argv)
+    options = _parse(task, trainer_class, saved, argv)
+    listings, config = list_training_data(task, options.config, options.data, options.val)
+    header = saved or Header(
+        task=task.name, trainer=task.trainer, config={}, data="", images_seen=0, steps=0, seconds_used=0.0
+    )
+    header = dataclasses.replace(
+        header,
+        config=dataclasses.asdict(config),
+        data=str(options.data.resolve()),
+        validation="" if options.val is None else str(options.val.resolve()),
+        files=listings.digest,
+    )
+    _refuse_old_run(options.out, fresh=saved is None)
+    if threads.count:
+        torch.set_num_threads(threads.count)
+    torch.manual_seed(config.seed)
+    try:
+        trainer = trainer_class(config, task)
+        note = _start(trainer, task, listings) if config.start_from and not saved else ""
+        run = Run(trainer, header, options.out)
+        if run.fabric.device.type == "cpu":
+            keep_memory()
+        if saved:
+            run.restore(read_tensors(run.snapshot_path))
+            _refuse_finished_run(run)
+        measured_names(run.trainer, len(listings.held_out.targets))  # before anything is written
+        console = Console(stderr=True, quiet=not run.fabric.is_global_zero)
+        if note:
+            console.print(note, highlight=False, soft_wrap=True)
+        if saved and saved.files != header.files:
+            run.best = {}
+            console.print("other pictures than before: what was measured so far no longer counts", highlight=False)
+        training_data = open_training_data(run.trainer, task, listings, console)
+        check_held_out(run.trainer, training_data.held_out_count)
+        if run.fabric.is_global_zero:
+            _prepare_folder(options.out, config)
+        _say_start(console, run, training_data, threads, resumed=saved is not None)
+        logger = Logger(run, training_data, console)
+        ended = fit(run, training_data, options.stop_after, [logger, Validation(run, training_data, logger)])
+    except torch.OutOfMemoryError:
+        raise ConfigError(_out_of_memory(config, options.out)) from None
+    if run.fabric.is_global_zero:
+        _say_end(task, run, options.out, ended)
+    return EXIT_STATUS[ended]
+
+
+def _start(trainer: "Trainer", task: Task, listings: "Listings") -> str:
+    """Give the networks what `--start-from` names; returns what is to be said about the rest.
+
+    Raises:
+        TranslateError: it does not fit, see `translate.training.start`.
+    """
+    import torch
+
+    from translate.training.batches import open_training_data
+    from translate.training.start import MEASURED, model_files, start_from_files, start_from_run
+
+    files = model_files(trainer.config.start_from, task)
+    if not files:
+        return start_from_run(trainer, Path(trainer.config.start_from))
+
+    def first_batch() -> "Batch":
+        training_data = open_training_data(trainer, task, listings)
+        return training_data.batch(training_data.samples(MEASURED), (trainer.config.seed,), torch.device("cpu"))
+
+    return start_from_files(trainer, task, files, first_batch)
+
+
+def _refuse_old_run(out: Path, *, fresh: bool) -> None:
+    from translate.training.snapshot import FILE_NAME
+
+    if fresh and (out / FILE_NAME).exists():
+        raise ConfigError(f"{out} already holds a run; add --resume to go on with it, or choose another --out")
+
+
+def _refuse_finished_run(run: "Run") -> None:
+    if run.progress.share >= 1.0:
+        raise ConfigError(f"{run.folder} has used its budget; give a larger --max-time or --max-images to go on")
+    if 0 < run.config.patience <= run.best.get("since", 0):
+        raise ConfigError(
+            f"{run.folder} has not improved for {run.best['since']} measurements; "
+            "give a larger --patience to go on, or 0 for never"
+        )
+
+
+def _out_of_memory(config: "TrainConfig", out: Path) -> str:
+    """What went wrong on the GPU, and what will help."""
+    from translate.training.snapshot import FILE_NAME
+
+    again = "go on with --resume" if (out / FILE_NAME).exists() else "start again with"
+    parts = 2 * config.accumulate
+    remedy = f"--accumulate {parts}" if config.batch_size % parts == 0 else "a smaller --image-size in a new run"
+    return (
+        f"the GPU's memory is too small for --batch-size {config.batch_size} at --image-size {config.image_size}; "
+        f"{again} {remedy}"
+    )
+
+
+def _say_start(
+    console: "Console", run: "Run", training_data: "TrainingData", threads: Threads, *, resumed: bool
+) -> None:
+    processes = f" in {run.fabric.world_size} processes" if run.fabric.world_size > 1 else ""
+    start = f", from image {run.progress.images_seen} on" if resumed else ""
+    console.print(
+        f"{len(training_data.stream)} pictures to learn from, {training_data.held_out_count} held out for measuring; "
+        f"training on the {run.fabric.device.type}{processes}{start}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if threads.line and run.fabric.device.type == "cpu":
+        console.print(threads.line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _say_end(task: Task, run: "Run", out: Path, ended: str) -> None:
+    seen, skipped = run.progress.images_seen, int(run.bad_steps)
+    note = f" ({skipped} steps whose loss was not a number were skipped)" if skipped else ""
+    if ended in ("done", "early-stop"):
+        why = " (no improvement any more)" if ended == "early-stop" else ""
+        print(f"trained on {seen} images{why}{note}; next: translate export {out} -o {task.name}.onnx")  # noqa: T201
+    else:
+        print(  # noqa: T201
+            f"ended early ({WHY[ended]}) at {100 * run.progress.share:.0f}% of the budget after {seen} images{note}; "
+            f"to continue: translate resume {out}"
+        )
+
+
+def _saved_header(task: Task, argv: list[str]) -> "Header | None":
+    """The header of the run to be resumed, or None without `--resume`.
+
+    Its config is the default of every option, so `--out` is needed before the options can be read.
+    """
+    from translate.training.snapshot import FILE_NAME, read_header
+
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    early.add_argument("--resume", action="store_true")
+    early.add_argument("--out", type=Path)
+    try:
+        found, _ = early.parse_known_args(argv)
+    except argparse.ArgumentError:  # --out without a folder; tyro says so below
+        return None
+    if not found.resume or found.out is None:
+        return None
+    header = read_header(found.out / FILE_NAME)
+    if header.task != task.name:
+        raise ConfigError(f"{found.out} was trained for {header.task}; resume it with: translate train {header.task}")
+    return header
+
+
+def _parse(task: Task, trainer_class: Any, saved: "Header | None", argv: list[str]) -> Any:
+    """Command line -> options; what is not given comes from the preset or, when resuming, from the snapshot.
+
+    Raises:
+        ConfigError: wrong usage, no budget, or a setting that a resumed run may not change.
+    """
+    from translate.trainers.config import config_from_json, option_name
+    from translate.training.budget import StopAfter
+
+    stop_text, never = text_option("TIME|Nimages", StopAfter.parse, str), StopAfter()
+    config_class = trainer_class.config_class
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        data: Path
+        """Folder with the pictures to learn from (PNG, JPEG, WebP and others), searched with its subfolders."""
+        out: Path
+        """Folder of the run: snapshot, log and sample grids."""
+        val: Path | None = None
+        """Folder with pictures to measure with, laid out like --data; without it some of --data are held out."""
+        resume: bool = False
+        """Go on with the run in --out, with its settings."""
+        stop_after: Annotated[StopAfter, stop_text, tyro.conf.arg(name="stop-after")] = never
+        """End this process early with a snapshot: a duration (9m) or a number of images (500images)."""
+        threads: int = 0
+        """Threads of this process when it trains on a CPU; 0 or -1: as many as cores are idle at the start. How they
+        are used is a matter of speed: what is learnt differs by the rounding of sums at most."""
+        config: Annotated[config_class, tyro.conf.arg(name="")]  # pyright: ignore[reportInvalidTypeForm]
+
+    presets = ", ".join(trainer_class.presets)
+    Options.__doc__ = f"{task.summary}. --data expects {task.data_hint}. Presets: {presets}."
+    prog = f"translate train {task.name}"
+    if saved is None:
+        start = _preset(task, trainer_class, argv)
+        options = parse_options(Options, argv, prog, Options(data=MISSING, out=MISSING, config=start))
+    else:
+        start = config_from_json(config_class, saved.config, "the snapshot")
+        validation = Path(saved.validation) if saved.validation else None
+        start = _with_new_budget(start, argv)
+        default = Options(data=Path(saved.data), out=Path(), val=validation, config=start)
+        options = parse_options(Options, argv, prog, default)
+        for field in dataclasses.fields(start):
+            before, now = getattr(start, field.name), getattr(options.config, field.name)
+            if before != now and field.name not in CHANGEABLE:
+                raise ConfigError(
+                    f"{option_name(field.name)} is {now}, but the run was started with {before}; "
+                    "leave it out, or start a new run in another --out"
+                )
+    if not -1 <= options.threads <= MOST:
+        raise ConfigError(f"--threads is {options.threads}; it must be between -1 and {MOST}")
+    if options.config.max_seconds is None and options.config.max_images is None:
+        raise ConfigError("no budget given; add --max-time 20m (or --max-images 50000), a few hours give good pictures")
+    return options
+
+
+def _with_new_budget(config: "TrainConfig", argv: list[str]) -> "TrainConfig":
+    """`config` without its budget when the arguments give one of the other kind only."""
+    time, images = (any(word.split("=")[0] == name for word in argv) for name in ("--max-time", "--max-images"))
+    if time == images:
+        return config
+    return dataclasses.replace(config, **{"max_images" if time else "max_seconds": None})
+
+
+def _preset(task: Task, trainer_class: Any, argv: list[str]) -> Any:
+    """The settings that the options change: those of `--preset`, what the task needs, and how a model file is built.
+
+    Raises:
+        ConfigError: there is no such preset, or the file's settings contradict it.
+        ModelError: there is no such file, or training cannot go on from it.
+    """
+    from translate.trainers.config import option_name
+    from translate.training.start import model_files, settings_of
+
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    early.add_argument("--preset", default="modern")
+    early.add_argument("--start-from", "--start_from", default="")
+    try:
+        found = early.parse_known_args(argv)[0]
+        name, start = found.preset, found.start_from
+    except argparse.ArgumentError:  # an option without its value; tyro says so below
+        name, start = "modern", ""
+    if name not in trainer_class.presets:
+        raise ConfigError(f"--preset is {name!r}; choose one of: {', '.join(trainer_class.presets)}")
+    preset = dataclasses.replace(trainer_class.presets[name], **task.settings)
+    files = model_files(start, task)
+    if not files:
+        return preset
+    given = {word.split("=")[0].replace("_", "-").replace("--no-", "--") for word in argv if word.startswith("--")}
+    known = {field.name for field in dataclasses.fields(preset)}
+    settings = {
+        setting: value
+        for setting, value in settings_of(files).items()
+        if setting in known and option_name("labels" if setting == "label_names" else setting) not in given
+    }
+    return dataclasses.replace(preset, **settings)
+
+
+def _prepare_folder(out: Path, config: Any) -> None:
+    """Make the run's folder and write its config.
+
+    Raises:
+        DataError: it cannot be made or written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with atomic_path(out / "config.json") as temporary:
+            temporary.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot write to {out}: {error.strerror}; choose another --out") from None

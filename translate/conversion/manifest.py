@@ -1,0 +1,151 @@
+"""Crash-safe record of finished results: one line of JSON per picture, in a file next to the results.
+
+A line is appended once its result is complete. The worst that a crash can leave is a result without a line, which is
+converted again, or an incomplete last line, which is ignored. Further lines mark the start and end of each process, so
+that the temporary files of a killed process can be removed.
+"""
+
+import json
+import os
+import platform
+import sys
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+from translate.errors import DataError
+from translate.files import PROCESS, remove_leftovers
+
+FILE_NAME = ".translate.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestEntry:
+    """A picture that has been converted."""
+
+    source: str
+    """Path relative to the source folder, with forward slashes."""
+    size: int
+    """Size of the source file in bytes."""
+    modified_ns: int
+    """When the source file was last modified, in nanoseconds since 1970."""
+    input: str
+    """SHA-256 of the source file, hexadecimal."""
+    made_by: str
+    """SHA-256 of the model file and of every option that affects results."""
+    target: str
+    """Path of the result relative to the destination folder, with forward slashes."""
+
+
+class Manifest:
+    """The manifest of a destination folder. Thread-safe, and several processes may append to one file.
+
+    Only the offset of each line is kept in memory, about 100 bytes per picture.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read the existing entries.
+
+        Raises:
+            DataError: the file cannot be read or written.
+        """
+        path = folder / FILE_NAME
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written ({error.strerror}); choose another folder") from None
+        self._lock = threading.Lock()
+        self._offsets: dict[str, tuple[int, int]] = {}
+        self._load(folder)
+
+    def __enter__(self) -> "Manifest":
+        self._write({"begun": PROCESS, "host": platform.node(), "pid": os.getpid()})
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._write({"ended": PROCESS})
+        os.close(self._file)
+
+    def find(self, target: str) -> ManifestEntry | None:
+        """The latest entry for a result of this name; does not check that the file still exists."""
+        with self._lock:
+            place = self._offsets.get(target)
+            if place is None:
+                return None
+            os.lseek(self._file, place[0], os.SEEK_SET)
+            return parse_entry(parse_line(os.read(self._file, place[1])))
+
+    def add(self, entry: ManifestEntry) -> None:
+        """Append an entry. If the write fails, the only cost is that the picture is converted again next time."""
+        with self._lock:
+            place = self._write(asdict(entry))
+            if place is not None:
+                self._offsets[entry.target] = place
+
+    def _write(self, fields: dict[str, Any]) -> tuple[int, int] | None:
+        """Append a line; returns its offset and length, or None if the write fails."""
+        line = format_line(fields)
+        try:
+            os.write(self._file, line)  # in one call, to the end of the file
+        except OSError:
+            return None
+        end = os.lseek(self._file, 0, os.SEEK_CUR)  # the end of this line, even if others have appended since
+        return end - len(line), len(line)
+
+    def _load(self, folder: Path) -> None:
+        position, line = 0, b""
+        running: dict[str, tuple[str, int]] = {}
+        with os.fdopen(os.dup(self._file), "rb") as lines:
+            for line in lines:
+                fields = parse_line(line)
+                entry = parse_entry(fields)
+                if entry is not None:
+                    self._offsets[entry.target] = (position, len(line))
+                elif "begun" in fields:
+                    running[str(fields["begun"])] = (str(fields.get("host")), int(fields.get("pid", 0)))
+                elif "ended" in fields:
+                    running.pop(str(fields["ended"]), None)
+                position += len(line)
+        if line and not line.endswith(b"\n"):
+            os.write(self._file, b"\n")  # so that the next line does not become part of an incomplete one
+        for process, (host, number) in running.items():
+            if host == platform.node() and not _alive(number):
+                remove_leftovers(folder, process)
+                self._write({"ended": process})
+
+
+def format_line(fields: dict[str, Any]) -> bytes:
+    """Fields -> a line of the file."""
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n"
+
+
+def parse_line(line: bytes) -> dict[str, Any]:
+    """A line of the file -> its fields; empty if the line is damaged."""
+    try:
+        found: Any = json.loads(line.decode("utf-8", "surrogateescape"))
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def parse_entry(fields: dict[str, Any]) -> ManifestEntry | None:
+    """The fields of a line -> an entry; None for any other kind of line."""
+    try:
+        return ManifestEntry(**fields)
+    except TypeError:
+        return None
+
+
+def _alive(process: int) -> bool:
+    """Whether a process is running on this machine; True on systems where checking could do harm."""
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,282 @@
+"""What to convert, and where each result goes."""
+
+import os
+import shutil
+import threading
+import zipfile
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from translate.conversion.destinations import Destination, LocalFolder
+from translate.conversion.location import Location, Remote, relative_name
+from translate.conversion.manifest import FILE_NAME
+from translate.conversion.naming import VIDEO_OUTPUTS, is_video, result_names, video_suffix
+from translate.conversion.sources import FileSource, FolderSource, Item, NameFilter, Source, ZipSource, name_filter
+from translate.errors import DataError, ImageError
+from translate.files import atomic_path
+from translate.pictures.animation import count_frames
+from translate.pictures.formats import FORMATS, READABLE, WRITABLE
+
+OutputFormat = Literal["same", "png", "jpg", "webp", "avif", "tiff", "bmp", "mp4", "mov", "mkv", "webm"]
+
+TemplateFields = Callable[[str], Mapping[str, str]]
+"""A picture's name -> the fields of the template except `stem`."""
+
+ReadyFilter = Callable[[list[Item]], Collection[Item]]
+"""The pictures of a folder -> those to convert now."""
+
+POLL_SECONDS = 1.0
+"""How often to look for new pictures when watching a folder."""
+REMOTE_POLL_SECONDS = 10.0
+"""The same for cloud storage, where every request may cost money."""
+
+PICTURES = f"{', '.join(one.name for one in FORMATS)}, MP4, MOV, MKV, WebM or AVI"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One picture to convert."""
+
+    item: Item
+    target: str
+    """Path of the result relative to the destination, with forward slashes."""
+    earlier: tuple[tuple[str, str], ...] = ()
+    """Existing results of this picture: name, and SHA-256 of the source file they were made from. If the source still
+    has that SHA-256, there is nothing to do."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All pictures of a source and their destination; nothing is written yet."""
+
+    source: Source
+    destination: Location
+    """A folder, or the archive to write."""
+    output_format: OutputFormat
+    count: int
+    remote: bool = False
+    """Whether the source is in cloud storage."""
+    single: bool = False
+    """Whether the source is a single picture, which needs no manifest."""
+    only_name: str | None = None
+    """Name of the single result, if the user gave one."""
+    moving: bool = False
+    """Whether there are videos, or the source is a single animation, so that frames can be converted in parallel."""
+
+    @property
+    def archive(self) -> Path | None:
+        """The archive to write, if the destination is one."""
+        path = self.destination
+        if self.only_name is not None or not isinstance(path, Path) or path.suffix.lower() != ".zip":
+            return None
+        return None if path.is_dir() else path
+
+    @property
+    def result_folder(self) -> Destination:
+        """Where results are written; for an archive, a hidden folder next to it until all results are complete."""
+        if isinstance(self.destination, Remote):
+            from translate.conversion.cloud.folders import RemoteFolder
+
+            return RemoteFolder(self.destination)
+        return LocalFolder(_unpacked(self.archive) if self.archive else self.destination)
+
+    def jobs(self, template: str, fields: TemplateFields, ready: ReadyFilter | None = None) -> Iterator[Job]:
+        """A job for every picture that is ready, folder by folder.
+
+        `template` and `fields`: see `translate.conversion.naming.result_names`.
+        """
+        for items in self.source.groups():
+            if self.only_name is not None:
+                yield Job(items[0], self.only_name)
+                return
+            chosen = set(items if ready is None else ready(items))
+            if not chosen:
+                continue
+            names = [PurePosixPath(item.name).name for item in items]
+            suffixes = {name: self._suffix(item) for name, item in zip(names, items, strict=True)}
+            targets = result_names(names, suffixes.__getitem__, template, fields)
+            for item, target in zip(items, targets, strict=True):
+                if item in chosen:
+                    yield Job(item, str(PurePosixPath(item.name).with_name(target)))
+
+    def watch(self, template: str, fields: TemplateFields, stop: threading.Event) -> Iterator[Job]:
+        """All jobs, and then a job for every picture that is added or changed, until `stop` is set."""
+        watcher = FolderWatcher()
+        while not stop.is_set():
+            yield from self.jobs(template, fields, watcher.ready)
+            stop.wait(REMOTE_POLL_SECONDS if self.remote else POLL_SECONDS)
+
+    def _suffix(self, item: Item) -> str:
+        """Suffix of the result of a picture or video; PNG if its own format cannot be written."""
+        if is_video(item.name):
+            return video_suffix(item.name, self.output_format)
+        if self.output_format != "same" and f".{self.output_format}" not in VIDEO_OUTPUTS:
+            return f".{self.output_format}"
+        suffix = PurePosixPath(item.name).suffix
+        animated = suffix.lower() == ".gif" and _animated(self.source, item)
+        return suffix if animated or suffix.lower() in WRITABLE else ".png"
+
+    @contextmanager
+    def opened(self) -> Generator[Destination]:
+        """Create the folder for the results; afterwards, unless an exception was raised, pack it into the archive.
+
+        Raises:
+            DataError: it cannot be created or written to, or the archive already exists.
+        """
+        archive = self.archive
+        if archive is not None and archive.exists():
+            raise DataError(f"{archive} already exists; remove it or choose another name")
+        folder = self.result_folder
+        folder.prepare()
+        yield folder
+        if archive is not None:
+            _pack(_unpacked(archive), archive)
+
+
+class FolderWatcher:
+    """Polls folders for pictures that are new or changed and completely written.
+
+    If a folder has any, all its pictures are returned, since a new file can change the names of other results; the
+    manifest shows which of them are done.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, Item] = {}
+        self._handled: dict[str, Item] = {}
+
+    def ready(self, items: list[Item]) -> list[Item]:
+        """The files to convert now. A file that has changed since the last poll may still be being written."""
+        stable = [item for item in items if self._last.get(item.name) == item]
+        self._last.update((item.name, item) for item in items)
+        if all(self._handled.get(item.name) == item for item in stable):
+            return []
+        self._handled.update((item.name, item) for item in stable)
+        return stable
+
+
+def make_plan(
+    source: Location,
+    destination: Location,
+    output_format: OutputFormat = "same",
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    may_be_empty: bool = False,
+) -> Plan:
+    """List what to convert; nothing is written. For the other parameters see `convert_folder`.
+
+    Args:
+        may_be_empty: accept a source without pictures.
+
+    Raises:
+        DataError: no pictures, a folder that cannot be listed, or results that would overwrite pictures.
+        MissingExtra: the package for this kind of storage is not installed.
+    """
+    wanted = name_filter(include, exclude)
+    single, only_name, moving = False, None, False
+    if source.is_dir() or (may_be_empty and isinstance(source, Remote) and not source.is_file()):
+        if relative_name(destination, source) == ".":
+            raise DataError(f"{source}: input and output are the same folder; choose another folder for the results")
+        found = _folder_source(source, wanted, destination)
+    elif not source.is_file():
+        raise DataError(f"{source}: no such file or folder; give a picture, a folder of pictures or a zip archive")
+    elif source.suffix.lower() == ".zip":
+        found = ZipSource(source, wanted)
+    elif source.suffix.lower() in READABLE or is_video(source.name):
+        single, found = True, _file_source(source)
+        moving = _animated(found, *next(found.groups()))
+        destination, only_name = _single_target(source, destination, output_format, moving)
+    else:
+        raise DataError(f"{source}: not a {PICTURES} file; give a picture, a folder of pictures or a zip archive")
+    if only_name is None and isinstance(destination, Remote) and destination.suffix.lower() == ".zip":
+        raise DataError(f"{destination}: cannot write archives to cloud storage; give a folder or a local .zip file")
+    count, inside = 0, relative_name(source, destination)
+    for items in found.groups():
+        if inside is not None and not single:
+            _check_inputs_are_safe(items, source, inside)
+        count += len(items)
+        moving = moving or any(is_video(item.name) for item in items)
+    if not count and not may_be_empty:
+        raise DataError(_nothing_found(source, include, exclude))
+    return Plan(found, destination, output_format, count, isinstance(source, Remote), single, only_name, moving)
+
+
+def _folder_source(folder: Location, wanted: NameFilter, destination: Location) -> Source:
+    if isinstance(folder, Remote):
+        from translate.conversion.cloud.folders import RemoteFolderSource
+
+        return RemoteFolderSource(folder, wanted, without=destination if isinstance(destination, Remote) else None)
+    return FolderSource(folder, wanted, without=destination if isinstance(destination, Path) else None)
+
+
+def _file_source(picture: Location) -> Source:
+    if isinstance(picture, Remote):
+        from translate.conversion.cloud.folders import RemoteFileSource
+
+        return RemoteFileSource(picture)
+    return FileSource(picture)
+
+
+def _animated(source: Source, item: Item) -> bool:
+    try:
+        with source.load(item) as data:
+            return count_frames(data) > 1
+    except ImageError:  # reported when it is converted
+        return False
+
+
+def _single_target(
+    source: Location, destination: Location, output_format: OutputFormat, animated: bool
+) -> tuple[Location, str | None]:
+    """The folder and, if the user gave one, the name of the single result."""
+    if not destination.suffix or destination.is_dir():
+        return destination, None
+    suffix, video = destination.suffix.lower(), is_video(source.name)
+    writable = VIDEO_OUTPUTS if video else WRITABLE | ({".gif"} if animated else set[str]())
+    if suffix not in writable:
+        known = ", ".join(sorted(writable))
+        raise DataError(f"{destination}: cannot write {destination.suffix}; use one of {known}, or give a folder")
+    if f".{output_format}" in writable and suffix != f".{output_format}":
+        raise DataError(f"{destination}: its suffix contradicts --format {output_format}; omit one of them")
+    if relative_name(destination, source) == ".":
+        raise DataError(f"{source}: its result {destination} would overwrite an input; choose another name")
+    return destination.parent, destination.name
+
+
+def _check_inputs_are_safe(items: Sequence[Item], source: Location, inside: str) -> None:
+    """Reject results that would land in the source: possible if it lies inside the destination and repeats its name."""
+    for item in items:
+        if item.name.startswith(f"{inside}/"):
+            raise DataError(f"{source / item.name}: its result would overwrite an input; choose another folder")
+
+
+def _nothing_found(source: Location, include: Sequence[str], exclude: Sequence[str]) -> str:
+    if include or exclude:
+        return f"{source}: no picture matches --include and --exclude; a star matches any part of a path"
+    if isinstance(source, Remote):
+        return f"{source}: no {PICTURES} files found; give a folder of pictures"
+    files = 0
+    if source.is_dir():
+        files = sum(name[0] != "." for _, _, names in os.walk(source) for name in names)
+        if not files:
+            return f"{source}: an empty folder; give a folder of pictures"
+    return f"{source}: {files or 'its'} files, none of them {PICTURES}; give a folder of pictures"
+
+
+def _unpacked(archive: Path) -> Path:
+    """The folder that collects the results for an archive."""
+    return archive.with_name(f".{archive.name}.unfinished")
+
+
+def _pack(folder: Path, archive: Path) -> None:
+    """Write all results to an archive, atomically, and remove the folder."""
+    with (
+        atomic_path(archive) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as packed,  # pictures are already compressed
+    ):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE_NAME):
+            packed.write(path, path.relative_to(folder).as_posix())
+    shutil.rmtree(folder)

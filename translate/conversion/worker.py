@@ -1,0 +1,214 @@
+"""Converts one picture: read, run the model, write."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from translate.conversion.destinations import Destination
+from translate.conversion.huge import MEMORY as STREAMING_BYTES
+from translate.conversion.huge import convert_huge, needs_streaming
+from translate.conversion.moving import FrameConverter, FrameOptions, still_note
+from translate.conversion.naming import check_template
+from translate.conversion.plan import Job, OutputFormat
+from translate.conversion.resume import Existing as Existing
+from translate.conversion.resume import Result, WorkerResult, failed_result
+from translate.conversion.sources import Item, Source
+from translate.errors import ImageError, TooLarge
+from translate.inference.controls import Label, Style
+from translate.inference.engine import Engine, numbered_style
+from translate.inference.placement import Placement, content_share_of
+from translate.pictures.operations import (
+    BYTES_PER_DECODED_PIXEL,
+    Metadata,
+    Picture,
+    decode,
+    encode_for,
+    write_bytes,
+    write_picture,
+)
+
+SMALL_PIXELS = 16_000_000
+"""Pictures up to this size are decoded by all workers at once; larger ones wait until enough memory is free."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """Everything other than the model that affects a result."""
+
+    label: Label | None = None
+    """Class label to generate; None: the label that the file name begins with, as in `handbag-02.png`, otherwise the
+    model's first."""
+    style: int | tuple[float, ...] | None = None
+    """Number of a style, see `translate.inference.engine.numbered_style`, or the style vector itself; None: the model's
+    default."""
+    detail: float | None = None
+    """From 0 (faithful) to 1 (sharp); None is 0."""
+    framing: Placement = "auto"
+    """Whether to scale drawings that are small on their sheet to the size that the model was trained on."""
+    output_format: OutputFormat = "same"
+    quality: int = 92
+    """1 to 100, for formats with a quality setting."""
+    metadata: Metadata = "keep"
+    """EXIF and XMP of the picture: keep all, remove only the location, or strip all."""
+    keep_profile: bool = False
+    """Whether to convert results back to the colour profile of the picture instead of sRGB."""
+    name: str = "{stem}"
+    """Template for the names of results, see `translate.conversion.naming.check_template`."""
+
+    def check(self, engine: Engine) -> None:
+        """Raise errors that would otherwise occur for every picture.
+
+        Raises:
+            ConfigError: the model lacks the label, style or detail, or the name template is invalid.
+        """
+        engine.controls(label=self.label, style=self.style_of(engine), detail=self.detail)
+        check_template(self.name)
+
+    def style_of(self, engine: Engine) -> Style | None:
+        """The style vector."""
+        return numbered_style(self.style, engine.spec) if isinstance(self.style, int) else self.style
+
+    def digest(self, engine: Engine) -> str:
+        """SHA-256 of the model file and all options, hexadecimal."""
+        with engine.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+        options = asdict(self)
+        if not content_share_of(engine.spec):
+            del options["framing"]  # has no effect here, and results from before this option existed stay valid
+        digest.update(json.dumps(options, sort_keys=True).encode())
+        return digest.hexdigest()
+
+
+class Worker:
+    """Converts pictures one at a time. Thread-safe."""
+
+    def __init__(
+        self,
+        source: Source,
+        destination: Destination,
+        engine: Engine,
+        how: Conversion,
+        frames: FrameOptions | None = None,
+    ) -> None:
+        self.source, self.destination, self.engine, self.how = source, destination, engine, how
+        self._style = how.style_of(engine)
+        self._memory = _MemoryBudget(engine.memory_bytes)
+        # Only as many threads compute as there are cores for; the others wait for the disk or for their turn.
+        self._turn = threading.BoundedSemaphore(engine.at_once)
+        self._frames = FrameConverter(engine, self._memory.hold, frames or FrameOptions())
+
+    def template_fields(self, name: str) -> dict[str, str]:
+        """The template fields for a picture of this name, except `stem`."""
+        how, spec = self.how, self.engine.spec
+        return {
+            "model": spec.name,
+            "scale": str(spec.scale),
+            "label": str(self._label(name) or ""),
+            "style": str(how.style or 0) if not isinstance(how.style, tuple) else "own",
+            "detail": f"{how.detail or 0:g}",
+        }
+
+    def convert(self, job: Job) -> WorkerResult:
+        """Convert one picture, unless its SHA-256 shows that an existing result is up to date.
+
+        Raises:
+            Stopped: a video was abandoned.
+        """
+        title = self.source.title(job.item.name)
+        try:
+            with self.source.load(job.item) as data:
+                digest = _digest(data, title)
+                for target, source_digest in job.earlier:
+                    if source_digest == digest:
+                        result = Result(title, "skipped", self.destination.locate(target))
+                        return WorkerResult(result, target, digest)
+                if self.destination.is_same(job.target, title):
+                    raise ImageError("its result would overwrite it; choose another folder or another --name")
+                with self.destination.writing(job.target) as path:
+                    notes = tuple(f"{title}: {note}" for note in self._convert(job.item, data, path))
+        except ImageError as error:
+            return WorkerResult(failed_result(title, error), job.target)
+        result = Result(title, "converted", self.destination.locate(job.target), notes=notes)
+        return WorkerResult(result, job.target, digest)
+
+    def _label(self, name: str) -> Label | None:
+        return self.how.label if self.how.label is not None else self.engine.spec.label_of(Path(name).name)
+
+    def _convert(self, item: Item, data: Path | bytes, path: Path) -> tuple[str, ...]:
+        """Convert and write; returns notes for the user."""
+        title = self.source.title(item.name)
+        wanted = {"label": self._label(item.name), "style": self._style, "detail": self.how.detail}
+        controls: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+        if self.how.framing != "auto":
+            controls["framing"] = self.how.framing
+        notes = self._frames.convert(data, path, title, controls, self._output_options())
+        if notes is not None:
+            return notes
+        engine, bits = self.engine, self.engine.max_bits
+        try:
+            with self._turn:
+                picture = decode(data, title, max_pixels=min(SMALL_PIXELS, engine.max_pixels), bits=bits)
+                with self._memory.hold(engine.work_bytes(picture.height, picture.width)):
+                    result = engine.apply(picture, **controls)
+                encoded = encode_for(path, result, **self._output_options())
+        except TooLarge as error:
+            height, width = error.height, error.width
+        else:
+            write_bytes(path, encoded)
+            return (*self._notes(picture, result), *still_note(data, path))
+        if needs_streaming(height, width, engine):
+            with self._memory.hold(STREAMING_BYTES):
+                caution = convert_huge(data, path, engine, name=title, **controls, **self._output_options())
+            return (caution,) if caution else ()
+        # Reserved in one step: two workers that each waited for the second half of their memory would deadlock.
+        with self._memory.hold(height * width * BYTES_PER_DECODED_PIXEL + engine.work_bytes(height, width)):
+            picture = decode(data, title, max_pixels=engine.max_pixels, bits=bits)
+            result = engine.apply(picture, **controls)
+            write_picture(path, result, **self._output_options())
+        return (*self._notes(picture, result), *still_note(data, path))
+
+    def _notes(self, picture: Picture, result: Picture) -> tuple[str, ...]:
+        caution = self.engine.caution(picture.height, picture.width, result_HWC=result.rgb_HWC)
+        return (*picture.notes, caution) if caution else picture.notes
+
+    def _output_options(self) -> dict[str, Any]:
+        """How to store results, as keyword arguments of `write_picture`."""
+        return {name: getattr(self.how, name) for name in ("quality", "metadata", "keep_profile")}
+
+
+class _MemoryBudget:
+    """Memory shared by the workers: large pictures wait for their turn instead of failing or filling the RAM."""
+
+    def __init__(self, total: int) -> None:
+        self._total = self._free = total
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, amount: int) -> Generator[None]:
+        # A picture that needs more than the total gets all of it; the Engine decides whether it fits.
+        amount = min(amount, self._total)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= amount)
+            self._free -= amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += amount
+                self._changed.notify_all()
+
+
+def _digest(data: Path | bytes, title: str) -> str:
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest()
+    try:
+        with data.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror or error}); check the name and the permissions"
+        raise ImageError(f"{title}: {reason}") from None

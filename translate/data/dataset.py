@@ -1,0 +1,324 @@
+"""Listed files -> an endless, seeded, resumable stream of training samples.
+
+Sample n of a run (its position) is fully determined by the seed and n: the files, the crop and the augmentation. So the
+stream has no state to save: resuming at sample n means starting at position n, and neither the batch size nor the
+number of loader processes or GPUs changes the samples.
+
+Shape suffixes: B batch, H height, W width, C channels.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from translate.data.cache import Cache
+from translate.data.framing import Framing, check_size, frame, frame_plain
+from translate.data.layouts import MIN_SIDE, Listing
+from translate.data.reading import PixelFormat, Pixels, read_pixels
+from translate.errors import DataError, ImageError
+
+SOURCE, TARGET = 0, 1
+
+
+class Item(NamedTuple):
+    """One sample: (H, W, C) of integers, uint8 for formats with 8 bits and int32 for those with 16."""
+
+    source_HWC: Tensor | None
+    """None if the source is made from the target."""
+    target_HWC: Tensor
+    label: int
+    """Class label of the target."""
+    rejected: tuple[str, ...]
+    """One line for each file that could not be used and was replaced by another."""
+
+
+class RawBatch(NamedTuple):
+    """Output of the loader: (B, H, W, C) of integers, uint8 or int32 (torch's uint16 lacks operations)."""
+
+    source_BHWC: Tensor | None
+    target_BHWC: Tensor
+    label_B: Tensor
+    """int64."""
+    rejected: tuple[str, ...]
+
+
+class PictureDataset(Dataset[Item]):
+    """Training samples by position in the endless stream.
+
+    Args:
+        listing: the files.
+        framing: how they become square samples.
+        formats: channels and bits of source and target.
+        seed: for order and augmentation.
+        cache: of decoded images, one for both sides or one each (see `open_caches`).
+
+    Raises:
+        DataError: none of the first few files of one side is usable.
+    """
+
+    def __init__(
+        self,
+        listing: Listing,
+        framing: Framing,
+        formats: tuple[PixelFormat, PixelFormat],
+        seed: int,
+        cache: Cache | tuple[Cache, Cache] | None = None,
+    ):
+        self.listing, self.framing, self.formats, self.seed = listing, framing, formats, seed
+        self._caches = cache if isinstance(cache, tuple) else (cache, cache)
+        self._files = (listing.sources, listing.targets)
+        # Sides that share an index. The targets come last, and only they have labels.
+        if not listing.sources:
+            self._draws = ((TARGET,),)
+        else:
+            self._draws = ((SOURCE, TARGET),) if listing.paired else ((SOURCE,), (TARGET,))
+        self._check_some()
+
+    def __len__(self) -> int:
+        """Number of targets."""
+        return len(self.listing.targets)
+
+    def __getitem__(self, position: int) -> Item:
+        rejected: list[str] = []
+        squares: list[Pixels] = []
+        index = 0
+        for sides in self._draws:
+            # Unpaired sources have their own order and augmentation.
+            stream = () if TARGET in sides else (1,)
+            index, pictures = self._usable(sides, position, stream, rejected)
+            entropy = np.random.SeedSequence((self.seed, position, *stream))
+            squares += frame(self.framing, pictures, int(entropy.generate_state(1)[0]))
+        *source, target_HWC = [_to_tensor(square_HWC) for square_HWC in squares]
+        return Item(source[0] if source else None, target_HWC, self.listing.labels[index], tuple(rejected))
+
+    def plain(self, count: int) -> RawBatch:
+        """`count` samples, or all if there are fewer, evenly spread over the listing and not augmented.
+
+        Unpaired sources are spread over their own side. Unusable samples are skipped.
+
+        Raises:
+            DataError: none can be used.
+        """
+        rejected: list[str] = []
+        found: list[list[tuple[int, list[Tensor]]]] = []
+        for sides in self._draws:
+            tried = _spread(len(self._files[sides[-1]]), count)
+            usable: list[tuple[int, list[Tensor]]] = []
+            for index in tried:
+                try:
+                    squares = frame_plain(self.framing, self._load(sides, index))
+                except ImageError as error:
+                    rejected.append(str(error))
+                    continue
+                usable.append((index, [_to_tensor(square_HWC) for square_HWC in squares]))
+            if not usable:
+                raise self._nothing(sides, f"none of the {len(tried)} pictures tried can be used", rejected)
+            found.append(usable)
+        items: list[Item] = []
+        for draws in zip(*found, strict=False):  # unpaired sides may have different numbers of usable files
+            *source, target_HWC = [square_HWC for _, squares in draws for square_HWC in squares]
+            items.append(Item(source[0] if source else None, target_HWC, self.listing.labels[draws[-1][0]], ()))
+        return _collate(items)._replace(rejected=tuple(rejected))
+
+    def _check_some(self) -> None:
+        """Fail before training starts if the first few files tried are all unusable."""
+        for sides in self._draws:
+            tried = _spread(len(self._files[sides[-1]]), 16)
+            reasons: list[str] = []
+            for index in tried:
+                try:
+                    self._load(sides, index)
+                    break
+                except ImageError as error:
+                    reasons.append(str(error))
+            else:
+                raise self._nothing(sides, f"none of the {len(tried)} pictures tried can be used", reasons)
+
+    def _usable(
+        self, sides: Sequence[int], position: int, stream: tuple[int, ...], rejected: list[str]
+    ) -> tuple[int, list[Pixels]]:
+        """Index and images at `position`, or the next usable ones: a bad file must not end a run."""
+        count = len(self._files[sides[-1]])
+        epoch, place = divmod(position, count)
+        order = _order((self.seed, epoch, *stream), count)
+        before = len(rejected)
+        for step in range(count):
+            index = int(order[(place + step) % count])
+            try:
+                return index, self._load(sides, index)
+            except ImageError as error:
+                rejected.append(str(error))
+        raise self._nothing(sides, f"none of the {count} pictures can be used", rejected[before:])
+
+    def _load(self, sides: Sequence[int], index: int) -> list[Pixels]:
+        """The images of `sides` with this index, of equal and sufficient size."""
+        if self.listing.layout == "side-by-side":
+            return self._load_halves(index)
+        paths = [self._files[side][index] for side in sides]
+        found = [self._read(side, path) for side, path in zip(sides, paths, strict=True)]
+        sizes = [size for _, size in found]
+        if sizes[0] != sizes[-1]:
+            (height, width), (target_height, target_width) = sizes
+            raise ImageError(
+                f"{paths[0]} is {width}x{height} pixels and its partner {paths[1]} is {target_width}x{target_height}; "
+                "a pair must have the same size, replace one of them"
+            )
+        for path, (height, width) in zip(paths, sizes, strict=True):
+            check_size(self.framing, path, height, width)
+        return [picture_HWC for picture_HWC, _ in found]
+
+    def _load_halves(self, index: int) -> list[Pixels]:
+        path = self.listing.targets[index]
+        sides = {format: side for side, format in enumerate(self.formats)}  # decoded once if the formats are equal
+        found = {format: self._read(side, path) for format, side in sides.items()}
+        height, width = found[self.formats[TARGET]][1]
+        if width % 2 or width < 2 * MIN_SIDE:
+            raise ImageError(
+                f"{path} is {width}x{height} pixels; two pictures side by side need an even width "
+                f"of at least {2 * MIN_SIDE}; replace or remove it"
+            )
+        check_size(self.framing, path, height, width // 2)
+        halves: list[Pixels] = []
+        for side, format in enumerate(self.formats):
+            whole_HWC = found[format][0]
+            middle = whole_HWC.shape[1] // 2
+            on_the_left = (side == SOURCE) == (self.listing.source_side == "left")
+            halves.append(whole_HWC[:, :middle] if on_the_left else whole_HWC[:, middle:])
+        return halves
+
+    def _read(self, side: int, path: Path) -> tuple[Pixels, tuple[int, int]]:
+        """Pixels, and (height, width) of the file; cached pixels may be fewer."""
+        cache = self._caches[side]
+        if cache is not None:
+            assert cache.format == self.formats[side]
+            return cache.read(path), cache.original_size(path)
+        picture_HWC = read_pixels(path, self.formats[side])
+        return picture_HWC, picture_HWC.shape[:2]
+
+    def _nothing(self, sides: Sequence[int], found: str, reasons: list[str]) -> DataError:
+        folder = os.path.commonpath([path.parent for path in self._files[sides[-1]]])
+        return DataError(f"{folder}: {found}; the first one: {reasons[0]}")
+
+
+def open_caches(
+    folder: Path,
+    listing: Listing,
+    framing: Framing,
+    formats: tuple[PixelFormat, PixelFormat],
+    progress: Callable[[int, int], None],
+) -> tuple[Cache, Cache]:
+    """The caches of both sides for `PictureDataset`; the same one if the formats are equal.
+
+    `progress` is called with (images done, images in total), and restarts for the second side.
+
+    Raises:
+        DataError: the cache cannot be written.
+    """
+    halves = listing.layout == "side-by-side"
+    sources, targets = (listing.sources or listing.targets), listing.targets
+    if formats[SOURCE] == formats[TARGET] or not listing.sources:
+        both = Cache.open(
+            folder, dict.fromkeys((*sources, *targets)), formats[TARGET], framing, progress, halves=halves
+        )
+        return both, both
+    return (
+        Cache.open(folder, sources, formats[SOURCE], framing, progress, halves=halves),
+        Cache.open(folder, targets, formats[TARGET], framing, progress, halves=halves),
+    )
+
+
+def batches(
+    stream: PictureDataset, batch_size: int, start: int, workers: int, pin: bool, *, rank: int = 0, world: int = 1
+) -> Iterator[RawBatch]:
+    """Endless batches from position `start` on, or one process's part of them.
+
+    Args:
+        stream: the samples.
+        batch_size: over all processes, divisible by `world`.
+        start: position of the first sample: the number of samples already seen by all processes.
+        workers: number of loader processes; 0 loads in this process.
+        pin: use pinned memory, for fast copies to a GPU.
+        rank: index of this training process; each gets a contiguous part of every batch.
+        world: number of training processes.
+
+    Raises:
+        DataError: no file is usable any more.
+    """
+    assert batch_size % world == 0, f"{world} processes cannot share a batch of {batch_size}"
+    loader = DataLoader(
+        stream,
+        batch_size=batch_size // world,
+        sampler=_Positions(start, batch_size, rank, world),
+        num_workers=workers,
+        collate_fn=_collate,
+        pin_memory=pin,
+        worker_init_fn=_quiet_worker,
+        prefetch_factor=4 if workers else None,
+        # Otherwise creating the iterator would draw from torch's global generator, once more for every resume.
+        generator=torch.Generator(),
+    )
+    return _one_line_errors(iter(loader))
+
+
+def _one_line_errors(batches: Iterator[RawBatch]) -> Iterator[RawBatch]:
+    """The message of an error in a loader process is its traceback; only the last line is for the user."""
+    try:
+        yield from batches
+    except DataError as error:
+        raise DataError(str(error).strip().splitlines()[-1].removeprefix("translate.errors.DataError: ")) from None
+
+
+class _Positions(Sampler[int]):
+    """This rank's part of every global batch from `start` on, endlessly."""
+
+    def __init__(self, start: int, batch_size: int, rank: int, world: int):
+        share = batch_size // world
+        self.first, self.batch_size, self.share = start + rank * share, batch_size, share
+
+    def __iter__(self) -> Iterator[int]:
+        first = self.first
+        while True:
+            yield from range(first, first + self.share)
+            first += self.batch_size
+
+
+@lru_cache(maxsize=4)
+def _order(entropy: tuple[int, ...], count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The order of the files in one epoch."""
+    return np.random.default_rng(entropy).permutation(count)
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """`count` indices, or all if there are fewer, evenly spaced from the first to the last."""
+    return [int(index) for index in np.linspace(0, length - 1, min(count, length)).round()]
+
+
+def _to_tensor(square_HWC: Pixels) -> Tensor:
+    # An image that was neither cropped nor flipped is read-only memory of Pillow, which torch must not use.
+    kind = np.uint8 if square_HWC.dtype == np.uint8 else np.int32
+    return torch.from_numpy(np.require(square_HWC, kind, "W"))
+
+
+def _collate(items: list[Item]) -> RawBatch:
+    sources = [item.source_HWC for item in items if item.source_HWC is not None]
+    return RawBatch(
+        torch.stack(sources) if sources else None,
+        torch.stack([item.target_HWC for item in items]),
+        torch.tensor([item.label for item in items], dtype=torch.int64),
+        tuple(line for item in items for line in item.rejected),
+    )
+
+
+def _quiet_worker(_: int) -> None:
+    """Ctrl-C and `timeout` signal the whole process group, but only the training process should react."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # a loader that dies would end training within a step, without a snapshot

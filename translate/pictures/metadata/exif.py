@@ -1,0 +1,299 @@
+"""EXIF: what must change when the pixels do, and the way into and out of TIFF files.
+
+EXIF is bytes that begin with a TIFF header. Only what must change is changed, in place: makers' notes hold offsets and
+would break if they moved. Damaged EXIF is left out, never an error.
+"""
+
+from collections.abc import Set
+
+from translate.pictures.metadata.tiff_tags import (
+    BYTE,
+    LONG,
+    SHORT,
+    SIZES,
+    UNDEFINED,
+    Directory,
+    Entry,
+    Tiff,
+    Value,
+    pack,
+    swapped,
+)
+
+_ORIENTATION = 0x0112
+_DIRECTORY, _LOCATION, _INTEROPERABILITY = 0x8769, 0x8825, 0xA005
+"""Tags that point to EXIF's own directory, to that of the place (GPS), and to a third one inside the first."""
+_COLOUR_SPACE = 0xA001
+"""1 is sRGB, any other number is not."""
+_WIDTHS, _HEIGHTS = {0x0100, 0xA002}, {0x0101, 0xA003}
+_PLACES_IN_PICTURE = {0x9214, 0xA214}
+"""Where the subject is, in pixels."""
+_SENSOR = {0xA20E, 0xA20F}
+"""Pixels per unit of the sensor."""
+_RESOLUTION = {0x011A, 0x011B, 0x0128}
+"""Pixels per inch or centimetre, which every TIFF has."""
+_STRIPS, _STRIP_SIZES = {0x0111, 0x0201}, {0x0117, 0x0202}
+"""Where pixels lie (of thumbnails: TIFF's or JPEG's) and how many bytes they are."""
+_XMP, _ICC = 0x02BC, 0x8773
+_DESCRIBING = {
+    *(0x010D, 0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C),
+    *(0x4746, 0x4749, 0x8298, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),
+}
+"""Tags of a TIFF's first directory that say nothing about how its pixels are stored: title, maker, date, copyright."""
+_MOST_BYTES = 16 << 20
+
+
+def orientation(exif: bytes) -> int:
+    """Return how the stored pixels lie, 1 to 8 (EXIF 2.32, 4.6.4); 0 if it is not said."""
+    numbers = tiff_numbers(exif, _ORIENTATION)
+    return numbers[0] if numbers and 1 <= numbers[0] <= 8 else 0
+
+
+def upright(exif: bytes) -> bytes | None:
+    """Return the EXIF of the same picture turned upright, without thumbnail; None if it is damaged."""
+    turned = orientation(exif) > 1
+    try:
+        editor = _Editor(exif)
+        editor.remove_thumbnail()
+        for entry in editor.main():
+            if entry.tag == _ORIENTATION:
+                editor.write_number(entry, 1)
+        if turned:
+            editor.remove(_PLACES_IN_PICTURE)
+        return editor.result()
+    except ValueError:
+        return None
+
+
+def for_result(exif: bytes, height: int, width: int, *, srgb: bool = False) -> bytes | None:
+    """Return the EXIF with the picture's size; what belonged to another size is left out. None if damaged.
+
+    `srgb`: the colours have been converted to sRGB, and what EXIF says of them is made to agree.
+    """
+    try:
+        editor = _Editor(exif)
+        changed = False
+        for entry in [*editor.main(), *editor.below(_DIRECTORY)]:
+            if entry.tag in _WIDTHS | _HEIGHTS:
+                number = width if entry.tag in _WIDTHS else height
+                changed |= editor.tiff.integers(entry) != (number,)
+                editor.write_number(entry, number)
+            elif srgb and entry.tag == _COLOUR_SPACE:
+                editor.write_number(entry, 1)
+        if srgb:
+            editor.remove({_INTEROPERABILITY})  # it says whether the colours are Adobe RGB
+        if changed:
+            editor.remove(_PLACES_IN_PICTURE | _SENSOR)
+        return editor.result()
+    except ValueError:
+        return None
+
+
+def without_location(exif: bytes) -> bytes | None:
+    """Return the EXIF without the place where the picture was taken (GPS); None if it is damaged."""
+    try:
+        editor = _Editor(exif)
+        for directory in editor.pointers(_LOCATION):
+            editor.wipe(directory)
+        editor.remove({_LOCATION})
+        return editor.result()
+    except ValueError:
+        return None
+
+
+def without_orientation(exif: bytes) -> bytes | None:
+    """Return the EXIF without its orientation, which some formats keep elsewhere; None if it is damaged."""
+    try:
+        editor = _Editor(exif)
+        editor.remove({_ORIENTATION})
+        return editor.result()
+    except ValueError:
+        return None
+
+
+def from_tiff(data: bytes) -> bytes | None:
+    """Return what a TIFF file says about its picture as EXIF; None if that is nothing, or damaged."""
+    try:
+        tiff = Tiff(data)
+        main, _ = tiff.entries(tiff.first)
+        found: dict[int, Value | Directory] = {
+            entry.tag: tiff.value(entry)
+            for entry in main
+            if entry.tag in _DESCRIBING | {_ORIENTATION} and entry.size <= _MOST_BYTES
+        }
+        found |= _pointed(tiff, main)
+        turned = any(entry.tag == _ORIENTATION and tiff.integers(entry)[:1] not in ((), (1,)) for entry in main)
+    except ValueError:
+        return None
+    if not turned and not found.keys() - {_ORIENTATION} - _RESOLUTION:
+        return None
+    return _header(tiff.order) + pack(found, 8, tiff.order)
+
+
+def tiff_numbers(data: bytes, tag: int) -> tuple[int, ...]:
+    """Return the whole numbers of a tag of a TIFF file's first directory; () if there are none."""
+    try:
+        tiff = Tiff(data)
+        found = [tiff.integers(entry) for entry in tiff.entries(tiff.first)[0] if entry.tag == tag]
+    except ValueError:
+        return ()
+    return found[0] if found else ()
+
+
+def into_tiff(data: bytes, *, exif: bytes | None, icc: bytes | None, xmp: bytes | None) -> bytes:
+    """Return a TIFF file of one picture with these facts; they are appended with a new directory."""
+    tiff = Tiff(data)
+    found: dict[int, Value | Directory] = dict(tiff.directory(tiff.first))
+    if exif is not None:
+        found |= _described(exif, tiff.order)
+    if icc is not None:
+        found[_ICC] = Value(UNDEFINED, icc)
+    if xmp is not None:
+        found[_XMP] = Value(BYTE, xmp)
+    data += bytes(len(data) % 2)
+    place = len(data).to_bytes(8 if tiff.big else 4, "little" if tiff.order == "<" else "big")
+    head = data[:8] + place if tiff.big else data[:4] + place
+    return head + data[len(head) :] + pack(found, len(data), tiff.order, tiff.big)
+
+
+def _described(exif: bytes, order: str) -> dict[int, "Value | Directory"]:
+    """What EXIF says, for the first directory of a TIFF file with this order of bytes; nothing if it is damaged."""
+    try:
+        tiff = Tiff(exif)
+        main, _ = tiff.entries(tiff.first)
+        found: dict[int, Value | Directory] = {
+            entry.tag: tiff.value(entry) for entry in main if entry.tag in _DESCRIBING
+        }
+        found |= _pointed(tiff, main)
+    except ValueError:
+        return {}
+    return found if tiff.order == order else _swap_all(found)
+
+
+def _pointed(tiff: Tiff, main: list[Entry]) -> dict[int, "Value | Directory"]:
+    """The directories that `main` points to; damaged ones are left out."""
+    found: dict[int, Value | Directory] = {}
+    for entry in main:
+        if entry.tag not in (_DIRECTORY, _LOCATION):
+            continue
+        try:
+            inner, _ = tiff.entries(tiff.integers(entry)[0])
+            small = [line for line in inner if line.size <= _MOST_BYTES]
+            directory: dict[int, Value | Directory] = {line.tag: tiff.value(line) for line in small}
+            if _INTEROPERABILITY in directory:
+                line = next(line for line in small if line.tag == _INTEROPERABILITY)
+                del directory[_INTEROPERABILITY]
+                directory[_INTEROPERABILITY] = tiff.directory(tiff.integers(line)[0])
+        except (ValueError, IndexError):
+            continue
+        found[entry.tag] = directory
+    return found
+
+
+def _swap_all(directory: Directory) -> dict[int, "Value | Directory"]:
+    return {tag: swapped(value) if isinstance(value, Value) else _swap_all(value) for tag, value in directory.items()}
+
+
+def _header(order: str) -> bytes:
+    return b"II*\0\x08\0\0\0" if order == "<" else b"MM\0*\0\0\0\x08"
+
+
+class _Editor:
+    """Changes EXIF in place.
+
+    Raises:
+        ValueError: not EXIF, or its first directory is damaged.
+    """
+
+    def __init__(self, exif: bytes) -> None:
+        self.data = bytearray(exif)
+        self.tiff = Tiff(self.data)
+        if self.tiff.big:
+            raise ValueError("EXIF has no BigTIFF")
+        self.main()
+
+    def main(self) -> list[Entry]:
+        """Entries of the first directory."""
+        return self.tiff.entries(self.tiff.first)[0]
+
+    def pointers(self, tag: int) -> list[int]:
+        """Where the directories of this tag are, be it in the first directory or in EXIF's own."""
+        entries = [*self.main(), *(self.below(_DIRECTORY) if tag != _DIRECTORY else [])]
+        return [number for entry in entries if entry.tag == tag for number in self.tiff.integers(entry)[:1]]
+
+    def below(self, tag: int) -> list[Entry]:
+        """Entries of the directory that `tag` points to; none if there is none, or a damaged one."""
+        found: list[Entry] = []
+        for place in self.pointers(tag):
+            try:
+                found += self.tiff.entries(place)[0]
+            except ValueError:
+                continue
+        return found
+
+    def write_number(self, entry: Entry, number: int) -> None:
+        """Make the entry one number, in the space it has: a short one, or a long one where it is large."""
+        if self.tiff.integers(entry) == (number,):
+            return
+        little = "little" if self.tiff.order == "<" else "big"
+        kind = SHORT if number < 1 << 16 else LONG
+        size = SIZES[kind]
+        line = kind.to_bytes(2, little) + (1).to_bytes(4, little) + number.to_bytes(size, little)
+        self.data[entry.place + 2 : entry.place + 12] = line.ljust(10, b"\0")
+
+    def remove(self, tags: Set[int]) -> None:
+        """Remove entries of the first directory and of EXIF's own; what they point to stays."""
+        for offset in [self.tiff.first, *self.pointers(_DIRECTORY)]:
+            while True:
+                try:
+                    entries, end = self.tiff.entries(offset)
+                except ValueError:
+                    break
+                line = next((entry for entry in entries if entry.tag in tags), None)
+                if line is None:
+                    break
+                self._zero(line.where, line.size)
+                # The lines behind, and the pointer to the next directory, move up.
+                self.data[line.place : end + 4] = self.data[line.place + 12 : end + 4] + bytes(12)
+                little = "little" if self.tiff.order == "<" else "big"
+                count = self.tiff.numbers("H", offset)[0] - 1
+                self.data[offset : offset + 2] = count.to_bytes(2, little)
+
+    def wipe(self, offset: int) -> None:
+        """Overwrite a directory and its values with zeros."""
+        try:
+            entries, end = self.tiff.entries(offset)
+        except ValueError:
+            return
+        for entry in entries:
+            self._zero(entry.where, entry.size)
+        self._zero(offset, end + 4 - offset)
+
+    def remove_thumbnail(self) -> None:
+        """Overwrite the second directory and its pixels, and cut them off where they are the end."""
+        _, end = self.tiff.entries(self.tiff.first)
+        (second,) = self.tiff.numbers("L", end)
+        if not second:
+            return
+        self._zero(end, 4)
+        try:
+            entries, _ = self.tiff.entries(second)
+        except ValueError:
+            return
+        places = [n for entry in entries if entry.tag in _STRIPS for n in self.tiff.integers(entry)]
+        sizes = [n for entry in entries if entry.tag in _STRIP_SIZES for n in self.tiff.integers(entry)]
+        self.wipe(second)
+        for place, size in zip(places, sizes, strict=False):
+            if place + size <= len(self.data):
+                self._zero(place, size)
+                if len(self.data) - (place + size) < 4:
+                    del self.data[place:]
+
+    def result(self) -> bytes:
+        """The bytes; ValueError if they cannot be read any more, since damaged pointers crossed."""
+        self.main()
+        return bytes(self.data)
+
+    def _zero(self, place: int, size: int) -> None:
+        if place >= 8 and place + size <= len(self.data):
+            self.data[place : place + size] = bytes(size)

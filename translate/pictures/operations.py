@@ -1,0 +1,172 @@
+"""All that is done to pixels here: everyone else imports from this file.
+
+    picture     Picture, bits, laying on a background
+    codecs      files and bytes -> Picture; colour turns them to sRGB
+    encoding    Picture -> bytes and files
+    memory      how much may be decoded
+    this file   sizes, light, opacity
+    placement   where on a sheet the drawing is; imported from there
+
+Array names carry their shape: H height, W width, C channels. Pixels are uint8 in [0, 255] or uint16 in [0, 65535].
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from translate.machine import available_memory_bytes
+from translate.pictures.decode import BYTES_PER_DECODED_PIXEL, decode, read_picture
+from translate.pictures.encode import Metadata, encode, encode_for, write_bytes, write_picture
+from translate.pictures.formats import READABLE, WRITABLE
+from translate.pictures.picture import BAND, Picture, Pixels, flatten, to_bits, white_of, with_bits
+
+__all__ = [
+    "BYTES_PER_DECODED_PIXEL",
+    "READABLE",
+    "WRITABLE",
+    "Metadata",
+    "Picture",
+    "Pixels",
+    "available_memory_bytes",
+    "covered",
+    "decode",
+    "encode",
+    "encode_for",
+    "fit_size",
+    "flatten",
+    "grey",
+    "is_ink",
+    "read_picture",
+    "relight",
+    "resize",
+    "resize_picture",
+    "to_bits",
+    "white_of",
+    "with_bits",
+    "write_bytes",
+    "write_picture",
+]
+
+INK_SHARE = 0.25
+"""Lines cover less of a sheet than this; a cut-out picture covers more."""
+
+_DIM = 8.0
+"""Brightness added to both sides of a ratio, of 255: what was black has no detail to multiply."""
+_MOST_GAIN = 2.0
+"""Detail of a place that becomes much brighter is mostly noise."""
+
+
+def resize(image: Pixels, height: int, width: int) -> Pixels:
+    """Resize (H, W) or (H, W, 3) to `height` x `width` with Lanczos (widened when shrinking, so no aliasing).
+
+    The type stays: uint8 as Pillow does it, uint16 in 32-bit floats, rounded to nearest.
+    """
+    if image.shape[:2] == (height, width):
+        return image
+    if image.dtype == np.uint8:
+        return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
+    resized = np.empty((height, width, *image.shape[2:]), image.dtype)
+    for channel in np.ndindex(image.shape[2:]):  # Pillow has no colours of 16 bits
+        plane_HW = _resize_floats(image[(..., *channel)].astype(np.float32), height, width)
+        resized[(..., *channel)] = np.clip(np.rint(plane_HW), 0, white_of(image))
+    return resized
+
+
+def resize_picture(picture: Picture, height: int, width: int) -> Picture:
+    """Resize colours and alpha together, so that the colours of transparent pixels do not bleed into the edges.
+
+    Colours are weighted by their opacity, in 32-bit floats; where nothing is opaque they become black. Without alpha it
+    is `resize`.
+    """
+    if picture.alpha_HW is None:
+        return replace(picture, rgb_HWC=resize(picture.rgb_HWC, height, width))
+    if (picture.height, picture.width) == (height, width):
+        return picture
+    white = white_of(picture.rgb_HWC)
+    alpha_HW = picture.alpha_HW.astype(np.float32)
+    new_alpha_HW = np.clip(_resize_floats(alpha_HW, height, width), 0, white)
+    some_HW = new_alpha_HW >= 0.5  # what is rounded to nothing has no colour
+    rgb_HWC = np.zeros((height, width, 3), picture.rgb_HWC.dtype)
+    for channel in range(3):
+        weighted_HW = _resize_floats(picture.rgb_HWC[..., channel] * alpha_HW, height, width)
+        colour_HW = np.divide(weighted_HW, new_alpha_HW, out=weighted_HW, where=some_HW)
+        rgb_HWC[..., channel] = np.where(some_HW, np.clip(np.rint(colour_HW), 0, white), 0)
+    return replace(picture, rgb_HWC=rgb_HWC, alpha_HW=np.rint(new_alpha_HW).astype(rgb_HWC.dtype))
+
+
+def covered(picture: Picture) -> Pixels:
+    """Return the colours, those of fully transparent pixels replaced by what is opaque around them.
+
+    For models, which look at neighbours: what a file hides under transparency, black mostly, would show at the edges.
+    Smaller and smaller copies, weighted by opacity, are filled into one another's holes (Burt, "Moment Images,
+    Polynomial Fit Filters, and the Problem of Surface Interpolation", 1988).
+
+    Returns:
+        (H, W, 3) of the picture's type.
+    """
+    if picture.alpha_HW is None or picture.alpha_HW.all():
+        return picture.rgb_HWC
+    if max(picture.height, picture.width) == 1:
+        return picture.rgb_HWC
+    half = resize_picture(picture, -(-picture.height // 2), -(-picture.width // 2))
+    around_HWC = resize(covered(half), picture.height, picture.width)
+    return np.where(picture.alpha_HW[..., None] == 0, around_HWC, picture.rgb_HWC)
+
+
+def fit_size(height: int, width: int, longer: int) -> tuple[int, int]:
+    """Return (height, width) of the same aspect ratio whose longer side is `longer`; neither is below 1."""
+    factor = longer / max(height, width)
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def grey(rgb_HWC: Pixels) -> Pixels:
+    """(H, W, 3) -> (H, W, 1) by BT.601, as training pictures become grey."""
+    if rgb_HWC.dtype == np.uint8:
+        return np.asarray(Image.fromarray(rgb_HWC).convert("L"))[..., None]
+    grey_HW = rgb_HWC @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.rint(grey_HW).astype(np.uint16)[..., None]
+
+
+def is_ink(opaque: float) -> bool:
+    """Tell by the opaque share of a picture, 0 to 1, whether it is lines on a transparent sheet."""
+    return opaque < INK_SHARE
+
+
+def relight(picture: Pixels, before: Pixels, after: Pixels) -> Pixels:
+    """Give a picture the change that a small copy of it went through, and keep its own fine detail.
+
+    `after`, enlarged, plus what the picture has beyond `before`, enlarged; that detail is as strong as the place is
+    bright, so the texture of a wall goes dark with the wall.
+
+    Args:
+        picture: (H, W, 3) uint8 or uint16.
+        before, after: (h, w, 3) uint8 or uint16, the small copy and what became of it.
+
+    Returns:
+        (H, W, 3) of the picture's type.
+    """
+    height, width = picture.shape[:2]
+    before, after = resize(before, height, width), resize(after, height, width)
+    white = white_of(picture)
+    dim = np.float32(_DIM * (white / 255))
+    changed = np.empty_like(picture)
+    for top in range(0, height, BAND):  # in bands, since floats take four times the memory
+        rows = slice(top, top + BAND)
+        was, became = (small[rows].astype(np.float32) * (white / white_of(small)) for small in (before, after))
+        gain_HW = _light(became, dim) / _light(was, dim)
+        detail = picture[rows] - was
+        detail *= np.minimum(gain_HW, _MOST_GAIN)[..., None]
+        detail += became
+        changed[rows] = np.clip(np.rint(detail, out=detail), 0, white, out=detail)
+    return changed
+
+
+def _light(rgb_HWC: NDArray[np.float32], dim: np.float32) -> NDArray[np.float32]:
+    """Mean of the colours, a little raised; `mean(axis=2)` would take ten times as long."""
+    return (rgb_HWC[..., 0] + rgb_HWC[..., 1] + rgb_HWC[..., 2]) / np.float32(3) + dim
+
+
+def _resize_floats(plane_HW: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    return np.array(Image.fromarray(plane_HW).resize((width, height), Image.Resampling.LANCZOS))

@@ -1,0 +1,202 @@
+"""From the data folder and the settings of a run to batches on the device.
+
+Shape suffixes: B batch, C channels, H height, W width.
+"""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from torch import Generator, Tensor
+
+from translate.data.cache import Cache
+from translate.data.dataset import PictureDataset, RawBatch, open_caches
+from translate.data.framing import Framing
+from translate.data.layouts import Listing, held_out_count, hold_out, list_files, refuse_overlap
+from translate.errors import ConfigError, DataError
+from translate.networks.pixels import pixels_to_signal
+from translate.networks.precision import full_precision
+from translate.tasks import Task
+from translate.tasks.base import load_object
+from translate.trainers.base import Batch, SourceMaker, Trainer
+from translate.trainers.config import TrainConfig
+
+SOURCES = 1
+"""Distinguishes the seeds of synthetic sources."""
+
+MAX_HELD_OUT = 64
+"""Maximum number of validation images, evenly spread over a larger --val folder."""
+
+
+@dataclass(frozen=True)
+class Listings:
+    """The files for training and for validation."""
+
+    train: Listing
+    held_out: Listing
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal file names in both parts, independent of the location of the folder."""
+        digest = hashlib.sha256()
+        for listing in (self.train, self.held_out):
+            files = [*listing.sources, *listing.targets]
+            top = os.path.commonpath([path.parent for path in files]) if files else ""
+            digest.update("\n".join(path.relative_to(top).as_posix() for path in files).encode() + b"\0")
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The training stream and the held-out images."""
+
+    stream: PictureDataset
+    held_out: RawBatch | None
+    """Not augmented; None if there are too few images to hold any out."""
+    make_source: SourceMaker | None
+    """None if the data contains the sources."""
+    config: TrainConfig
+
+    @property
+    def held_out_count(self) -> int:
+        """Number of held-out images."""
+        return 0 if self.held_out is None else len(self.held_out.target_BHWC)
+
+    def samples(self, count: int) -> RawBatch:
+        """A few fixed samples, held-out ones if there are any."""
+        if self.held_out is None:
+            return self.stream.plain(count)
+        # Evenly spread, because with class labels the first few are all of the first class.
+        last = len(self.held_out.target_BHWC) - 1
+        return _select(self.held_out, torch.linspace(0, last, min(count, last + 1)).round().long())
+
+    def batch(
+        self, raw: RawBatch, seed: tuple[int, ...], device: torch.device, share: float = 0.0, step: int = 0
+    ) -> Batch:
+        """`raw` on the device as network input, with synthetic sources made with `seed`."""
+        source_format, target_format = self.config.formats
+        target_BCHW = _signal(raw.target_BHWC, target_format.bits, device)
+        if raw.source_BHWC is not None:
+            source_BCHW = _signal(raw.source_BHWC, source_format.bits, device)
+        else:
+            assert self.make_source is not None
+            # Independent of the random numbers that the step itself draws with the same seed.
+            generator = Generator().manual_seed(seed_number(*seed, SOURCES))
+            with full_precision(device):  # the result of an edge detector would change under autocast
+                source_BCHW = self.make_source(target_BCHW, generator)
+            if source_BCHW.shape[1] != source_format.channels:  # the channels of a drawing are equal
+                source_BCHW = source_BCHW[:, :1].expand(-1, source_format.channels, -1, -1)
+            source_BCHW = source_BCHW.contiguous(memory_format=torch.channels_last)
+        return Batch(source_BCHW, target_BCHW, raw.label_B.to(device, non_blocking=True), share, step)
+
+
+def list_training_data(
+    task: Task, config: TrainConfig, data: Path, validation: Path | None
+) -> tuple[Listings, TrainConfig]:
+    """Find the files; returns them and the settings with the class label names filled in.
+
+    Raises:
+        DataError: files missing, unmatched, or in both `data` and `validation`.
+        ConfigError: the labels differ from those the run was started with.
+    """
+    listing = _list(task, config, data)
+    if config.label_names and listing.label_names != config.label_names:
+        raise ConfigError(
+            f"{data} has the labels {', '.join(listing.label_names)}, but the run was started with "
+            f"{', '.join(config.label_names)}; use the same sub-folders, or start a new run"
+        )
+    if validation is not None:
+        held_out = _list(task, config, validation)
+        if held_out.label_names != listing.label_names:
+            raise DataError(
+                f"{validation} has the labels {', '.join(held_out.label_names)}, {data} has "
+                f"{', '.join(listing.label_names)}; both need the same sub-folders"
+            )
+        refuse_overlap(listing, held_out)
+        listings = Listings(listing, held_out)
+    else:
+        count = held_out_count(listing) if config.held_out < 0 else config.held_out
+        listings = Listings(*hold_out(listing, count))
+    return listings, dataclasses.replace(config, label_names=listing.label_names)
+
+
+def open_training_data(
+    trainer: Trainer, task: Task, listings: Listings, console: Console | None = None
+) -> TrainingData:
+    """Open the files for training; builds the cache of decoded images if the settings ask for one.
+
+    Raises:
+        DataError: none of the first few images can be used, or the cache cannot be written.
+    """
+    config = trainer.config
+    framing = Framing(config.framing, config.image_size, config.augmentation)
+    cache = _open_cache(config, listings.train, framing, console) if config.cache else None
+    stream = PictureDataset(listings.train, framing, config.formats, config.seed, cache)
+    held_out = None
+    if listings.held_out.targets:
+        measured = PictureDataset(listings.held_out, framing, config.formats, config.seed)
+        held_out = measured.plain(min(len(measured), max(MAX_HELD_OUT, config.held_out)))
+    return TrainingData(stream, held_out, trainer.source_maker() or _task_source_maker(task), config)
+
+
+def _open_cache(
+    config: TrainConfig, listing: Listing, framing: Framing, console: Console | None
+) -> tuple[Cache, Cache]:
+    """Find or build the cache, with a progress bar."""
+    quiet = console is None or not console.is_terminal
+    with Progress(*Progress.get_default_columns(), console=console, disable=quiet) as bar:
+        row = bar.add_task("decoding pictures", total=None)
+        return open_caches(
+            Path(config.cache),
+            listing,
+            framing,
+            config.formats,
+            lambda done, total: bar.update(row, completed=done, total=total),
+        )
+
+
+def _task_source_maker(task: Task) -> SourceMaker | None:
+    return load_object(task.source_maker) if task.source_maker else None
+
+
+def _list(task: Task, config: TrainConfig, data: Path) -> Listing:
+    return list_files(
+        data,
+        layout=config.layout,
+        paired=task.paired,
+        folders=config.folders,
+        makes_source=task.makes_source,
+        labels=config.labels,
+        kinds=config.label_names if config.start_from else (),  # the start model may have more classes than the data
+        source_side=config.source_side,
+    )
+
+
+def seed_number(*numbers: int) -> int:
+    """Derive a seed for torch from several numbers; different numbers give independent random streams."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def parts(raw: RawBatch, count: int) -> Iterator[RawBatch]:
+    """`raw` in `count` equal parts."""
+    size = len(raw.target_BHWC) // count
+    for number in range(count):
+        yield _select(raw, slice(number * size, (number + 1) * size))
+
+
+def _select(raw: RawBatch, chosen: slice | Tensor) -> RawBatch:
+    source_BHWC = None if raw.source_BHWC is None else raw.source_BHWC[chosen]
+    return RawBatch(source_BHWC, raw.target_BHWC[chosen], raw.label_B[chosen], raw.rejected)
+
+
+def _signal(pixels_BHWC: Tensor, bits: int, device: torch.device) -> Tensor:
+    # Transferred as integers, which is a quarter of the bytes, then converted to the networks' memory format.
+    signal_BCHW = pixels_to_signal(pixels_BHWC.to(device, non_blocking=True), bits)
+    return signal_BCHW.contiguous(memory_format=torch.channels_last)
