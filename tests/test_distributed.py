@@ -173,7 +173,7 @@ def test_batches_that_are_compared_have_two_pictures_in_each_process(
         world_size = 2
 
     monkeypatch.setattr("translate.training.run.make_fabric", lambda config: Two())
-    with pytest.raises(ConfigError, match="which has only one; use --batch-size 2 or more for each process and each"):
+    with pytest.raises(ConfigError, match="use --batch-size 2 or more per process and per accumulation step"):
         Run(_trainer(settings(batch_size=4, accumulate=2, **changes)), Any, tmp_path)  # type: ignore[arg-type]
 
 
