@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from translate.errors import ConfigError, DataError, ModelError, require
-from translate.options import parse_options
+from translate.options import parse_options, quoted
 
 if TYPE_CHECKING:
     from translate.spec import ModelSpec
@@ -119,7 +119,7 @@ def main(argv: list[str]) -> int:
     if spec.metrics:
         save_for_report(dict(spec.metrics), options.run / "metrics.json")
     size = options.output.stat().st_size / 2**20
-    print(f"wrote {options.output} ({size:.1f} MiB); next: translate convert IN OUT --model {options.output}")  # noqa: T201
+    print(f"wrote {options.output} ({size:.1f} MiB); next: translate convert IN OUT --model {quoted(options.output)}")  # noqa: T201
     return 0
 
 

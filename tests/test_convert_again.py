@@ -96,6 +96,19 @@ def test_patterns_and_limit(tmp_path: Path, engine: Engine) -> None:
         convert_folder(source, out, engine, include=("*.gif",))
 
 
+@pytest.mark.parametrize("pattern", ["*.png", "*.PNG", "sub/*.pNg"])
+def test_case_does_not_matter_to_patterns(tmp_path: Path, engine: Engine, pattern: str) -> None:
+    source = tmp_path / "in"
+    paint(source / "a.png", 1)
+    (source / "Sub").mkdir()
+    (source / "a.png").rename(source / "Sub" / "DSC01.PNG")
+    paint(source / "b.webp", 1)
+    assert convert_folder(source, tmp_path / "out", engine, include=(pattern,)).converted == 1
+    assert convert_folder(source, tmp_path / "rest", engine, exclude=(pattern,)).converted == 1
+    assert tree(tmp_path / "out") == ["Sub/DSC01.PNG"]
+    assert tree(tmp_path / "rest") == ["b.webp"]
+
+
 def test_zip_in_and_out(tmp_path: Path, engine: Engine) -> None:
     for name in ("a.png", "sub/b.png", "sub/.hidden.png"):
         paint(tmp_path / "in" / name, 7)

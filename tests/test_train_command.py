@@ -224,6 +224,13 @@ def test_a_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     }  # fmt: skip
 
 
+def test_commands_to_type_next_are_quoted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", TASK, *GOOD.split(), "--max-images", "4", "--out", "my run", "--stop-after", "2images"]) == 0
+    assert capsys.readouterr().out.endswith("to continue: translate resume 'my run'\n")
+    assert main(["resume", "my run"]) == 0
+    assert "next: translate export 'my run' -o" in capsys.readouterr().out
+
+
 def test_stop_and_resume_with_a_larger_budget(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     resume = ["train", TASK, "--out", "half", "--resume"]
     assert main([*resume, "--max-images", "8", "--stop-after", "2images"]) == 0

@@ -3,7 +3,9 @@
 import contextlib
 import io
 import re
+import shlex
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
@@ -70,6 +72,11 @@ def text_option(metavar: str, parse: Callable[[str], Any], show: Callable[[Any],
         is_instance=lambda value: value is not None,
         str_from_instance=lambda value: [show(value)],
     )
+
+
+def quoted(path: Path) -> str:
+    """A path as it has to be typed in a command."""
+    return shlex.quote(str(path))
 
 
 def short_help(whole: str, wanted: Collection[str], last: str) -> str:

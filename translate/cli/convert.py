@@ -66,8 +66,8 @@ class ConvertOptions:
     rename: bool = False
     """Keep all existing files, and add a number to the name of a new result if the name is taken."""
     include: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="PATTERN")] = ()
-    """Convert only files whose path relative to IN matches, e.g. '*.png' or '2024/*'; a star also matches slashes. May
-    be repeated."""
+    """Convert only files whose path relative to IN matches, e.g. '*.png' or '2024/*'; a star also matches slashes, and
+    case does not matter. May be repeated."""
     exclude: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="PATTERN")] = ()
     """Skip files whose path relative to IN matches. May be repeated."""
     limit: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None

@@ -14,7 +14,7 @@ from tyro import MISSING
 
 from translate.errors import ConfigError, DataError, nearest, require
 from translate.files import atomic_path
-from translate.options import parse_options, short_help, text_option
+from translate.options import parse_options, quoted, short_help, text_option
 from translate.tasks import TASKS, Task
 from translate.training.allocator import keep_memory
 from translate.training.openmp import MOST, Threads, prepare
@@ -245,11 +245,11 @@ def _say_end(task: Task, run: "Run", out: Path, ended: str) -> None:
     note = f" ({skipped} steps whose loss was not a number were skipped)" if skipped else ""
     if ended in ("done", "early-stop"):
         why = " (no improvement any more)" if ended == "early-stop" else ""
-        print(f"trained on {seen} images{why}{note}; next: translate export {out} -o {task.name}.onnx")  # noqa: T201
+        print(f"trained on {seen} images{why}{note}; next: translate export {quoted(out)} -o {task.name}.onnx")  # noqa: T201
     else:
         print(  # noqa: T201
             f"ended early ({WHY[ended]}) at {100 * run.progress.share:.0f}% of the budget after {seen} images{note}; "
-            f"to continue: translate resume {out}"
+            f"to continue: translate resume {quoted(out)}"
         )
 
 

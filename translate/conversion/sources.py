@@ -60,14 +60,17 @@ class Source(Protocol):
 
 
 def name_filter(include: Sequence[str], exclude: Sequence[str]) -> NameFilter:
-    """Accept readable files that match any of `include` (if given) and none of `exclude`; * also matches slashes."""
+    """Accept readable files that match any of `include` (if given) and none of `exclude`.
+
+    `*` also matches slashes, and case does not matter: cameras write .JPG.
+    """
+
+    def matches(name: str, patterns: Sequence[str]) -> bool:
+        return any(fnmatch.fnmatchcase(name.casefold(), pattern.casefold()) for pattern in patterns)
 
     def wanted(name: str) -> bool:
-        return (
-            (PurePosixPath(name).suffix.lower() in READABLE or is_video(name))
-            and (not include or any(fnmatch.fnmatchcase(name, pattern) for pattern in include))
-            and not any(fnmatch.fnmatchcase(name, pattern) for pattern in exclude)
-        )
+        readable = PurePosixPath(name).suffix.lower() in READABLE or is_video(name)
+        return readable and (not include or matches(name, include)) and not matches(name, exclude)
 
     return wanted
 
