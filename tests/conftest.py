@@ -59,7 +59,7 @@ def save_model(path: Path, spec: ModelSpec | None, *, external: bool = False) ->
 
 
 FIRST = (
-    "test_game_theory.py", "test_distributed.py", "test_ray.py", "test_ui_browser.py", "test_export_command.py",
+    "test_game_theory.py", "test_distributed.py", "test_ray.py", "test_export_command.py",
     "test_resume.py", "test_fine_tune.py", "test_engine_windows.py", "test_convert_faults.py",
 )  # fmt: skip
 """Files with few and long tests: begun last, one of them would keep one core busy while the others wait."""

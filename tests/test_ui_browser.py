@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from time import monotonic
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -208,6 +210,17 @@ def test_draw_try_upload(playwright: Playwright, chromium: str, tmp_path: Path, 
 
         upload(page, tmp_path / "broken.png")
         expect(page.get_by_text(re.compile(r"^broken\.png: not a PNG"))).to_be_visible(timeout=PATIENCE_MS)
+
+
+def test_a_browser_that_leaves_during_an_upload_is_no_error(tmp_path: Path) -> None:
+    head = b"POST /gradio_api/upload HTTP/1.1\r\nHost: here\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    with served(save_model(tmp_path / "model.onnx", INVERT)) as address:
+        place = urlsplit(address)
+        assert place.hostname is not None
+        for _ in range(3):
+            with socket.create_connection((place.hostname, place.port)) as connection:
+                connection.sendall(head + b"Content-Length: 1000\r\n\r\n--b\r\n")
+            assert urlopen(address).status == 200
 
 
 def test_before_and_after(playwright: Playwright, chromium: str, tmp_path: Path, image_HWC: np.ndarray) -> None:

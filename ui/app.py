@@ -10,6 +10,8 @@ from pathlib import Path
 
 import gradio as gr
 from gradio.themes import Base, Default
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from translate.errors import ModelError, nearest
 from translate.inference.engine import Engine
@@ -75,11 +77,17 @@ def serve(page: gr.Blocks, host: str, port: int, *, open_browser: bool = False) 
         mcp_server=False,
         pwa=False,
         ssr_mode=False,
+        app_kwargs={"exception_handlers": {ClientDisconnect: _nothing}},
         theme=_theme(),
         css_paths=_CSS,
         js=_SELECT_BRUSH,
     )
     return address
+
+
+def _nothing(_: Request, __: Exception) -> Response:
+    """A browser that leaves in the middle of an upload is no error: no traceback in the terminal."""
+    return Response(status_code=499)
 
 
 def _theme() -> Base:
