@@ -333,15 +333,6 @@ def test_an_error_in_a_loader_process_is_one_line(folder: Path, tmp_path: Path) 
     assert "\n" not in str(caught.value)
 
 
-def test_unreadable_photographs_end_it_at_once(tmp_path: Path) -> None:
-    for number in range(3):
-        (tmp_path / f"{number}.png").write_text("x")
-    with pytest.raises(
-        DataError, match=r": none of the 3 pictures tried can be used; the first one: .*0.png: not a PNG"
-    ):
-        photos(tmp_path)
-
-
 @pytest.mark.parametrize("channels", ["3", "1:3x16"])
 @pytest.mark.parametrize("kind", ["fit", "crop", "patch"])
 def test_a_cache_changes_nothing_where_nothing_is_reduced(

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 from test_stream import SIZE, photos, plain_colour, save
 
+from translate.errors import DataError
+
 
 @pytest.fixture
 def only(tmp_path: Path) -> Path:
@@ -41,3 +43,12 @@ def test_plain_is_spread_over_the_folder_and_unchanged(tmp_path: Path) -> None:
     stream = photos(tmp_path)
     assert stream.plain(4).target_BHWC[:, 3, 3, 0].tolist() == [0, 75, 150, 225]
     assert len(stream.plain(99).target_BHWC) == 10
+
+
+def test_unreadable_photographs_end_it_at_once(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_text("x")
+    with pytest.raises(
+        DataError, match=r": none of the 3 pictures tried can be used; the first one: .*0.png: not a PNG"
+    ):
+        photos(tmp_path)

@@ -61,3 +61,11 @@ def test_help_shows_what_matters(
     assert 15 <= len(shown) <= 25
     assert "learn from" in text
     assert text.endswith(f"All options: translate train {task} --help-all\n")
+
+
+def test_help_has_the_defaults_of_the_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    found: list[str] = []
+    for preset in ("modern", "classic"):
+        assert main(["train", "pix2pix", "--preset", preset, "--help"]) == 0
+        found.append(re.search(r"--l1-weight.*?\(default: ([\d.]+)\)", capsys.readouterr().out, re.DOTALL)[1])
+    assert found == ["10.0", "100.0"]

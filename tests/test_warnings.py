@@ -147,7 +147,7 @@ def test_a_warning_that_applies_no_more_is_noted(tmp_path: Path) -> None:
     logger = Logger.__new__(Logger)
     said: list[str] = []
     vars(logger).update(run=run, silent=False, log_path=tmp_path / "log.jsonl", _log_failed=False, _active={})
-    logger.say = said.append  # type: ignore[method-assign]
+    logger.on_message = said.append  # type: ignore[method-assign]
     for images, lights in enumerate(
         ([], [TrainingWarning("a", "fire")], [TrainingWarning("a", "fire!")], [], [TrainingWarning("b", "smoke")]), 1
     ):

@@ -42,7 +42,7 @@ class ModelSpec:
     """Name of the task (a key of `translate.tasks.TASKS`)."""
     direction: Literal["forward", "back"] = "forward"
     """`back`: from the task's output to its input, where that has no task of its own."""
-    architecture: str = ""
+    architecture: str
     """Generator class and its sizes, for information only; it is rebuilt from the config in the snapshot."""
     scale: int = 1
     """Output side length over input side length."""
@@ -129,7 +129,7 @@ class ModelSpec:
                 f"{origin}: its translate.spec has format {version}, but this version reads format {FORMAT}; "
                 "export the model again or update translate"
             )
-        if "direction" not in found and found.get("name") == f"{found.get('task')}-back":  # as written before 0.2
+        if "direction" not in found and found.get("name") == f"{found.get('task')}-back":  # files of earlier versions
             found["direction"] = "back"
         known = {field.name for field in dataclasses.fields(cls)}
         try:

@@ -1,4 +1,4 @@
-"""The verbs `translate train` and `translate resume`."""
+"""The commands `translate train` and `translate resume`."""
 
 import argparse
 import contextlib
@@ -60,12 +60,13 @@ def main(argv: list[str]) -> int:
     if name not in TASKS:
         raise ConfigError(f"unknown task {name!r}; {nearest(name, TASKS)}")
     require("train", *PACKAGES)
+    others = [word for word in rest if word not in ("-h", "--help", "--help-all")]  # the defaults are the preset's
     if "--help-all" in rest:
-        return _train(TASKS[name], ["--help"])
-    if "--help" in rest or "-h" in rest:
+        return _train(TASKS[name], [*others, "--help"])
+    if len(others) < len(rest):
         whole = io.StringIO()
         with contextlib.redirect_stdout(whole), contextlib.suppress(SystemExit):
-            _train(TASKS[name], ["--help"])
+            _train(TASKS[name], [*others, "--help"])
         print(short_help(whole.getvalue(), IMPORTANT, f"All options: translate train {name} --help-all"))  # noqa: T201
         return 0
     return _train(TASKS[name], rest)
@@ -92,7 +93,7 @@ def resume(argv: list[str]) -> int:
 _RESUME = """\
 usage: translate resume RUN [--stop-after TIME|Nimages] [OPTIONS]
 
-Go on with a training run, with its settings, from its last snapshot. RUN is the folder that was given as --out.
+Continue a training run from its last snapshot, with its settings. RUN is the folder given as --out.
 
 options:
   those of translate train that do not change what is learnt: --max-time, --max-images, --stop-after, --device,
@@ -108,7 +109,7 @@ def _overview() -> str:
         "usage: translate train TASK --data FOLDER --out FOLDER (--max-time TIME | --max-images N) [OPTIONS]\n\n"
         f"tasks:\n{rows}\n\n"
         "example:\n  translate train sketch-to-photo --data photos --out runs/shoes --max-time 20m\n\n"
-        "All options of a task: translate train TASK --help"
+        "Options of a task: translate train TASK --help, or --help-all for every one"
     )
 
 

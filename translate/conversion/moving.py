@@ -14,6 +14,7 @@ from translate.inference.engine import Engine
 from translate.machine import cores
 from translate.pictures import animation
 from translate.pictures.band_writer import RowWriter
+from translate.pictures.formats import ANIMATED
 from translate.pictures.operations import BYTES_PER_DECODED_PIXEL, Picture, Pixels, to_bits
 from translate.threads import Input, Output, Stopped, ordered_map
 
@@ -39,7 +40,7 @@ OnFrame = Callable[[FrameProgress], None]
 def still_note(data: Path | bytes, target: Path) -> tuple[str, ...]:
     """A note for the user if only the first frame of an animation is used: one line or none."""
     count = animation.count_frames(data)
-    if count == 1 or target.suffix.lower() in animation.ANIMATED:
+    if count == 1 or target.suffix.lower() in ANIMATED:
         return ()
     kind = target.suffix[1:].upper()
     return (f"has {count} frames, but {kind} holds only one; use --format webp to keep all",)
@@ -95,7 +96,7 @@ class FrameConverter:
         if target.suffix.lower() in VIDEO_OUTPUTS:
             with self._video_lock:
                 return self._video(data, target, title, controls, stored)
-        if target.suffix.lower() not in animation.ANIMATED or animation.count_frames(data) == 1:
+        if target.suffix.lower() not in ANIMATED or animation.count_frames(data) == 1:
             return None
         return self._animation(data, target, title, controls, stored)
 

@@ -99,10 +99,6 @@ class Logger(Callback):
             self._trends.add(line.get("losses", {}), line.get("gradients", {}))  # missing in old logs
         self._active = {line["name"]: line["text"] for line in log.warnings if line["lit"]}
 
-    def on_message(self, text: str) -> None:
-        """Print a line."""
-        self.say(text)
-
     def on_train_end(self) -> None:
         """Log the steps since the last line."""
         self.log()
@@ -117,7 +113,7 @@ class Logger(Callback):
         for line in rejected:
             if line not in self._rejected:
                 self._rejected.add(line)
-                self.say(f"skipped: {line}")
+                self.on_message(f"skipped: {line}")
                 self._append({"event": "rejected", "file": line})
         for name, game in self._games.items():
             if game.result_gradient is not None:
@@ -145,7 +141,7 @@ class Logger(Callback):
         self._append({**line, "share": round(progress.share, 5), "metrics": rounded, "best": best})
         self.curves.add("held out", metrics, progress.images_seen)
         measured = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        self.say(f"{100 * progress.share:3.0f}% held out: {measured}{'  (best so far)' if best else ''}")
+        self.on_message(f"{100 * progress.share:3.0f}% held out: {measured}{'  (best so far)' if best else ''}")
 
     def diagnosed(self, readings: Readings) -> None:
         """Log the diagnostics and show new warnings."""
@@ -165,7 +161,7 @@ class Logger(Callback):
             if text is not None:
                 self._active[name] = text
             if text is not None and before is None:
-                self.say(f"warning: {text}")
+                self.on_message(f"warning: {text}")
             if (text is None) != (before is None):
                 change = {"name": name, "lit": text is not None, "text": text or before}
                 self._append({"event": "warning", "images": images, **change})
@@ -202,7 +198,7 @@ class Logger(Callback):
         status = self._status(losses, speed)
         self._bar.update(self._row, total=1.0, completed=progress.share, status=status)
         if not self.console.is_terminal and now - self._last_plain >= 10 * LOG_SECONDS:
-            self.say(f"{100 * progress.share:3.0f}% {status}")
+            self.on_message(f"{100 * progress.share:3.0f}% {status}")
             self._last_plain = now
         self._counts_of.clear()
         self._sums, self._steps, self._last_time, self._last_images = {}, 0, now, progress.images_seen
@@ -217,7 +213,7 @@ class Logger(Callback):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_picture(path, Picture(grid_HWC, None))
         except (OSError, ImageError) as error:
-            self.say(f"cannot write the sample grid: {error}")  # a full disk must not end the run
+            self.on_message(f"cannot write the sample grid: {error}")  # a full disk must not end the run
 
     def _status(self, losses: Mapping[str, float], speed: float) -> str:
         progress = self.run.progress
@@ -240,10 +236,10 @@ class Logger(Callback):
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
             if not self._log_failed:
-                self.say(f"cannot write the log: {error}")
+                self.on_message(f"cannot write the log: {error}")
             self._log_failed = True
 
-    def say(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """Print a line."""
         if not self.silent:
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)

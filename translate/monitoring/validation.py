@@ -183,7 +183,7 @@ class Validation(Callback):
             except SnapshotError as error:
                 self.run.best = before  # what is on disk
                 best = False
-                self.logger.say(f"the best snapshot was not saved: {error}")
+                self.logger.on_message(f"the best snapshot was not saved: {error}")
         self.logger.measured(metrics, best=best)
         self.logger.diagnosed(self._diagnostics.read(result_BCHW, self._truth_BCHW))
 

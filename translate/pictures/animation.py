@@ -16,7 +16,6 @@ import numpy as np
 from translate.errors import ImageError, TooLarge
 from translate.pictures.band_writer import Timing
 from translate.pictures.decode import frame_of, opened_frames
-from translate.pictures.formats import ANIMATED as ANIMATED
 from translate.pictures.operations import Picture, available_memory_bytes
 
 BYTES_PER_PIXEL = 36

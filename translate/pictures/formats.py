@@ -64,7 +64,6 @@ READABLE = _suffixes(FORMATS)
 WRITABLE = _suffixes(one for one in FORMATS if one.writes)
 """Suffixes (lower case) of the files we write."""
 
-LOSSLESS = _suffixes(one for one in FORMATS if one.lossless)
 CAN_BE_LOSSLESS = _suffixes(one for one in FORMATS if one.lossless or one.lossless_option)
 SIXTEEN_BITS = _suffixes(one for one in FORMATS if one.sixteen_bits)
 OPAQUE = _suffixes(one for one in FORMATS if not one.alpha)
