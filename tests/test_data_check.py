@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from translate.cli.main import main
 from translate.data import check, thumbnails
-from translate.data.check import needs_of
+from translate.data.check import least_side
 from translate.data.thumbnails import NEAR, as_rgb, near_duplicates
 from translate.tasks import TASKS, Task
 
@@ -41,17 +41,28 @@ def test_what_a_task_needs_is_what_its_trainer_says(task: Task) -> None:
     from translate.tasks.base import load_object
     from translate.trainers.base import Trainer
 
-    trainer_class, needs = load_object(task.trainer), needs_of(task)
+    trainer_class = load_object(task.trainer)
     preset = trainer_class.presets["modern"]
-    assert needs.makes_source == (bool(task.source_maker) or trainer_class.source_maker is not Trainer.source_maker)
+    assert task.makes_source == (bool(task.source_maker) or trainer_class.source_maker is not Trainer.source_maker)
     assert (task.image_size, task.framing == "patch") == (preset.image_size, preset.framing == "patch")
-    assert needs.least == (preset.image_size if task.framing == "patch" else MIN_SIDE)
+    assert least_side(task) == (preset.image_size if task.framing == "patch" else MIN_SIDE)
 
 
 @pytest.mark.parametrize("module", ["translate.cli.data", "translate.cli.report", "translate.data.contact_sheet"])
 def test_without_torch(module: str) -> None:
     code = f"import sys; sys.modules['torch'] = None; import {module}"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_without_what_training_installs(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", picture(1, 300))
+    save(tmp_path / "b.png", picture(2, 400))
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['torch', 'cv2', 'albumentations'])); "
+        "from translate.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "data", "check", str(tmp_path), "--task", "super-resolution"]
+    assert subprocess.run(command, timeout=120, check=False).returncode == 0
 
 
 def test_good_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

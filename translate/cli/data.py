@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from translate.errors import ConfigError, DataError, nearest, require
+from translate.errors import ConfigError, DataError, nearest
 from translate.options import parse_options
 from translate.pictures.operations import WRITABLE
-from translate.tasks import TASKS
+from translate.tasks import TASKS, Task
 
 if TYPE_CHECKING:
-    from translate.data.check import Finding, Needs, Question, Split
+    from translate.data.check import Finding, Question, Split
 
 _LAYOUTS = {
     "photos": "photographs (the task generates its input from them)",
@@ -83,33 +83,32 @@ def _check(options: CheckOptions) -> int:
             raise DataError(
                 f"{folder} {'is a file' if folder.is_file() else 'does not exist'}; give a folder of pictures"
             )
-    require("train", "cv2")  # reads TIFF and 16-bit files
-    from translate.data.check import Question, facts, find_faults, find_splits, needs_of
+    from translate.data.check import Question, facts, find_faults, find_splits
     from translate.data.contact_sheet import write_sheet
     from translate.data.reading import parse_channels
 
-    needs = needs_of(TASKS[options.task])
+    task = TASKS[options.task]
     question = Question(
-        needs=needs,
+        task=task,
         layout=options.layout,
-        folders=options.folders or needs.folders,
+        folders=options.folders or task.folders,
         labels=options.labels,
         source_side=options.source_side,
         formats=parse_channels(options.channels),
     )
     splits = _look_at(find_splits(options.data, options.val), question)
-    found = find_faults(splits, needs)
+    found = find_faults(splits, task)
     if options.sheet is not None:
         write_sheet(options.sheet, splits[0], question.formats)
-    described = [facts(split, needs) for split in splits]
+    described = [facts(split, task) for split in splits]
     if options.json:
         findings = [asdict(finding) for finding in found]
-        answer = {"task": options.task, "square": needs.square, "splits": described, "findings": findings}
+        answer = {"task": options.task, "square": task.image_size, "splits": described, "findings": findings}
         sys.stdout.write(json.dumps(answer) + "\n")
     else:
         # With drawings among the photographs, the training command would learn the wrong thing: do not suggest it.
         advice = [] if any(finding.kind == "drawings" for finding in found) else _advise(options, splits)
-        sys.stdout.write("\n".join([*_describe(described, needs), *_list_findings(found), *advice]))
+        sys.stdout.write("\n".join([*_describe(described, task), *_list_findings(found), *advice]))
         sys.stdout.write("\n")
     return 1 if found else 0
 
@@ -134,7 +133,7 @@ def _look_at(folders: dict[str, Path], question: "Question") -> "list[Split]":
     return splits
 
 
-def _describe(described: list[dict[str, Any]], needs: "Needs") -> list[str]:
+def _describe(described: list[dict[str, Any]], task: Task) -> list[str]:
     lines: list[str] = []
     if len(described) > 1:
         names = [split["split"] for split in described]
@@ -146,7 +145,7 @@ def _describe(described: list[dict[str, Any]], needs: "Needs") -> list[str]:
         counts = ", ".join(f"{count} {name}" for name, count in split["counts"].items())
         lines += [f"{split['folder']}: {layout}", f"  {counts}"]
         lines += [f"  label {name}: {count}" for name, count in split["labels"].items()]
-        lines += [*_size_lines(split["sizes"], needs.square), ""]
+        lines += [*_size_lines(split["sizes"], task.image_size), ""]
     return lines
 
 

@@ -27,26 +27,11 @@ SPLITS = ("val", "test")
 """Folders beside `train` whose pictures must not be used for training."""
 
 
-@dataclass(frozen=True)
-class Needs:
-    """Requirements of a task on its data; known without importing its trainer, which needs torch."""
-
-    paired: bool
-    makes_source: bool
-    square: int
-    """Side of the training samples in pixels."""
-    least: int
-    """Pictures with a shorter side are skipped."""
-    folders: tuple[str, str]
-    draws: bool = False
-    """Whether the task makes drawings from its pictures, which should be photographs."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """What a folder is checked for; the options of `translate train` with the same names."""
 
-    needs: Needs
+    task: Task
     layout: Layout | Literal["auto"] = "auto"
     folders: tuple[str, str] = OURS
     labels: bool = False
@@ -122,16 +107,9 @@ class Split:
         return " = ".join(path.relative_to(start).as_posix() for path in files)
 
 
-def needs_of(task: Task) -> Needs:
-    """What `task` wants of its pictures, by its defaults."""
-    return Needs(
-        paired=task.paired,
-        makes_source=task.makes_source,
-        square=task.image_size,
-        least=task.image_size if task.framing == "patch" else MIN_SIDE,  # a patch is cut, never enlarged
-        folders=task.folders,
-        draws=task.draws_input and bool(task.source_maker),
-    )
+def least_side(task: Task) -> int:
+    """Pictures with a shorter side, in pixels, are skipped in training: a patch is cropped, never enlarged."""
+    return task.image_size if task.framing == "patch" else MIN_SIDE
 
 
 def find_splits(data: Path, validation: Path | None) -> dict[str, Path]:
@@ -168,22 +146,22 @@ def look(name: str, folder: Path, question: Question, on_progress: Callable[[int
     return Split(name, folder, listing, _side_names(folder, question), seen, broken, findings)
 
 
-def find_faults(splits: Sequence[Split], needs: Needs) -> list[Finding]:
+def find_faults(splits: Sequence[Split], task: Task) -> list[Finding]:
     """All problems in each split, and between the first and each of the others."""
     found = list[Finding]()
     for split in splits:
-        found += split.findings + _unreadable(split) + _wrong_sizes(split, needs) + _duplicates(split)
-        found += _drawings(split) if needs.draws and split.listing.layout == "photos" else []
+        found += split.findings + _unreadable(split) + _wrong_sizes(split, task) + _duplicates(split)
+        found += _drawings(split) if task.draws_input and task.source_maker and split.listing.layout == "photos" else []
     for other in splits[1:]:
         found += _between(splits[0], other)
     return found
 
 
-def facts(split: Split, needs: Needs) -> dict[str, Any]:
+def facts(split: Split, task: Task) -> dict[str, Any]:
     """Counts and sizes, as JSON values. Sizes are (width, height), of one half for side-by-side files."""
     listing = split.listing
     sizes = {
-        name: _size_table([split.seen[path] for path in files if path in split.seen], needs.square)
+        name: _size_table([split.seen[path] for path in files if path in split.seen], task.image_size)
         for name, files in split.sides.items()
     }
     counts = {name: len(files) for name, files in split.sides.items()}
@@ -208,15 +186,15 @@ def _list(folder: Path, question: Question) -> tuple[Listing, list[Finding]]:
             layout=question.layout,
             paired=paired,
             folders=question.folders,
-            makes_source=question.needs.makes_source,
+            makes_source=question.task.makes_source,
             labels=question.labels,
             source_side=question.source_side,
         )
 
     try:
-        return listed(question.needs.paired), []
+        return listed(question.task.paired), []
     except DataError as error:
-        if not question.needs.paired:
+        if not question.task.paired:
             raise
         try:
             loose = listed(paired=False)
@@ -285,16 +263,17 @@ def _unreadable(split: Split) -> list[Finding]:
     return _finding("broken", split, text, names)
 
 
-def _wrong_sizes(split: Split, needs: Needs) -> list[Finding]:
-    small = [seen for seen in split.seen.values() if min(seen.width, seen.height) < needs.least]
+def _wrong_sizes(split: Split, task: Task) -> list[Finding]:
+    least = least_side(task)
+    small = [seen for seen in split.seen.values() if min(seen.width, seen.height) < least]
     odd = [seen.path for seen in split.seen.values() if seen.odd]
     unequal = [
         f"{split.show(seen.path for seen in pair)} ({', '.join(f'{seen.width}x{seen.height}' for seen in pair)})"
         for pair in split.samples().get("pairs", ())
         if len({(seen.height, seen.width) for seen in pair}) > 1
     ]
-    cut = f"with a side below {needs.least} pixels, which will be skipped in training; replace them with larger ones"
-    if needs.least > MIN_SIDE:
+    cut = f"with a side below {least} pixels, which will be skipped in training; replace them with larger ones"
+    if least > MIN_SIDE:
         cut += " or train with a smaller --image-size"
     small_names = [f"{split.show([seen.path])} ({seen.width}x{seen.height})" for seen in small]
     differ = "pairs of pictures of different size, which will be skipped in training; replace one of each pair"

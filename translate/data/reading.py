@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from translate.errors import ConfigError, ImageError
 from translate.machine import available_memory_bytes
-from translate.pictures.decode import read_picture
-from translate.pictures.picture import flatten, to_bits
+from translate.pictures.operations import flatten, grey, read_picture, to_bits
 
 Pixels = NDArray[Any]
 """uint8 or uint16 array of pixels; the variable's suffix says its shape."""
@@ -126,8 +124,7 @@ def _with_channels(path: Path, found_HWN: Pixels, channels: int) -> Pixels:
     if found == 1 and channels == 3:
         return np.repeat(found_HWN, 3, axis=2)
     if found == 3 and channels == 1:
-        grey_HW: Any = cv2.cvtColor(np.ascontiguousarray(found_HWN), cv2.COLOR_RGB2GRAY)
-        return grey_HW[..., None]
+        return grey(found_HWN)
     raise ImageError(
         f"{path}: found {found} channels, expected {channels}; give --channels {found} or convert the file"
     )
