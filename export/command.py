@@ -129,7 +129,7 @@ def _with_options(spec: "ModelSpec", options: ExportOptions) -> "ModelSpec":
     Raises:
         ConfigError: a default style for a model without styles, or unreadable metrics.
     """
-    from translate.inference.engine import numbered_style
+    from translate.inference.controls import numbered_style
 
     if options.default_style:
         if not spec.style_size:

@@ -19,7 +19,7 @@ from export.sixteen_bits import carry_sixteen_bits
 from translate import __version__
 from translate.errors import ModelError
 from translate.files import atomic_path
-from translate.inference.engine import numbered_style
+from translate.inference.controls import numbered_style
 from translate.spec import METADATA_KEY, TRAINING_KEY, ModelSpec
 from translate.trainers.base import pixel_translator
 

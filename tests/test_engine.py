@@ -186,7 +186,7 @@ def test_want_of_memory_is_explained(invert_model: Path, image_HWC: np.ndarray, 
             raise RuntimeError(text)
 
     engine = Engine(invert_model)
-    engine._session = Poor()
+    engine._session.ort_session = Poor()
     with pytest.raises(ImageError, match="does not fit"):
         engine(image_HWC)
     text = "something else"

@@ -237,7 +237,7 @@ def test_smaller_windows_where_memory_fails(tmp_path: Path) -> None:
     image_HWC = photo(600, 900)
     expected_HWC = image_HWC.repeat(2, axis=0).repeat(2, axis=1)
     engine = Engine(path, device="cpu")
-    engine._session = scarce = Scarce(engine._session, 300 * 300)
+    engine._session.ort_session = scarce = Scarce(engine._session.ort_session, 300 * 300)
     assert np.array_equal(engine(image_HWC), expected_HWC)
     assert scarce.failures == 2  # the whole, and windows of half its longer side
     assert max(scarce.areas) <= 225 * 225
@@ -251,7 +251,7 @@ def test_smaller_windows_where_memory_fails(tmp_path: Path) -> None:
 def test_smaller_batches_before_smaller_windows(tmp_path: Path) -> None:
     path = save_model(tmp_path / "m.onnx", dataclasses.replace(DOUBLE, receptive_field=11))
     engine = Engine(path, device="cpu", tile=100, batch=4)
-    engine._session = scarce = Scarce(engine._session, 100 * 100)
+    engine._session.ort_session = scarce = Scarce(engine._session.ort_session, 100 * 100)
     image_HWC = photo(150, 300)
     assert np.array_equal(engine(image_HWC)[::2, ::2], image_HWC)
     assert scarce.failures == 1
@@ -265,7 +265,7 @@ def test_smaller_batches_before_smaller_windows(tmp_path: Path) -> None:
 def test_the_least_window_that_fails_is_explained(tmp_path: Path, tile: int | None, failures: int) -> None:
     path = save_model(tmp_path / "m.onnx", dataclasses.replace(DOUBLE, receptive_field=1))
     engine = Engine(path, device="cpu", tile=tile)
-    engine._session = scarce = Scarce(engine._session, 1000)
+    engine._session.ort_session = scarce = Scarce(engine._session.ort_session, 1000)
     with pytest.raises(ImageError, match="picture of 300 x 400 pixels does not fit in the free memory") as caught:
         engine.apply(Picture(photo(400, 300)))
     assert "\n" not in str(caught.value)
@@ -310,7 +310,7 @@ def test_models_with_spatial_statistics_say_so_and_do_what_they_can(models: Call
 
 def test_caution_after_memory_has_failed(tmp_path: Path) -> None:
     engine = Engine(save_model(tmp_path / "m.onnx", INVERT), device="cpu")
-    engine._session = Scarce(engine._session, 300 * 300)
+    engine._session.ort_session = Scarce(engine._session.ort_session, 300 * 300)
     image_HWC = photo(300, 600)
     assert engine.exact(300, 600)
     assert np.array_equal(engine(image_HWC), 255 - image_HWC)  # it has no statistics, and all windows agree

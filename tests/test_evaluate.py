@@ -16,7 +16,7 @@ from PIL import Image
 from translate.cli.main import main
 from translate.evaluation import methods as columns
 from translate.evaluation import run as survey
-from translate.inference.engine import numbered_style
+from translate.inference.controls import numbered_style
 
 
 def test_pairs_are_compared_with_their_truth(

@@ -14,7 +14,8 @@ from conftest import TINY
 
 import export.verify
 from translate.cli.main import main
-from translate.inference.engine import Engine, numbered_style
+from translate.inference.controls import numbered_style
+from translate.inference.engine import Engine
 from translate.pictures.operations import Picture, read_picture, write_picture
 from translate.training.snapshot import FILE_NAME, read_header, read_tensors, write_snapshot
 

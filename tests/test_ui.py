@@ -18,7 +18,8 @@ from test_engine import ALL, save_sum
 
 from translate.errors import ConfigError, ImageError, ModelError, TranslateError
 from translate.inference import models
-from translate.inference.engine import Engine, numbered_style
+from translate.inference.controls import numbered_style
+from translate.inference.engine import Engine
 from translate.pictures.operations import Picture, read_picture
 from translate.spec import ModelSpec
 from translate.tasks import TASKS

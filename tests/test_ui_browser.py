@@ -25,7 +25,7 @@ from PIL import Image
 from playwright.sync_api import Page, Playwright, Request, expect, sync_playwright
 from test_engine import save_sum
 
-from translate.inference.engine import numbered_style
+from translate.inference.controls import numbered_style
 from translate.inference.models import shipped
 from translate.spec import ModelSpec
 

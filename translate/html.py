@@ -26,12 +26,17 @@ _VARIABLES = {INK: "var(--soft)", FAINT: "var(--line)"} | {
 
 
 def render(template: Path, filters: dict[str, Callable[..., Any]], **values: Any) -> str:
-    """Render a template; undefined names raise an error, and everything but `Markup` is escaped."""
-    from jinja2 import Environment, StrictUndefined
+    """Render a template with the style that all our pages share, as `style`.
 
+    Undefined names raise an error, and everything but `Markup` is escaped.
+    """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    style = Markup(Path(__file__).with_suffix(".css").read_text(encoding="utf-8"))
     environment: Any = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters.update(number=number, **filters)
-    return environment.from_string(template.read_text(encoding="utf-8")).render(**values)
+    return environment.from_string(template.read_text(encoding="utf-8")).render(style=style, **values)
 
 
 def drawing_settings(salt: str) -> Any:

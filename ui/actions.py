@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from translate.errors import ConfigError, ImageError
-from translate.inference.engine import Engine, numbered_style
+from translate.inference.controls import numbered_style
+from translate.inference.engine import Engine
 from translate.pictures.operations import READABLE, Picture, flatten, read_picture, resize, write_picture
 from translate.spec import ModelSpec
 

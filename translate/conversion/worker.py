@@ -19,8 +19,8 @@ from translate.conversion.resume import Existing as Existing
 from translate.conversion.resume import Result, WorkerResult, failed_result
 from translate.conversion.sources import Item, Source
 from translate.errors import ImageError, TooLarge
-from translate.inference.controls import Label, Style
-from translate.inference.engine import Engine, numbered_style
+from translate.inference.controls import Label, Style, numbered_style
+from translate.inference.engine import Engine
 from translate.inference.placement import Placement, content_share_of
 from translate.pictures.operations import (
     BYTES_PER_DECODED_PIXEL,
@@ -44,8 +44,8 @@ class Conversion:
     """Class label to generate; None: the label that the file name begins with, as in `handbag-02.png`, otherwise the
     model's first."""
     style: int | tuple[float, ...] | None = None
-    """Number of a style, see `translate.inference.engine.numbered_style`, or the style vector itself; None: the model's
-    default."""
+    """Number of a style, see `translate.inference.controls.numbered_style`, or the style vector itself; None: the
+    model's default."""
     detail: float | None = None
     """From 0 (faithful) to 1 (sharp); None is 0."""
     framing: Placement = "auto"

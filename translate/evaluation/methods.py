@@ -14,7 +14,8 @@ from PIL import Image
 from translate.data.reading import Pixels
 from translate.errors import ConfigError
 from translate.evaluation.cases import Kind, Sample
-from translate.inference.engine import Engine, numbered_style
+from translate.inference.controls import numbered_style
+from translate.inference.engine import Engine
 from translate.pictures.operations import Picture
 
 Role = Literal["model", "against", "variant", "baseline", "truth"]

@@ -18,7 +18,8 @@ from translate.evaluation.cases import Case, Kind, Sample, TestData, read_case, 
 from translate.evaluation.measure import FRAME, SETS_LEAST, SETS_MOST, framed, measure_picture, unit
 from translate.evaluation.methods import STYLES, Column, run_engine, variants
 from translate.html import picture_address
-from translate.inference.engine import Engine, numbered_style
+from translate.inference.controls import numbered_style
+from translate.inference.engine import Engine
 from translate.metrics.diversity import mean_pairwise_difference
 from translate.metrics.domain import SIDE
 from translate.pictures.operations import resize

@@ -5,7 +5,6 @@ in [0, 65535] if the model takes 16 bits.
 """
 
 import math
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +16,9 @@ from numpy.typing import NDArray
 from translate.errors import ConfigError, ImageError, ModelError
 from translate.inference.batching import Batcher
 from translate.inference.controls import Label, Style, graph_inputs
-from translate.inference.controls import numbered_style as numbered_style
 from translate.inference.models import resolve
 from translate.inference.placement import Placement, content_share_of, frame_of, through_frame
-from translate.inference.session import Device, is_out_of_memory, open_session
+from translate.inference.session import Device, Session
 from translate.inference.tiling import Plan, plan_windows, run_tiled, seam_note, seam_ratio, smallest_tile
 from translate.machine import cores
 from translate.pictures.operations import (
@@ -37,7 +35,7 @@ from translate.pictures.operations import (
     to_bits,
     white_of,
 )
-from translate.spec import IMAGE_REST, METADATA_KEY, RESULT_REST, ModelSpec
+from translate.spec import METADATA_KEY, ModelSpec
 
 Pixels = NDArray[Any]
 """uint8 or uint16 array of pixels; the suffix of the variable gives its shape."""
@@ -97,21 +95,15 @@ class Engine:
         batch: int | None = None,
     ) -> None:
         self.path = resolve(str(model)) if isinstance(model, str) else model
-        threads = threads or cores()
-        self._session = open_session(self.path, threads, device)
-        self.device = "cuda" if self._session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
-        self.at_once = 2 * cores() if self.device == "cuda" else max(1, cores() // threads)
-        self._turn = threading.BoundedSemaphore(self.at_once)
-        metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self._session = Session(self.path, threads or cores(), device)
+        self.device, self.at_once = self._session.device, self._session.at_once
+        metadata = self._session.metadata
         if METADATA_KEY not in metadata:
             raise ModelError(
                 f"{self.path}: an ONNX model without {METADATA_KEY} metadata, so its inputs are unknown; "
                 "create it with `translate export`"
             )
         self.spec = ModelSpec.from_json(metadata[METADATA_KEY], str(self.path))
-        self._input_name: str = self._session.get_inputs()[0].name
-        self._output_name: str = self._session.get_outputs()[0].name
-        self._carries_rest = RESULT_REST in (one.name for one in self._session.get_outputs())
         self.memory_bytes = available_memory_bytes()
         self.smallest_tile = smallest_tile(self.spec.receptive_field, self.spec.size_multiple)
         if tile and tile < self.smallest_tile:
@@ -122,18 +114,18 @@ class Engine:
             raise ConfigError(f"batch is {batch}; give 1 or more")
         self.tile = tile
         self.batch = batch or (GPU_BATCH if self.device == "cuda" else 1)
-        self._joined = Batcher(self._session_run, self.batch) if self.batch > 1 else self._session_run
+        self._joined = Batcher(self._session.run, self.batch) if self.batch > 1 else self._session.run
         self._longest_side: float = math.inf
         """Windows with longer sides have run out of memory."""
 
     @property
     def max_bits(self) -> Literal[8, 16]:
         """Bits per channel that the model processes without loss."""
-        return 16 if self.spec.input_bits == 16 or self._carries_rest else 8
+        return 16 if self.spec.input_bits == 16 or self._session.carries_rest else 8
 
     def result_bits(self, bits: int) -> Literal[8, 16]:
         """Return the bits per channel of the result for a picture with `bits`."""
-        return 16 if self.spec.output_bits == 16 or (bits == 16 and self._carries_rest) else 8
+        return 16 if self.spec.output_bits == 16 or (bits == 16 and self._session.carries_rest) else 8
 
     @property
     def max_pixels(self) -> int:
@@ -201,7 +193,7 @@ class Engine:
             ConfigError: the model lacks a label, style or detail.
         """
         channels, bits = self.spec.input_channels, self.spec.input_bits
-        if image.dtype != f"uint{bits}" and not (image.dtype == np.uint16 and self._carries_rest):
+        if image.dtype != f"uint{bits}" and not (image.dtype == np.uint16 and self._session.carries_rest):
             raise ImageError(
                 f"picture array has type {image.dtype}, expected uint{bits} in 0..{2**bits - 1}; convert it first"
             )
@@ -335,7 +327,7 @@ class Engine:
         Returns:
             (H * scale, W * scale, 3) with the bit depth that the model returns, see `result_bits`.
         """
-        deep = self.spec.input_bits == 16 or (rgb_HWC.dtype == np.uint16 and self._carries_rest)
+        deep = self.spec.input_bits == 16 or (rgb_HWC.dtype == np.uint16 and self._session.carries_rest)
         image_HWC = to_bits(rgb_HWC, 16 if deep else 8)
         if self.spec.input_channels == 1:
             image_HWC = grey(image_HWC)
@@ -414,26 +406,6 @@ class Engine:
                     raise _too_large(height, width) from None
                 else:
                     self._longest_side = min(self._longest_side, side // 2)
-
-    def _session_run(self, image_NHWC: Pixels, controls: Mapping[str, NDArray[Any]]) -> Pixels:
-        try:
-            if image_NHWC.dtype == np.uint16 and self._carries_rest:
-                return self._run_deep(image_NHWC, controls)
-            with self._turn:
-                return self._session.run([self._output_name], {self._input_name: image_NHWC, **controls})[0]
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise MemoryError from None
-            raise
-
-    def _run_deep(self, image_NHWC: Pixels, controls: Mapping[str, NDArray[Any]]) -> Pixels:
-        """Run on 16 bits, split into 8 bits and a remainder, see `translate.spec.IMAGE_REST`."""
-        rough_NHWC = np.stack([to_bits(image_HWC, 8) for image_HWC in image_NHWC])
-        rest_NHWC = (image_NHWC - rough_NHWC.astype(np.uint16) * np.uint16(257)).view(np.int16)
-        inputs = {self._input_name: rough_NHWC, IMAGE_REST: rest_NHWC, **controls}
-        with self._turn:
-            result_NHWC, left_NHWC = self._session.run([self._output_name, RESULT_REST], inputs)
-        return result_NHWC.astype(np.uint16) * np.uint16(257) + left_NHWC.view(np.uint16)
 
 
 def _too_large(height: int, width: int) -> ImageError:

@@ -1,15 +1,25 @@
-"""Opens a model file as an ONNX Runtime session, on the GPU if a working one is available."""
+"""A model file in ONNX Runtime, on the GPU if a working one is available.
+
+Array names carry their shape: N batch, H height, W width, C channels.
+"""
 
 import contextlib
 import io
 import os
 import sys
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import onnxruntime as _onnxruntime  # pyright: ignore[reportMissingTypeStubs]
+from numpy.typing import NDArray
 
 from translate.errors import ModelError
+from translate.machine import cores
+from translate.pictures.picture import Pixels, to_bits
+from translate.spec import IMAGE_REST, RESULT_REST
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -17,14 +27,63 @@ _ort: Any = _onnxruntime  # it ships no type hints
 _FATAL_ONLY = 4
 
 
-def open_session(path: Path, threads: int, device: Device) -> Any:
-    """Open a session; nothing is printed.
+class Session:
+    """The graph of a model file, ready to run. Thread-safe.
 
-    `threads`: CPU threads per run. `device`: `auto` uses an NVIDIA GPU if a working one is available.
+    Args:
+        path: the model file.
+        threads: CPU threads per run.
+        device: `auto` uses an NVIDIA GPU if a working one is available.
 
     Raises:
         ModelError: no usable model, or no usable GPU although `cuda` was asked for.
     """
+
+    device: Literal["cpu", "cuda"]
+    at_once: int
+    """Maximum number of concurrent runs; other calls wait. On the CPU, more runs than cores would only take memory."""
+    metadata: Mapping[str, str]
+    carries_rest: bool
+    """Whether a model of 8 bits also takes and returns what 16 bits have beyond them, see `IMAGE_REST`."""
+
+    def __init__(self, path: Path, threads: int, device: Device) -> None:
+        self.ort_session = _open_session(path, threads, device)
+        self.device = "cuda" if self.ort_session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
+        self.at_once = 2 * cores() if self.device == "cuda" else max(1, cores() // threads)
+        self.metadata = self.ort_session.get_modelmeta().custom_metadata_map
+        self._turn = threading.BoundedSemaphore(self.at_once)
+        self._input_name: str = self.ort_session.get_inputs()[0].name
+        self._output_name: str = self.ort_session.get_outputs()[0].name
+        self.carries_rest = RESULT_REST in (output.name for output in self.ort_session.get_outputs())
+
+    def run(self, image_NHWC: Pixels, controls: Mapping[str, NDArray[Any]]) -> Pixels:
+        """Run the graph on a batch of images, uint8 or, if the model takes or carries them, uint16.
+
+        Raises:
+            MemoryError: the run does not fit in memory.
+        """
+        try:
+            if image_NHWC.dtype == np.uint16 and self.carries_rest:
+                return self._run_deep(image_NHWC, controls)
+            with self._turn:
+                return self.ort_session.run([self._output_name], {self._input_name: image_NHWC, **controls})[0]
+        except Exception as error:
+            if _is_out_of_memory(error):
+                raise MemoryError from None
+            raise
+
+    def _run_deep(self, image_NHWC: Pixels, controls: Mapping[str, NDArray[Any]]) -> Pixels:
+        """Run on 16 bits, split into 8 bits and a remainder, see `translate.spec.IMAGE_REST`."""
+        rough_NHWC = np.stack([to_bits(image_HWC, 8) for image_HWC in image_NHWC])
+        rest_NHWC = (image_NHWC - rough_NHWC.astype(np.uint16) * np.uint16(257)).view(np.int16)
+        inputs = {self._input_name: rough_NHWC, IMAGE_REST: rest_NHWC, **controls}
+        with self._turn:
+            result_NHWC, left_NHWC = self.ort_session.run([self._output_name, RESULT_REST], inputs)
+        return result_NHWC.astype(np.uint16) * np.uint16(257) + left_NHWC.view(np.uint16)
+
+
+def _open_session(path: Path, threads: int, device: Device) -> Any:
+    """Open a session; nothing is printed."""
     if not path.is_file():
         raise ModelError(f"{path}: no such file; give a .onnx file written by `translate export`")
     if device != "cpu":
@@ -78,7 +137,7 @@ def _options(path: Path, threads: int) -> Any:
     return options
 
 
-def is_out_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: Exception) -> bool:
     """Whether a run failed because it ran out of memory.
 
     ONNX Runtime has no error type of its own for this, neither on the CPU nor on the GPU.
