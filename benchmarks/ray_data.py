@@ -1,8 +1,8 @@
 """What `--engine ray` costs: images a second of Ray against threads, on one machine at equal settings.
 
 Both have as many single-threaded workers, convert the same pictures and must give the same bytes. Alternated; medians
-count. What Ray takes before the first result (its own start and that of its processes) is told apart: it is paid once,
-or once in some thousands of pictures.
+count. What Ray takes before the first result (its own start and that of its processes) is reported separately: it
+occurs once, or once in some thousands of pictures.
 
     python benchmarks/ray_data.py --model sketch-to-photo
     python benchmarks/ray_data.py --model my.onnx --images folder --count 400 --workers 1 2

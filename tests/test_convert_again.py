@@ -14,7 +14,8 @@ from test_convert import tree
 
 from translate.cli.main import main
 from translate.conversion.folder import convert_folder
-from translate.conversion.worker import Conversion, Existing, Result
+from translate.conversion.resume import Existing, Result
+from translate.conversion.worker import Conversion
 from translate.errors import DataError
 from translate.inference.engine import Engine
 from translate.pictures.operations import Picture, read_picture, write_picture

@@ -124,11 +124,11 @@ def _evaluate(options: EvaluateOptions, engine: Engine, against: Engine | None, 
         if not survey.cases or (data.kind == "unpaired" and not survey.column("truth").frames):
             raise DataError(f"no picture of {options.data} could be used: {survey.skipped[0]}")
         notes = _sum_up(survey)
-        found, judge = _ask_training(survey, training, notes, tick)
+        found, classifier = _ask_training(survey, training, notes, tick)
     if options.train is None and data.kind != "enlarge":
         what = "Memorised results and target_share" if data.kind == "unpaired" else "Memorised results"
         notes.append(f"{what} are not measured; give the training pictures with --train.")
-    _write(options, engine, out, survey, found, judge, notes)
+    _write(options, engine, out, survey, found, classifier, notes)
     return len(survey.skipped)
 
 
@@ -160,22 +160,22 @@ def _ask_training(
     survey: "Survey", training: "Training | None", notes: list[str], tick: Tick
 ) -> "tuple[list[Neighbour], dict[str, float]]":
     """Compare with the training pictures; adds to `notes`."""
-    from translate.evaluation.memorisation import TRUSTED, judge_domain, neighbours
+    from translate.evaluation.memorisation import TRUSTED, classify_domains, neighbours
 
     if training is None:
         return [], {}
     found = neighbours(survey, training, tick)
     if survey.data.kind != "unpaired":
         return found, {}
-    judge = judge_domain(survey, training, tick)
-    if judge:
-        accuracy = judge["accuracy"]
+    classifier = classify_domains(survey, training, tick)
+    if classifier:
+        accuracy = classifier["accuracy"]
         notes.append(
-            f"target_share: the classifier was trained on {judge['pictures']:.0f} training pictures of "
+            f"target_share: the classifier was trained on {classifier['pictures']:.0f} training pictures of "
             f"{survey.data.folders[0]} and {survey.data.folders[1]} and is right on {accuracy:.1%} of the real test "
             "pictures" + ("." if accuracy >= TRUSTED else "; that is too low for target_share to be meaningful.")
         )
-    return found, judge
+    return found, classifier
 
 
 def _write(
@@ -184,7 +184,7 @@ def _write(
     out: Path,
     survey: "Survey",
     found: "list[Neighbour]",
-    judge: dict[str, float],
+    classifier: dict[str, float],
     notes: list[str],
 ) -> None:
     import json
@@ -199,7 +199,7 @@ def _write(
     facts: dict[str, object] = {
         "data": shown,
         "options": {key: str(value) for key, value in asdict(options).items() if value is not None},
-        "classifier": judge or None,
+        "classifier": classifier or None,
         "notes": notes,
         "file": {"name": engine.path.name, "bytes": engine.path.stat().st_size},
         "date": date,

@@ -15,7 +15,6 @@ from translate.conversion.huge import convert_huge, needs_streaming
 from translate.conversion.moving import FrameConverter, FrameOptions, still_note
 from translate.conversion.naming import check_template
 from translate.conversion.plan import Job, OutputFormat
-from translate.conversion.resume import Existing as Existing
 from translate.conversion.resume import Result, WorkerResult, failed_result
 from translate.conversion.sources import Item, Source
 from translate.errors import ImageError, TooLarge

@@ -112,7 +112,7 @@ def neighbours(survey: Survey, training: Training, tick: Callable[[], object]) -
     return found
 
 
-def judge_domain(survey: Survey, training: Training, tick: Callable[[], object]) -> dict[str, float]:
+def classify_domains(survey: Survey, training: Training, tick: Callable[[], object]) -> dict[str, float]:
     """Train the classifier and ask it about every column, into their totals.
 
     Returns:

@@ -8,11 +8,11 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 SIDE = 64
-"""Side of the pictures that are judged."""
+"""Side in pixels of what the classifier sees."""
 
 EPOCHS, BATCH, LEARNING_RATE = 12, 32, 2e-3
 GAIN = (0.2, 3.0)
-"""Range of the brightness that the judge is made blind to: a darkened day is no night."""
+"""Range of the brightness that the classifier learns to ignore: a darkened day is no night."""
 
 
 def train_domain_classifier(first_N3SS: Tensor, second_N3SS: Tensor, *, seed: int = 0) -> nn.Module:
@@ -21,7 +21,7 @@ def train_domain_classifier(first_N3SS: Tensor, second_N3SS: Tensor, *, seed: in
     Three convolutions and a mean over the places, cross-entropy with both collections weighing alike, pictures
     mirrored and made brighter and darker by a factor within `GAIN`. Equal seeds give equal networks on one machine.
     The idea is that of the classifier two-sample test, Lopez-Paz and Oquab, "Revisiting Classifier Two-Sample Tests",
-    2017, with results put to a judge of real pictures.
+    2017, with results given to a classifier of real pictures.
 
     Args:
         first_N3SS, second_N3SS: uint8 pictures of `SIDE` pixels on both sides, at least one of each.

@@ -1,6 +1,6 @@
-"""Takes the readings behind the warnings, from the networks as they are.
+"""Diagnostics of a run: measures what the warnings are based on.
 
-Nothing that training depends on changes: discriminators answer as in use, and random numbers are put back.
+Training is not affected: networks run in evaluation mode, and the random state is restored.
 
 Shape suffixes: B batch, C channels, H height, W width, N pictures, D numbers a picture.
 """
@@ -25,24 +25,25 @@ from translate.monitoring.warnings import (
     NEAREST,
     REAL_RIGHT,
 )
+from translate.pictures.picture import to_bits
 from translate.trainers.adversarial_state import AugmentationController
 from translate.trainers.base import Batch, Trial
 from translate.training.batches import TrainingData
 from translate.training.run import Run
 
 SAMPLES = 16
-"""Pictures of each kind that the discriminators are asked about, and that are compared with one another."""
+"""Number of images of each kind that are given to the discriminators, and compared with one another."""
 
 KNOWN = 256
-"""Training pictures among which the nearest is looked for, evenly spread."""
+"""Number of training images, evenly spread, among which the nearest is searched for."""
 
 
 class Diagnostics:
-    """Asks discriminators and compares results, for `translate.monitoring.warnings`.
+    """Measures discriminator accuracy, diversity and memorisation, for `translate.monitoring.warnings`.
 
     Args:
-        run: what is diagnosed.
-        training_data: its pictures; some must be held out.
+        run: the run to diagnose.
+        training_data: its data; some images must be held out.
     """
 
     def __init__(self, run: Run, training_data: TrainingData):
@@ -54,11 +55,11 @@ class Diagnostics:
 
     @torch.no_grad()
     def read(self, result_BCHW: Tensor, truth_BCHW: Tensor) -> dict[str, float]:
-        """Take all readings that there are.
+        """Measure everything that can be measured.
 
         Args:
-            result_BCHW: of the held-out pictures, range [0, 1].
-            truth_BCHW: real pictures of the wanted kind, as many.
+            result_BCHW: generated from the held-out sources, range [0, 1].
+            truth_BCHW: as many real images of the target domain.
         """
         found = self._discriminated()
         controllers = [part for part in self.run.trainer.modules() if isinstance(part, AugmentationController)]
@@ -76,7 +77,7 @@ class Diagnostics:
         return found
 
     def _discriminated(self) -> dict[str, float]:
-        """Shares of what is judged rightly, over all discriminators."""
+        """Accuracy of the discriminators, averaged over all of them."""
         if self._trained is None:
             self._trained = self.training_data.stream.plain(SAMPLES)
         trainer = self.run.trainer
@@ -94,21 +95,20 @@ class Diagnostics:
         return self.training_data.batch(raw, (run.config.seed,), run.fabric.device, run.progress.share)
 
     def _distance(self, picture_BCHW: Tensor) -> float:
-        """Median distance to the nearest training picture."""
+        """Median distance to the nearest training image."""
         if self._known_ND is None:
-            bits = self.run.config.formats[1].bits
             known = self.training_data.stream.plain(KNOWN).target_BHWC.numpy()
-            self._known_ND = np.stack([thumbnail(_eight(image_HWC, bits)) for image_HWC in known])
+            self._known_ND = np.stack([thumbnail(to_bits(image_HWC, 8)) for image_HWC in known])
         pictures = (picture_BCHW * 255.0).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         asked_ND = np.stack([thumbnail(image_HWC) for image_HWC in pictures])
         return float(np.median(nearest_neighbours(self._known_ND, asked_ND)[1]))
 
 
 def _shares(trained: Trial, held_out: Trial) -> tuple[float, float, float]:
-    """Of training pictures taken for real, of results found out, of held-out pictures taken for real.
+    """Accuracy on training images, on generated images and on held-out real images.
 
-    The line between real and made lies halfway between what the discriminator says of both on average: games differ in
-    what their scores mean, and some have no line of their own. Mean over the patches, then over the scales.
+    The threshold is halfway between the mean scores of real and generated images, because GAN losses differ in what
+    scores mean, and some have no threshold of their own. Mean over the patches, then over the scales.
     """
     rows: list[tuple[float, float, float]] = []
     real, fake, unseen = (
@@ -128,7 +128,7 @@ def _shares(trained: Trial, held_out: Trial) -> tuple[float, float, float]:
 
 @contextmanager
 def _undisturbed(network: nn.Module) -> Iterator[None]:
-    """Networks answer as in use, so that they take note of nothing; then all is as before."""
+    """Run networks in evaluation mode, so that no buffer changes; restore the mode and the random state."""
     training = {part: part.training for part in network.modules()}
     state = torch.get_rng_state()
     network.eval()
@@ -138,7 +138,3 @@ def _undisturbed(network: nn.Module) -> Iterator[None]:
         for part, mode in training.items():
             part.training = mode
         torch.set_rng_state(state)
-
-
-def _eight(image_HWC: np.ndarray, bits: int) -> np.ndarray:
-    return image_HWC if bits == 8 else (image_HWC // 257).astype(np.uint8)

@@ -89,7 +89,7 @@ def decode(
     """Decode PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF and, with the extra `heif`, HEIC, turned upright, as sRGB.
 
     What the bytes are decides, not the suffix. Grey, palette and CMYK become RGB; colours of another profile are
-    converted (see `translate.pictures.icc`), and a damaged profile is passed over with a note. Of an animation or of
+    converted (see `translate.pictures.icc`), and a damaged profile is ignored with a note. Of an animation or of
     several pages the first is taken.
 
     Args:
