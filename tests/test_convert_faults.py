@@ -5,18 +5,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import INVERT, save_model
+from programs import PATIENCE_SECONDS, started, until
 
 from translate.pictures.operations import Picture, write_picture
 
 KILLS, PICTURES = 30, 300
 SEED = 5
-PATIENCE_SECONDS = 60.0
 
 
 def pictures(folder: Path, count: int, side: int = 64) -> Path:
@@ -81,14 +80,10 @@ def test_ctrl_c_ends_with_a_summary_and_the_same_command_goes_on(tmp_path: Path)
     source = pictures(tmp_path / "in", 200, 256)
     model = save_model(tmp_path / "m.onnx", INVERT)
     arguments = ["convert", str(source), str(tmp_path / "out"), "--model", str(model), "--workers", "1"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "translate.cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not list(tmp_path.glob("out/*/*.png")):
-        assert time.monotonic() < deadline
-    process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    with started(*arguments) as process:
+        until(lambda: list(tmp_path.glob("out/*/*.png")), process)
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, errors) == (130, "")
     assert out.endswith("stopped; run the same command to continue\n")
     converted = int(out.split()[0])
@@ -102,17 +97,15 @@ def test_watch_converts_what_comes_until_ctrl_c(tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
     arguments = ["convert", str(source), str(tmp_path / "out"), "--model", str(model), "--watch", "--json"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "translate.cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert process.stderr.readline() == f"watching {source} for new files; press Ctrl-C to stop\n"
-    for name in ("a.png", "b.png"):
-        write_picture(source / name, Picture(np.zeros((16, 16, 3), np.uint8)))
-        found = json.loads(process.stdout.readline())
-        assert (found["status"], found["target"]) == ("converted", str(tmp_path / "out" / name))
-    process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    with started(*arguments) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stderr.readline() == f"watching {source} for new files; press Ctrl-C to stop\n"
+        for name in ("a.png", "b.png"):
+            write_picture(source / name, Picture(np.zeros((16, 16, 3), np.uint8)))
+            found = json.loads(process.stdout.readline())
+            assert (found["status"], found["target"]) == ("converted", str(tmp_path / "out" / name))
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, errors) == (0, "")
     assert json.loads(out.splitlines()[-1])["converted"] == 2

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import FORKS, log_lines, options, settings, start, until
+from programs import until
+from tiny_runs import FORKS, log_lines, options, settings, start
 
 from translate.cli.main import main
 from translate.errors import ConfigError

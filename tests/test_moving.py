@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 import zipfile
@@ -15,6 +13,7 @@ import pytest
 from conftest import DOUBLE, INVERT, save_model
 from made_films import clip, packets, pictures, times, write_film
 from PIL import Image
+from programs import PATIENCE_SECONDS, started, until
 
 from translate import errors as extras
 from translate.cli import convert as convert_command
@@ -23,8 +22,6 @@ from translate.conversion.folder import convert_folder
 from translate.conversion.moving import FrameProgress
 from translate.conversion.worker import Conversion, Result
 from translate.inference.engine import Engine
-
-PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -165,30 +162,24 @@ def test_ctrl_c_ends_a_film_at_once(tmp_path: Path, engine: Engine) -> None:
     assert (outcomes, tree(tmp_path / "out")) == ([], [])
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "translate.cli", "convert", *map(str, arguments), "--json"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_film_that_is_broken_off_is_made_by_the_same_command(tmp_path: Path, number: signal.Signals) -> None:
     model = save_model(tmp_path / "m.onnx", DOUBLE)
     (tmp_path / "in").mkdir()
     source = write_film(tmp_path / "in" / "a.mp4", clip(250, 96, 128))
-    process = start(tmp_path / "in", tmp_path / "out", "--model", model, "--device", "cpu")
-    moment = time.monotonic() + PATIENCE_SECONDS
-    while not list(tmp_path.glob("out/.*.part.mp4")):
-        assert time.monotonic() < moment
-    process.send_signal(number)
-    out, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    command = ["convert", tmp_path / "in", tmp_path / "out", "--model", model, "--device", "cpu", "--json"]
+    with started(*command) as process:
+        until(lambda: list(tmp_path.glob("out/.*.part.mp4")), process)
+        process.send_signal(number)
+        out, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert errors == ""
     assert not (tmp_path / "out" / "a.mp4").exists()
     if number == signal.SIGINT:
         assert process.returncode == 130
         summary = json.loads(out.splitlines()[-1])
         assert (summary["converted"], summary["failed"], summary["stopped"]) == (0, 0, True)
-    process = start(tmp_path / "in", tmp_path / "out", "--model", model, "--device", "cpu")
-    out, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    with started(*command) as process:
+        out, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert json.loads(out.splitlines()[-1])["converted"] == 1
     assert tree(tmp_path / "out") == [".translate.jsonl", "a.mp4"]
     assert len(times(tmp_path / "out" / "a.mp4")) == len(times(source)) == 250

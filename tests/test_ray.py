@@ -1,16 +1,14 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import INVERT, save_model
+from programs import PATIENCE_SECONDS, started, until
 from stores import contents, names, served
 
 from translate.cli.main import main
@@ -24,8 +22,6 @@ from translate.conversion.worker import Conversion
 from translate.inference.engine import Engine
 from translate.pictures.operations import Picture, write_picture
 
-PATIENCE_SECONDS = 120.0
-
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # it uses what it has given up itself
 
 
@@ -38,6 +34,7 @@ def cluster() -> Generator[None]:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_BACKEND_LOG_LEVEL": "fatal",
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            "RAY_worker_niceness": "0",  # its default, 15, starves the actors beside other tests
         }.items():
             patch.setenv(name, value)
         import ray
@@ -213,14 +210,10 @@ def test_the_command_says_nothing_of_ray_and_ctrl_c_ends_it(tmp_path: Path) -> N
         paint(tmp_path / "in" / f"{number}.png", number, side=256)
     model = save_model(tmp_path / "m.onnx", INVERT)
     arguments = ["convert", str(tmp_path / "in"), str(tmp_path / "out"), "--model", str(model), "--engine", "ray"]
-    program = [sys.executable, "-m", "translate.cli", *arguments, "--workers", "1"]
-    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not list(tmp_path.glob("out/*.png")):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    with started(*arguments, "--workers", "1") as process:
+        until(lambda: list(tmp_path.glob("out/*.png")), process)
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, errors) == (130, "")
     assert out.endswith("stopped; run the same command to continue\n")
     assert len(noted(tmp_path / "out")) == int(out.split()[0]) < 300

@@ -6,13 +6,13 @@ import json
 import multiprocessing
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from programs import until
 from rich.console import Console
 
 from translate.cli.main import main
@@ -184,10 +184,3 @@ def process(out: Path, *arguments: str) -> Iterator[Any]:
     finally:
         child.kill()
         child.join(30)
-
-
-def until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 90
-    while not happened():
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.005)
