@@ -26,7 +26,7 @@ def truncated_jpeg(path: Path) -> None:
     ("make", "message"),
     [
         (truncated_jpeg, "truncated"),
-        (lambda path: path.write_text("hello"), "not a PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF or HEIC picture"),
+        (lambda path: path.write_text("hello"), "not a PNG, JPEG, .* or TGA picture; convert it"),
         (lambda path: path.write_text("BM is not always a bitmap"), "not a PNG"),
         (lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"), "not a PNG"),
         (lambda path: path.write_bytes(b"\0\0\0\x14ftypisom\0\0\0\0mp42"), "not a PNG"),

@@ -17,23 +17,18 @@ import numpy as np
 
 from translate.errors import ImageError
 from translate.machine import available_memory_bytes
-from translate.pictures.formats import FORMATS, listed
+from translate.pictures import tiff
+from translate.pictures.formats import FORMATS, HEAD_BYTES, listed, recognise
 from translate.pictures.icc import cmyk_to_rgb, to_srgb
 from translate.pictures.libvips import one_line, vips
 from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import xmp as xmp_packet
-from translate.pictures.metadata.png import SIGNATURE
+from translate.pictures.pages import at_page, tiff_pages
 from translate.pictures.picture import BAND, Picture, Pixels, to_bits
 
 Format = str
 """libvips' name of a format."""
 
-_HEADS: dict[Format, tuple[bytes, ...]] = {
-    "png": (SIGNATURE,),
-    "jpeg": (b"\xff\xd8\xff",),
-    "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-    "webp": (b"RIFF",),
-}
 _TURNS = {2: (0, 0, 1), 3: (0, 1, 1), 4: (0, 1, 0), 5: (1, 0, 0), 6: (1, 0, 1), 7: (1, 1, 1), 8: (1, 1, 0)}
 """EXIF's orientation -> whether to swap rows and columns, then turn upside down, then mirror."""
 _EXTRA_SAMPLES, _UNSPECIFIED = 338, 0
@@ -50,6 +45,7 @@ class RowReader:
         name: what errors call it.
         folder: where a temporary file as large as the pixels may be, for pictures that are stored turned.
         bits: as in `translate.pictures.decode.decode`: 16 leaves deep pixels deep, 8 rounds them to 8.
+        page: of a TIFF file with several, from 1.
 
     Raises:
         ImageError: not such a picture, damaged, not readable, or of a kind that has to be decoded whole and does not
@@ -67,11 +63,18 @@ class RowReader:
     xmp: bytes | None
     notes: tuple[str, ...]
     """What was left out, a few words each."""
+    pages: int
+    """How many pages the file has, of which this is one."""
 
-    def __init__(self, source: Path | bytes, name: str, folder: Path, *, bits: Literal[8, 16] = 8) -> None:
+    def __init__(
+        self, source: Path | bytes, name: str, folder: Path, *, bits: Literal[8, 16] = 8, page: int = 1
+    ) -> None:
         self._source, self._name, self._folder, self._bits = source, name, folder, bits
         self._format = _format_of(source, name)
         self._turned: _Turned | None = None
+        self._number, self._exif, self._extra, self._reason, self.pages = 0, None, (), None, 1
+        if self._format == "tiff":
+            self._read_tiff_facts(page)
         image = self._open()
         if image.format not in _DTYPES and image.interpretation not in ("lab", "labs"):
             raise ImageError(f"{name}: holds {image.format} values, expected 8 or 16 bits a channel; convert it")
@@ -80,8 +83,8 @@ class RowReader:
         exif, xmp = _blob(image, "exif-data"), _blob(image, "xmp-data")
         exif = exif.removeprefix(b"Exif\0\0") if exif else None
         if self._format == "tiff":
-            exif, extra = self._tiff_facts()
-            self.alpha = self.alpha and extra[:1] != (_UNSPECIFIED,)
+            exif = self._exif
+            self.alpha = self.alpha and self._extra[:1] != (_UNSPECIFIED,)
         self._orientation = exif_tags.orientation(exif) if exif else 0
         if not self._orientation and xmp:
             self._orientation = xmp_packet.orientation(xmp)
@@ -126,7 +129,8 @@ class RowReader:
 
     def _open(self) -> Any:
         image = vips().Image
-        options = {"access": "sequential", "fail_on": "error"}
+        options: dict[str, Any] = {"access": "sequential", "fail_on": "error"}
+        options |= {"page": self._number} if self._number else {}
         try:
             if isinstance(self._source, bytes):
                 return getattr(image, f"{self._format}load_buffer")(self._source, **options)
@@ -165,13 +169,27 @@ class RowReader:
             rgb_HWC, alpha_HW = to_bits(rgb_HWC, 8), None if alpha_HW is None else to_bits(alpha_HW, 8)
         return Picture(rgb_HWC, alpha_HW)
 
-    def _tiff_facts(self) -> tuple[bytes | None, tuple[int, ...]]:
-        """EXIF, and what the channels beyond the colours are."""
+    def _read_tiff_facts(self, page: int) -> None:
+        """Find the page, its EXIF, and what its channels beyond the colours are."""
         if isinstance(self._source, bytes):
-            return exif_tags.from_tiff(self._source), exif_tags.tiff_numbers(self._source, _EXTRA_SAMPLES)
-        with self._source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            data = cast(bytes, mapped)  # only the directories are looked at, not the pixels
-            return exif_tags.from_tiff(data), exif_tags.tiff_numbers(data, _EXTRA_SAMPLES)
+            self._read_tiff_page(self._source, page)
+            return
+        try:
+            with self._source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                self._read_tiff_page(cast(bytes, mapped), page)  # only the directories are looked at, not the pixels
+        except OSError as error:
+            raise ImageError(f"{self._name}: cannot be read ({error.strerror}); check the name and rights") from None
+
+    def _read_tiff_page(self, data: bytes, page: int) -> None:
+        pages = tiff_pages(data)
+        self.pages = max(1, len(pages))
+        if page > self.pages:
+            raise ImageError(f"{self._name}: has no page {page}, only {self.pages}; give another number with --pages")
+        wanted = pages[page - 1] if pages else None
+        if wanted is not None and wanted.number:
+            self._number, data = wanted.number, at_page(data, wanted)
+        self._exif, self._extra = exif_tags.from_tiff(data), exif_tags.tiff_numbers(data, _EXTRA_SAMPLES)
+        self._reason = tiff.unsupported(tiff.compression(data))
 
     def _check_memory(self, image: Any) -> None:
         """Some files can only be decoded whole."""
@@ -190,6 +208,8 @@ class RowReader:
             )
 
     def _damaged(self, error: Exception) -> ImageError:
+        if self._reason is not None:
+            return ImageError(f"{self._name}: {self._reason}")
         return ImageError(f"{self._name}: damaged picture ({one_line(error)}); replace it with a good copy")
 
 
@@ -253,15 +273,15 @@ class _Turned:
 def _format_of(source: Path | bytes, name: str) -> Format:
     try:
         if isinstance(source, bytes):
-            head = source[:12]
+            head = source[:HEAD_BYTES]
         else:
             with source.open("rb") as file:
-                head = file.read(12)
+                head = file.read(HEAD_BYTES)
     except OSError as error:
         raise ImageError(f"{name}: cannot be read ({error.strerror or error}); check the name and the rights") from None
-    for kind, heads in _HEADS.items():
-        if head.startswith(heads) and (kind != "webp" or head[8:] == b"WEBP"):
-            return kind
+    kind = recognise(head)
+    if kind is not None and kind.by_band:
+        return kind.vips_name
     by_band = [one for one in FORMATS if one.by_band]
     raise ImageError(
         f"{name}: too large to be read at once, and only {listed(by_band, 'and')} can be read row by row; convert it"

@@ -7,7 +7,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,23 +15,20 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from PIL import Image
-from PIL.AvifImagePlugin import AvifImageFile
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
-from translate.errors import ImageError, MissingExtra, TooLarge, require
+from translate.errors import ImageError, TooLarge
 from translate.machine import available_memory_bytes
-from translate.pictures import libvips
-from translate.pictures.formats import FORMATS, listed
+from translate.pictures import libvips, tiff
+from translate.pictures.formats import FORMATS, HEAD_BYTES, listed, recognise
 from translate.pictures.icc import cmyk_to_rgb, to_srgb
 from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import xmp as xmp_packet
-from translate.pictures.metadata.png import SIGNATURE, is_16_bit, read_facts
+from translate.pictures.metadata.png import is_16_bit, read_facts
+from translate.pictures.pages import at_page, mpo_frame, mpo_frames, tiff_pages
 from translate.pictures.picture import Picture, Pixels, to_bits
+from translate.pictures.plugins import deep_grey, deep_pnm, opener
+from translate.pictures.repair import repaired, without_damaged_chunks
 
 BYTES_PER_DECODED_PIXEL = 12
 """Memory a picture of 8 bits needs while it is read: Pillow's 4 bytes, our arrays, and the turned or blended copy."""
@@ -40,16 +37,9 @@ _BYTES_PER_WEBP_PIXEL = 2 * BYTES_PER_DECODED_PIXEL
 _BYTES_PER_16_BIT_PIXEL = 3 * BYTES_PER_DECODED_PIXEL
 """With the file itself, which is hardly smaller."""
 
-Kind = Literal["PNG", "JPEG", "WebP", "AVIF", "TIFF", "BMP", "GIF", "HEIC"]
-
-_HEAD_BYTES = 64
-_TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_BMP_HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
-_AVIF_BRANDS = {b"avif", b"avis"}
-_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 _COLOURS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb16": 3, "cmyk": 4}
 """libvips' name for what the channels are -> how many colours there are."""
-_PHOTOMETRIC = 262
+_BITS, _PHOTOMETRIC = 258, 262
 _EXTRA_SAMPLES, _UNSPECIFIED = 338, 0
 """TIFF's tag that says what channels beyond the colours are; of this kind they are not alpha."""
 _STEPS: dict[Any, int] = {"L;2": 85, "L;4": 17}
@@ -76,6 +66,8 @@ class _Found:
     xmp: bytes | None = None
     upright: bool = False
     """The pixels have been turned already."""
+    notes: tuple[str, ...] = ()
+    pages: int = 1
 
 
 def read_picture(path: Path, *, max_pixels: int | None = None, bits: Literal[8, 16] = 8) -> Picture:
@@ -84,21 +76,27 @@ def read_picture(path: Path, *, max_pixels: int | None = None, bits: Literal[8, 
 
 
 def decode(
-    data: bytes | Path, name: str | None = None, *, max_pixels: int | None = None, bits: Literal[8, 16] = 8
+    data: bytes | Path,
+    name: str | None = None,
+    *,
+    max_pixels: int | None = None,
+    bits: Literal[8, 16] = 8,
+    page: int = 1,
 ) -> Picture:
-    """Decode PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF and, with the extra `heif`, HEIC, turned upright, as sRGB.
+    """Decode a file of one of the formats in `translate.pictures.formats`, turned upright, as sRGB.
 
     What the bytes are decides, not the suffix. Grey, palette and CMYK become RGB; colours of another profile are
-    converted (see `translate.pictures.icc`), and a damaged profile is ignored with a note. Of an animation or of
-    several pages the first is taken.
+    converted (see `translate.pictures.icc`), and a damaged profile is ignored with a note. Damage that leaves the
+    pixels sound is repaired with a note, see `translate.pictures.repair`. Of an animation the first frame is taken.
 
     Args:
         data: the file's bytes, or its path.
         name: what errors call it; None takes the path.
         max_pixels: most height * width, checked before the pixels are decoded; None takes what the free memory holds.
             WebP and files of 16 bits a channel take more of it, and must fit in any case.
-        bits: 16 gives uint16 where the file has more than 8 bits a channel (PNG and TIFF), else uint8; 8 gives uint8,
-            16 bits rounded to nearest.
+        bits: 16 gives uint16 where the file has more than 8 bits a channel (PNG, TIFF, PNM, and grey JPEG 2000), else
+            uint8; 8 gives uint8, 16 bits rounded to nearest.
+        page: of a file with several, from 1; see `translate.pictures.pages`.
 
     Raises:
         ImageError: not such a picture, damaged, not readable, or in need of an extra; one line that begins with the
@@ -107,7 +105,7 @@ def decode(
     """
     name = name or (str(data) if isinstance(data, Path) else "picture")
     with _opened(data, name) as handle:
-        return _decode(handle, name, max_pixels, bits)
+        return _decode(handle, name, max_pixels, bits, page)
 
 
 @contextmanager
@@ -135,21 +133,43 @@ def _damage_named(name: str) -> Generator[None]:
         raise ImageError(f"{name}: damaged picture ({_reason(error)}); replace it with a good copy") from None
 
 
-def _decode(handle: BinaryIO, name: str, max_pixels: int | None, bits: Literal[8, 16]) -> Picture:
-    head = handle.read(_HEAD_BYTES)
-    kind = _kind(head)
+def _decode(handle: BinaryIO, name: str, max_pixels: int | None, bits: Literal[8, 16], page: int) -> Picture:
+    head = handle.read(HEAD_BYTES)
+    kind = recognise(head)
     if kind is None:
         found = "an empty file" if not head else f"not a {listed(FORMATS)} picture"
         raise ImageError(f"{name}: {found}; convert it to one of these or leave it out")
-    if kind == "HEIC":
-        _require_heif(name)
-    handle.seek(0)
     with _damage_named(name):
-        if kind == "TIFF" or is_16_bit(head):
-            found = _by_libvips(handle, kind, name, max_pixels)
-        else:
-            found = _by_pillow(handle, kind, name, max_pixels)
+        try:
+            return _finish(_find(handle, kind.name, name, max_pixels, page), bits)
+        except (ImageError, MemoryError):
+            raise
+        except Exception:
+            better = _repaired(handle, kind.name)
+            if better is None:
+                raise
+        found = _find(BytesIO(better[0]), kind.name, name, max_pixels, page)
+        found.notes = (*found.notes, better[1])
         return _finish(found, bits)
+
+
+def _find(handle: BinaryIO, kind: str, name: str, max_pixels: int | None, page: int) -> _Found:
+    handle.seek(0)
+    head = handle.read(HEAD_BYTES)
+    handle.seek(0)
+    if kind == "TIFF" or is_16_bit(head):
+        return _by_libvips(handle, kind, name, max_pixels, page)
+    return _by_pillow(handle, kind, name, max_pixels, page)
+
+
+def _repaired(handle: BinaryIO, kind: str) -> tuple[bytes, str] | None:
+    """The file with sound pixels whose other damage is mended, and a note; None if that cannot be."""
+    if handle.seek(0, os.SEEK_END) > available_memory_bytes() // 4:
+        return None
+    handle.seek(0)
+    with suppress(ValueError, IndexError):  # of headers beyond repair
+        return repaired(handle.read(), kind)
+    return None
 
 
 @contextmanager
@@ -160,13 +180,13 @@ def opened_frames(data: bytes | Path, name: str) -> Generator[ImageFile | None]:
         ImageError: what is read inside the block is damaged; one line that begins with the name.
     """
     with _opened(data, name) as handle:
-        kind = _kind(handle.read(_HEAD_BYTES))
+        kind = recognise(handle.read(HEAD_BYTES))
         handle.seek(0)
         with _damage_named(name):
-            if kind not in ("GIF", "WebP", "PNG", "AVIF"):
+            if kind is None or kind.name not in ("GIF", "WebP", "PNG", "AVIF"):
                 yield None
                 return
-            with _opener(kind)(handle, name) as image:
+            with opener(kind.name, name)(handle, name) as image:
                 yield image
 
 
@@ -187,63 +207,29 @@ def _reason(error: Exception) -> str:
     return lines[1] if len(lines) > 1 and lines[0].startswith("unable to") else lines[0]
 
 
-def _kind(head: bytes) -> Kind | None:
-    """Tell the format by the file's first bytes: the allow-list."""
-    if head.startswith(SIGNATURE):
-        return "PNG"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WebP"
-    if head.startswith(_TIFF_HEADS):
-        return "TIFF"
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
-    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES:
-        return "BMP"
-    if head[4:8] == b"ftyp":
-        length = min(int.from_bytes(head[:4], "big"), len(head))
-        brands = {head[8:12], *(head[place : place + 4] for place in range(16, length - 3, 4))}
-        # The general brand mif1 may come first in both; that of AVIF is never missing in AVIF.
-        if brands & _AVIF_BRANDS:
-            return "AVIF"
-        if brands & _HEIC_BRANDS:
-            return "HEIC"
-    return None
+@contextmanager
+def _by_plugin(handle: BinaryIO, kind: str, name: str, page: int) -> Generator[tuple[ImageFile, int]]:
+    """Open a file with Pillow, at this page; also yields how many pages it has."""
+    with opener(kind, name)(handle, name) as image:
+        frames = mpo_frames(handle, name) if kind == "JPEG" and "mp" in image.info else (0,)
+        _check_page(name, page, len(frames))
+        if page == 1:
+            yield image, len(frames)
+            return
+    with mpo_frame(handle, name, frames[page - 1]) as image:
+        yield image, len(frames)
 
 
-def _require_heif(name: str) -> None:
-    try:
-        require("heif", "pillow_heif")
-    except MissingExtra as error:
-        raise ImageError(f"{name}: a HEIC picture; {error}") from None
-
-
-def _opener(kind: Kind) -> Callable[[BinaryIO, str], ImageFile]:
-    # The plugin itself, not Image.open: that one applies Pillow's process-wide MAX_IMAGE_PIXELS, which we could only
-    # lift for every thread of the user's program. Our own limit decides instead.
-    if kind == "HEIC":
-        from pillow_heif import HeifImageFile
-
-        return HeifImageFile
-    plugins: dict[str, Callable[[BinaryIO, str], ImageFile]] = {
-        "PNG": PngImageFile,
-        "JPEG": JpegImageFile,
-        "WebP": WebPImageFile,
-        "AVIF": AvifImageFile,
-        "BMP": BmpImageFile,
-        "GIF": GifImageFile,
-    }
-    return plugins[kind]
-
-
-def _by_pillow(handle: BinaryIO, kind: Kind, name: str, max_pixels: int | None) -> _Found:
-    with _opener(kind)(handle, name) as image:
+def _by_pillow(handle: BinaryIO, kind: str, name: str, max_pixels: int | None, page: int) -> _Found:
+    with _by_plugin(handle, kind, name, page) as (image, pages):
         needed = _BYTES_PER_WEBP_PIXEL if kind == "WebP" else BYTES_PER_DECODED_PIXEL
         _check_size(name, image.height, image.width, needed, max_pixels)
         if kind == "PNG" and "transparency" in image.info:
             # Pillow stretches 2 and 4 bits to 8, but not the transparent level.
             image.info["transparency"] *= _STEPS.get(image.tile[0].args, 1)
+        deep_HWN = deep_pnm(image, handle) if kind == "PNM" else None
+        if deep_HWN is not None:
+            return _Found(deep_HWN, None)
         image.load()
         info: dict[Any, Any] = dict(image.info)
         exif = info.get("exif")
@@ -254,12 +240,21 @@ def _by_pillow(handle: BinaryIO, kind: Kind, name: str, max_pixels: int | None) 
             xmp = xmp.encode()
         pixels_HWN, alpha_HW = _split(image, "transparency" in info)
     exif = exif.removeprefix(b"Exif\0\0") if exif else None
+    icc = info.get("icc_profile") or None
     # libheif turns pictures itself.
-    return _Found(pixels_HWN, alpha_HW, info.get("icc_profile") or None, exif, xmp, upright=kind == "HEIC")
+    return _Found(pixels_HWN, alpha_HW, icc, exif, xmp, upright=kind == "HEIC", pages=pages)
+
+
+def _check_page(name: str, page: int, count: int) -> None:
+    if page > count:
+        raise ImageError(f"{name}: has no page {page}, only {count}; give another number with --pages")
 
 
 def _split(image: Image.Image, transparency: bool) -> tuple[Pixels, Pixels | None]:
-    """Colours (H, W, N) and alpha of an 8-bit picture. `transparency`: one of its colours or levels is transparent."""
+    """Colours (H, W, N) and alpha of a picture. `transparency`: one of its colours or levels is transparent."""
+    deep_HW1 = deep_grey(image)
+    if deep_HW1 is not None:
+        return deep_HW1, None
     grey = image.mode in ("1", "L", "LA", "La")
     has_alpha = transparency or image.mode in ("RGBA", "RGBa", "LA", "La", "PA")
     if image.mode == "CMYK":
@@ -271,16 +266,24 @@ def _split(image: Image.Image, transparency: bool) -> tuple[Pixels, Pixels | Non
     return np.ascontiguousarray(pixels_HWN[..., :-1]), np.ascontiguousarray(pixels_HWN[..., -1])
 
 
-def _by_libvips(handle: BinaryIO, kind: Kind, name: str, max_pixels: int | None) -> _Found:
+def _by_libvips(handle: BinaryIO, kind: str, name: str, max_pixels: int | None, page: int) -> _Found:
     """16-bit PNG, and TIFF."""
     size = handle.seek(0, os.SEEK_END)
     if size > available_memory_bytes() // 2:
         raise ImageError(f"{name}: file of {size / 1e9:.1f} GB does not fit in memory here; make it smaller")
     handle.seek(0)
-    data = handle.read()
-    if kind == "TIFF" and exif_tags.tiff_numbers(data, _PHOTOMETRIC)[:1] in ((8,), (9,), (10,)):
-        raise ImageError(f"{name}: holds Lab colours, expected grey, RGB or CMYK; convert it")
-    image = libvips.open_png(data) if kind == "PNG" else libvips.open_tiff(data)
+    data, notes, pages = handle.read(), (), 1
+    if kind == "TIFF":
+        data, pages = _tiff_page(data, name, page)
+        if exif_tags.tiff_numbers(data, _PHOTOMETRIC)[:1] in ((8,), (9,), (10,)):
+            raise ImageError(f"{name}: holds Lab colours, expected grey, RGB or CMYK; convert it")
+        if tiff.compression(data) in tiff.BY_PILLOW:
+            return _tiff_by_pillow(data, name, max_pixels, pages)
+    else:
+        _check_page(name, page, 1)
+        data, *notes = without_damaged_chunks(data) or (data,)
+    with _compression_named(data, name):
+        image = libvips.open_png(data) if kind == "PNG" else libvips.open_tiff(data)
     needed = _BYTES_PER_16_BIT_PIXEL if image.format == "ushort" else BYTES_PER_DECODED_PIXEL
     _check_size(name, image.height, image.width, needed, max_pixels)
     if image.format not in ("uchar", "ushort"):
@@ -288,7 +291,8 @@ def _by_libvips(handle: BinaryIO, kind: Kind, name: str, max_pixels: int | None)
     colours = _COLOURS.get(image.interpretation, 0)
     if colours == 0 or (colours == 1 and image.bands > 2):  # planes of something, not a picture
         raise ImageError(f"{name}: has {image.bands} channels, expected grey, RGB or CMYK; convert it")
-    pixels_HWN = libvips.to_array(image)
+    with _compression_named(data, name):
+        pixels_HWN = libvips.to_array(image)
     if kind == "PNG":
         facts = read_facts(data)
         icc, exif, xmp = facts.icc, facts.exif, facts.xmp
@@ -299,7 +303,39 @@ def _by_libvips(handle: BinaryIO, kind: Kind, name: str, max_pixels: int | None)
     alpha_HW = None
     if image.bands > colours and extra[:1] != (_UNSPECIFIED,):
         alpha_HW = np.ascontiguousarray(pixels_HWN[..., colours])
-    return _Found(np.ascontiguousarray(pixels_HWN[..., :colours]), alpha_HW, icc, exif, xmp)
+    colours_HWN = np.ascontiguousarray(pixels_HWN[..., :colours])
+    return _Found(colours_HWN, alpha_HW, icc, exif, xmp, notes=tuple(notes), pages=pages)
+
+
+@contextmanager
+def _compression_named(data: bytes, name: str) -> Generator[None]:
+    """Do not call a sound TIFF file damaged."""
+    try:
+        yield
+    except Exception:
+        reason = tiff.unsupported(tiff.compression(data))
+        if reason is None:
+            raise
+        raise ImageError(f"{name}: {reason}") from None
+
+
+def _tiff_page(data: bytes, name: str, page: int) -> tuple[bytes, int]:
+    """The file, so that it begins with the wanted page, and how many pages it has."""
+    pages = tiff_pages(data)
+    if not pages:  # damaged: libvips says how
+        return data, 1
+    _check_page(name, page, len(pages))
+    wanted = pages[page - 1]
+    data = at_page(data, wanted) if wanted.number else data
+    return data, len(pages)
+
+
+def _tiff_by_pillow(data: bytes, name: str, max_pixels: int | None, pages: int) -> _Found:
+    found = _by_pillow(BytesIO(data), "TIFF", name, max_pixels, 1)
+    found.exif, found.pages = exif_tags.from_tiff(data), pages
+    if found.pixels_HWN.dtype == np.uint8 and max(exif_tags.tiff_numbers(data, _BITS), default=8) > 8:
+        found.notes = ("its 16 bits a channel were read as 8, as its compression allows no more here",)
+    return found
 
 
 def _finish(found: _Found, bits: Literal[8, 16]) -> Picture:
@@ -315,10 +351,10 @@ def _finish(found: _Found, bits: Literal[8, 16]) -> Picture:
     if turn is not None:
         pixels_HWN = np.ascontiguousarray(turn(pixels_HWN))
         alpha_HW = None if alpha_HW is None else np.ascontiguousarray(turn(alpha_HW))
-    notes: tuple[str, ...] = ()
+    notes = found.notes
     rgb_HWC = None if icc is None else to_srgb(pixels_HWN, icc)
     if icc is not None and rgb_HWC is None:
-        icc, notes = None, ("its colour profile is unusable and was left out",)
+        icc, notes = None, (*notes, "its colour profile is unusable and was left out")
     if rgb_HWC is None:
         rgb_HWC = _plain_rgb(pixels_HWN)
     return Picture(
@@ -328,6 +364,7 @@ def _finish(found: _Found, bits: Literal[8, 16]) -> Picture:
         exif,
         xmp,
         notes,
+        found.pages,
     )
 
 

@@ -37,6 +37,8 @@ class Picture:
     """XMP packet, UTF-8."""
     notes: tuple[str, ...] = ()
     """What was left out while reading, a few words each."""
+    pages: int = 1
+    """How many pages the file has, of which this is one."""
 
     @classmethod
     def from_array(cls, array: Pixels) -> "Picture":
