@@ -109,15 +109,14 @@ def convert_huge(
         One line for the user if the result differs from a single run over the whole picture, see `Engine.caution`.
 
     Raises:
-        ImageError: an unsupported or damaged file, a picture too small or too narrow for the model, a format that
-            cannot be processed in parts, or the result cannot be written.
+        ImageError: an unsupported or damaged file, a format that cannot be processed in parts, or the result cannot be
+            written.
         ConfigError: the model lacks a label, style or detail.
     """
     engine.check_format()
     controls = engine.controls(label=label, style=style, detail=detail)
     title = name or (str(source) if isinstance(source, Path) else "picture")
     with RowReader(source, title, target.parent, bits=engine.max_bits) as reader:
-        engine.check_least(reader.height, reader.width)
         memory_bytes = memory_bytes or min(MEMORY, engine.memory_bytes // 2)
         job = _BandConversion(reader, engine, controls, memory_bytes, on_progress or _ignore, framing)
         height, width = (side * engine.spec.scale for side in (reader.height, reader.width))
