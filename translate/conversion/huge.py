@@ -83,9 +83,10 @@ def convert_huge(
     quality: int = 92,
     metadata: Metadata = "keep",
     keep_profile: bool = False,
+    page: int = 1,
     memory_bytes: int | None = None,
     on_progress: Callable[[float], None] | None = None,
-) -> str | None:
+) -> tuple[str, ...]:
     """Convert a PNG, JPEG, TIFF or WebP file without holding it in memory; the result is written atomically.
 
     Interlaced PNG, progressive JPEG and WebP cannot be decoded in parts: their pixels are needed in addition to
@@ -101,12 +102,14 @@ def convert_huge(
         framing: as in `Engine.sheet`; a drawing is located and cropped in a copy of `CROP_SCALE` times the
             `working_size`.
         quality, metadata, keep_profile: as in `translate.pictures.operations.encode`.
+        page: of a TIFF file with several, from 1.
         memory_bytes: approximate limit for the bands and the model; None: half of the memory available to the Engine,
             at most `MEMORY`. Less than the model's smallest window needs has no effect.
         on_progress: called in this thread with the fraction done, 0 to 1.
 
     Returns:
-        One line for the user if the result differs from a single run over the whole picture, see `Engine.caution`.
+        Notes for the user, one line each: what was left out, and whether the result differs from a single run over the
+        whole picture (see `Engine.caution`).
 
     Raises:
         ImageError: an unsupported or damaged file, a format that cannot be processed in parts, or the result cannot be
@@ -116,7 +119,7 @@ def convert_huge(
     engine.check_format()
     controls = engine.controls(label=label, style=style, detail=detail)
     title = name or (str(source) if isinstance(source, Path) else "picture")
-    with RowReader(source, title, target.parent, bits=engine.max_bits) as reader:
+    with RowReader(source, title, target.parent, bits=engine.max_bits, page=page) as reader:
         memory_bytes = memory_bytes or min(MEMORY, engine.memory_bytes // 2)
         job = _BandConversion(reader, engine, controls, memory_bytes, on_progress or _ignore, framing)
         height, width = (side * engine.spec.scale for side in (reader.height, reader.width))
@@ -132,7 +135,7 @@ def convert_huge(
                 del band  # so that it is freed before the next is computed
                 job.progress(done / height)
     job.progress(1.0)
-    return job.caution
+    return (*reader.notes, job.caution) if job.caution else reader.notes
 
 
 class _BandConversion:

@@ -18,7 +18,7 @@ from translate.conversion.sources import FileSource, FolderSource, Item, NameFil
 from translate.errors import DataError, ImageError
 from translate.files import atomic_path
 from translate.pictures.animation import count_frames
-from translate.pictures.formats import FORMATS, READABLE, WRITABLE
+from translate.pictures.formats import FORMATS, READABLE, WRITABLE, result_suffix
 
 OutputFormat = Literal["same", "png", "jpg", "webp", "avif", "tiff", "bmp", "mp4", "mov", "mkv", "webm"]
 
@@ -117,7 +117,7 @@ class Plan:
             return f".{self.output_format}"
         suffix = PurePosixPath(item.name).suffix
         animated = suffix.lower() == ".gif" and _animated(self.source, item)
-        return suffix if animated or suffix.lower() in WRITABLE else ".png"
+        return suffix if animated else result_suffix(suffix)
 
     @contextmanager
     def opened(self) -> Generator[Destination]:

@@ -26,6 +26,8 @@ _DIRECTORIES = {34665, 34853, 40965}
 """Tags that say where directories lie: EXIF, GPS, and interoperability."""
 _MOST_PAGES = 65_536
 _MP_ENTRIES = 0xB002
+_GAIN_MAPS = (b"hdrgm:", b"hdrgainmap")
+"""What the XMP of a gain map has: ISO 21496-1 as Google and Adobe write it, and Apple's."""
 
 
 @dataclass(frozen=True)
@@ -95,17 +97,26 @@ def at_page(data: bytes, page: Page) -> bytes:
 def mpo_frames(handle: BinaryIO, name: str) -> tuple[int, ...]:
     """Return the numbers of the pictures (from 0) of a JPEG file that holds several (CIPA DC-007).
 
-    Previews, gain maps and the like are none; a file without more than one picture gives `(0,)`.
+    Previews and the gain maps of HDR photographs are none; a file without more than one picture gives `(0,)`.
     """
     handle.seek(0)
     try:
         with MpoImageFile(handle, name) as image:
             entries: Any = cast(Any, image).mpinfo[_MP_ENTRIES]
             kinds = [str(entry["Attribute"]["MPType"]) for entry in entries]
+            more = [number for number, kind in enumerate(kinds) if number and _is_picture(image, number, kind)]
     except Exception:  # damaged tables raise whatever the parser trips over; the first picture is still there
         return (0,)
-    more = [number for number, kind in enumerate(kinds) if number and kind.startswith("Multi-Frame")]
     return (0, *more)
+
+
+def _is_picture(image: ImageFile, number: int, kind: str) -> bool:
+    if kind != "Undefined":
+        return kind.startswith("Multi-Frame")
+    image.seek(0)
+    size = image.size
+    image.seek(number)
+    return image.size == size and not any(mark in image.info.get("xmp", b"").lower() for mark in _GAIN_MAPS)
 
 
 @contextmanager
@@ -144,6 +155,11 @@ def check_pages(pages: str) -> None:
     chosen_pages(pages, 1)
 
 
+def first_page(pages: str) -> int:
+    """Return the number (from 1) of the first page that `chosen_pages` asks for, whether or not a file has it."""
+    return 1 if pages in ("all", "first") else int(pages.partition("-")[0])
+
+
 def chosen_pages(pages: str, count: int) -> range:
     """Return the numbers of the wanted pages (from 1) of a file with `count` pages.
 
@@ -156,8 +172,8 @@ def chosen_pages(pages: str, count: int) -> range:
     """
     if pages in ("all", "first"):
         return range(1, count + 1 if pages == "all" else 2)
-    first, _, last = pages.partition("-")
-    numbers = [int(text) for text in (first, last or first) if text.isascii() and text.isdigit()]
+    first, dash, last = pages.partition("-")
+    numbers = [int(text) for text in (first, last if dash else first) if text.isascii() and text.isdigit()]
     if len(numbers) != 2 or not 1 <= numbers[0] <= numbers[1]:
         raise ConfigError(f"--pages {pages}: give all, first, a number such as 3, or a range such as 2-5")
     return range(numbers[0], min(numbers[1], count) + 1)
