@@ -43,7 +43,9 @@ def test_photographs_below_are_found_sorted_and_hidden_ones_left_out(tmp_path: P
     fill(tmp_path, *wanted, "a/notes.txt", "._b.jpg", ".thumbnails/b.jpg", "h.svg")
     listing = photos(tmp_path)
     assert names(listing.targets, tmp_path) == wanted
-    assert listing == Listing("photos", True, (), tuple(tmp_path / name for name in wanted), (0,) * 7)
+    note = "2 files were not pictures that can be read here: 1 .svg, 1 .txt"
+    expected = tuple(tmp_path / name for name in wanted)
+    assert listing == Listing("photos", True, (), expected, (0,) * 7, left_out=(note,))
 
 
 def test_side_by_side(tmp_path: Path) -> None:

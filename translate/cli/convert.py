@@ -207,7 +207,7 @@ def main(argv: list[str]) -> int:
         _run(plan, engine, options, tally, backend)
     except KeyboardInterrupt:
         stopped = True
-    summary = tally.summary(time.perf_counter() - started)
+    summary = tally.summary(time.perf_counter() - started, plan)
     if plan.single and summary.failed:
         raise ImageError(summary.failed[0].reason)  # nothing was converted: status 2, not 1
     _print_summary(summary, options, stopped)
@@ -279,6 +279,8 @@ def _dry_run(plan: Plan, engine: Engine, options: ConvertOptions) -> int:
                 verb = "convert" if fields["would"] == "convert" else "skip"
                 text = f"{verb} {fields['source']} -> {fields['target']}"
             sys.stdout.write(f"{text}\n")
+    if not options.json:
+        sys.stderr.write("".join(f"note: {note}\n" for note in plan.notes))
     text = f"{counts['convert']} to convert, {counts['leave']} to skip"
     if counts["refuse"]:
         text += f", {counts['refuse']} to reject"
@@ -316,10 +318,18 @@ class _FrameJsonPrinter:
 
 def _print_summary(summary: Summary, options: ConvertOptions, stopped: bool) -> None:
     if options.json:
-        counts = {"converted": summary.converted, "skipped": summary.skipped, "failed": len(summary.failed)}
-        sys.stdout.write(f"{json.dumps({**counts, 'seconds': round(summary.seconds, 3), 'stopped': stopped})}\n")
+        facts: dict[str, Any] = {
+            "converted": summary.converted,
+            "skipped": summary.skipped,
+            "failed": len(summary.failed),
+            "seconds": round(summary.seconds, 3),
+            "stopped": stopped,
+        }
+        if summary.notes:
+            facts["notes"] = list(summary.notes)
+        sys.stdout.write(f"{json.dumps(facts)}\n")
         return
-    for note in (note for result in summary.noted for note in result.notes):
+    for note in (*summary.notes, *(note for result in summary.noted for note in result.notes)):
         sys.stderr.write(f"note: {note}\n")
     for failure in summary.failed:
         sys.stderr.write(f"{failure.reason}\n")

@@ -52,6 +52,8 @@ class Summary:
     """Results with notes, sorted by name."""
     seconds: float
     """Wall time from the first decode to the last file written."""
+    notes: tuple[str, ...] = ()
+    """What was found in the source and not used, one line each."""
 
     @property
     def images_per_second(self) -> float:
@@ -147,7 +149,7 @@ def run_plan(
         jobs = plan.watch(how.name, fields, stop) if watch else plan.jobs(how.name, fields)
         queue = JobQueue(jobs, state, tally, stop, limit=limit, count_skipped=not watch)
         (backend or threads)(queue, worker, workers, max(1, plan.count))
-    return tally.summary(time.perf_counter() - started)
+    return tally.summary(time.perf_counter() - started, plan)
 
 
 class Tally:
@@ -172,12 +174,12 @@ class Tally:
             if self._on_progress is not None:
                 self._on_progress(result)
 
-    def summary(self, seconds: float) -> Summary:
+    def summary(self, seconds: float, plan: Plan) -> Summary:
         """The summary so far."""
         failed, noted = (
             tuple(sorted(results, key=lambda result: result.source)) for results in (self.failed, self.noted)
         )
-        return Summary(self.converted, self.skipped, failed, noted, seconds)
+        return Summary(self.converted, self.skipped, failed, noted, seconds, plan.notes)
 
 
 class JobQueue:

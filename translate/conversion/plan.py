@@ -6,7 +6,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -14,11 +14,11 @@ from translate.conversion.destinations import Destination, LocalFolder
 from translate.conversion.location import Location, Remote, relative_name
 from translate.conversion.manifest import FILE_NAME
 from translate.conversion.naming import VIDEO_OUTPUTS, is_video, result_names, video_suffix
-from translate.conversion.sources import FileSource, FolderSource, Item, NameFilter, Source, ZipSource, name_filter
+from translate.conversion.sources import FileSource, FolderSource, Item, NameFilter, PictureFilter, Source, ZipSource
 from translate.errors import DataError, ImageError
 from translate.files import atomic_path
 from translate.pictures.animation import count_frames
-from translate.pictures.formats import FORMATS, READABLE, WRITABLE, result_suffix
+from translate.pictures.formats import FORMATS, READABLE, WRITABLE, head_of, left_out, recognise, result_suffix
 
 OutputFormat = Literal["same", "png", "jpg", "webp", "avif", "tiff", "bmp", "mp4", "mov", "mkv", "webm"]
 
@@ -65,6 +65,13 @@ class Plan:
     """Name of the single result, if the user gave one."""
     moving: bool = False
     """Whether there are videos, or the source is a single animation, so that frames can be converted in parallel."""
+    others: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Suffix (lower case) -> number of files that are neither pictures nor films."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found and is not used, one line each."""
+        return (left_out(self.others),) if self.others else ()
 
     @property
     def archive(self) -> Path | None:
@@ -175,7 +182,7 @@ def make_plan(
         DataError: no pictures, a folder that cannot be listed, or results that would overwrite pictures.
         MissingExtra: the package for this kind of storage is not installed.
     """
-    wanted = name_filter(include, exclude)
+    wanted = PictureFilter(include, exclude)
     single, only_name, moving = False, None, False
     if source.is_dir() or (may_be_empty and isinstance(source, Remote) and not source.is_file()):
         if relative_name(destination, source) == ".":
@@ -185,7 +192,7 @@ def make_plan(
         raise DataError(f"{source}: no such file or folder; give a picture, a folder of pictures or a zip archive")
     elif source.suffix.lower() == ".zip":
         found = ZipSource(source, wanted)
-    elif source.suffix.lower() in READABLE or is_video(source.name):
+    elif is_video(source.name) or _is_picture(source):
         single, found = True, _file_source(source)
         moving = _animated(found, *next(found.groups()))
         destination, only_name = _single_target(source, destination, output_format, moving)
@@ -201,7 +208,15 @@ def make_plan(
         moving = moving or any(is_video(item.name) for item in items)
     if not count and not may_be_empty:
         raise DataError(_nothing_found(source, include, exclude))
-    return Plan(found, destination, output_format, count, isinstance(source, Remote), single, only_name, moving)
+    others = dict(wanted.others)
+    return Plan(found, destination, output_format, count, isinstance(source, Remote), single, only_name, moving, others)
+
+
+def _is_picture(file: Location) -> bool:
+    """Whether a file that the user has named is one, whatever its suffix."""
+    if file.suffix.lower() in READABLE:
+        return True
+    return recognise(file.head() if isinstance(file, Remote) else head_of(file)) is not None
 
 
 def _folder_source(folder: Location, wanted: NameFilter, destination: Location) -> Source:

@@ -5,9 +5,11 @@ import fnmatch
 import os
 import threading
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -15,10 +17,14 @@ from translate.conversion.location import Location, modified_ns
 from translate.conversion.naming import is_video
 from translate.errors import DataError, ImageError
 from translate.files import refuse_unlistable
-from translate.pictures.operations import READABLE
+from translate.pictures.formats import HEAD_BYTES, head_of, may_be_picture
 
-NameFilter = Callable[[str], bool]
-"""Decides by name (relative to the source, with forward slashes) whether to convert a picture."""
+Head = Callable[[], bytes]
+"""Reads the first bytes of a file, for `translate.pictures.formats.may_be_picture`; none if that is impossible."""
+
+NameFilter = Callable[[str, Head], bool]
+"""Decides by name (relative to the source, with forward slashes) and, where the name does not tell, by the first bytes
+whether to convert a file."""
 
 MAX_MEMBER_BYTES = 2 << 30
 """Maximum unpacked size of an archive member; a larger one may be a zip bomb, or is better unpacked by hand."""
@@ -59,20 +65,30 @@ class Source(Protocol):
         ...
 
 
-def name_filter(include: Sequence[str], exclude: Sequence[str]) -> NameFilter:
-    """Accept readable files that match any of `include` (if given) and none of `exclude`.
+class PictureFilter:
+    """Accepts pictures and films that match any of `include` (if given) and none of `exclude`; a `NameFilter`.
 
     `*` also matches slashes, and case does not matter: cameras write .JPG.
     """
 
-    def matches(name: str, patterns: Sequence[str]) -> bool:
-        return any(fnmatch.fnmatchcase(name.casefold(), pattern.casefold()) for pattern in patterns)
+    others: Counter[str]
+    """Suffix (lower case) -> how many files that match were neither pictures nor films."""
 
-    def wanted(name: str) -> bool:
-        readable = PurePosixPath(name).suffix.lower() in READABLE or is_video(name)
-        return readable and (not include or matches(name, include)) and not matches(name, exclude)
+    def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
+        self._include, self._exclude = ([pattern.casefold() for pattern in given] for given in (include, exclude))
+        self.others = Counter()
 
-    return wanted
+    def __call__(self, name: str, head: Head) -> bool:
+        """See `NameFilter`."""
+        folded = name.casefold()
+        if self._include and not any(fnmatch.fnmatchcase(folded, pattern) for pattern in self._include):
+            return False
+        if any(fnmatch.fnmatchcase(folded, pattern) for pattern in self._exclude):
+            return False
+        if is_video(name) or may_be_picture(name, head):
+            return True
+        self.others[PurePosixPath(name).suffix.lower()] += 1
+        return False
 
 
 class FolderSource:
@@ -89,7 +105,11 @@ class FolderSource:
             )
             relative = Path(folder).relative_to(self.root)
             visible = sorted(name for name in names if name[0] != ".")
-            items = [self._item(relative / name) for name in visible if self._wanted((relative / name).as_posix())]
+            items = [
+                self._item(relative / name)
+                for name in visible
+                if self._wanted((relative / name).as_posix(), partial(head_of, Path(folder, name)))
+            ]
             if items:
                 yield items
 
@@ -155,11 +175,18 @@ class ZipSource:
         for member in self._archive.infolist():
             path = PurePosixPath(member.filename)
             hidden = any(part[0] == "." and part != ".." for part in path.parts) or "__MACOSX" in path.parts
-            if not member.is_dir() and not hidden and self._wanted(member.filename):
+            if not member.is_dir() and not hidden and self._wanted(member.filename, partial(self._head, member)):
                 item = Item(member.filename, member.file_size, self._modified_ns)
                 folders.setdefault(str(path.parent), []).append(item)
         for folder in sorted(folders):
             yield sorted(folders[folder], key=lambda item: item.name)
+
+    def _head(self, member: zipfile.ZipInfo) -> bytes:
+        try:
+            with self._lock, self._archive.open(member) as file:
+                return file.read(HEAD_BYTES)
+        except Exception:  # as in `load`
+            return b""
 
     def load(self, item: Item) -> AbstractContextManager[Path | bytes]:
         """See `Source`."""

@@ -171,6 +171,7 @@ def facts(split: Split, task: Task) -> dict[str, Any]:
         "folder": str(split.folder),
         "layout": listing.layout,
         "paired": listing.paired,
+        "left_out": listing.left_out,
         "counts": {"pairs": len(listing.targets)} if listing.layout != "photos" and listing.paired else counts,
         "labels": dict(labels),
         "sizes": sizes,

@@ -2,14 +2,16 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from translate.errors import ConfigError, DataError
 from translate.files import refuse_unlistable
-from translate.pictures.formats import FORMATS, READABLE
+from translate.pictures.formats import FORMATS, READABLE, head_of, left_out, may_be_picture
 
 Layout = Literal["photos", "side-by-side", "two-folders"]
 Side = Literal["left", "right"]
@@ -43,6 +45,8 @@ class Listing:
     label_names: tuple[str, ...] = ()
     source_side: Side = "left"
     """Which half of a side-by-side file is the source."""
+    left_out: tuple[str, ...] = ()
+    """What was found and is not used, one line each."""
 
 
 def list_files(
@@ -75,32 +79,47 @@ def list_files(
     """
     _refuse_no_folder(data)
     chosen, folders = _choose_layout(data, layout, paired, folders, makes_source)
+    others = Counter[str]()
     if chosen == "two-folders":
-        return _list_two_folders(data / folders[0], data / folders[1], paired, labels, kinds)
-    targets = list_pictures(data)
-    names, numbers = _labels(data, targets, labels, kinds)
-    sources = tuple(targets) if chosen == "side-by-side" else ()
-    return Listing(chosen, True, sources, tuple(targets), numbers, names, source_side)
+        listing = _list_two_folders(data / folders[0], data / folders[1], paired, labels, kinds, others)
+    else:
+        targets = list_pictures(data, others)
+        names, numbers = _labels(data, targets, labels, kinds)
+        sources = tuple(targets) if chosen == "side-by-side" else ()
+        listing = Listing(chosen, True, sources, tuple(targets), numbers, names, source_side)
+    return replace(listing, left_out=(left_out(others),) if others else ())
 
 
-def list_pictures(folder: Path) -> list[Path]:
-    """All files in `folder` with one of the SUFFIXES, sorted; hidden files and folders are ignored.
+def list_pictures(folder: Path, others: Counter[str] | None = None) -> list[Path]:
+    """All pictures and arrays in `folder`, sorted; hidden files and folders are ignored.
+
+    These are the files with one of the SUFFIXES, and those with a missing or unknown suffix that begin as pictures do.
+
+    Args:
+        folder: where to search.
+        others: counts the other files by suffix (lower case).
 
     Raises:
         DataError: missing, not a folder, not listable, or without such files.
     """
     _refuse_no_folder(folder)
-    others, files = 0, list[Path]()
+    hidden, files, rest = 0, list[Path](), Counter[str]()
     for root, below, names in os.walk(folder, onerror=refuse_unlistable):
         below[:] = [name for name in below if not name.startswith(".")]
         for name in names:
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
-                files.append(Path(root, name))
+            path = Path(root, name)
+            if name.startswith("."):
+                hidden += 1
+            elif path.suffix.lower() in SUFFIXES or may_be_picture(name, partial(head_of, path)):
+                files.append(path)
             else:
-                others += 1
+                rest[path.suffix.lower()] += 1
+    if others is not None:
+        others.update(rest)
     if not files:
         formats = f"{', '.join(one.name for one in FORMATS)} or .npy"
-        found = f"{others} file{'s' if others > 1 else ''}, none of them {formats}" if others else "no files"
+        count = hidden + rest.total()
+        found = f"{count} file{'s' if count > 1 else ''}, none of them {formats}" if count else "no files"
         raise DataError(f"{folder} contains {found}; put pictures there or give another folder with --data")
     return sorted(files)
 
@@ -240,8 +259,10 @@ def _choose_layout(
     raise DataError(f"{data} does not have the folders {wanted}; {hint}")
 
 
-def _list_two_folders(source: Path, target: Path, paired: bool, labels: bool, kinds: tuple[str, ...]) -> Listing:
-    sources, targets = list_pictures(source), list_pictures(target)
+def _list_two_folders(
+    source: Path, target: Path, paired: bool, labels: bool, kinds: tuple[str, ...], others: Counter[str]
+) -> Listing:
+    sources, targets = list_pictures(source, others), list_pictures(target, others)
     names, _ = _labels(target, targets, labels, kinds)
     if paired:
         source_names, _ = _labels(source, sources, labels, kinds)
