@@ -20,6 +20,7 @@ from translate.pictures.formats import (
     result_suffix,
 )
 from translate.pictures.operations import decode
+from translate.pictures.plugins import cut_bits
 
 PILLOW = {"JPEG 2000": "JPEG2000", "PNM": "PPM"}
 
@@ -89,8 +90,10 @@ def test_16_bits_of_pnm() -> None:
 
 def test_16_bit_grey_of_jpeg_2000() -> None:
     deep_HW = smooth(bits=16)[..., 0]
-    found = decode(saved(Image.fromarray(deep_HW), "JPEG2000"), bits=16)
-    assert np.array_equal(found.rgb_HWC[..., 1], deep_HW)
+    data = saved(Image.fromarray(deep_HW), "JPEG2000")
+    assert np.array_equal(decode(data, bits=16).rgb_HWC[..., 1], deep_HW)
+    assert cut_bits(io.BytesIO(data)) == 16
+    assert cut_bits(io.BytesIO(example("JPEG 2000"))) == cut_bits(io.BytesIO(b"")) == 8
 
 
 @pytest.mark.parametrize("kind", ["TGA", "PCX", "QOI", "JPEG2000", "PPM", "ICO"])

@@ -182,12 +182,8 @@ class RowReader:
 
     def _read_tiff_page(self, data: bytes, page: int) -> None:
         pages = tiff_pages(data)
-        self.pages = max(1, len(pages))
-        if page > self.pages:
-            raise ImageError(f"{self._name}: has no page {page}, only {self.pages}; give another number with --pages")
-        wanted = pages[page - 1] if pages else None
-        if wanted is not None and wanted.number:
-            self._number, data = wanted.number, at_page(data, wanted)
+        data, self.pages = at_page(data, self._name, page)
+        self._number = pages[page - 1].number if pages else 0
         self._exif, self._extra = exif_tags.from_tiff(data), exif_tags.tiff_numbers(data, _EXTRA_SAMPLES)
         self._reason = tiff.unsupported(tiff.compression(data))
 

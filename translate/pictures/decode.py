@@ -25,9 +25,9 @@ from translate.pictures.icc import cmyk_to_rgb, to_srgb
 from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import xmp as xmp_packet
 from translate.pictures.metadata.png import is_16_bit, read_facts
-from translate.pictures.pages import at_page, mpo_frame, mpo_frames, tiff_pages
+from translate.pictures.pages import at_page, check_page, mpo_frame, mpo_frames
 from translate.pictures.picture import Picture, Pixels, to_bits
-from translate.pictures.plugins import deep_grey, deep_pnm, opener
+from translate.pictures.plugins import cut_bits, deep_grey, deep_pnm, opener
 from translate.pictures.repair import repaired, without_damaged_chunks
 
 BYTES_PER_DECODED_PIXEL = 12
@@ -212,7 +212,7 @@ def _by_plugin(handle: BinaryIO, kind: str, name: str, page: int) -> Generator[t
     """Open a file with Pillow, at this page; also yields how many pages it has."""
     with opener(kind, name)(handle, name) as image:
         frames = mpo_frames(handle, name) if kind == "JPEG" and "mp" in image.info else (0,)
-        _check_page(name, page, len(frames))
+        check_page(name, page, len(frames))
         if page == 1:
             yield image, len(frames)
             return
@@ -241,13 +241,11 @@ def _by_pillow(handle: BinaryIO, kind: str, name: str, max_pixels: int | None, p
         pixels_HWN, alpha_HW = _split(image, "transparency" in info)
     exif = exif.removeprefix(b"Exif\0\0") if exif else None
     icc = info.get("icc_profile") or None
+    notes: tuple[str, ...] = ()
+    if kind == "JPEG 2000" and pixels_HWN.dtype == np.uint8 and (deep := cut_bits(handle)) > 8:
+        notes = (f"its {deep} bits a channel were read as 8; convert it to PNG or TIFF first to keep them",)
     # libheif turns pictures itself.
-    return _Found(pixels_HWN, alpha_HW, icc, exif, xmp, upright=kind == "HEIC", pages=pages)
-
-
-def _check_page(name: str, page: int, count: int) -> None:
-    if page > count:
-        raise ImageError(f"{name}: has no page {page}, only {count}; give another number with --pages")
+    return _Found(pixels_HWN, alpha_HW, icc, exif, xmp, upright=kind == "HEIC", notes=notes, pages=pages)
 
 
 def _split(image: Image.Image, transparency: bool) -> tuple[Pixels, Pixels | None]:
@@ -274,13 +272,13 @@ def _by_libvips(handle: BinaryIO, kind: str, name: str, max_pixels: int | None, 
     handle.seek(0)
     data, notes, pages = handle.read(), (), 1
     if kind == "TIFF":
-        data, pages = _tiff_page(data, name, page)
+        data, pages = at_page(data, name, page)
         if exif_tags.tiff_numbers(data, _PHOTOMETRIC)[:1] in ((8,), (9,), (10,)):
             raise ImageError(f"{name}: holds Lab colours, expected grey, RGB or CMYK; convert it")
         if tiff.compression(data) in tiff.BY_PILLOW:
             return _tiff_by_pillow(data, name, max_pixels, pages)
     else:
-        _check_page(name, page, 1)
+        check_page(name, page, 1)
         data, *notes = without_damaged_chunks(data) or (data,)
     with _compression_named(data, name):
         image = libvips.open_png(data) if kind == "PNG" else libvips.open_tiff(data)
@@ -317,17 +315,6 @@ def _compression_named(data: bytes, name: str) -> Generator[None]:
         if reason is None:
             raise
         raise ImageError(f"{name}: {reason}") from None
-
-
-def _tiff_page(data: bytes, name: str, page: int) -> tuple[bytes, int]:
-    """The file, so that it begins with the wanted page, and how many pages it has."""
-    pages = tiff_pages(data)
-    if not pages:  # damaged: libvips says how
-        return data, 1
-    _check_page(name, page, len(pages))
-    wanted = pages[page - 1]
-    data = at_page(data, wanted) if wanted.number else data
-    return data, len(pages)
 
 
 def _tiff_by_pillow(data: bytes, name: str, max_pixels: int | None, pages: int) -> _Found:

@@ -153,7 +153,9 @@ FORMATS = (
         by_band=True,
         longest_side=10_000_000,
     ),
-    PictureFormat("BMP", (".bmp",), (b"BM",), _is_bmp, also=(".dib",), alpha=False, lossless=True, metadata=False),
+    PictureFormat(
+        "BMP", (".bmp",), (b"BM",), _is_bmp, also=(".dib",), result=".bmp", alpha=False, lossless=True, metadata=False
+    ),
     PictureFormat("GIF", (".gif",), (b"GIF87a", b"GIF89a"), writes=False, animation=True, longest_side=65535),
     PictureFormat("HEIC", (".heic", ".heif"), fits=_is_heic, also=(".hif",), writes=False, extra="heif"),
     PictureFormat(

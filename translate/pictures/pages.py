@@ -86,12 +86,32 @@ def _is_small_copy(page: Page, largest: Page) -> bool:
     return same_shape and 2 * max(page.height, page.width) <= longer
 
 
-def at_page(data: bytes, page: Page) -> bytes:
-    """Return a copy of a TIFF file that begins with this page."""
+def at_page(data: bytes, name: str, page: int) -> tuple[bytes, int]:
+    """Return a TIFF file so that it begins with a page, a copy if that is not its beginning; and how many pages it has.
+
+    Args:
+        data: the file.
+        name: what errors call it.
+        page: its number, from 1.
+
+    Raises:
+        ImageError: there is no such page.
+    """
+    pages = tiff_pages(data)
+    check_page(name, page, max(1, len(pages)))
+    if not pages or not pages[page - 1].number:  # damaged, which whoever decodes it says, or the beginning
+        return data, max(1, len(pages))
     tiff, moved = Tiff(data), bytearray(data)
     room = slice(8, 16) if tiff.big else slice(4, 8)
-    moved[room] = page.offset.to_bytes(room.stop - room.start, "little" if tiff.order == "<" else "big")
-    return bytes(moved)
+    place = pages[page - 1].offset
+    moved[room] = place.to_bytes(room.stop - room.start, "little" if tiff.order == "<" else "big")
+    return bytes(moved), len(pages)
+
+
+def check_page(name: str, page: int, count: int) -> None:
+    """Raise ImageError if the file `name` with `count` pages does not have this one."""
+    if page > count:
+        raise ImageError(f"{name}: has no page {page}, only {count}; give another number with --pages")
 
 
 def mpo_frames(handle: BinaryIO, name: str) -> tuple[int, ...]:

@@ -14,6 +14,9 @@ from PIL.ImageFile import ImageFile
 from translate.errors import ImageError, MissingExtra, require
 from translate.pictures.picture import Pixels
 
+_JPEG_2000_HEAD = 1 << 20
+"""Boxes such as a colour profile may come before the code stream."""
+
 _PLUGINS = {
     "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
     "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
@@ -71,3 +74,11 @@ def deep_pnm(image: ImageFile, handle: BinaryIO) -> Pixels | None:
         raise OSError("image file is truncated")
     scaled = (stored.astype(np.uint32) * 65535 + most // 2) // most
     return np.minimum(scaled, 65535).astype(np.uint16).reshape(image.height, image.width, 3)
+
+
+def cut_bits(handle: BinaryIO) -> int:
+    """Bits a channel of a JPEG 2000 file (ITU T.800, A.5.1), of which Pillow keeps 8 in colours; 8 if not found."""
+    handle.seek(0)
+    head = handle.read(_JPEG_2000_HEAD)
+    place = head.find(b"\xff\x4f\xff\x51")
+    return (head[place + 42] & 0x7F) + 1 if place >= 0 and place + 42 < len(head) else 8
