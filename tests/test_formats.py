@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_files import heic, saved, smooth
+from made_files import DISPLAY_P3, heic, icc_profile, saved, smooth
 from PIL import Image
 
 from translate.errors import ImageError
@@ -94,6 +94,22 @@ def test_16_bit_grey_of_jpeg_2000() -> None:
     assert np.array_equal(decode(data, bits=16).rgb_HWC[..., 1], deep_HW)
     assert cut_bits(io.BytesIO(data)) == 16
     assert cut_bits(io.BytesIO(example("JPEG 2000"))) == cut_bits(io.BytesIO(b"")) == 8
+
+
+def test_the_profile_of_jpeg_2000() -> None:
+    data = example("JPEG 2000")
+    place, profile = data.index(b"colr") - 4, icc_profile(DISPLAY_P3, None)
+    (length,) = struct.unpack_from(">I", data, place)
+    box = struct.pack(">I", 11 + len(profile)) + b"colr\2\0\0" + profile
+    header = data.index(b"jp2h") - 4
+    (before,) = struct.unpack_from(">I", data, header)
+    changed = bytearray(data[:place] + box + data[place + length :])
+    changed[header : header + 4] = struct.pack(">I", before + len(box) - length)
+    expected = decode(saved(Image.fromarray(smooth()), "PNG", icc_profile=profile))
+    found = decode(bytes(changed))
+    assert found.icc == profile
+    assert np.array_equal(found.rgb_HWC, expected.rgb_HWC)
+    assert not np.array_equal(found.rgb_HWC, decode(data).rgb_HWC)
 
 
 @pytest.mark.parametrize("kind", ["TGA", "PCX", "QOI", "JPEG2000", "PPM", "ICO"])

@@ -6,12 +6,11 @@ sRGB, turned upright, with the same profiles, EXIF and XMP; only TIFF files get 
 Array names carry their shape: H height, W width, C channels, N channels as found.
 """
 
-import mmap
 import os
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from translate.pictures.icc import cmyk_to_rgb, to_srgb
 from translate.pictures.libvips import one_line, vips
 from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import xmp as xmp_packet
-from translate.pictures.pages import at_page, tiff_pages
+from translate.pictures.pages import at_page, mapped, tiff_pages
 from translate.pictures.picture import BAND, Picture, Pixels, to_bits
 
 Format = str
@@ -175,8 +174,8 @@ class RowReader:
             self._read_tiff_page(self._source, page)
             return
         try:
-            with self._source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                self._read_tiff_page(cast(bytes, mapped), page)  # only the directories are looked at, not the pixels
+            with self._source.open("rb") as file:
+                self._read_tiff_page(mapped(file), page)  # only the directories are looked at, not the pixels
         except OSError as error:
             raise ImageError(f"{self._name}: cannot be read ({error.strerror}); check the name and rights") from None
 

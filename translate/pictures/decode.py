@@ -25,9 +25,9 @@ from translate.pictures.icc import cmyk_to_rgb, to_srgb
 from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import xmp as xmp_packet
 from translate.pictures.metadata.png import is_16_bit, read_facts
-from translate.pictures.pages import at_page, check_page, mpo_frame, mpo_frames
+from translate.pictures.pages import at_page, check_page, mapped, mpo_frame, mpo_frames
 from translate.pictures.picture import Picture, Pixels, to_bits
-from translate.pictures.plugins import cut_bits, deep_grey, deep_pnm, opener
+from translate.pictures.plugins import cut_bits, deep_grey, deep_pnm, jp2_profile, opener
 from translate.pictures.repair import repaired, without_damaged_chunks
 
 BYTES_PER_DECODED_PIXEL = 12
@@ -242,8 +242,10 @@ def _by_pillow(handle: BinaryIO, kind: str, name: str, max_pixels: int | None, p
     exif = exif.removeprefix(b"Exif\0\0") if exif else None
     icc = info.get("icc_profile") or None
     notes: tuple[str, ...] = ()
-    if kind == "JPEG 2000" and pixels_HWN.dtype == np.uint8 and (deep := cut_bits(handle)) > 8:
-        notes = (f"its {deep} bits a channel were read as 8; convert it to PNG or TIFF first to keep them",)
+    if kind == "JPEG 2000":
+        icc, stored = jp2_profile(handle), cut_bits(handle)
+        if stored > 8 and pixels_HWN.dtype == np.uint8:
+            notes = (f"its {stored} bits a channel were read as 8; convert it to PNG or TIFF first to keep them",)
     # libheif turns pictures itself.
     return _Found(pixels_HWN, alpha_HW, icc, exif, xmp, upright=kind == "HEIC", notes=notes, pages=pages)
 
@@ -270,7 +272,7 @@ def _by_libvips(handle: BinaryIO, kind: str, name: str, max_pixels: int | None, 
     if size > available_memory_bytes() // 2:
         raise ImageError(f"{name}: file of {size / 1e9:.1f} GB does not fit in memory here; make it smaller")
     handle.seek(0)
-    data, notes, pages = handle.read(), (), 1
+    data, notes, pages = handle.read() if page == 1 else mapped(handle), (), 1
     if kind == "TIFF":
         data, pages = at_page(data, name, page)
         if exif_tags.tiff_numbers(data, _PHOTOMETRIC)[:1] in ((8,), (9,), (10,)):

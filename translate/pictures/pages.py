@@ -87,10 +87,11 @@ def _is_small_copy(page: Page, largest: Page) -> bool:
 
 
 def at_page(data: bytes, name: str, page: int) -> tuple[bytes, int]:
-    """Return a TIFF file so that it begins with a page, a copy if that is not its beginning; and how many pages it has.
+    """Return a TIFF file so that it begins with a page, and how many pages it has.
 
     Args:
-        data: the file.
+        data: the file; what can be written to (`bytearray`, `mmap` with a copy of its own) is changed in place, and of
+            `bytes` a copy is made if the page is not the beginning.
         name: what errors call it.
         page: its number, from 1.
 
@@ -101,11 +102,21 @@ def at_page(data: bytes, name: str, page: int) -> tuple[bytes, int]:
     check_page(name, page, max(1, len(pages)))
     if not pages or not pages[page - 1].number:  # damaged, which whoever decodes it says, or the beginning
         return data, max(1, len(pages))
-    tiff, moved = Tiff(data), bytearray(data)
+    tiff, moved = Tiff(data), cast(Any, data)
+    moved = bytearray(data) if isinstance(moved, bytes) else moved
     room = slice(8, 16) if tiff.big else slice(4, 8)
     place = pages[page - 1].offset
     moved[room] = place.to_bytes(room.stop - room.start, "little" if tiff.order == "<" else "big")
-    return bytes(moved), len(pages)
+    return cast(bytes, moved), len(pages)
+
+
+def mapped(file: BinaryIO) -> bytes:
+    """Return a file as bytes that can be changed without changing it; of one on disk only what is looked at is read."""
+    try:
+        return cast(bytes, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    except (OSError, ValueError):  # not on disk
+        file.seek(0)
+        return cast(bytes, bytearray(file.read()))
 
 
 def check_page(name: str, page: int, count: int) -> None:
