@@ -10,6 +10,7 @@ from made_files import DISPLAY_P3, heic, icc_profile, saved, smooth
 from PIL import Image
 
 from translate.errors import ImageError
+from translate.pictures import formats
 from translate.pictures.formats import (
     FORMATS,
     READABLE,
@@ -49,6 +50,7 @@ def test_each_is_recognised_and_read(name: str) -> None:
 def test_no_suffix_belongs_to_two_formats() -> None:
     suffixes = [suffix for one in FORMATS for suffix in (*one.suffixes, *one.also)]
     assert len(suffixes) == len(set(suffixes)) == len(READABLE)
+    assert not READABLE & formats._NEVER
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "LA"])

@@ -12,6 +12,7 @@ from PIL import Image
 
 from translate.data.reading import PixelFormat, read_pixels
 from translate.errors import ImageError
+from translate.pictures.band_reader import RowReader
 from translate.pictures.operations import Picture, decode, encode
 
 Chunk = tuple[bytes, bytes, bytes]
@@ -60,6 +61,21 @@ def test_several_bad_checksums_are_one_note() -> None:
     )
 
 
+def test_a_bad_checksum_of_sound_pixels() -> None:
+    """Pillow, which reads 8 bits, looks only at the checksum inside the pixels."""
+    parts = png_parts(16)
+    found = decode(joined([(name, data, b"bad!" if name == b"IDAT" else crc) for name, data, crc in parts]), bits=16)
+    assert np.array_equal(found.rgb_HWC, decode(joined(parts), bits=16).rgb_HWC)
+    assert found.notes == ("a checksum of its pixels is wrong; the pixels are sound, as another shows",)
+    for place in (40, -3):
+        damaged = [
+            (name, data[:place] + bytes([data[place] ^ 1]) + data[place:][1:] if name == b"IDAT" else data, crc)
+            for name, data, crc in parts
+        ]
+        with pytest.raises(ImageError, match="damaged picture"):
+            decode(joined(damaged), bits=16)
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 def test_png_without_its_end_or_with_more_behind_it(bits: Any) -> None:
     parts = png_parts(bits)
@@ -93,6 +109,26 @@ def test_a_missing_end_marker(tmp_path: Path, kind: str, end: bytes) -> None:
     assert found.notes or kind == "baseline"
     (tmp_path / "a.jpg").write_bytes(data)
     assert np.array_equal(read_pixels(tmp_path / "a.jpg", PixelFormat()), found.rgb_HWC)
+
+
+@pytest.mark.parametrize("kind", ["baseline", "progressive"])
+def test_a_missing_end_marker_in_bands(tmp_path: Path, kind: str) -> None:
+    data = jpeg(kind)[:-2]
+    (tmp_path / "a.jpg").write_bytes(data)
+    for source in (data, tmp_path / "a.jpg"):
+        with RowReader(source, "a.jpg", tmp_path) as reader:
+            assert reader.notes == ("its end marker is missing; the pixels are complete",)
+            rgb_HWC = np.concatenate([band.rgb_HWC for band in reader.bands()])
+        assert np.abs(rgb_HWC.astype(int) - decode(data).rgb_HWC).max() <= 1
+    for damaged in (data[:-300], data[:-8]):
+        with (
+            RowReader(damaged, "a.jpg", tmp_path) as reader,
+            pytest.raises(ImageError, match=r"a\.jpg: damaged picture"),
+        ):
+            list(reader.bands())
+    with RowReader(jpeg(kind) + bytes(1 << 17), "a.jpg", tmp_path) as reader:
+        assert reader.notes == ()
+        list(reader.bands())
 
 
 @pytest.mark.parametrize("kind", ["baseline", "progressive", "grey"])

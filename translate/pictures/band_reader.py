@@ -9,6 +9,7 @@ Array names carry their shape: H height, W width, C channels, N channels as foun
 import os
 import tempfile
 from collections.abc import Generator
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -24,6 +25,7 @@ from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import xmp as xmp_packet
 from translate.pictures.pages import at_page, mapped, tiff_pages
 from translate.pictures.picture import BAND, Picture, Pixels, to_bits
+from translate.pictures.repair import repaired
 
 Format = str
 """libvips' name of a format."""
@@ -33,6 +35,8 @@ _TURNS = {2: (0, 0, 1), 3: (0, 1, 1), 4: (0, 1, 0), 5: (1, 0, 0), 6: (1, 0, 1), 
 _EXTRA_SAMPLES, _UNSPECIFIED = 338, 0
 _FETCHED = 64
 """Rows taken from libvips at once; more take more memory and no less time."""
+_TAIL = 1 << 16
+"""Bytes at the end of a JPEG file in which its end marker is looked for; other bytes may follow it."""
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
 
 
@@ -71,6 +75,7 @@ class RowReader:
         self._source, self._name, self._folder, self._bits = source, name, folder, bits
         self._format = _format_of(source, name)
         self._turned: _Turned | None = None
+        repairs = self._add_end() if self._format == "jpeg" else ()
         self._number, self._exif, self._extra, self._reason, self.pages = 0, None, (), None, 1
         if self._format == "tiff":
             self._read_tiff_facts(page)
@@ -97,6 +102,7 @@ class RowReader:
         self.height, self.width = image.height, image.width
         if _TURNS.get(self._orientation, (0,))[0]:
             self.height, self.width = self.width, self.height
+        self.notes = (*self.notes, *repairs)
         self._check_memory(image)
 
     def __enter__(self) -> Self:
@@ -167,6 +173,23 @@ class RowReader:
         if self._bits == 8:
             rgb_HWC, alpha_HW = to_bits(rgb_HWC, 8), None if alpha_HW is None else to_bits(alpha_HW, 8)
         return Picture(rgb_HWC, alpha_HW)
+
+    def _add_end(self) -> tuple[str, ...]:
+        """Read a JPEG file without its end marker from memory, with one; returns notes."""
+        try:
+            with BytesIO(self._source) if isinstance(self._source, bytes) else self._source.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - _TAIL))
+                if b"\xff\xd9" in file.read() or size > available_memory_bytes() // 4:
+                    return ()
+                file.seek(0)
+                better = repaired(file.read(), "JPEG")
+        except (OSError, ValueError, IndexError):  # libvips says what is wrong
+            return ()
+        if better is None:
+            return ()
+        self._source, note = better
+        return (note,)
 
     def _read_tiff_facts(self, page: int) -> None:
         """Find the page, its EXIF, and what its channels beyond the colours are."""
