@@ -269,4 +269,4 @@ def test_what_was_left_out_while_reading_is_said(tmp_path: Path, capsys: pytest.
     for name in ("a.tif", "b.tif"):
         pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
     main(["data", "check", str(tmp_path), "--task", "super-resolution"])
-    assert "  note: a.tif: has 3 pages, of which the first is used (and 1 more files)\n" in capsys.readouterr().out
+    assert "  note: a.tif: has 3 pages, of which the first is used (and 1 more)\n" in capsys.readouterr().out

@@ -58,7 +58,7 @@ class ConvertOptions:
     18; for VP9 it is 63 - 0.44 * quality."""
     pages: Annotated[str, tyro.conf.arg(metavar="all|first|N|N-M")] = "all"
     """Pages of TIFF and MPO files: all, first, a number or a range. A TIFF result holds all of them, any other only the
-    first. Thumbnails and the reduced copies of a pyramid do not count as pages."""
+    first. Thumbnails and the reduced copies of a pyramid do not count. No effect on files with one page."""
     name: Annotated[str, tyro.conf.arg(metavar="TEMPLATE")] = "{stem}"
     """Template for output file names, without suffix, e.g. '{stem}-{model}'. Fields: {stem}, {model}, {scale}, {label},
     {style}, {detail}."""

@@ -164,7 +164,10 @@ class Worker:
             return convert_pages(
                 path, wanted, lambda part, page: self._convert_page(data, part, title, controls, page)[0]
             )
-        notes, count = self._convert_page(data, path, title, controls, first_page(pages))
+        first = first_page(pages)
+        if first > 1 and count_pages(data) == 1:
+            first = 1  # there is nothing to choose from
+        notes, count = self._convert_page(data, path, title, controls, first)
         if path.suffix.lower() not in PAGED:
             notes = (*notes, *page_note(count, path, pages))
         return (*notes, *still_note(data, path))

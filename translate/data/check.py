@@ -188,7 +188,7 @@ def _notes(split: Split) -> list[str]:
         for note in seen.notes:
             files[note].append(seen.path)
     return [
-        f"{split.show(paths[:1])}: {note}" + (f" (and {len(paths) - 1} more files)" if len(paths) > 1 else "")
+        f"{split.show(paths[:1])}: {note}" + (f" (and {len(paths) - 1} more)" if len(paths) > 1 else "")
         for note, paths in files.items()
     ]
 
