@@ -159,7 +159,7 @@ def _trainer(path: Path, header: "Header") -> tuple[Any, Any]:
     trainer_class = load_object(task.trainer)  # from the task, never a module named by an untrusted file
     config = config_from_json(trainer_class.config_class, header.config, str(path))
     # Activation checkpointing cannot be exported and does not affect the result; a few pictures need no cache.
-    return trainer_class(dataclasses.replace(config, checkpoint_activations=False, cache=""), task), task
+    return trainer_class(config.replace(checkpoint_activations=False, cache=""), task), task
 
 
 def _generator(trainer: Any, task: Any, path: Path, direction: str) -> tuple[Any, Any]:
@@ -187,7 +187,7 @@ def _real_inputs(trainer: Any, task: Any, header: "Header", options: ExportOptio
     folder = options.images or Path(header.data)
     try:
         # No validation here, so nothing is held out, however few pictures there are.
-        config = dataclasses.replace(trainer.config, held_out=0, patience=0)
+        config = trainer.config.replace(held_out=0, patience=0)
         listings, _ = list_training_data(task, config, folder, None)
         training_data = open_training_data(trainer, task, listings)
     except DataError as error:
