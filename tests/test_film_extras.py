@@ -345,5 +345,7 @@ def test_what_the_encoder_refuses_is_said_before_any_work(tmp_path: Path, monkey
     source = write_film(tmp_path / "a.mp4")
     wrong = dataclasses.replace(choose_encoder(".mp4", 48, 64, "film"), options={"profile": "none"})
     monkeypatch.setattr("translate.video.transcode.choose_encoder", lambda *_: wrong)
-    with pytest.raises(ImageError, match=r"^film: cannot become MP4 with H\.264, 64 x 48 pixels \(.*\); try another"):
+    with pytest.raises(
+        ImageError, match=r"^film: FFmpeg cannot write it as MP4 with H\.264, 64 x 48 pixels \(.*\); try"
+    ):
         convert(source, change=lambda _: pytest.fail("called"))

@@ -90,9 +90,10 @@ def choose_encoder(suffix: str, height: int, width: int, name: str) -> Encoder:
         for encoder in known:
             if encoder.fits(height, width):
                 return encoder
+    longest = max(one.longest for one in known)
     raise ImageError(
-        f"{name}: the result would have {width} x {height} pixels, but {suffix[1:].upper()} holds at most "
-        f"{max(one.longest for one in known)} on a side and {_MOST_PIXELS // 10**6} million in all; reduce the film first"
+        f"{name}: the result would have {width} x {height} pixels, but {suffix[1:].upper()} holds at most {longest} on "
+        f"a side and {_MOST_PIXELS // 10**6} million in all; reduce the film first"
     )
 
 

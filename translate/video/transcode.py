@@ -175,10 +175,10 @@ def convert_video(
     encoder = choose_encoder(target.suffix.lower(), height, width, name)
     with _opened(data, name) as source:
         stream = _video_stream(source, name)
-        writer = VideoWriter(target, source, stream, encoder, quality=quality, metadata=metadata)
+        writer = VideoWriter(target, source, stream, encoder, name=name, quality=quality, metadata=metadata)
         with writer:
             shape, rate, colours = video.pixel_shape, video.rate, video.colours
-            writer.start(height, width, shape, rate, colours, covers=video.covers, name=name)
+            writer.start(height, width, shape, rate, colours, covers=video.covers)
             converter = _FrameConverter(video, change, writer)
             packets = source.demux([stream, *writer.copied])
             frames = _frames(packets, stream, video, writer, counts, name)

@@ -13,7 +13,7 @@ from typing import Any, Self
 import av
 import numpy as np
 from av.codec.context import Flags
-from av.error import ArgumentError, ExternalError, FFmpegError, InvalidDataError, PatchWelcomeError
+from av.error import ArgumentError, FFmpegError
 
 from translate.errors import ImageError
 from translate.pictures.encode import Metadata
@@ -31,11 +31,13 @@ class VideoWriter:
         source: container from which other streams and tags are copied.
         stream: its video stream.
         encoder: the result of `translate.video.encoders.choose_encoder`.
+        name: name of the source in error messages.
         quality: 1 to 100. CRF is 51 - 0.36 * quality with H.264 (92 is 18), 63 - 0.44 * quality with VP9 and AV1.
         metadata: which tags to keep; languages of streams are always kept.
 
     Raises:
-        OSError: from all methods: FFmpeg failed or the file cannot be written.
+        ImageError: from all methods: the encoder or the format refuses the result.
+        OSError: from all methods: the file cannot be written.
     """
 
     def __init__(
@@ -45,15 +47,18 @@ class VideoWriter:
         stream: Any,
         encoder: Encoder,
         *,
+        name: str,
         quality: int = 92,
         metadata: Metadata = "keep",
     ) -> None:
+        self._name = name
         self._path, self._source, self._stream = path, source, stream
         self._encoder, self._quality = encoder, quality
         self._metadata: Metadata = metadata
         self._suffix = path.suffix.lower()
         self._kind = self._suffix[1:].upper()
         self._tags = extras.file_tags(source.metadata, metadata)
+        self._out: Any = None
         self._copies: dict[int, Any] = {}
         self._stream_tags: list[dict[str, str]] = []
         self.notes: list[str] = []
@@ -62,7 +67,7 @@ class VideoWriter:
     def __enter__(self) -> Self:
         cover = self._metadata != "strip" and any(map(extras.is_cover, self._source.streams))
         options = extras.mov_options(self._suffix, self._tags, cover)
-        with _refused():
+        with self._refused():
             self._result: Any = av.open(str(self._path.absolute()), "w", options=options)
         return self
 
@@ -74,11 +79,11 @@ class VideoWriter:
             with suppress(OSError):
                 self._path.unlink()
         try:
-            with _refused():
+            with self._refused():
                 if error is None:
                     self._result.mux(self._out.encode(None))
                 self._result.close()
-        except OSError:
+        except (OSError, ImageError):
             if error is None:
                 raise
 
@@ -91,15 +96,10 @@ class VideoWriter:
         colours: Colours,
         *,
         covers: Mapping[int, bytes],
-        name: str,
     ) -> None:
         """Set up the streams and write the header, so that whatever the format refuses is known before any work.
 
-        For the parameters see `Video`. `height`, `width`: of the frames, before `even`; `name`: of the source, for
-        error messages.
-
-        Raises:
-            ImageError: the encoder or the format refuses the result.
+        For the parameters see `Video`. `height`, `width`: of the frames, before `even`.
         """
         self._add_pictures(height, width, pixel_shape, rate, colours)
         self._result.metadata.update(self._tags)
@@ -111,16 +111,8 @@ class VideoWriter:
         pictures = [self._add_cover(index, data) for index, data in covers.items() if self._keeps_cover(data)]
         if lost := extras.other_data(self._source):
             self.notes.append(f"its data streams were dropped: {', '.join(lost)}")
-        try:
+        with self._refused():
             self._result.start_encoding()
-        except (ArgumentError, ExternalError, InvalidDataError, PatchWelcomeError) as error:
-            raise ImageError(
-                f"{name}: cannot become {self._kind} with {self._encoder.codec}, {width} x {height} pixels "
-                f"({error.strerror}); try another --format"
-            ) from None
-        except FFmpegError as error:
-            raise _os_error(error) from None
-        with _refused():
             self._result.mux([packet for packet in pictures if packet is not None])
 
     def _add_pictures(self, height: int, width: int, pixel_shape: Fraction, rate: Fraction, colours: Colours) -> None:
@@ -214,12 +206,12 @@ class VideoWriter:
         """Write a packet of a copied stream; the empty packet at the end is ignored."""
         if packet.size:
             packet.stream = self._copies[packet.stream.index]
-            with _refused():
+            with self._refused():
                 self._result.mux(packet)
 
     def encode(self, frame: av.VideoFrame) -> None:
         """Write the next frame."""
-        with _refused():
+        with self._refused():
             self._result.mux(self._out.encode(frame))
 
     def missing(self) -> list[str]:
@@ -240,15 +232,20 @@ class VideoWriter:
         """FFmpeg's name of the pixel format that `encode` takes."""
         return self._encoder.pixel_format
 
+    @contextmanager
+    def _refused(self) -> Generator[None]:
+        """Raise FFmpeg's errors as ImageError, and those of the operating system, which it passes on, as OSError."""
+        try:
+            yield
+        except FFmpegError as error:
+            if isinstance(error, ArgumentError) or (error.errno or 0) >= _OWN_ERRORS:
+                size = f", {self._out.width} x {self._out.height} pixels" if self._out else ""
+                raise ImageError(
+                    f"{self._name}: FFmpeg cannot write it as {self._kind} with {self._encoder.codec}{size} "
+                    f"({error.strerror}); try another --format"
+                ) from None
+            raise OSError(error.errno or 0, error.strerror or str(error)) from None
 
-@contextmanager
-def _refused() -> Generator[None]:
-    """Raise FFmpeg's errors as OSError: encoders and the disk cause the same ones."""
-    try:
-        yield
-    except FFmpegError as error:
-        raise _os_error(error) from None
 
-
-def _os_error(error: FFmpegError) -> OSError:
-    return OSError(error.errno or 0, error.strerror or str(error))
+_OWN_ERRORS = 1 << 24
+"""FFmpeg's own error numbers are four characters; those of operating systems are smaller."""
