@@ -18,7 +18,7 @@ from test_film import convert, stream_of, through, twice
 
 from translate.errors import ImageError
 from translate.video.encoders import choose_encoder
-from translate.video.extras import time_code
+from translate.video.extras import other_data, time_code
 from translate.video.transcode import _Times, convert_video, survey
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm")
@@ -191,6 +191,18 @@ def test_a_time_code_that_does_not_suit_the_rate(tmp_path: Path) -> None:
     result, notes = convert(source, ".mp4")
     assert notes == ["its time code 01:00:00;00 was dropped, because it does not suit 25 frames/s"]
     assert found_in(result)["time code"] is None
+
+
+def test_data_streams_that_are_lost() -> None:
+    streams = [
+        SimpleNamespace(
+            type="data", metadata={"handler_name": "TimeCodeHandler", "timecode": "01:00:00:00"}, discard=0
+        ),
+        SimpleNamespace(type="data", metadata={"handler_name": "SubtitleHandler"}, discard=48),  # chapters
+        SimpleNamespace(type="data", metadata={"handler_name": "GoPro MET  "}, discard=0),
+        SimpleNamespace(type="audio", metadata={}, discard=0),
+    ]
+    assert other_data(SimpleNamespace(streams=streams)) == ["GoPro MET"]
 
 
 def test_several_video_streams(tmp_path: Path) -> None:
