@@ -16,7 +16,7 @@ from translate.pictures.encode import Metadata
 
 COVER = Disposition.attached_pic
 
-COVER_TYPES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
+_COVER_TYPES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 """Codec of a cover picture -> file name and media type, as Matroska stores them."""
 
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -103,6 +103,12 @@ def time_code(source: Any, stream: Any, rate: float) -> tuple[str | None, bool]:
 def is_cover(stream: Any) -> bool:
     """Whether a stream is a picture that illustrates the film."""
     return stream.type == "video" and bool(stream.disposition & COVER)
+
+
+def cover_type(stream: Any) -> tuple[str, str] | None:
+    """File name and media type of a cover picture, as Matroska stores them; None if it is neither JPEG nor PNG."""
+    found = _COVER_TYPES.get(stream.codec_context.name if stream.codec_context else "")
+    return found and (stream.metadata.get("filename", found[0]), found[1])
 
 
 def can_hold(suffix: str, stream: Any) -> bool:

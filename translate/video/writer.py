@@ -21,6 +21,7 @@ from translate.pictures.picture import Pixels
 from translate.video import extras
 from translate.video.colour import Colours
 from translate.video.encoders import Encoder, size_note
+from translate.video.subtitles import SubtitleConverter, is_text, style_note
 
 
 class VideoWriter:
@@ -60,6 +61,7 @@ class VideoWriter:
         self._tags = extras.file_tags(source.metadata, metadata)
         self._out: Any = None
         self._copies: dict[int, Any] = {}
+        self._subtitles: dict[int, SubtitleConverter] = {}
         self._stream_tags: list[dict[str, str]] = []
         self.notes: list[str] = []
         """Notes for the user, one line each."""
@@ -150,6 +152,13 @@ class VideoWriter:
             self._label(stream, copy)
             self._copies[stream.index] = copy
             return
+        if is_text(stream):
+            converter = SubtitleConverter(stream, self._result, self._suffix)
+            converter.stream.disposition = stream.disposition
+            self._label(stream, converter.stream)
+            self._subtitles[stream.index] = converter
+            self.notes += style_note(stream, self._suffix)
+            return
         what = "audio was" if stream.type == "audio" else "subtitles were"
         codec = f" ({stream.codec_context.name})" if stream.codec_context else ""
         more = "" if self._kind == "MKV" else "; --format mkv supports more codecs"
@@ -160,7 +169,8 @@ class VideoWriter:
         attachments = self._source.streams.attachments
         if self._suffix == ".mkv":
             for one in attachments:
-                self._result.add_attachment(one.name, one.mimetype, one.data)
+                kind = one.mimetype or "application/octet-stream"
+                self._result.add_attachment(one.name or "unnamed", kind, one.data or b"")
         elif attachments:
             names = ", ".join(one.name or "unnamed" for one in attachments)
             self.notes.append(f"its attachments were dropped, because {self._kind} cannot hold them: {names}")
@@ -178,13 +188,13 @@ class VideoWriter:
         Nothing is added if the format has no place for it.
         """
         stream = self._source.streams[index]
-        found = extras.COVER_TYPES.get(stream.codec_context.name if stream.codec_context else "")
+        found = extras.cover_type(stream)
         if found is None or self._suffix not in (".mkv", ".mp4"):
             why = f"because {self._kind} cannot hold it{extras.hint(self._suffix)}"
             self.notes.append(f"its cover picture was dropped, {why}")
             return None
         if self._suffix == ".mkv":
-            self._result.add_attachment(stream.metadata.get("filename", found[0]), found[1], data)
+            self._result.add_attachment(*found, data)
             return None
         copy = self._result.add_stream_from_template(stream)
         copy.disposition = extras.COVER
@@ -200,14 +210,20 @@ class VideoWriter:
     @property
     def copied(self) -> list[Any]:
         """The streams of the source whose packets should be passed to `copy`."""
-        return [self._source.streams[index] for index in self._copies]
+        return [self._source.streams[index] for index in (*self._copies, *self._subtitles)]
 
     def copy(self, packet: Any) -> None:
         """Write a packet of a copied stream; the empty packet at the end is ignored."""
-        if packet.size:
+        if not packet.size:
+            return
+        converter = self._subtitles.get(packet.stream.index)
+        if converter is not None:
+            packets = converter.convert(packet)
+        else:
             packet.stream = self._copies[packet.stream.index]
-            with self._refused():
-                self._result.mux(packet)
+            packets = [packet]
+        with self._refused():
+            self._result.mux(packets)
 
     def encode(self, frame: av.VideoFrame) -> None:
         """Write the next frame."""
@@ -215,9 +231,11 @@ class VideoWriter:
             self._result.mux(self._out.encode(frame))
 
     def missing(self) -> list[str]:
-        """Notes about what the format could not hold; call it when the file is complete."""
+        """Notes about what the result lacks; call it when the file is complete."""
         chapters = self._metadata != "strip"
-        return extras.missing(self._path, self._source, self._tags, self._stream_tags, chapters)
+        damaged = sum(converter.damaged for converter in self._subtitles.values())
+        notes = [f"damaged subtitles: {damaged}; they were dropped"] if damaged else []
+        return notes + extras.missing(self._path, self._source, self._tags, self._stream_tags, chapters)
 
     def even(self, rgb_HWC: Pixels) -> Pixels:
         """Repeat the last row or column if the encoder needs even sides."""
