@@ -32,7 +32,7 @@ def lower_versions(model: onnx.ModelProto) -> None:
     """Set the opset to the lowest that has all operators of the graph in the same version, and the IR version to match.
 
     The graph keeps its meaning: an operator that has not changed since opset 13 is the same in 13 and 18. The exporter
-    writes IR version 10, but opset 18 needs only 8, which ONNX Runtime reads since 1.14.
+    writes IR version 10, but opset 18 needs only 8, which ONNX Runtime 1.15 reads.
 
     Args:
         model: without functions, and without the metadata of nodes and values that IR version 10 introduced.

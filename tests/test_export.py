@@ -288,7 +288,7 @@ def test_every_network_in_every_format(name: str, tmp_path: Path) -> None:
         since,
         onnx.helper.find_min_ir_version_for(model.opset_import),
     )
-    assert model.ir_version <= 8  # ONNX Runtime 1.14 reads it
+    assert model.ir_version <= 8  # ONNX Runtime 1.15 reads it
     controls = (["label"] if spec.labels else []) + (["style"] if spec.style_size else [])
     assert rows[-1].controls == ", ".join(controls)
 
