@@ -85,7 +85,7 @@ def convert_huge(
     keep_profile: bool = False,
     memory_bytes: int | None = None,
     on_progress: Callable[[float], None] | None = None,
-) -> str | None:
+) -> tuple[str, ...]:
     """Convert a PNG, JPEG, TIFF or WebP file without holding it in memory; the result is written atomically.
 
     Interlaced PNG, progressive JPEG and WebP cannot be decoded in parts: their pixels are needed in addition to
@@ -106,7 +106,8 @@ def convert_huge(
         on_progress: called in this thread with the fraction done, 0 to 1.
 
     Returns:
-        One line for the user if the result differs from a single run over the whole picture, see `Engine.caution`.
+        Notes for the user, one line each: what was left out, and whether the result differs from a single run over the
+        whole picture (see `Engine.caution`).
 
     Raises:
         ImageError: an unsupported or damaged file, a picture too small or too narrow for the model, a format that
@@ -133,7 +134,7 @@ def convert_huge(
                 del band  # so that it is freed before the next is computed
                 job.progress(done / height)
     job.progress(1.0)
-    return job.caution
+    return (*reader.notes, job.caution) if job.caution else reader.notes
 
 
 class _BandConversion:

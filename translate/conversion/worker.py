@@ -162,8 +162,7 @@ class Worker:
             return (*self._notes(picture, result), *still_note(data, path))
         if needs_streaming(height, width, engine):
             with self._memory.hold(STREAMING_BYTES):
-                caution = convert_huge(data, path, engine, name=title, **controls, **self._output_options())
-            return (caution,) if caution else ()
+                return convert_huge(data, path, engine, name=title, **controls, **self._output_options())
         # Reserved in one step: two workers that each waited for the second half of their memory would deadlock.
         with self._memory.hold(height * width * BYTES_PER_DECODED_PIXEL + engine.work_bytes(height, width)):
             picture = decode(data, title, max_pixels=engine.max_pixels, bits=bits)

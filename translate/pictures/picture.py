@@ -30,7 +30,8 @@ class Picture:
     rgb_HWC: Pixels
     alpha_HW: Pixels | None = None
     icc: bytes | None = None
-    """Colour profile that the file carried; the pixels have been converted from it. None: none, or an unusable one."""
+    """Colour profile that the pixels have been converted from: the file's, or one made of what it says in numbers;
+    after tone mapping that of sRGB. None: the file says nothing, or sRGB without a profile."""
     exif: bytes | None = None
     """EXIF, beginning with its TIFF header; its orientation is 1 and it has no thumbnail."""
     xmp: bytes | None = None
