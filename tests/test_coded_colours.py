@@ -123,7 +123,7 @@ def test_png(tmp_path: Path, case: str, bits: Any) -> None:
     with RowReader(path, "a.png", tmp_path, bits=bits) as reader:
         bands = list(reader.bands())
     assert difference(np.concatenate([band.to_array() for band in bands]), found.to_array()) == 0
-    assert (reader.icc, reader.notes) == (found.icc, found.notes)
+    assert (reader.facts.icc, reader.facts.notes) == (found.icc, found.notes)
     for channels in (3, 4):
         learnt_HWC = read_pixels(path, PixelFormat(channels, bits))
         assert np.array_equal(learnt_HWC, found.to_array() if channels == 4 else flatten(found))

@@ -151,7 +151,7 @@ def test_upright_row_by_row(tmp_path: Path, carrier: str, number: int) -> None:
     with RowReader(CARRIERS[carrier](stored(number), number), carrier, tmp_path) as reader:
         found_HWC = np.concatenate([band.rgb_HWC for band in reader.bands()])
         assert (reader.height, reader.width) == (16, 32)
-    assert_upright(Picture(found_HWC, xmp=reader.xmp))
+    assert_upright(Picture(found_HWC, xmp=reader.facts.xmp))
 
 
 @pytest.mark.parametrize("case", CONTRADICTED)

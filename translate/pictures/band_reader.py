@@ -12,10 +12,12 @@ import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, BinaryIO, Literal, Self, cast
 
 import numpy as np
+from PIL.JpegImagePlugin import JpegImageFile
 
 from translate.errors import ImageError
 from translate.machine import available_memory_bytes
@@ -26,7 +28,10 @@ from translate.pictures.formats import FORMATS, listed
 from translate.pictures.libvips import one_line, vips
 from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import xmp as xmp_packet
+from translate.pictures.metadata.facts import Facts
+from translate.pictures.metadata.from_pillow import facts_of
 from translate.pictures.metadata.png import SIGNATURE, read_facts
+from translate.pictures.metadata.stored import orientation_of, size_of
 from translate.pictures.picture import BAND, Picture, Pixels, to_bits
 
 Format = str
@@ -65,12 +70,8 @@ class RowReader:
     alpha: bool
     deep: bool
     """Whether bands are uint16."""
-    icc: bytes | None
-    """Profile to convert back to, as in `translate.pictures.picture.Picture`."""
-    exif: bytes | None
-    xmp: bytes | None
-    notes: tuple[str, ...]
-    """What was left out, a few words each."""
+    facts: Picture
+    """What the file says, and notes on what was left out; without pixels."""
 
     def __init__(self, source: Path | bytes, name: str, folder: Path, *, bits: Literal[8, 16] = 8) -> None:
         self._source, self._name, self._folder, self._bits = source, name, folder, bits
@@ -81,17 +82,18 @@ class RowReader:
             raise ImageError(f"{name}: holds {image.format} values, expected 8 or 16 bits a channel; convert it")
         self._colours = 4 if image.interpretation == "cmyk" else 3 if image.bands >= 3 else 1
         self.alpha = image.bands > self._colours
-        facts = self._facts(image)
-        self.alpha = self.alpha and facts.extra[:1] != (_UNSPECIFIED,)
-        self._orientation = facts.orientation or (exif_tags.orientation(facts.exif) if facts.exif else 0)
-        if not self._orientation and facts.xmp:
-            self._orientation = xmp_packet.orientation(facts.xmp)
-        self.exif = exif_tags.upright(facts.exif) if facts.exif else None
-        self.xmp = xmp_packet.upright(facts.xmp) if facts.xmp else None
-        self._source_colours = SourceColours(facts.icc, facts.coded)
+        stored = self._facts(image)
+        facts = stored.facts
+        self.alpha = self.alpha and stored.extra[:1] != (_UNSPECIFIED,)
+        self._orientation = orientation_of(facts, stored.orientation)
+        exif = exif_tags.upright(facts.exif) if facts.exif else None
+        xmp = xmp_packet.upright(facts.xmp) if facts.xmp else None
+        self._source_colours = SourceColours(facts.icc, stored.coded)
         self._measured = False
         self._source_colours.to_srgb(np.zeros((1, 1, self._colours), _DTYPES.get(image.format, np.uint8)))
-        self.icc, self.notes = self._source_colours.icc, self._source_colours.notes
+        colours, size = self._source_colours, size_of(facts, image.height, image.width, self._orientation)
+        no_pixels_HWC = np.empty((0, 0, 3), np.uint8)
+        self.facts = Picture(no_pixels_HWC, None, colours.icc, exif, xmp, colours.notes, size, facts.iptc, facts.texts)
         self.deep = bits == 16 and image.format == "ushort"
         self.height, self.width = image.height, image.width
         if _TURNS.get(self._orientation, (0,))[0]:
@@ -171,18 +173,24 @@ class RowReader:
             rgb_HWC, alpha_HW = to_bits(rgb_HWC, 8), None if alpha_HW is None else to_bits(alpha_HW, 8)
         return Picture(rgb_HWC, alpha_HW)
 
-    def _facts(self, image: Any) -> "_Facts":
-        """What the file says beside the pixels; of PNG libvips does not tell all."""
+    def _facts(self, image: Any) -> "_Stored":
+        """What the file says beside the pixels, of which libvips does not tell all."""
+        if self._format == "jpeg":
+            with self._file() as file, JpegImageFile(file, self._name) as opened:  # reads the head only
+                return _Stored(facts_of(opened))
         icc, xmp = _blob(image, "icc-profile-data"), _blob(image, "xmp-data")
-        if self._format not in ("png", "tiff"):
+        if self._format == "webp":
             exif = _blob(image, "exif-data")
-            return _Facts(icc, exif.removeprefix(b"Exif\0\0") if exif else None, xmp)
+            return _Stored(Facts(icc, exif.removeprefix(b"Exif\0\0") if exif else None, xmp))
         with self._bytes() as data:
             if self._format == "png":
-                png = read_facts(data)
-                return _Facts(png.icc, png.exif, png.xmp, coded_colours.from_png(png.colours))
-            exif, orientation = exif_tags.from_tiff(data), exif_tags.orientation(data)
-            return _Facts(icc, exif, xmp, None, orientation, exif_tags.tiff_numbers(data, _EXTRA_SAMPLES))
+                facts = read_facts(data)
+                return _Stored(facts, coded_colours.from_png(facts.colours))
+            facts, orientation = exif_tags.facts_of_tiff(data, icc, xmp), exif_tags.orientation(data)
+            return _Stored(facts, None, orientation, exif_tags.tiff_numbers(data, _EXTRA_SAMPLES))
+
+    def _file(self) -> BinaryIO:
+        return BytesIO(self._source) if isinstance(self._source, bytes) else self._source.open("rb")
 
     @contextmanager
     def _bytes(self) -> Generator[bytes]:
@@ -214,12 +222,10 @@ class RowReader:
 
 
 @dataclass(frozen=True)
-class _Facts:
-    """What a file says beside its pixels; see `translate.pictures.decode`."""
+class _Stored:
+    """What a file says beside its pixels, as in `translate.pictures.decode`."""
 
-    icc: bytes | None
-    exif: bytes | None
-    xmp: bytes | None
+    facts: Facts
     coded: CodedColours | None = None
     orientation: int = 0
     extra: tuple[int, ...] = ()

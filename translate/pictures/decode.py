@@ -7,7 +7,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -31,8 +31,11 @@ from translate.pictures.colours import SourceColours
 from translate.pictures.formats import FORMATS, listed
 from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import xmp as xmp_packet
+from translate.pictures.metadata.facts import Facts
+from translate.pictures.metadata.from_pillow import facts_of
 from translate.pictures.metadata.isobmff import read_nclx
-from translate.pictures.metadata.png import SIGNATURE, is_16_bit, raw_profile, read_colours, read_facts
+from translate.pictures.metadata.png import SIGNATURE, is_16_bit, read_colours, read_facts
+from translate.pictures.metadata.stored import orientation_of, size_of
 from translate.pictures.picture import Picture, Pixels, to_bits
 
 BYTES_PER_DECODED_PIXEL = 12
@@ -75,11 +78,9 @@ class _Found:
 
     pixels_HWN: Pixels
     alpha_HW: Pixels | None
-    icc: bytes | None = None
+    facts: Facts
     coded: CodedColours | None = None
-    """Its colours in numbers, for where there is no usable profile."""
-    exif: bytes | None = None
-    xmp: bytes | None = None
+    """Its colours in numbers."""
     orientation: int = 0
     """What the format itself says of it, as EXIF numbers it; 0 leaves it to EXIF, and to XMP if that is silent too."""
 
@@ -270,24 +271,16 @@ def _by_pillow(handle: BinaryIO, kind: Kind, name: str, max_pixels: int | None) 
 
 def _found(image: ImageFile, pixels_HWN: Pixels, alpha_HW: Pixels | None, coded: CodedColours | None) -> _Found:
     """The pixels, and what Pillow read beside them."""
-    info: dict[Any, Any] = image.info
-    nclx = info.get("nclx_profile")
+    nclx: Any = image.info.get("nclx_profile")
     if nclx:  # of HEIC
         coded = coded_colours.from_h273(nclx["color_primaries"], nclx["transfer_characteristics"])
-    exif = info.get("exif")
-    if exif is None and "Raw profile type exif" in info:  # as ImageMagick wrote it before PNG had EXIF
-        with suppress(ValueError):
-            exif = raw_profile(info["Raw profile type exif"].encode())
-    exif = exif.removeprefix(b"Exif\0\0") if exif else None
-    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
-    if isinstance(xmp, str):
-        xmp = xmp.encode()
+    facts = facts_of(image)
     orientation = 0
     if image.format in ("HEIF", "AVIF"):
         # Boxes of the format (irot, imir) say how the pixels lie, and EXIF and XMP do not count (ISO/IEC 23008-12,
         # 6.5.10 and A.2). libheif turns the pixels itself; for AVIF, Pillow puts what the boxes say into EXIF.
-        orientation = (exif_tags.orientation(exif) if exif and image.format == "AVIF" else 0) or 1
-    return _Found(pixels_HWN, alpha_HW, info.get("icc_profile") or None, coded, exif, xmp, orientation)
+        orientation = (exif_tags.orientation(facts.exif) if facts.exif and image.format == "AVIF" else 0) or 1
+    return _Found(pixels_HWN, alpha_HW, facts, coded, orientation)
 
 
 def _split(image: Image.Image, transparency: bool) -> tuple[Pixels, Pixels | None]:
@@ -323,40 +316,41 @@ def _by_libvips(handle: BinaryIO, kind: Kind, name: str, max_pixels: int | None)
     pixels_HWN = libvips.to_array(image)
     if kind == "PNG":
         facts = read_facts(data)
-        icc, exif, xmp, coded = facts.icc, facts.exif, facts.xmp, coded_colours.from_png(facts.colours)
-        extra, orientation = (), 0
+        coded, extra, orientation = coded_colours.from_png(facts.colours), (), 0
     else:
         icc, xmp = libvips.blob(image, "icc-profile-data"), libvips.blob(image, "xmp-data")
-        exif, extra = exif_tags.from_tiff(data), exif_tags.tiff_numbers(data, _EXTRA_SAMPLES)
+        facts = exif_tags.facts_of_tiff(data, icc, xmp)
+        extra = exif_tags.tiff_numbers(data, _EXTRA_SAMPLES)
         coded, orientation = None, exif_tags.orientation(data)
     alpha_HW = None
     if image.bands > colours and extra[:1] != (_UNSPECIFIED,):
         alpha_HW = np.ascontiguousarray(pixels_HWN[..., colours])
-    return _Found(np.ascontiguousarray(pixels_HWN[..., :colours]), alpha_HW, icc, coded, exif, xmp, orientation)
+    return _Found(np.ascontiguousarray(pixels_HWN[..., :colours]), alpha_HW, facts, coded, orientation)
 
 
 def _finish(found: _Found, bits: Literal[8, 16]) -> Picture:
     """Upright, in sRGB, with the wanted bits."""
     pixels_HWN, alpha_HW = found.pixels_HWN, found.alpha_HW
     del found.pixels_HWN  # the last holder frees what is copied below
-    exif = None if found.exif is None else exif_tags.upright(found.exif)
-    xmp = None if found.xmp is None else xmp_packet.upright(found.xmp)
-    number = found.orientation or (exif_tags.orientation(found.exif) if found.exif else 0)
-    if not number and found.xmp is not None:
-        number = xmp_packet.orientation(found.xmp)
+    facts = found.facts
+    number = orientation_of(facts, found.orientation)
+    size = size_of(facts, pixels_HWN.shape[0], pixels_HWN.shape[1], number)
     turn = TURNS.get(number)
     if turn is not None:
         pixels_HWN = np.ascontiguousarray(turn(pixels_HWN))
         alpha_HW = None if alpha_HW is None else np.ascontiguousarray(turn(alpha_HW))
-    colours = SourceColours(found.icc, found.coded)
+    colours = SourceColours(facts.icc, found.coded)
     rgb_HWC = colours.to_srgb(pixels_HWN)
     return Picture(
         to_bits(rgb_HWC, bits) if bits == 8 else rgb_HWC,
         to_bits(alpha_HW, bits) if bits == 8 and alpha_HW is not None else alpha_HW,
         colours.icc,
-        exif,
-        xmp,
+        None if facts.exif is None else exif_tags.upright(facts.exif),
+        None if facts.xmp is None else xmp_packet.upright(facts.xmp),
         colours.notes,
+        size,
+        facts.iptc,
+        facts.texts,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.errors import ImageError
+from translate.pictures.metadata.facts import PhysicalSize, Text
 
 Pixels = NDArray[Any]
 """uint8 or uint16 array of pixels; the variable's suffix says its shape."""
@@ -38,6 +39,12 @@ class Picture:
     """XMP packet, UTF-8."""
     notes: tuple[str, ...] = ()
     """What was left out while reading, a few words each."""
+    size: PhysicalSize | None = None
+    """How large it is meant to be, upright; None: unknown."""
+    iptc: bytes | None = None
+    """IPTC records, without wrapper."""
+    texts: tuple[Text, ...] = ()
+    """Text chunks of PNG; the comment of JPEG and GIF."""
 
     @classmethod
     def from_array(cls, array: Pixels) -> "Picture":

@@ -4,11 +4,16 @@ EXIF is bytes that begin with a TIFF header. Only what must change is changed, i
 would break if they moved. Damaged EXIF is left out, never an error.
 """
 
+import struct
 from collections.abc import Set
+from fractions import Fraction
 
+from translate.pictures.metadata import iptc as iptc_records
+from translate.pictures.metadata.facts import Density, Facts
 from translate.pictures.metadata.tiff_tags import (
     BYTE,
     LONG,
+    RATIONAL,
     SHORT,
     SIZES,
     UNDEFINED,
@@ -30,11 +35,13 @@ _PLACES_IN_PICTURE = {0x9214, 0xA214}
 """Where the subject is, in pixels."""
 _SENSOR = {0xA20E, 0xA20F}
 """Pixels per unit of the sensor."""
-_RESOLUTION = {0x011A, 0x011B, 0x0128}
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
+_RESOLUTION = {_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT}
 """Pixels per inch or centimetre, which every TIFF has."""
+_NO_UNIT, _INCH, _CENTIMETRE = 1, 2, 3
 _STRIPS, _STRIP_SIZES = {0x0111, 0x0201}, {0x0117, 0x0202}
 """Where pixels lie (of thumbnails: TIFF's or JPEG's) and how many bytes they are."""
-_XMP, _ICC = 0x02BC, 0x8773
+_XMP, _ICC, _IPTC, _PHOTOSHOP = 0x02BC, 0x8773, 0x83BB, 0x8649
 _DESCRIBING = {
     *(0x010D, 0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C),
     *(0x4746, 0x4749, 0x8298, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),
@@ -65,10 +72,55 @@ def upright(exif: bytes) -> bytes | None:
         return None
 
 
-def for_result(exif: bytes, height: int, width: int, *, srgb: bool = False) -> bytes | None:
+def density(exif: bytes) -> Density | None:
+    """Return the resolution that EXIF, or a TIFF file's first directory, gives; None if it gives none."""
+    try:
+        tiff = Tiff(exif)
+        entries = {entry.tag: entry for entry in tiff.entries(tiff.first)[0] if entry.tag in _RESOLUTION}
+        x, y = (tiff.fraction(entries[tag]) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+        units = tiff.integers(entries[_RESOLUTION_UNIT]) if _RESOLUTION_UNIT in entries else ()
+    except (ValueError, KeyError):
+        return None
+    unit = units[0] if units else _INCH
+    inch = 2.54 if unit == _CENTIMETRE else 1.0
+    return Density(x * inch, y * inch, absolute=unit != _NO_UNIT)
+
+
+def with_density(exif: bytes | None, wanted: Density) -> bytes | None:
+    """Return the EXIF with this resolution, if it says none, for files that have no other place; None if damaged."""
+    if exif is None:
+        return _header("<") + pack(_resolution(wanted, "<"), 8, "<")
+    try:
+        editor = _Editor(exif)
+        if not {entry.tag for entry in editor.main()} & _RESOLUTION:
+            editor.append(_resolution(wanted, editor.tiff.order))
+        return editor.result()
+    except ValueError:
+        return None
+
+
+def _resolution(wanted: Density, order: str) -> dict[int, "Value | Directory"]:
+    numbers = (wanted.x, wanted.y) if wanted.absolute else wanted.ratio(10_000)
+    x, y = (Value(RATIONAL, _rational(number, order)) for number in numbers)
+    unit = struct.pack(order + "H", _INCH if wanted.absolute else _NO_UNIT)
+    return {_X_RESOLUTION: x, _Y_RESOLUTION: y, _RESOLUTION_UNIT: Value(SHORT, unit)}
+
+
+def _rational(number: float, order: str) -> bytes:
+    found = Fraction(min(number, 4e9)).limit_denominator(max(1, int(4e9 / max(number, 1)) // 1000))
+    return struct.pack(order + "2L", found.numerator, found.denominator)
+
+
+def for_result(
+    exif: bytes, height: int, width: int, *, srgb: bool = False, density: Density | None = None
+) -> bytes | None:
     """Return the EXIF with the picture's size; what belonged to another size is left out. None if damaged.
 
-    `srgb`: the colours have been converted to sRGB, and what EXIF says of them is made to agree.
+    Args:
+        exif: EXIF of the source, upright.
+        height, width: of the result.
+        srgb: the colours have been converted to sRGB, and what EXIF says of them is made to agree.
+        density: of the result; so is what EXIF says of it, if it says anything.
     """
     try:
         editor = _Editor(exif)
@@ -80,6 +132,8 @@ def for_result(exif: bytes, height: int, width: int, *, srgb: bool = False) -> b
                 editor.write_number(entry, number)
             elif srgb and entry.tag == _COLOUR_SPACE:
                 editor.write_number(entry, 1)
+        if density is not None:
+            editor.write_density(density)
         if srgb:
             editor.remove({_INTEROPERABILITY})  # it says whether the colours are Adobe RGB
         if changed:
@@ -140,16 +194,36 @@ def tiff_numbers(data: bytes, tag: int) -> tuple[int, ...]:
     return found[0] if found else ()
 
 
-def into_tiff(data: bytes, *, exif: bytes | None, icc: bytes | None, xmp: bytes | None) -> bytes:
+def facts_of_tiff(data: bytes, icc: bytes | None, xmp: bytes | None) -> Facts:
+    """Return what a TIFF file says beside its pixels; profile and XMP are given."""
+    return Facts(icc, from_tiff(data), xmp, density(data), _tiff_iptc(data))
+
+
+def _tiff_iptc(data: bytes) -> bytes | None:
+    """IPTC records of a TIFF file, which are in a tag of their own or among Photoshop's; None: none."""
+    try:
+        tiff = Tiff(data)
+        entries = {entry.tag: entry for entry in tiff.entries(tiff.first)[0] if entry.size <= _MOST_BYTES}
+        own, others = (tiff.value(entries[tag]).data if tag in entries else b"" for tag in (_IPTC, _PHOTOSHOP))
+    except ValueError:
+        return None
+    return iptc_records.unwrapped(iptc_records.in_order(own)) or iptc_records.unwrapped(others)
+
+
+def into_tiff(data: bytes, facts: Facts) -> bytes:
     """Return a TIFF file of one picture with these facts; they are appended with a new directory."""
     tiff = Tiff(data)
     found: dict[int, Value | Directory] = dict(tiff.directory(tiff.first))
-    if exif is not None:
-        found |= _described(exif, tiff.order)
-    if icc is not None:
-        found[_ICC] = Value(UNDEFINED, icc)
-    if xmp is not None:
-        found[_XMP] = Value(BYTE, xmp)
+    if facts.exif is not None:
+        found |= _described(facts.exif, tiff.order)
+    if facts.density is not None:
+        found |= _resolution(facts.density, tiff.order)
+    if facts.icc is not None:
+        found[_ICC] = Value(UNDEFINED, facts.icc)
+    if facts.xmp is not None:
+        found[_XMP] = Value(BYTE, facts.xmp)
+    if facts.iptc is not None:
+        found[_IPTC] = Value(UNDEFINED, facts.iptc)
     data += bytes(len(data) % 2)
     place = len(data).to_bytes(8 if tiff.big else 4, "little" if tiff.order == "<" else "big")
     head = data[:8] + place if tiff.big else data[:4] + place
@@ -240,6 +314,34 @@ class _Editor:
         size = SIZES[kind]
         line = kind.to_bytes(2, little) + (1).to_bytes(4, little) + number.to_bytes(size, little)
         self.data[entry.place + 2 : entry.place + 12] = line.ljust(10, b"\0")
+
+    def write_density(self, density: Density) -> None:
+        """Change the resolution in place, if there is one; the unit becomes inches."""
+        wanted = _resolution(density, self.tiff.order)
+        for entry in self.main():
+            value = wanted.get(entry.tag)
+            if isinstance(value, Value) and (entry.type, entry.count) == (value.type, 1) and entry.where >= 8:
+                self.data[entry.where : entry.where + entry.size] = value.data
+
+    def append(self, added: Directory) -> None:
+        """Write the first directory anew behind everything else, with more entries; old values stay where they are."""
+        order, (old, end) = self.tiff.order, self.tiff.entries(self.tiff.first)
+        lines = {entry.tag: bytes(self.data[entry.place : entry.place + 12]) for entry in old}
+        self.data += bytes(len(self.data) % 2)
+        values = len(self.data) + 2 + 12 * (len(lines) + len(added)) + 4
+        behind = b""
+        for tag, value in added.items():
+            assert isinstance(value, Value)
+            place = value.data.ljust(4, b"\0")
+            if len(value.data) > 4:
+                place = struct.pack(order + "L", values + len(behind))
+                behind += value.data
+            lines[tag] = struct.pack(order + "HHL", tag, value.type, len(value.data) // SIZES[value.type]) + place
+        directory = b"".join(line for _, line in sorted(lines.items()))
+        following = bytes(self.data[end : end + 4])
+        start = struct.pack(order + "L", len(self.data))
+        self.data += struct.pack(order + "H", len(lines)) + directory + following + behind
+        self.data[4:8] = start
 
     def remove(self, tags: Set[int]) -> None:
         """Remove entries of the first directory and of EXIF's own; what they point to stays."""

@@ -8,6 +8,13 @@ import re
 _EXIF = b"http://ns.adobe.com/exif/1.0/"
 _TIFF = b"http://ns.adobe.com/tiff/1.0/"
 _XMP = b"http://ns.adobe.com/xap/1.0/"
+_PLACES = (
+    (b"http://ns.adobe.com/photoshop/1.0/", rb"(?:City|State|Country)"),
+    (b"http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/", rb"(?:Location|CountryCode)"),
+)
+"""Names of places, as IPTC's records have them (IPTC Photo Metadata Standard)."""
+_IPTC_EXTENSION = b"http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+_PLACE_STRUCTURES = (b"LocationCreated", b"LocationShown")
 _MOST_BYTES, _MOST_PREFIXES = 1 << 20, 8
 _QUOTES = (b'"', b"'")
 
@@ -44,7 +51,15 @@ def for_result(xmp: bytes, height: int, width: int, *, srgb: bool = False) -> by
 
 
 def without_location(xmp: bytes) -> bytes | None:
-    """Return the packet without the place where the picture was taken; None if that is not sure."""
+    """Return the packet without the place where the picture was taken, or its name; None if that is not sure."""
+    for namespace, names in _PLACES:
+        for pattern in _patterns(xmp, namespace, names):
+            xmp = re.sub(pattern, b"", xmp)
+    for prefix in _prefixes(xmp, _IPTC_EXTENSION):
+        for name in _PLACE_STRUCTURES:
+            xmp = _without_element(xmp, prefix + b":" + name)
+            if prefix + b":" + name in xmp:
+                return None
     for pattern in _patterns(xmp, _EXIF, rb"GPS\w*"):
         xmp = re.sub(pattern, b"", xmp)
     for prefix in _prefixes(xmp, _EXIF):
