@@ -162,7 +162,8 @@ def test_physical_size_stays(format: str) -> None:
     """Four times the pixels have four times the density, in the format's own place and in EXIF."""
     tags = Image.Exif()
     tags[0x011A], tags[0x011B], tags[0x0128] = 72.0, 72.0, 2
-    picture = Picture(smooth(), exif=tags.tobytes()[6:], size=PhysicalSize(24 / 300, 40 / 300))
+    packet = XMP.replace(b'"6"', b'"1" tiff:XResolution="72/1" tiff:ResolutionUnit="3"')
+    picture = Picture(smooth(), None, None, tags.tobytes()[6:], packet, size=PhysicalSize(24 / 300, 40 / 300))
     data = encode(resize_picture(picture, 96, 160), SUFFIXES[format])
     with Image.open(io.BytesIO(data)) as image:
         inside = image.getexif()
@@ -170,6 +171,8 @@ def test_physical_size_stays(format: str) -> None:
             assert image.info["dpi"] == pytest.approx((1200, 1200), rel=1e-3)
         if format != "BMP":
             assert (float(inside[0x011A]), float(inside[0x011B])) == (1200, 1200)
+    if format != "BMP":
+        assert b'tiff:XResolution="120000/100" tiff:ResolutionUnit="2"' in data
     found = decode(data).size
     assert found is not None
     assert (found.height, found.width) == (pytest.approx(0.08, rel=1e-3), pytest.approx(40 / 300, rel=1e-3))
@@ -255,6 +258,28 @@ def test_row_by_row(tmp_path: Path, format: str) -> None:
         stripped = read_picture(bare)
         assert (stripped.xmp, stripped.iptc, stripped.texts) == (None, None, ())
         assert stripped.size is None or format == "TIFF"
+
+
+@pytest.mark.parametrize("kind", ["webp", "gif"])
+def test_animations(tmp_path: Path, kind: str) -> None:
+    """WebP keeps EXIF, XMP and resolution, GIF nothing; the rest is named."""
+    engine = Engine(save_model(tmp_path / "m.onnx", INVERT), device="cpu")
+    frames = [Image.fromarray(smooth()), Image.fromarray(255 - smooth())]
+    (tmp_path / "in").mkdir()
+    options: dict[str, Any] = (
+        {"exif": exif(), "xmp": FULL[kept.XMP]["xmp"]} if kind == "webp" else {"comment": b"hello"}
+    )
+    frames[0].save(tmp_path / "in" / f"a.{kind}", save_all=True, append_images=frames[1:], duration=80, **options)
+    summary = convert_folder(tmp_path / "in", tmp_path / "out", engine)
+    notes = [note for one in summary.noted for note in one.notes]
+    if kind == "gif":
+        assert len(notes) == 1
+        assert notes[0].endswith("a.gif: GIF cannot hold its comment; PNG can")
+        return
+    assert notes == []
+    found = read_picture(tmp_path / "out" / "a.webp")
+    assert_holds(found, kept.EXIF)
+    assert_holds(found, kept.XMP)
 
 
 def test_notes_of_a_conversion(tmp_path: Path) -> None:

@@ -233,7 +233,7 @@ def facts_for(picture: Picture, height: int, width: int, metadata: Metadata, icc
     srgb = icc is not None and (icc is not picture.icc or icc == srgb_profile())
     density = None if picture.size is None else picture.size.density(height, width)
     exif = exif and exif_tags.for_result(exif, height, width, srgb=srgb, density=density)
-    xmp = xmp and xmp_packet.for_result(xmp, height, width, srgb=srgb)
+    xmp = xmp and xmp_packet.for_result(xmp, height, width, srgb=srgb, density=density)
     return Facts(icc, exif, xmp, density, iptc, picture.texts)
 
 

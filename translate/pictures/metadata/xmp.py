@@ -5,6 +5,8 @@ A packet is changed as text, since parsing and writing XML anew would lose its w
 
 import re
 
+from translate.pictures.metadata.facts import Density
+
 _EXIF = b"http://ns.adobe.com/exif/1.0/"
 _TIFF = b"http://ns.adobe.com/tiff/1.0/"
 _XMP = b"http://ns.adobe.com/xap/1.0/"
@@ -42,11 +44,15 @@ def upright(xmp: bytes) -> bytes | None:
     return _with_values(xmp, _TIFF, b"Orientation", 1)
 
 
-def for_result(xmp: bytes, height: int, width: int, *, srgb: bool = False) -> bytes:
-    """Return the packet with the picture's size, where it says one; and with sRGB, if the colours became that."""
+def for_result(xmp: bytes, height: int, width: int, *, srgb: bool = False, density: Density | None = None) -> bytes:
+    """Return the packet with the picture's size and resolution, where it says one; and with sRGB, if that it became."""
     for names, number in (((b"ImageWidth", b"PixelXDimension"), width), ((b"ImageLength", b"PixelYDimension"), height)):
         xmp = _with_values(xmp, _TIFF, names[0], number)
         xmp = _with_values(xmp, _EXIF, names[1], number)
+    if density is not None and density.absolute:
+        for name, number in ((b"XResolution", density.x), (b"YResolution", density.y)):
+            xmp = _with_values(xmp, _TIFF, name, round(number * 100), b"/100")
+        xmp = _with_values(xmp, _TIFF, b"ResolutionUnit", 2)  # inches
     return _with_values(xmp, _EXIF, b"ColorSpace", 1) if srgb else xmp
 
 
@@ -86,9 +92,10 @@ def _patterns(xmp: bytes, namespace: bytes, name: bytes) -> list[bytes]:
     return patterns
 
 
-def _with_values(xmp: bytes, namespace: bytes, name: bytes, number: int) -> bytes:
+def _with_values(xmp: bytes, namespace: bytes, name: bytes, number: int, over: bytes = b"") -> bytes:
+    """Write `number`, or the fraction `number` / `over`, wherever the property is."""
     for pattern in _patterns(xmp, namespace, name):
-        xmp = re.sub(pattern, rb"\g<1>%d\g<3>" % number, xmp)
+        xmp = re.sub(pattern, rb"\g<1>%d%b\g<3>" % (number, over), xmp)
     return xmp
 
 
