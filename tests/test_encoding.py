@@ -16,7 +16,6 @@ from PIL.TiffImagePlugin import TiffImageFile
 from translate.errors import ImageError
 from translate.pictures.formats import as_markdown
 from translate.pictures.icc import srgb_profile
-from translate.pictures.metadata.facts import Facts
 from translate.pictures.operations import WRITABLE, Picture, decode, encode, read_picture, with_bits, write_picture
 
 P3 = icc_profile(DISPLAY_P3, None)
@@ -226,7 +225,7 @@ def test_big_tiff() -> None:
     from translate.pictures.metadata import exif as exif_tags
 
     image: Any = pyvips.Image.new_from_memory(smooth().tobytes(), 40, 24, 3, "uchar")
-    data = exif_tags.into_tiff(image.tiffsave_buffer(bigtiff=True), Facts(P3, exif(order=">"), XMP))
+    data = exif_tags.into_tiff(image.tiffsave_buffer(bigtiff=True), exif=exif(order=">"), icc=P3, xmp=XMP)
     assert data[2] == 43
     found = decode(data)
     assert found.icc == P3

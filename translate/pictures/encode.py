@@ -141,7 +141,8 @@ def _encode(pixels_HWC: Pixels, suffix: str, facts: Facts, quality: int, lossles
     if suffix == ".png":
         return with_facts(_png(pixels_HWC), facts)
     if suffix in (".tif", ".tiff"):
-        return exif_tags.into_tiff(to_tiff(pixels_HWC), facts)
+        known = {"exif": facts.exif, "icc": facts.icc, "xmp": facts.xmp}
+        return exif_tags.into_tiff(to_tiff(pixels_HWC), **known, density=facts.density, iptc=facts.iptc)
     if suffix not in (".webp", ".avif"):
         return _jpeg(pixels_HWC, facts, quality)
     exif = facts.exif
