@@ -1,5 +1,6 @@
 """Colours that a file says in numbers: PNG's cICP, sRGB, gAMA, cHRM; AVIF's and HEIC's nclx (PNG-3, 4.3; H.273)."""
 
+import io
 import struct
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from PIL import Image
 from translate.data.reading import PixelFormat, read_pixels
 from translate.pictures.band_reader import RowReader
 from translate.pictures.icc import srgb_profile
+from translate.pictures.libvips import from_array, vips
 from translate.pictures.operations import Picture, decode, encode, flatten, read_picture
 
 P3_CICP, PQ_CICP, HLG_CICP = b"\x0c\x0d\0\1", b"\x09\x10\0\1", b"\x09\x12\0\1"
@@ -76,6 +78,10 @@ def iccp(icc: bytes) -> tuple[bytes, bytes]:
     import zlib
 
     return b"iCCP", b"p\0\0" + zlib.compress(icc)
+
+
+def bare_exif(orientation: int) -> bytes:
+    return b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1" + struct.pack(">HHI", orientation, 0, 0)
 
 
 ADOBE = iccp(icc_profile(ADOBE_RGB, 563 / 256))
@@ -205,6 +211,48 @@ def test_animated_avif() -> None:
 
 
 # --- HDR
+
+
+def deep(kind: str, stored_HWC: np.ndarray, orientation: int = 1) -> bytes:
+    """10 bits, nearly lossless; only HEIC says that they are PQ."""
+    if kind == "HEIC":
+        heif = pytest.importorskip("pillow_heif")
+        height, width, channels = stored_HWC.shape
+        made = heif.from_bytes("RGB;16" if channels == 3 else "RGBA;16", (width, height), stored_HWC.tobytes())
+        buffer = io.BytesIO()
+        made.save(buffer, quality=-1, chroma=444, exif=bare_exif(orientation))
+        return with_nclx(buffer.getvalue(), 9, 16)
+    if not vips().type_find("VipsForeignSave", "heifsave_buffer"):
+        pytest.skip("libvips without AVIF")
+    options = {"compression": "av1", "bitdepth": 10, "Q": 100, "subsample_mode": "off"}
+    return from_array(stored_HWC, "rgb16").heifsave_buffer(**options)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_ten_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, channels: int) -> None:
+    """Eight bits of PQ would be off by ten levels in the green."""
+    stored_HWC = stored("PQ", 16)
+    monkeypatch.setattr("translate.pictures.colours.read_nclx", lambda _: (9, 16))  # libvips does not write it
+    opacity = np.full((*stored_HWC.shape[:2], 1), 65535, np.uint16)
+    opacity[:, :16] = 32768
+    path = tmp_path / f"a.{kind.lower()}"
+    path.write_bytes(deep(kind, np.concatenate([stored_HWC, opacity], axis=2)[..., :channels]))
+    found = read_picture(path)
+    assert found.bits == 8
+    assert np.abs(found.rgb_HWC[8, 8::16].astype(int) - wanted()[8, 8::16]).max() <= 6
+    assert (found.alpha_HW is not None) == (channels == 4)
+    if found.alpha_HW is not None:
+        assert found.alpha_HW[8, [4, 60]].tolist() == pytest.approx([128, 255], abs=1)
+    assert read_picture(path, bits=16).bits == 16
+    assert np.array_equal(read_pixels(path, PixelFormat(channels)), found.to_array())
+
+
+def test_ten_bits_are_turned_once() -> None:
+    tall_HWC = np.ascontiguousarray(np.rot90(stored("PQ", 16)))
+    found = decode(deep("HEIC", tall_HWC, 6))
+    assert found.rgb_HWC.shape == wanted().shape
+    assert np.abs(found.rgb_HWC[8, 8::16].astype(int) - wanted()[8, 8::16]).max() <= 6
 
 
 def hdr(levels: list[float], cicp: bytes, bits: int = 16) -> Picture:

@@ -3,10 +3,23 @@
 Array names carry their shape: H height, W width, N channels as found (1 grey, 3 RGB, 4 CMYK ink).
 """
 
-import numpy as np
+from typing import Any, BinaryIO
 
-from translate.pictures.coded_colours import CodedColours, peak_of, profile_of, to_full_range, tone_mapped
+import numpy as np
+from PIL.ImageFile import ImageFile
+
+from translate.pictures.coded_colours import (
+    CodedColours,
+    from_h273,
+    from_png,
+    peak_of,
+    profile_of,
+    to_full_range,
+    tone_mapped,
+)
 from translate.pictures.icc import cmyk_to_rgb, srgb_profile, to_srgb
+from translate.pictures.metadata.isobmff import read_nclx
+from translate.pictures.metadata.png import read_colours
 from translate.pictures.picture import Pixels
 
 
@@ -69,3 +82,21 @@ class SourceColours:
     def _in_full_range(self, pixels_HWN: Pixels) -> Pixels:
         stretched = self._used is not None and not self._used.full_range
         return to_full_range(pixels_HWN) if stretched else pixels_HWN
+
+
+def coded_in(file: BinaryIO, kind: str) -> CodedColours | None:
+    """Return the colours that a PNG or AVIF file says in numbers, which Pillow does not tell, and rewind the file."""
+    found = None
+    if kind == "PNG":
+        found = from_png(read_colours(file))
+    elif kind == "AVIF":
+        nclx = read_nclx(file)
+        found = nclx and from_h273(*nclx)
+    file.seek(0)
+    return found
+
+
+def coded_by_pillow(image: ImageFile) -> CodedColours | None:
+    """Return the colours that an open HEIC file says in numbers."""
+    nclx: Any = image.info.get("nclx_profile")
+    return from_h273(nclx["color_primaries"], nclx["transfer_characteristics"]) if nclx else None

@@ -27,14 +27,14 @@ from translate.errors import ImageError, MissingExtra, TooLarge, require
 from translate.machine import available_memory_bytes
 from translate.pictures import coded_colours, libvips
 from translate.pictures.coded_colours import CodedColours
-from translate.pictures.colours import SourceColours
+from translate.pictures.colours import SourceColours, coded_by_pillow, coded_in
 from translate.pictures.formats import FORMATS, listed
+from translate.pictures.heif_pixels import read_deep
 from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import xmp as xmp_packet
 from translate.pictures.metadata.facts import Facts
 from translate.pictures.metadata.from_pillow import facts_of
-from translate.pictures.metadata.isobmff import read_nclx
-from translate.pictures.metadata.png import SIGNATURE, is_16_bit, read_colours, read_facts
+from translate.pictures.metadata.png import SIGNATURE, is_16_bit, read_facts
 from translate.pictures.metadata.stored import orientation_of, size_of
 from translate.pictures.picture import Picture, Pixels, to_bits
 
@@ -105,8 +105,8 @@ def decode(
         name: what errors call it; None takes the path.
         max_pixels: most height * width, checked before the pixels are decoded; None takes what the free memory holds.
             WebP and files of 16 bits a channel take more of it, and must fit in any case.
-        bits: 16 gives uint16 where the file has more than 8 bits a channel (PNG and TIFF), else uint8; 8 gives uint8,
-            16 bits rounded to nearest.
+        bits: 16 gives uint16 where the file has more than 8 bits a channel (PNG and TIFF, and AVIF and HEIC if they
+            are HDR), else uint8; 8 gives uint8, 16 bits rounded to nearest.
 
     Raises:
         ImageError: not such a picture, damaged, not readable, or in need of an extra; one line that begins with the
@@ -174,7 +174,7 @@ def opened_frames(data: bytes | Path, name: str) -> Generator[ImageFile | None]:
             if kind not in ("GIF", "WebP", "PNG", "AVIF"):
                 yield None
                 return
-            coded = _coded_colours(handle, kind)
+            coded = coded_in(handle, kind)
             with _opener(kind)(handle, name) as image:
                 setattr(image, _CODED, coded)
                 yield image
@@ -186,18 +186,6 @@ def frame_of(image: ImageFile, number: int) -> Picture:
     image.load()
     pixels_HWN, alpha_HW = _split(image, image.has_transparency_data)
     return _finish(_found(image, pixels_HWN, alpha_HW, getattr(image, _CODED)), 8)
-
-
-def _coded_colours(handle: BinaryIO, kind: Kind) -> CodedColours | None:
-    """Colours that Pillow does not tell of."""
-    found = None
-    if kind == "PNG":
-        found = coded_colours.from_png(read_colours(handle))
-    elif kind == "AVIF":
-        nclx = read_nclx(handle)
-        found = nclx and coded_colours.from_h273(*nclx)
-    handle.seek(0)
-    return found
 
 
 def _reason(error: Exception) -> str:
@@ -257,10 +245,18 @@ def _opener(kind: Kind) -> Callable[[BinaryIO, str], ImageFile]:
 
 
 def _by_pillow(handle: BinaryIO, kind: Kind, name: str, max_pixels: int | None) -> _Found:
-    coded = _coded_colours(handle, kind)
+    coded = coded_in(handle, kind)
     with _opener(kind)(handle, name) as image:
+        coded = coded_by_pillow(image) or coded
+        hdr = coded is not None and coded.is_hdr and not image.info.get("icc_profile")
         needed = _BYTES_PER_WEBP_PIXEL if kind == "WebP" else BYTES_PER_DECODED_PIXEL
-        _check_size(name, image.height, image.width, needed, max_pixels)
+        _check_size(name, image.height, image.width, _BYTES_PER_16_BIT_PIXEL if hdr else needed, max_pixels)
+        if hdr and (kind == "AVIF" or kind == "HEIC"):
+            deep_HWN = read_deep(handle, kind)
+            if deep_HWN is not None:
+                alpha_HW = np.ascontiguousarray(deep_HWN[..., -1]) if deep_HWN.shape[2] in (2, 4) else None
+                colours_HWN = deep_HWN if alpha_HW is None else np.ascontiguousarray(deep_HWN[..., :-1])
+                return _Found(colours_HWN, alpha_HW, facts_of(image), coded, orientation=1)
         if kind == "PNG" and "transparency" in image.info:
             # Pillow stretches 2 and 4 bits to 8, but not the transparent level.
             image.info["transparency"] *= _STEPS.get(image.tile[0].args, 1)
@@ -271,9 +267,6 @@ def _by_pillow(handle: BinaryIO, kind: Kind, name: str, max_pixels: int | None) 
 
 def _found(image: ImageFile, pixels_HWN: Pixels, alpha_HW: Pixels | None, coded: CodedColours | None) -> _Found:
     """The pixels, and what Pillow read beside them."""
-    nclx: Any = image.info.get("nclx_profile")
-    if nclx:  # of HEIC
-        coded = coded_colours.from_h273(nclx["color_primaries"], nclx["transfer_characteristics"])
     facts = facts_of(image)
     orientation = 0
     if image.format in ("HEIF", "AVIF"):
