@@ -97,6 +97,7 @@ CASES: dict[str, tuple[str, tuple[tuple[bytes, bytes], ...]]] = {
     "cICP of video levels": ("P3 narrow", ((b"cICP", b"\x0c\x0d\0\0"),)),
     "cICP of video levels, BT.709": ("sRGB", ((b"cICP", b"\1\1\0\1"),)),
     "cICP with a matrix is none": ("linear", ((b"cICP", b"\x0c\x0d\1\1"), LINEAR)),
+    "cICP of logarithmic light is none": ("linear", ((b"cICP", b"\1\x09\0\1"), LINEAR)),
     "cICP unspecified is none": ("linear", ((b"cICP", b"\2\2\0\1"), LINEAR)),
     "a profile before sRGB and gAMA": ("P3", (iccp(icc_profile(DISPLAY_P3, None)), (b"sRGB", b"\0"), LINEAR)),
     "an unusable profile": ("linear", (iccp(b"nonsense"), LINEAR)),
@@ -189,6 +190,13 @@ def test_nclx(tmp_path: Path, kind: str, colours: str, primaries: int, transfer:
     assert_about_as_wanted(found.rgb_HWC)
     assert (found.icc is None) == (colours == "sRGB")
     assert np.array_equal(read_pixels(path, PixelFormat()), found.rgb_HWC)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
+def test_unknown_code_points_have_a_note(kind: str) -> None:
+    found = decode(with_nclx(made(kind, stored("sRGB")), 9, 10))
+    assert_about_as_wanted(found.rgb_HWC)
+    assert found.notes == ("its colours (primaries 9, transfer 10 of H.273) were taken for sRGB",)
 
 
 @pytest.mark.parametrize("kind", ["AVIF", "HEIC"])

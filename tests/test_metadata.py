@@ -20,7 +20,7 @@ from translate.inference.engine import Engine
 from translate.pictures.metadata import iptc as iptc_records
 from translate.pictures.metadata import kept
 from translate.pictures.metadata.facts import COMMENT, PhysicalSize, Text
-from translate.pictures.operations import Picture, decode, encode, lost, read_picture, resize_picture
+from translate.pictures.operations import Picture, decode, encode, lost, read_picture, resize_picture, with_bits
 
 ROOT = Path(__file__).parent.parent
 SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "TIFF": ".tif", "WebP": ".webp", "AVIF": ".avif", "BMP": ".bmp"}
@@ -88,6 +88,16 @@ def test_every_format_and_kind(format: str, kind: str, alone: bool) -> None:
     assert lost(picture, SUFFIXES[format], "strip") == ()
     for secret in ("Müller".encode(), "größer".encode(), b"Berlin", b"Seed", b"Steps"):
         assert secret not in data
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits(suffix: str) -> None:
+    data = encode(with_bits(everything(), 16), suffix)
+    found = decode(data, bits=16)
+    assert found.bits == 16
+    for kind in kept.HELD["PNG" if suffix == ".png" else "TIFF"]:
+        assert_holds(found, kind)
+    assert data.count(b"pHYs") == (suffix == ".png")
 
 
 def test_the_table_in_the_documents() -> None:

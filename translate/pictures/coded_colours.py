@@ -76,6 +76,8 @@ class CodedColours:
     """Whether black is 0 and white the largest value; if not they are 16 and 235 of 8 bits, as in video."""
     outranks_icc: bool = False
     """Whether it counts even where there is a profile."""
+    unknown: tuple[int, int] | None = None
+    """Code points that mean nothing here; the colours are taken for sRGB."""
 
     @property
     def is_hdr(self) -> bool:
@@ -89,10 +91,10 @@ class CodedColours:
         return self.transfer == "sRGB" and bool(far <= _SAME)
 
 
-def from_h273(primaries: int, transfer: int) -> CodedColours | None:
-    """Return the colours with these code points; None if they are reserved, or not supported here (logarithmic)."""
+def from_h273(primaries: int, transfer: int) -> CodedColours:
+    """Return the colours with these code points; `unknown` if they are reserved, or not supported (logarithmic)."""
     if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
-        return None
+        return CodedColours(unknown=(primaries, transfer))
     return CodedColours(_PRIMARIES[primaries], _TRANSFERS[transfer])
 
 
@@ -127,7 +129,7 @@ def _from_cicp(body: bytes) -> CodedColours | None:
     if len(body) != 4 or body[2] != 0 or body[3] > 1 or 2 in body[:2]:
         return None
     found = from_h273(body[0], body[1])
-    return found and replace(found, full_range=body[3] == 1, outranks_icc=True)
+    return None if found.unknown else replace(found, full_range=body[3] == 1, outranks_icc=True)
 
 
 @lru_cache(maxsize=16)

@@ -52,7 +52,10 @@ class SourceColours:
         coded = self._used = self._coded
         if coded is None:
             return
-        if coded.is_hdr:
+        if coded.unknown:
+            primaries, transfer = coded.unknown
+            self.notes += (f"its colours (primaries {primaries}, transfer {transfer} of H.273) were taken for sRGB",)
+        elif coded.is_hdr:
             self.is_hdr, self.icc = True, srgb_profile()
             self.notes += (f"its HDR colours ({coded.transfer}) were tone-mapped to sRGB",)
         elif not coded.is_srgb:
