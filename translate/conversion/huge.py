@@ -85,12 +85,12 @@ def convert_huge(
     keep_profile: bool = False,
     memory_bytes: int | None = None,
     on_progress: Callable[[float], None] | None = None,
-) -> str | None:
+) -> tuple[str, ...]:
     """Convert a PNG, JPEG, TIFF or WebP file without holding it in memory; the result is written atomically.
 
     Interlaced PNG, progressive JPEG and WebP cannot be decoded in parts: their pixels are needed in addition to
     `memory_bytes`. Pictures with an EXIF rotation need a temporary file the size of their pixels, in the folder of the
-    result. TIFF results do not include EXIF.
+    result. TIFF results do not include EXIF, and JPEG results no comment.
 
     Args:
         source: path, or the file's bytes.
@@ -106,7 +106,8 @@ def convert_huge(
         on_progress: called in this thread with the fraction done, 0 to 1.
 
     Returns:
-        One line for the user if the result differs from a single run over the whole picture, see `Engine.caution`.
+        Notes for the user, one line each: what was left out, and whether the result differs from a single run over the
+        whole picture (see `Engine.caution`).
 
     Raises:
         ImageError: an unsupported or damaged file, a picture too small or too narrow for the model, a format that
@@ -123,9 +124,8 @@ def convert_huge(
         height, width = (side * engine.spec.scale for side in (reader.height, reader.width))
         check_target(target, height, width)
         bands, alpha, bits = job.plan()
-        facts = Picture(np.empty((0, 0, 3), np.uint8), None, reader.icc, reader.exif, reader.xmp)
         options: dict[str, Any] = {"quality": quality, "metadata": metadata, "keep_profile": keep_profile}
-        with RowWriter(target, height, width, alpha=alpha, bits=bits, facts=facts, **options) as writer:
+        with RowWriter(target, height, width, alpha=alpha, bits=bits, facts=reader.facts, **options) as writer:
             done = 0
             for band in bands:
                 writer.write(band)
@@ -133,7 +133,8 @@ def convert_huge(
                 del band  # so that it is freed before the next is computed
                 job.progress(done / height)
     job.progress(1.0)
-    return job.caution
+    notes = (*reader.facts.notes, *writer.lost)
+    return (*notes, job.caution) if job.caution else notes
 
 
 class _BandConversion:

@@ -27,6 +27,7 @@ from translate.pictures.operations import (
     Picture,
     decode,
     encode_for,
+    lost,
     write_bytes,
     write_picture,
 )
@@ -53,7 +54,7 @@ class Conversion:
     quality: int = 92
     """1 to 100, for formats with a quality setting."""
     metadata: Metadata = "keep"
-    """EXIF and XMP of the picture: keep all, remove only the location, or strip all."""
+    """EXIF, XMP, IPTC, texts, comment and resolution: keep all, remove only the location, or strip all."""
     keep_profile: bool = False
     """Whether to convert results back to the colour profile of the picture instead of sRGB."""
     name: str = "{stem}"
@@ -159,21 +160,21 @@ class Worker:
             height, width = error.height, error.width
         else:
             write_bytes(path, encoded)
-            return (*self._notes(picture, result), *still_note(data, path))
+            return (*self._notes(picture, result, path), *still_note(data, path))
         if needs_streaming(height, width, engine):
             with self._memory.hold(STREAMING_BYTES):
-                caution = convert_huge(data, path, engine, name=title, **controls, **self._output_options())
-            return (caution,) if caution else ()
+                return convert_huge(data, path, engine, name=title, **controls, **self._output_options())
         # Reserved in one step: two workers that each waited for the second half of their memory would deadlock.
         with self._memory.hold(height * width * BYTES_PER_DECODED_PIXEL + engine.work_bytes(height, width)):
             picture = decode(data, title, max_pixels=engine.max_pixels, bits=bits)
             result = engine.apply(picture, **controls)
             write_picture(path, result, **self._output_options())
-        return (*self._notes(picture, result), *still_note(data, path))
+        return (*self._notes(picture, result, path), *still_note(data, path))
 
-    def _notes(self, picture: Picture, result: Picture) -> tuple[str, ...]:
+    def _notes(self, picture: Picture, result: Picture, path: Path) -> tuple[str, ...]:
         caution = self.engine.caution(picture.height, picture.width, result_HWC=result.rgb_HWC)
-        return (*picture.notes, caution) if caution else picture.notes
+        notes = (*picture.notes, *lost(picture, path.suffix, self.how.metadata))
+        return (*notes, caution) if caution else notes
 
     def _output_options(self) -> dict[str, Any]:
         """How to store results, as keyword arguments of `write_picture`."""

@@ -10,19 +10,28 @@ import mmap
 import os
 import tempfile
 from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, BinaryIO, Literal, Self, cast
 
 import numpy as np
+from PIL.JpegImagePlugin import JpegImageFile
 
 from translate.errors import ImageError
 from translate.machine import available_memory_bytes
+from translate.pictures import coded_colours
+from translate.pictures.coded_colours import CodedColours
+from translate.pictures.colours import SourceColours
 from translate.pictures.formats import FORMATS, listed
-from translate.pictures.icc import cmyk_to_rgb, to_srgb
 from translate.pictures.libvips import one_line, vips
 from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import xmp as xmp_packet
-from translate.pictures.metadata.png import SIGNATURE
+from translate.pictures.metadata.facts import Facts
+from translate.pictures.metadata.from_pillow import facts_of
+from translate.pictures.metadata.png import SIGNATURE, read_facts
+from translate.pictures.metadata.stored import orientation_of, size_of
 from translate.pictures.picture import BAND, Picture, Pixels, to_bits
 
 Format = str
@@ -61,12 +70,8 @@ class RowReader:
     alpha: bool
     deep: bool
     """Whether bands are uint16."""
-    icc: bytes | None
-    """Profile that the pixels are converted from."""
-    exif: bytes | None
-    xmp: bytes | None
-    notes: tuple[str, ...]
-    """What was left out, a few words each."""
+    facts: Picture
+    """What the file says, and notes on what was left out; without pixels."""
 
     def __init__(self, source: Path | bytes, name: str, folder: Path, *, bits: Literal[8, 16] = 8) -> None:
         self._source, self._name, self._folder, self._bits = source, name, folder, bits
@@ -77,20 +82,18 @@ class RowReader:
             raise ImageError(f"{name}: holds {image.format} values, expected 8 or 16 bits a channel; convert it")
         self._colours = 4 if image.interpretation == "cmyk" else 3 if image.bands >= 3 else 1
         self.alpha = image.bands > self._colours
-        exif, xmp = _blob(image, "exif-data"), _blob(image, "xmp-data")
-        exif = exif.removeprefix(b"Exif\0\0") if exif else None
-        if self._format == "tiff":
-            exif, extra = self._tiff_facts()
-            self.alpha = self.alpha and extra[:1] != (_UNSPECIFIED,)
-        self._orientation = exif_tags.orientation(exif) if exif else 0
-        if not self._orientation and xmp:
-            self._orientation = xmp_packet.orientation(xmp)
-        self.exif = exif_tags.upright(exif) if exif else None
-        self.xmp = xmp_packet.upright(xmp) if xmp else None
-        self.icc, self.notes = _blob(image, "icc-profile-data"), ()
-        pixel_HWN = np.zeros((1, 1, self._colours), _DTYPES.get(image.format, np.uint8))
-        if self.icc is not None and to_srgb(pixel_HWN, self.icc) is None:
-            self.icc, self.notes = None, ("its colour profile is unusable and was left out",)
+        stored = self._facts(image)
+        facts = stored.facts
+        self.alpha = self.alpha and stored.extra[:1] != (_UNSPECIFIED,)
+        self._orientation = orientation_of(facts, stored.orientation)
+        exif = exif_tags.upright(facts.exif) if facts.exif else None
+        xmp = xmp_packet.upright(facts.xmp) if facts.xmp else None
+        self._source_colours = SourceColours(facts.icc, stored.coded)
+        self._measured = False
+        self._source_colours.to_srgb(np.zeros((1, 1, self._colours), _DTYPES.get(image.format, np.uint8)))
+        colours, size = self._source_colours, size_of(facts, image.height, image.width, self._orientation)
+        no_pixels_HWC = np.empty((0, 0, 3), np.uint8)
+        self.facts = Picture(no_pixels_HWC, None, colours.icc, exif, xmp, colours.notes, size, facts.iptc, facts.texts)
         self.deep = bits == 16 and image.format == "ushort"
         self.height, self.width = image.height, image.width
         if _TURNS.get(self._orientation, (0,))[0]:
@@ -110,6 +113,10 @@ class RowReader:
         Raises:
             ImageError: damaged, or no room for the temporary file.
         """
+        if self._source_colours.is_hdr and not self._measured:
+            for pixels_HWN in self._pixels():
+                self._source_colours.measure(pixels_HWN[..., : self._colours])
+            self._measured = True
         transpose, down, mirror = _TURNS.get(self._orientation, (0, 0, 0))
         if not transpose and not down:
             for band in self._stored():
@@ -136,6 +143,11 @@ class RowReader:
 
     def _stored(self) -> Generator[Picture]:
         """Bands as they are stored, in sRGB."""
+        for pixels_HWN in self._pixels():
+            yield self._band(pixels_HWN)
+
+    def _pixels(self) -> Generator[Pixels]:
+        """Bands as they are stored, in the file's colours."""
         image = self._open()
         if image.interpretation in ("lab", "labs"):
             image = image.colourspace("srgb")
@@ -151,27 +163,43 @@ class RowReader:
                 except vips().Error as error:
                     raise self._damaged(error) from None
                 rows_HWN[:] = np.frombuffer(data, rows_HWN.dtype).reshape(rows_HWN.shape)
-            yield self._band(pixels_HWN)
+            yield pixels_HWN
 
     def _band(self, pixels_HWN: Pixels) -> Picture:
         colours_HWN = np.ascontiguousarray(pixels_HWN[..., : self._colours])
-        rgb_HWC = None if self.icc is None else to_srgb(colours_HWN, self.icc)
-        if rgb_HWC is None:
-            rgb_HWC = (
-                cmyk_to_rgb(colours_HWN) if self._colours == 4 else np.repeat(colours_HWN, 3 // self._colours, axis=2)
-            )
+        rgb_HWC = self._source_colours.to_srgb(colours_HWN)
         alpha_HW = np.ascontiguousarray(pixels_HWN[..., self._colours]) if self.alpha else None
         if self._bits == 8:
             rgb_HWC, alpha_HW = to_bits(rgb_HWC, 8), None if alpha_HW is None else to_bits(alpha_HW, 8)
         return Picture(rgb_HWC, alpha_HW)
 
-    def _tiff_facts(self) -> tuple[bytes | None, tuple[int, ...]]:
-        """EXIF, and what the channels beyond the colours are."""
+    def _facts(self, image: Any) -> "_Stored":
+        """What the file says beside the pixels, of which libvips does not tell all."""
+        if self._format == "jpeg":
+            with self._file() as file, JpegImageFile(file, self._name) as opened:  # reads the head only
+                return _Stored(facts_of(opened))
+        icc, xmp = _blob(image, "icc-profile-data"), _blob(image, "xmp-data")
+        if self._format == "webp":
+            exif = _blob(image, "exif-data")
+            return _Stored(Facts(icc, exif.removeprefix(b"Exif\0\0") if exif else None, xmp))
+        with self._bytes() as data:
+            if self._format == "png":
+                facts = read_facts(data)
+                return _Stored(facts, coded_colours.from_png(facts.colours))
+            facts, orientation = exif_tags.facts_of_tiff(data, icc, xmp), exif_tags.orientation(data)
+            return _Stored(facts, None, orientation, exif_tags.tiff_numbers(data, _EXTRA_SAMPLES))
+
+    def _file(self) -> BinaryIO:
+        return BytesIO(self._source) if isinstance(self._source, bytes) else self._source.open("rb")
+
+    @contextmanager
+    def _bytes(self) -> Generator[bytes]:
+        """The file, of which only what is looked at comes into memory."""
         if isinstance(self._source, bytes):
-            return exif_tags.from_tiff(self._source), exif_tags.tiff_numbers(self._source, _EXTRA_SAMPLES)
+            yield self._source
+            return
         with self._source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            data = cast(bytes, mapped)  # only the directories are looked at, not the pixels
-            return exif_tags.from_tiff(data), exif_tags.tiff_numbers(data, _EXTRA_SAMPLES)
+            yield cast(bytes, mapped)
 
     def _check_memory(self, image: Any) -> None:
         """Some files can only be decoded whole."""
@@ -191,6 +219,17 @@ class RowReader:
 
     def _damaged(self, error: Exception) -> ImageError:
         return ImageError(f"{self._name}: damaged picture ({one_line(error)}); replace it with a good copy")
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What a file says beside its pixels, as in `translate.pictures.decode`."""
+
+    facts: Facts
+    coded: CodedColours | None = None
+    orientation: int = 0
+    extra: tuple[int, ...] = ()
+    """What the channels beyond the colours are."""
 
 
 class _Turned:

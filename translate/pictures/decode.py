@@ -25,12 +25,17 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from translate.errors import ImageError, MissingExtra, TooLarge, require
 from translate.machine import available_memory_bytes
-from translate.pictures import libvips
+from translate.pictures import coded_colours, libvips
+from translate.pictures.coded_colours import CodedColours
+from translate.pictures.colours import SourceColours, coded_by_pillow, coded_in
 from translate.pictures.formats import FORMATS, listed
-from translate.pictures.icc import cmyk_to_rgb, to_srgb
+from translate.pictures.heif_pixels import read_deep
 from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import xmp as xmp_packet
+from translate.pictures.metadata.facts import Facts
+from translate.pictures.metadata.from_pillow import facts_of
 from translate.pictures.metadata.png import SIGNATURE, is_16_bit, read_facts
+from translate.pictures.metadata.stored import orientation_of, size_of
 from translate.pictures.picture import Picture, Pixels, to_bits
 
 BYTES_PER_DECODED_PIXEL = 12
@@ -53,6 +58,8 @@ _PHOTOMETRIC = 262
 _EXTRA_SAMPLES, _UNSPECIFIED = 338, 0
 """TIFF's tag that says what channels beyond the colours are; of this kind they are not alpha."""
 _STEPS: dict[Any, int] = {"L;2": 85, "L;4": 17}
+_CODED = "translate_coded_colours"
+"""Attribute of an open animation."""
 TURNS: dict[int, Callable[[Pixels], Pixels]] = {
     2: lambda image: image[:, ::-1],
     3: lambda image: image[::-1, ::-1],
@@ -71,11 +78,11 @@ class _Found:
 
     pixels_HWN: Pixels
     alpha_HW: Pixels | None
-    icc: bytes | None = None
-    exif: bytes | None = None
-    xmp: bytes | None = None
-    upright: bool = False
-    """The pixels have been turned already."""
+    facts: Facts
+    coded: CodedColours | None = None
+    """Its colours in numbers."""
+    orientation: int = 0
+    """What the format itself says of it, as EXIF numbers it; 0 leaves it to EXIF, and to XMP if that is silent too."""
 
 
 def read_picture(path: Path, *, max_pixels: int | None = None, bits: Literal[8, 16] = 8) -> Picture:
@@ -89,16 +96,17 @@ def decode(
     """Decode PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF and, with the extra `heif`, HEIC, turned upright, as sRGB.
 
     What the bytes are decides, not the suffix. Grey, palette and CMYK become RGB; colours of another profile are
-    converted (see `translate.pictures.icc`), and a damaged profile is ignored with a note. Of an animation or of
-    several pages the first is taken.
+    converted (see `translate.pictures.icc`), and a damaged profile is ignored with a note. So are colours that PNG,
+    AVIF and HEIC say in numbers; HDR is tone-mapped with a note (see `translate.pictures.coded_colours`). Of an
+    animation or of several pages the first is taken.
 
     Args:
         data: the file's bytes, or its path.
         name: what errors call it; None takes the path.
         max_pixels: most height * width, checked before the pixels are decoded; None takes what the free memory holds.
             WebP and files of 16 bits a channel take more of it, and must fit in any case.
-        bits: 16 gives uint16 where the file has more than 8 bits a channel (PNG and TIFF), else uint8; 8 gives uint8,
-            16 bits rounded to nearest.
+        bits: 16 gives uint16 where the file has more than 8 bits a channel (PNG and TIFF, and AVIF and HEIC if they
+            are HDR), else uint8; 8 gives uint8, 16 bits rounded to nearest.
 
     Raises:
         ImageError: not such a picture, damaged, not readable, or in need of an extra; one line that begins with the
@@ -166,7 +174,9 @@ def opened_frames(data: bytes | Path, name: str) -> Generator[ImageFile | None]:
             if kind not in ("GIF", "WebP", "PNG", "AVIF"):
                 yield None
                 return
+            coded = coded_in(handle, kind)
             with _opener(kind)(handle, name) as image:
+                setattr(image, _CODED, coded)
                 yield image
 
 
@@ -175,10 +185,7 @@ def frame_of(image: ImageFile, number: int) -> Picture:
     image.seek(number)
     image.load()
     pixels_HWN, alpha_HW = _split(image, image.has_transparency_data)
-    info: dict[Any, Any] = image.info
-    exif, xmp = info.get("exif"), info.get("xmp")
-    exif = exif.removeprefix(b"Exif\0\0") if exif else None
-    return _finish(_Found(pixels_HWN, alpha_HW, info.get("icc_profile") or None, exif, xmp), 8)
+    return _finish(_found(image, pixels_HWN, alpha_HW, getattr(image, _CODED)), 8)
 
 
 def _reason(error: Exception) -> str:
@@ -238,24 +245,35 @@ def _opener(kind: Kind) -> Callable[[BinaryIO, str], ImageFile]:
 
 
 def _by_pillow(handle: BinaryIO, kind: Kind, name: str, max_pixels: int | None) -> _Found:
+    coded = coded_in(handle, kind)
     with _opener(kind)(handle, name) as image:
+        coded = coded_by_pillow(image) or coded
+        hdr = coded is not None and coded.is_hdr and not image.info.get("icc_profile")
         needed = _BYTES_PER_WEBP_PIXEL if kind == "WebP" else BYTES_PER_DECODED_PIXEL
-        _check_size(name, image.height, image.width, needed, max_pixels)
+        _check_size(name, image.height, image.width, _BYTES_PER_16_BIT_PIXEL if hdr else needed, max_pixels)
+        if hdr and (kind == "AVIF" or kind == "HEIC"):
+            deep_HWN = read_deep(handle, kind)
+            if deep_HWN is not None:
+                alpha_HW = np.ascontiguousarray(deep_HWN[..., -1]) if deep_HWN.shape[2] in (2, 4) else None
+                colours_HWN = deep_HWN if alpha_HW is None else np.ascontiguousarray(deep_HWN[..., :-1])
+                return _Found(colours_HWN, alpha_HW, facts_of(image), coded, orientation=1)
         if kind == "PNG" and "transparency" in image.info:
             # Pillow stretches 2 and 4 bits to 8, but not the transparent level.
             image.info["transparency"] *= _STEPS.get(image.tile[0].args, 1)
         image.load()
-        info: dict[Any, Any] = dict(image.info)
-        exif = info.get("exif")
-        if exif is None and "Raw profile type exif" in info:  # as ImageMagick wrote it before PNG had EXIF
-            exif = bytes.fromhex("".join(info["Raw profile type exif"].split("\n")[3:]))
-        xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
-        if isinstance(xmp, str):
-            xmp = xmp.encode()
-        pixels_HWN, alpha_HW = _split(image, "transparency" in info)
-    exif = exif.removeprefix(b"Exif\0\0") if exif else None
-    # libheif turns pictures itself.
-    return _Found(pixels_HWN, alpha_HW, info.get("icc_profile") or None, exif, xmp, upright=kind == "HEIC")
+        pixels_HWN, alpha_HW = _split(image, "transparency" in image.info)
+        return _found(image, pixels_HWN, alpha_HW, coded)
+
+
+def _found(image: ImageFile, pixels_HWN: Pixels, alpha_HW: Pixels | None, coded: CodedColours | None) -> _Found:
+    """The pixels, and what Pillow read beside them."""
+    facts = facts_of(image)
+    orientation = 0
+    if image.format in ("HEIF", "AVIF"):
+        # Boxes of the format (irot, imir) say how the pixels lie, and EXIF and XMP do not count (ISO/IEC 23008-12,
+        # 6.5.10 and A.2). libheif turns the pixels itself; for AVIF, Pillow puts what the boxes say into EXIF.
+        orientation = (exif_tags.orientation(facts.exif) if facts.exif and image.format == "AVIF" else 0) or 1
+    return _Found(pixels_HWN, alpha_HW, facts, coded, orientation)
 
 
 def _split(image: Image.Image, transparency: bool) -> tuple[Pixels, Pixels | None]:
@@ -291,51 +309,42 @@ def _by_libvips(handle: BinaryIO, kind: Kind, name: str, max_pixels: int | None)
     pixels_HWN = libvips.to_array(image)
     if kind == "PNG":
         facts = read_facts(data)
-        icc, exif, xmp = facts.icc, facts.exif, facts.xmp
-        extra = ()
+        coded, extra, orientation = coded_colours.from_png(facts.colours), (), 0
     else:
         icc, xmp = libvips.blob(image, "icc-profile-data"), libvips.blob(image, "xmp-data")
-        exif, extra = exif_tags.from_tiff(data), exif_tags.tiff_numbers(data, _EXTRA_SAMPLES)
+        facts = exif_tags.facts_of_tiff(data, icc, xmp)
+        extra = exif_tags.tiff_numbers(data, _EXTRA_SAMPLES)
+        coded, orientation = None, exif_tags.orientation(data)
     alpha_HW = None
     if image.bands > colours and extra[:1] != (_UNSPECIFIED,):
         alpha_HW = np.ascontiguousarray(pixels_HWN[..., colours])
-    return _Found(np.ascontiguousarray(pixels_HWN[..., :colours]), alpha_HW, icc, exif, xmp)
+    return _Found(np.ascontiguousarray(pixels_HWN[..., :colours]), alpha_HW, facts, coded, orientation)
 
 
 def _finish(found: _Found, bits: Literal[8, 16]) -> Picture:
     """Upright, in sRGB, with the wanted bits."""
-    pixels_HWN, alpha_HW, icc = found.pixels_HWN, found.alpha_HW, found.icc
+    pixels_HWN, alpha_HW = found.pixels_HWN, found.alpha_HW
     del found.pixels_HWN  # the last holder frees what is copied below
-    exif = None if found.exif is None else exif_tags.upright(found.exif)
-    xmp = None if found.xmp is None else xmp_packet.upright(found.xmp)
-    number = 0 if found.exif is None else exif_tags.orientation(found.exif)
-    if not number and found.xmp is not None:
-        number = xmp_packet.orientation(found.xmp)
-    turn = None if found.upright else TURNS.get(number)
+    facts = found.facts
+    number = orientation_of(facts, found.orientation)
+    size = size_of(facts, pixels_HWN.shape[0], pixels_HWN.shape[1], number)
+    turn = TURNS.get(number)
     if turn is not None:
         pixels_HWN = np.ascontiguousarray(turn(pixels_HWN))
         alpha_HW = None if alpha_HW is None else np.ascontiguousarray(turn(alpha_HW))
-    notes: tuple[str, ...] = ()
-    rgb_HWC = None if icc is None else to_srgb(pixels_HWN, icc)
-    if icc is not None and rgb_HWC is None:
-        icc, notes = None, ("its colour profile is unusable and was left out",)
-    if rgb_HWC is None:
-        rgb_HWC = _plain_rgb(pixels_HWN)
+    colours = SourceColours(facts.icc, found.coded)
+    rgb_HWC = colours.to_srgb(pixels_HWN)
     return Picture(
         to_bits(rgb_HWC, bits) if bits == 8 else rgb_HWC,
         to_bits(alpha_HW, bits) if bits == 8 and alpha_HW is not None else alpha_HW,
-        icc,
-        exif,
-        xmp,
-        notes,
+        colours.icc,
+        None if facts.exif is None else exif_tags.upright(facts.exif),
+        None if facts.xmp is None else xmp_packet.upright(facts.xmp),
+        colours.notes,
+        size,
+        facts.iptc,
+        facts.texts,
     )
-
-
-def _plain_rgb(pixels_HWN: Pixels) -> Pixels:
-    """RGB of channels without a profile."""
-    if pixels_HWN.shape[2] == 1:
-        return np.repeat(pixels_HWN, 3, axis=2)
-    return cmyk_to_rgb(pixels_HWN) if pixels_HWN.shape[2] == 4 else pixels_HWN
 
 
 def _check_size(name: str, height: int, width: int, needed: int, max_pixels: int | None) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from translate.machine import available_memory_bytes
 from translate.pictures.decode import BYTES_PER_DECODED_PIXEL, decode, read_picture
-from translate.pictures.encode import Metadata, encode, encode_for, write_bytes, write_picture
+from translate.pictures.encode import Metadata, encode, encode_for, lost, write_bytes, write_picture
 from translate.pictures.formats import READABLE, WRITABLE
 from translate.pictures.picture import BAND, Picture, Pixels, flatten, to_bits, white_of, with_bits
 
@@ -38,6 +38,7 @@ __all__ = [
     "flatten",
     "grey",
     "is_ink",
+    "lost",
     "read_picture",
     "relight",
     "resize",
