@@ -14,7 +14,6 @@ and the luma PSNR for each sub-folder of --test, measured on the exported file a
 """
 
 import argparse
-import dataclasses
 import os
 import statistics
 import sys
@@ -69,8 +68,8 @@ def main() -> None:
     seconds = step_seconds(configs, open_training_data(SuperRes(first, TASK), TASK, listings))
     rows: list[dict[str, str]] = []
     for name, config in configs.items():
-        images = int(options.train_seconds / seconds[name]) * config.batch_size
-        config = dataclasses.replace(config, max_images=images)
+        images = int(options.train_seconds / seconds[name]) * config.optimisation.batch_size
+        config = config.replace(max_images=images)
         torch.manual_seed(config.seed)
         run = new_run(config, options.out / name.replace(":", "-"))
         used = process_time()
@@ -94,8 +93,7 @@ def configured(name: str, options: argparse.Namespace) -> SuperResConfig:
         for name in ("image_size", "batch_size", "generator_lr", "ema_halflife_images", "lr_decay_start")
         if getattr(options, name) is not None
     }
-    return dataclasses.replace(
-        preset,
+    return preset.replace(
         generator=generator,
         generator_width=int(width),
         generator_blocks=int(blocks),
@@ -162,7 +160,7 @@ def matrix_rate() -> float:
 
 def new_run(config: SuperResConfig, folder: Path) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
-    header = Header(task=TASK.name, trainer=TASK.trainer, config=dataclasses.asdict(config), data="", images_seen=0,
+    header = Header(task=TASK.name, trainer=TASK.trainer, config=config.settings(), data="", images_seen=0,
                     steps=0, seconds_used=0.0)  # fmt: skip
     return Run(SuperRes(config, TASK), header, folder)
 
@@ -174,13 +172,13 @@ def step_seconds(configs: dict[str, SuperResConfig], training_data: TrainingData
         found: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(ROUNDS + 1):
             for name, run in runs.items():
-                raw = training_data.stream.plain(run.config.batch_size)
+                raw = training_data.stream.plain(run.config.optimisation.batch_size)
                 used = process_time()
                 for _ in range(CALIBRATION_STEPS):
                     batch = training_data.batch(raw, (0, run.progress.steps), run.fabric.device)
                     with run.fabric.autocast():
                         run.trainer.step(batch, run.update)
-                    run.advance(run.config.batch_size)
+                    run.advance(run.config.optimisation.batch_size)
                 found[name].append((process_time() - used) / CALIBRATION_STEPS)
     return {name: statistics.median(times[1:]) for name, times in found.items()}
 

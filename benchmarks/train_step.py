@@ -19,7 +19,6 @@ once.
 """
 
 import argparse
-import dataclasses
 import os
 import resource
 import statistics
@@ -57,10 +56,10 @@ def make_trainer(options: argparse.Namespace) -> Trainer:
     task = TASKS[options.task]
     trainer_class = load_object(task.trainer)
     changes = {name: getattr(options, name) for name in ("batch_size", "image_size", "cache") if getattr(options, name)}
-    config: TrainConfig = dataclasses.replace(
-        trainer_class.presets[options.preset], max_images=10**9, **{**task.settings, **changes}
+    config: TrainConfig = trainer_class.presets[options.preset]
+    return trainer_class(
+        config.replace(max_images=10**9, compile=options.compile, **{**task.settings, **changes}), task
     )
-    return trainer_class(dataclasses.replace(config, compile=options.compile), task)
 
 
 def plain_step(options: argparse.Namespace) -> Step:
@@ -72,7 +71,7 @@ def plain_step(options: argparse.Namespace) -> Step:
         for player in trainer.players
     }
     optimizers = {
-        player: torch.optim.Adam(found, lr=1e-5, betas=(config.adam_beta1, config.adam_beta2))
+        player: torch.optim.Adam(found, lr=1e-5, betas=(config.optimisation.adam_beta1, config.optimisation.adam_beta2))
         for player, found in weights.items()
     }
 
@@ -103,12 +102,13 @@ def our_step(options: argparse.Namespace) -> tuple[Step, Run]:
 def random_batch(trainer: Trainer, device: torch.device) -> Batch:
     """Progress in the middle of a run, where all phases are active."""
     config, generator = trainer.config, torch.Generator().manual_seed(0)
-    sides = (config.image_size // trainer.spec.scale, config.image_size)
+    count = config.optimisation.batch_size
+    sides = (config.data.image_size // trainer.spec.scale, config.data.image_size)
     pictures = [
-        torch.rand((config.batch_size, pixels.channels, side, side), generator=generator).to(device) * 2 - 1
-        for pixels, side in zip(config.formats, sides, strict=True)
+        torch.rand((count, pixels.channels, side, side), generator=generator).to(device) * 2 - 1
+        for pixels, side in zip(config.data.formats, sides, strict=True)
     ]
-    return Batch(*pictures, torch.zeros(config.batch_size, dtype=torch.int64, device=device), share=0.99, step=1)
+    return Batch(*pictures, torch.zeros(count, dtype=torch.int64, device=device), share=0.99, step=1)
 
 
 def images_per_second(step: Step, batch: Batch, seconds: float) -> float:
@@ -128,13 +128,13 @@ def loaded_per_second(run: Run, options: argparse.Namespace, seconds: float) -> 
     training_data = open_training_data(run.trainer, task, listings, Console(stderr=True))
     on_gpu = run.fabric.device.type == "cuda"
     workers = min(8, os.cpu_count() or 1)
-    stream = batches(training_data.stream, run.config.batch_size, 0, workers, pin=on_gpu)
+    stream = batches(training_data.stream, run.config.optimisation.batch_size, 0, workers, pin=on_gpu)
     for _ in range(workers):  # wait until the processes have started
         next(stream)
     images, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
         training_data.batch(next(stream), (0, images), run.fabric.device)
-        images += run.config.batch_size
+        images += run.config.optimisation.batch_size
     if on_gpu:
         torch.cuda.synchronize()
     return images / (time.perf_counter() - began)

@@ -44,6 +44,10 @@ class ExportOptions:
     bits: Literal[8, 16] | None = None
     """Bit depth of input and output pixels; 16 for pictures with 16 bits per channel, whatever the model was trained
     on. Default: as in training, usually 8."""
+    controls: Literal["optional", "required", "fixed"] = "optional"
+    """Inputs for the label, style and detail of the model. optional: they may be left out; ONNX Runtime prints a
+    warning about each when it opens the file, and some other runtimes hide them. required: they have to be given.
+    fixed: there are none, the defaults are used. With the last two, 16 bits per channel need --bits 16."""
     default_style: Annotated[int, tyro.conf.arg(metavar="NUMBER")] = 0
     """Default style of the model, as a number for `translate convert --style`; 0 is the mean style, which for colours
     often looks dull."""
@@ -86,7 +90,7 @@ def main(argv: list[str]) -> int:
         "torchmetrics",
     )
     from export.cost import gmacs, parameters
-    from export.to_onnx import build_graph, constants, write_model
+    from export.to_onnx import build_graph, constants, without_controls, write_model
     from export.verify import compare, demand, save_for_report, table, working_memory
     from translate.inference.placement import typical_share
     from translate.trainers.base import pixel_translator
@@ -105,7 +109,9 @@ def main(argv: list[str]) -> int:
         spec = dataclasses.replace(spec, content_share=typical_share(pictures))
     translator = pixel_translator(generator, spec).eval()
     spec = dataclasses.replace(spec, parameters=parameters(translator.generator), gmacs_256=gmacs(translator, spec))
-    model = build_graph(generator, spec, options.weights)
+    model = build_graph(generator, spec, options.weights, options.controls)
+    if options.controls == "fixed":
+        spec = without_controls(spec)
     # Verified as a temporary file first: a model with different output is never written to the output file.
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / "trial.onnx"
@@ -159,7 +165,7 @@ def _trainer(path: Path, header: "Header") -> tuple[Any, Any]:
     trainer_class = load_object(task.trainer)  # from the task, never a module named by an untrusted file
     config = config_from_json(trainer_class.config_class, header.config, str(path))
     # Activation checkpointing cannot be exported and does not affect the result; a few pictures need no cache.
-    return trainer_class(dataclasses.replace(config, checkpoint_activations=False, cache=""), task), task
+    return trainer_class(config.replace(checkpoint_activations=False, cache=""), task), task
 
 
 def _generator(trainer: Any, task: Any, path: Path, direction: str) -> tuple[Any, Any]:
@@ -187,7 +193,7 @@ def _real_inputs(trainer: Any, task: Any, header: "Header", options: ExportOptio
     folder = options.images or Path(header.data)
     try:
         # No validation here, so nothing is held out, however few pictures there are.
-        config = dataclasses.replace(trainer.config, held_out=0, patience=0)
+        config = trainer.config.replace(held_out=0, patience=0)
         listings, _ = list_training_data(task, config, folder, None)
         training_data = open_training_data(trainer, task, listings)
     except DataError as error:

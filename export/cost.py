@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from export.to_onnx import optional_inputs
+from translate.inference.controls import default_inputs
 from translate.spec import ModelSpec
 
 SIDE = 256
@@ -28,7 +28,7 @@ def gmacs(translator: nn.Module, spec: ModelSpec) -> float:
     """
     kind = torch.uint8 if spec.input_bits == 8 else torch.uint16
     image_NHWC = torch.zeros(1, SIDE, SIDE, spec.input_channels, dtype=kind)
-    controls = {name: torch.from_numpy(value) for name, value in optional_inputs(spec).items()}
+    controls = {name: torch.from_numpy(value) for name, value in default_inputs(spec).items()}
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         translator(image_NHWC, **controls)
     return float(f"{counter.get_total_flops() / 2e9:.4g}")  # a multiply-add is two operations

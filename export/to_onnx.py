@@ -15,11 +15,12 @@ import onnx.numpy_helper
 import torch
 from torch import nn
 
+from export.compatibility import Controls, lower_versions, offer_controls
 from export.sixteen_bits import carry_sixteen_bits
 from translate import __version__
 from translate.errors import ModelError
 from translate.files import atomic_path
-from translate.inference.controls import numbered_style
+from translate.inference.controls import default_inputs
 from translate.spec import METADATA_KEY, TRAINING_KEY, ModelSpec
 from translate.trainers.base import pixel_translator
 
@@ -30,18 +31,22 @@ SMALL = 1 << 14
 where rounding is most visible: with this limit, only a quarter as many pixels differ as when all are rounded."""
 
 
-def build_graph(generator: nn.Module, spec: ModelSpec, weights: WeightFormat) -> onnx.ModelProto:
+def build_graph(
+    generator: nn.Module, spec: ModelSpec, weights: WeightFormat, controls: Controls = "optional"
+) -> onnx.ModelProto:
     """Export `generator` with pixels in and out.
 
     Args:
         generator: float32, on the CPU.
         spec: its spec; `size_multiple` and `scale` are built into the graph.
         weights: float16 halves the file; computation stays in float32.
+        controls: how `label`, `style` and `detail` are offered.
 
     Returns:
         Graph with input `image` uint8 (N, H, W, C) and output `translated` uint8 (N, H*scale, W*scale, C), with dynamic
-        N, H and W (uint16 if the spec says so), and the optional inputs `label`, `style` and `detail` that the model
-        has. Models that run at the picture's own size also support 16 bits, see `export.sixteen_bits`.
+        N, H and W (uint16 if the spec says so), and the inputs `label`, `style` and `detail` that the model has. Models
+        that run at the picture's own size also support 16 bits by another optional input, see `export.sixteen_bits`,
+        unless `controls` rules out optional inputs. The opset and the IR version are the lowest possible.
     """
     translator = pixel_translator(generator, spec).eval()
     # Sizes that are neither one nor round multiples, so that no dimension is mistaken for a constant.
@@ -50,19 +55,19 @@ def build_graph(generator: nn.Module, spec: ModelSpec, weights: WeightFormat) ->
         2, 2 * side + 5, 3 * side + 7, spec.input_channels, dtype=torch.uint8 if spec.input_bits == 8 else torch.uint16
     )
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
-    optional = optional_inputs(spec)
-    # By keyword, because the model may lack some of the optional inputs.
-    controls = {name: torch.from_numpy(value) for name, value in optional.items()}
+    defaults = default_inputs(spec)
+    # By keyword, because the model may lack some of the controls.
+    given = {name: torch.from_numpy(value) for name, value in defaults.items()}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals
         program = torch.onnx.export(
             translator,
             (),
-            kwargs={"image": example, **controls},
+            kwargs={"image": example, **given},
             dynamo=True,
-            input_names=["image", *controls],
+            input_names=["image", *given],
             output_names=["translated"],
-            dynamic_shapes={"image": free, **dict.fromkeys(controls)},
+            dynamic_shapes={"image": free, **dict.fromkeys(given)},
             opset_version=18,
             verbose=False,
         )
@@ -72,28 +77,17 @@ def build_graph(generator: nn.Module, spec: ModelSpec, weights: WeightFormat) ->
     _name_axes(model)
     if weights == "float16":
         _store_as_float16(model)
-    if (spec.input_bits, spec.output_bits, spec.working_size) == (8, 8, None):
+    if controls == "optional" and (spec.input_bits, spec.output_bits, spec.working_size) == (8, 8, None):
         carry_sixteen_bits(model)
-    for name, value in optional.items():
-        # An initializer with the name of an input makes that input optional.
-        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    offer_controls(model, defaults, controls)
+    lower_versions(model)
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def optional_inputs(spec: ModelSpec) -> dict[str, np.ndarray]:
-    """The controls of a model with their default values.
-
-    `label` int64 (1,), `style` float32 (1, S), `detail` float32 (1,).
-    """
-    controls: dict[str, np.ndarray] = {}
-    if spec.labels:
-        controls["label"] = np.zeros(1, np.int64)
-    if spec.style_size:
-        controls["style"] = numbered_style(0, spec)[None]
-    if spec.detail:
-        controls["detail"] = np.zeros(1, np.float32)
-    return controls
+def without_controls(spec: ModelSpec) -> ModelSpec:
+    """The spec of the same model when its controls are fixed."""
+    return dataclasses.replace(spec, labels=(), style_size=0, default_style=(), detail=False)
 
 
 def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path, training: str = "") -> ModelSpec:

@@ -160,9 +160,11 @@ def working_memory(path: Path, spec: ModelSpec) -> int:
         "options.intra_op_num_threads = 1\n"
         "options.log_severity_level = 4\n"
         "session = onnxruntime.InferenceSession(sys.argv[1], options, providers=['CPUExecutionProvider'])\n"
+        "kinds = {'tensor(int64)': 'int64', 'tensor(float)': 'float32'}\n"
+        "required = {one.name: numpy.zeros(one.shape, kinds[one.type]) for one in session.get_inputs()[1:]}\n"
         f"for side in {sides}:\n"
         f"    image = numpy.zeros((1, side, side, {spec.input_channels}), numpy.uint{spec.input_bits})\n"
-        "    session.run(None, {'image': image})\n"
+        "    session.run(None, {'image': image, **required})\n"
         "    print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM:')))\n"
     )
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)

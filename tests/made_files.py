@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from translate.pictures.metadata.facts import PhysicalSize, Text
 from translate.pictures.metadata.tiff_tags import Directory, Value, pack
 from translate.pictures.operations import Picture, encode, with_bits
 
@@ -170,7 +171,16 @@ XMP = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 
 def whole_files() -> dict[str, bytes]:
-    picture = Picture(smooth(), smooth(channels=4)[..., 3], icc_profile(DISPLAY_P3, None), exif(6), XMP)
+    picture = Picture(
+        smooth(),
+        smooth(channels=4)[..., 3],
+        icc_profile(DISPLAY_P3, None),
+        exif(6),
+        XMP,
+        size=PhysicalSize(1, 2),
+        iptc=b"\x1c\x02\x05\0\5Title\x1c\x02\x5a\0\6Berlin",
+        texts=(Text("Comment", "hello"), Text("Title", "木", "ja", "題")),
+    )
     found = {
         suffix: encode(picture, suffix, keep_profile=True)
         for suffix in (".png", ".jpg", ".webp", ".avif", ".tif", ".bmp")

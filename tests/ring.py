@@ -24,7 +24,7 @@ MODES = 8
 RADIUS = 2.0
 SPREAD = 0.1
 NOISE = 2
-POINTS = 256
+POINTS = 64
 LEARNING_RATE = 1e-3
 UNROLLED_LR = 0.03
 WIDTH = 64
@@ -89,8 +89,8 @@ def play(steps: int, **changes: Any) -> Outcome:
     torch.manual_seed(0)
     settings = {"adversarial": "non-saturating", "feature_weight": 0.0, "penalty_interval": 1, **changes}
     # Losses are means over all games: what is no Adam step must be as many times larger.
-    config = AdversarialConfig(**settings, unrolled_lr=UNROLLED_LR * GAMES)
-    maker, judge = Maker(), Judge(config.discriminator_batch_features)
+    config = AdversarialConfig.of(**settings, unrolled_lr=UNROLLED_LR * GAMES)
+    maker, judge = Maker(), Judge(config.networks.discriminator_batch_features)
     game = AdversarialGame(config, 2, judge, maker)
     judging, making = (
         torch.optim.Adam(network.parameters(), LEARNING_RATE, betas=(0.5, 0.99), fused=True)

@@ -139,7 +139,7 @@ def plain(value: float, batch: int = 2) -> Tensor:
 
 
 def settings(**changes: Any) -> AdversarialConfig:
-    return AdversarialConfig(**(TINY | changes))
+    return AdversarialConfig.of(**(TINY | changes))
 
 
 def discriminator_terms(

@@ -1,6 +1,5 @@
 """Durations, early stops, the share of the budget used and the learning rate that follows it."""
 
-import dataclasses
 import json
 from math import inf
 
@@ -97,7 +96,7 @@ def started(config: TrainConfig, **facts: float) -> Progress:
 
 
 def test_share_of_images() -> None:
-    progress = started(TrainConfig(max_images=40))
+    progress = started(TrainConfig.of(max_images=40))
     assert progress.share == 0.0
     progress.images_seen = 10
     assert progress.share == 0.25
@@ -106,13 +105,13 @@ def test_share_of_images() -> None:
 
 
 def test_share_of_seconds_over_resumes(clock: Clock) -> None:
-    progress = started(TrainConfig(max_seconds=100))
+    progress = started(TrainConfig.of(max_seconds=100))
     clock.now += 30
     assert progress.share == 0.0  # within a step the time stands still
     assert progress.tick() == 30
     assert (progress.seconds_here, progress.seconds_used, progress.share) == (30, 30, 0.3)
 
-    resumed = started(TrainConfig(max_seconds=100), seconds_before=30, images_seen=8, images_before=8)
+    resumed = started(TrainConfig.of(max_seconds=100), seconds_before=30, images_seen=8, images_before=8)
     assert (resumed.share, resumed.images_here) == (0.3, 0)
     clock.now += 50
     resumed.tick()
@@ -125,7 +124,7 @@ def test_share_of_seconds_over_resumes(clock: Clock) -> None:
 
 
 def test_waiting_before_the_start_is_not_counted(clock: Clock) -> None:
-    progress = started(TrainConfig(max_seconds=100))
+    progress = started(TrainConfig.of(max_seconds=100))
     clock.now += 60
     progress.tick()
     assert progress.share == 0.6
@@ -142,7 +141,7 @@ def test_no_budget_is_a_bug() -> None:
 
 
 def test_learning_rate_rises_stays_and_falls_to_zero() -> None:
-    config = TrainConfig(max_images=1000, batch_size=10, lr_rampup_images=100, lr_decay_start=0.6)
+    config = TrainConfig.of(max_images=1000, batch_size=10, lr_rampup_images=100, lr_decay_start=0.6)
     progress = started(config)
 
     def factor(images: int) -> float:
@@ -167,7 +166,7 @@ def test_learning_rate_rises_stays_and_falls_to_zero() -> None:
     ],
 )
 def test_learning_rate_at_the_ends_of_the_settings(settings: dict[str, float], images: int, expected: float) -> None:
-    progress = started(TrainConfig(max_images=100, **settings))
+    progress = started(TrainConfig.of(max_images=100, **settings))
     progress.images_seen = images
     assert progress.lr_factor(progress.share) == pytest.approx(expected)
 
@@ -196,12 +195,12 @@ def test_learning_rate_at_the_ends_of_the_settings(settings: dict[str, float], i
 )
 def test_settings_out_of_range(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        TrainConfig(**settings)
+        TrainConfig.of(**settings)
 
 
 def test_settings_survive_json() -> None:
-    config = TrainConfig(max_seconds=90.5, folders=("a", "b"), metrics=("swd",), label_names=("x", "y"), labels=True)
-    found = json.loads(json.dumps(dataclasses.asdict(config)))
+    config = TrainConfig.of(max_seconds=90.5, folders=("a", "b"), metrics=("swd",), label_names=("x", "y"), labels=True)
+    found = json.loads(json.dumps(config.settings()))
     assert config_from_json(TrainConfig, found, "the snapshot") == config
 
 

@@ -1,10 +1,7 @@
 """Files and bytes -> Picture."""
 
 import struct
-import zlib
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,6 @@ from made_files import (
     png,
     png_chunks,
     png_of_levels,
-    read_exif,
     saved,
     smooth,
     whole_files,
@@ -32,17 +28,6 @@ from translate.errors import ImageError
 from translate.pictures.operations import READABLE, Picture, decode, encode, read_picture, with_bits
 
 P3 = icc_profile(DISPLAY_P3, None)
-# Stored pixels of an upright picture, by orientation (EXIF 2.32, 4.6.4).
-TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    1: lambda x: x,
-    2: np.fliplr,
-    3: lambda x: np.rot90(x, 2),
-    4: np.flipud,
-    5: np.transpose,
-    6: lambda x: np.rot90(x, 1),
-    7: lambda x: np.rot90(x, 2).T,
-    8: lambda x: np.rot90(x, -1),
-}
 
 
 def tiff(pixels: np.ndarray, interpretation: str, **options: Any) -> bytes:
@@ -219,54 +204,6 @@ def test_tiff_that_is_no_picture() -> None:
             decode(saved(image, "TIFF"), "a.tif")
     with pytest.raises(ImageError, match="has 5 channels"):
         decode(tiff(np.zeros((3, 3, 5), np.uint8), "b-w"))
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF", "16-bit PNG", "16-bit TIFF", "HEIC"])
-def test_exif_orientation(orientation: int, kind: str) -> None:
-    upright_HW = np.zeros((16, 32), np.uint8)
-    upright_HW[:8, :8] = 255  # one bright corner, top left
-    upright_HW[:8, 24:] = 128  # and a grey one, top right
-    stored_HW = np.ascontiguousarray(TURNS[orientation](upright_HW))
-    data = turned_file(kind, stored_HW, exif(orientation, height=stored_HW.shape[0], width=stored_HW.shape[1]))
-    found = decode(data)
-    assert found.rgb_HWC.shape == (*upright_HW.shape, 3)
-    assert np.abs(found.rgb_HWC[..., 0].astype(int) - upright_HW).max() <= (0 if kind[-4:] in (" PNG", "TIFF") else 4)
-    assert found.exif is not None
-    # Not turned once more by whoever reads the result.
-    assert np.array_equal(decode(encode(found, ".png")).rgb_HWC, found.rgb_HWC)
-    assert np.array_equal(decode(encode(found, ".tif")).rgb_HWC, found.rgb_HWC)
-
-
-def turned_file(kind: str, stored_HW: np.ndarray, tags: bytes) -> bytes:
-    """A file whose EXIF says how the pixels lie."""
-    image = Image.fromarray(stored_HW).convert("RGB")
-    if kind == "HEIC":
-        return heic(image, exif=tags)
-    if kind in ("JPEG", "WEBP", "AVIF"):
-        options: dict[str, Any] = {"lossless": True} if kind == "WEBP" else {"quality": 100}
-        return saved(image, kind, exif=b"Exif\0\0" + tags if kind == "JPEG" else tags, **options)
-    picture = with_bits(Picture.from_array(stored_HW), 16 if kind.startswith("16") else 8)
-    if kind.endswith("PNG"):
-        data = encode(picture, ".png")
-        return data[:33] + png_chunks((b"eXIf", tags))[8:] + data[33:]
-    data = bytearray(encode(replace(picture, exif=tags), ".tif"))
-    place = data.rindex(struct.pack("<HHL", 0x0112, 3, 1)) + 8
-    data[place : place + 2] = struct.pack("<H", read_exif(tags)[0x0112])
-    return bytes(data)
-
-
-def test_orientation_in_xmp_and_in_old_png_text() -> None:
-    stored_HWC = smooth()
-    data = encode(Picture(stored_HWC), ".png")
-    xmp = png_chunks((b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + XMP))[8:]
-    assert decode(data[:33] + xmp + data[33:]).rgb_HWC.shape == (40, 24, 3)
-    old = b"\nexif\n  10\n" + exif(6).hex().encode()
-    text = png_chunks((b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(old)))[8:]
-    for whole in (data, encode(with_bits(Picture(stored_HWC), 16), ".png")):
-        found = decode(whole[:33] + text + whole[33:])
-        assert found.rgb_HWC.shape == (40, 24, 3)
-        assert found.exif is not None
 
 
 def test_facts_behind_the_pixels() -> None:

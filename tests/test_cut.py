@@ -25,7 +25,7 @@ TASK = TASKS["cut"]
 
 def made(**changes: Any) -> CUT:
     unet = {"generator_widths": (8, 16), "generator_blocks": 1, "patches": 16}
-    return CUT(CUTConfig(**(TINY | unet | changes)), TASK)
+    return CUT(CUTConfig.of(**(TINY | unet | changes)), TASK)
 
 
 def some_batch(channels: int = 3) -> Batch:

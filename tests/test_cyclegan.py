@@ -33,7 +33,7 @@ TASK = TASKS["cyclegan"]
 
 def made(**changes: Any) -> CycleGAN:
     unet = {"generator_widths": (8, 16), "generator_blocks": 1}
-    return CycleGAN(CycleGANConfig(**(TINY | unet | changes)), TASK)
+    return CycleGAN(CycleGANConfig.of(**(TINY | unet | changes)), TASK)
 
 
 def some_batch(channels: tuple[int, int] = (3, 3), size: int = 2) -> Batch:

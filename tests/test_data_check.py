@@ -44,8 +44,8 @@ def test_what_a_task_needs_is_what_its_trainer_says(task: Task) -> None:
     trainer_class = load_object(task.trainer)
     preset = trainer_class.presets["modern"]
     assert task.makes_source == (bool(task.source_maker) or trainer_class.source_maker is not Trainer.source_maker)
-    assert (task.image_size, task.framing == "patch") == (preset.image_size, preset.framing == "patch")
-    assert least_side(task) == (preset.image_size if task.framing == "patch" else MIN_SIDE)
+    assert (task.image_size, task.framing == "patch") == (preset.data.image_size, preset.data.framing == "patch")
+    assert least_side(task) == (preset.data.image_size if task.framing == "patch" else MIN_SIDE)
 
 
 @pytest.mark.parametrize("module", ["translate.cli.data", "translate.cli.report", "translate.data.contact_sheet"])

@@ -17,9 +17,10 @@ import torch
 from torch import nn
 
 from export.cost import gmacs, parameters
-from export.to_onnx import SMALL, build_graph, optional_inputs, write_model
+from export.to_onnx import SMALL, build_graph, write_model
 from export.verify import Parity, compare, demand, save_for_report, table, working_memory
 from translate.errors import ModelError
+from translate.inference.controls import default_inputs
 from translate.inference.engine import Engine
 from translate.networks.classic_unet import ClassicUNet
 from translate.networks.pixels import PixelTranslator
@@ -281,6 +282,13 @@ def test_every_network_in_every_format(name: str, tmp_path: Path) -> None:
     rows = compare(pixel_translator(network, spec).eval(), tmp_path / "m.onnx", pictures, spec)
     assert max(row.largest for row in rows) <= (1 if spec.output_bits == 8 else 4)
     assert {row.full for row in rows} == {2**spec.output_bits - 1}
+    model = onnx.load(tmp_path / "m.onnx")
+    since = max(onnx.defs.get_schema(node.op_type, 18).since_version for node in model.graph.node)
+    assert (model.opset_import[0].version, model.ir_version) == (
+        since,
+        onnx.helper.find_min_ir_version_for(model.opset_import),
+    )
+    assert model.ir_version <= 8  # ONNX Runtime 1.15 reads it
     controls = (["label"] if spec.labels else []) + (["style"] if spec.style_size else [])
     assert rows[-1].controls == ", ".join(controls)
 
@@ -312,7 +320,7 @@ class Sharpened(nn.Module):
 
 def test_detail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: list[np.ndarray]) -> None:
     spec = dataclasses.replace(SPEC, task="super-resolution", size_multiple=1, detail=True, working_size=64)
-    assert {name: value.tolist() for name, value in optional_inputs(spec).items()} == {"detail": [0.0]}
+    assert {name: value.tolist() for name, value in default_inputs(spec).items()} == {"detail": [0.0]}
     monkeypatch.setattr("export.to_onnx.pixel_translator", lambda generator, _: generator)
     write_model(build_graph(Sharpened(), spec, "float32"), spec, tmp_path / "m.onnx")
     rows = compare(Sharpened(), tmp_path / "m.onnx", pictures, spec)

@@ -183,7 +183,7 @@ def train(task: str, data: Path, out: Path, *options: str) -> None:
 
 
 def exported(run: Path, *options: str) -> Engine:
-    path = run.parent / f"{run.name}.onnx"
+    path = run.parent / f"{run.name}-{len([*run.parent.glob('*.onnx')])}.onnx"
     assert main(["export", str(run), "-o", str(path), *options]) == 0
     return Engine(path, device="cpu")
 
@@ -241,6 +241,11 @@ def test_labels_and_styles(kinds: Path, tmp_path: Path, image_HWC: np.ndarray) -
     assert (engine.spec.labels, engine.spec.style_size) == (("bags", "shoes"), 2)
     assert json.loads((tmp_path / "run" / "parity.json").read_text())[-1]["controls"] == "label, style"
     assert engine(image_HWC, label="shoes", style=[1.0, -1.0]).shape == image_HWC.shape
+    required = exported(tmp_path / "run", "--controls", "required", "--default-style", "3")
+    assert np.array_equal(required(image_HWC), engine(image_HWC))
+    fixed = exported(tmp_path / "run", "--controls", "fixed", "--default-style", "3")
+    assert (fixed.spec.labels, fixed.spec.style_size) == ((), 0)
+    assert np.array_equal(fixed(image_HWC), engine(image_HWC))
     write_picture(tmp_path / "a.png", Picture(image_HWC))
     arguments = ["convert", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--model", str(engine.path)]
     assert main([*arguments, "--label", "shoes", "--style", "3"]) == 0
@@ -275,6 +280,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
             "--weights",
             "--direction",
             "--snapshot",
+            "--controls",
             "--default-style",
             "--images",
             "--metrics",

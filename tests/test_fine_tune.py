@@ -54,7 +54,7 @@ def write(trainer: Trainer, path: Path, weights: WeightFormat = "float32") -> Pa
 def test_a_file_gives_back_every_weight_and_the_settings(task: str, changes: dict[str, Any], tmp_path: Path) -> None:
     trainer = make(task, **changes)  # untrained: many constants are equal, and are kept once
     found = read_exported(write(trainer, tmp_path / "m.onnx", weights="float16"))
-    again = trainer_class(task)(dataclasses.replace(settings(task), **found.settings), TASKS[task])
+    again = trainer_class(task)(settings(task).replace(**found.settings), TASKS[task])
     generator = again.get_submodule("generator")
     start._take_weights(generator, found)
     state = trainer.get_submodule("generator").state_dict()
@@ -69,8 +69,8 @@ def test_a_file_gives_back_every_weight_and_the_settings(task: str, changes: dic
 def test_shipped_models_are_starting_points(model: ShippedModel) -> None:
     found = read_exported(model.file)
     kind = trainer_class(model.task)
-    preset = dataclasses.replace(kind.presets["modern"], **TASKS[model.task].settings)
-    trainer = kind(dataclasses.replace(preset, **found.settings), TASKS[model.task])
+    preset = kind.presets["modern"].replace(**TASKS[model.task].settings)
+    trainer = kind(preset.replace(**found.settings), TASKS[model.task])
     start._take_weights(trainer.get_submodule("generator"), found)
     passed_on = {"licence", "training_data", "metrics", "weights_sha256", "producer", "bytes_per_pixel", "name"}
     passed_on |= {"parameters", "gmacs_256", "default_style"}
@@ -201,8 +201,9 @@ def test_a_shipped_model_brings_its_way_back() -> None:
     files = start.model_files("day-to-night", TASKS["day-to-night"])
     assert [path.parent.name for path in files.values()] == ["day-to-night", "night-to-day"]
     trainer: Any = trainer_class("day-to-night")(
-        dataclasses.replace(
-            trainer_class("day-to-night").presets["modern"],
+        trainer_class("day-to-night")
+        .presets["modern"]
+        .replace(
             start_from="day-to-night",
             **TASKS["day-to-night"].settings,
             **read_exported(files["forward"]).settings,

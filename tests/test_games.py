@@ -143,9 +143,9 @@ def test_diversity() -> None:
 def test_presets_augment_what_the_discriminator_sees_as_much_as_it_takes() -> None:
     for task in ("pix2pix", "cyclegan", "cut"):
         presets = trainer_class(task).presets
-        assert presets["modern"].adaptive_augmentation == 0.6
-        assert presets["modern"].discriminator_augmentation == ("translation", "cutout")
-        assert presets["classic"].adaptive_augmentation == 0.0
+        assert presets["modern"].game.adaptive_augmentation == 0.6
+        assert presets["modern"].game.discriminator_augmentation == ("translation", "cutout")
+        assert presets["classic"].game.adaptive_augmentation == 0.0
 
 
 NO_PAIR: list[tuple[type, dict[str, Any], str]] = [
@@ -180,7 +180,7 @@ NO_PAIR: list[tuple[type, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("kind", "changes", "message"), NO_PAIR)
 def test_settings_that_do_not_go_together(kind: Any, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as error:
-        kind(**(TINY | changes))
+        kind.of(**(TINY | changes))
     assert "\n" not in str(error.value)
 
 

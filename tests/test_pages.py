@@ -1,6 +1,7 @@
 """Files of several pages: TIFF in and out, MPO, and copies that are no pages."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import pyvips
 from conftest import DOUBLE, INVERT, save_model
-from made_files import DISPLAY_P3, exif, icc_profile, read_exif, saved
+from made_files import ADOBE_RGB, DISPLAY_P3, exif, icc_profile, read_exif, saved
 from PIL import Image
 
 from translate.conversion.folder import Summary, convert_folder
@@ -17,11 +18,14 @@ from translate.conversion.worker import Conversion
 from translate.data.reading import PixelFormat, read_pixels
 from translate.errors import ConfigError, ImageError
 from translate.inference.engine import Engine
+from translate.pictures.band_reader import RowReader
+from translate.pictures.metadata.facts import Text
 from translate.pictures.metadata.tiff_tags import Tiff
 from translate.pictures.operations import Picture, decode, encode
 from translate.pictures.pages import PageFile, chosen_pages, count_pages
 
 GREYS = (10, 100, 200)
+PROFILES = icc_profile(DISPLAY_P3, None), icc_profile(ADOBE_RGB, 2.2)
 
 
 def page(grey: int, size: tuple[int, int] = (40, 24)) -> Image.Image:
@@ -69,6 +73,72 @@ def test_each_page_has_its_own_facts() -> None:
     assert decode(joined, page=1).icc is None
     assert decode(encode(second, ".tif")).exif is None
     assert decode(tiff(page(1), page(2), dpi=(72, 72))).pages == 2
+
+
+def stored_differently(folder: Path) -> bytes:
+    """A TIFF of two pages that lie differently and have profiles, resolutions and IPTC of their own; a third has none.
+
+    The first two are 60 x 40 upright, with a bright corner top left.
+    """
+    facts: list[dict[str, Any]] = [
+        {"tiffinfo": {0x0112: 6, 0x83BB: iptc(b"one")}, "icc_profile": PROFILES[0], "dpi": (300, 150)},
+        {"tiffinfo": {0x0112: 3, 0x83BB: iptc(b"two")}, "icc_profile": PROFILES[1], "dpi": (72, 72)},
+        {},
+    ]
+    upright = page(100, (60, 40))
+    upright.paste((250, 250, 250), (0, 0, 10, 10))
+    back = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180)
+    images = [*map(upright.transpose, back), page(10)]
+    with PageFile(folder / "all.tif") as file:
+        for image, options in zip(images, facts, strict=True):
+            (folder / "one.tif").write_bytes(saved(image, "TIFF", **options))
+            file.add(folder / "one.tif")
+    return (folder / "all.tif").read_bytes()
+
+
+def iptc(title: bytes) -> bytes:
+    return b"\x1c\x02\x05" + len(title).to_bytes(2, "big") + title
+
+
+def assert_each_its_own(pages: list[Picture]) -> None:
+    first, second, _ = pages
+    for picture in (first, second):
+        assert (picture.height, picture.width) == (40, 60)
+        assert np.unravel_index(picture.rgb_HWC.sum(2, dtype=int).argmax(), (40, 60)) == (0, 0)
+    assert first.size is not None
+    assert (first.size.height, first.size.width) == pytest.approx((60 / 300 * 40 / 60, 60 / 150), rel=0.01)
+    assert second.size is not None
+    assert (second.size.height, second.size.width) == pytest.approx((40 / 72, 60 / 72), rel=0.01)
+    assert [one.iptc for one in pages] == [iptc(b"one"), iptc(b"two"), None]
+    assert [one.icc for one in pages] == [*PROFILES, None]
+
+
+def test_pages_lie_and_look_as_each_says(tmp_path: Path) -> None:
+    data = stored_differently(tmp_path)
+    pages = [decode(data, page=number) for number in (1, 2, 3)]
+    assert_each_its_own(pages)
+    assert not np.array_equal(pages[0].rgb_HWC[-1, -1], pages[1].rgb_HWC[-1, -1])  # the same numbers in other profiles
+    for source in (data, tmp_path / "all.tif"):
+        in_bands: list[Picture] = []
+        for number, at_once in enumerate(pages, 1):
+            with RowReader(source, "all.tif", tmp_path, page=number) as reader:
+                rgb_HWC = np.concatenate([band.rgb_HWC for band in reader.bands()])
+            assert np.array_equal(rgb_HWC, at_once.rgb_HWC)
+            in_bands.append(replace(reader.facts, rgb_HWC=rgb_HWC))
+            assert reader.facts.pages == 3
+        assert_each_its_own(in_bands)
+
+
+@pytest.mark.parametrize("huge", [False, True])
+def test_pages_keep_what_each_says(tmp_path: Path, huge: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = stored_differently(tmp_path)
+    if huge:
+        monkeypatch.setattr(Engine, "max_pixels", 100)
+    report = convert(tmp_path, {"a.tif": data}, Conversion(keep_profile=True))
+    assert report.failed == ()
+    result = (tmp_path / "out" / "a.tif").read_bytes()
+    found = [decode(result, page=number) for number in (1, 2, 3)]
+    assert_each_its_own([replace(one, rgb_HWC=255 - one.rgb_HWC) for one in found])
 
 
 @pytest.mark.parametrize("flagged", [False, True])
@@ -200,6 +270,25 @@ def test_another_format_holds_one_page_and_says_so(tmp_path: Path) -> None:
     report = convert(tmp_path, files, Conversion(output_format="png", pages="2"))
     assert (report.converted, report.failed, report.noted) == (3, (), ())  # c has nothing to choose from
     assert shown((tmp_path / "out" / "a.png").read_bytes())[0][1] == 155
+
+
+def test_a_picture_of_an_mpo_has_nothing_of_the_first(tmp_path: Path) -> None:
+    first, second = page(10, (60, 40)), page(100, (60, 40))
+    first.encoderinfo = {"icc_profile": icc_profile(DISPLAY_P3, None), "comment": b"left", "dpi": (300, 300)}
+    second.encoderinfo = {"exif": b"Exif\0\0" + exif(6)}
+    data = mpo(first, second)
+    assert count_pages(data) == 2
+    shown = [decode(data, page=number) for number in (1, 2)]
+    for number, at_once in enumerate(shown, 1):
+        with RowReader(data, "a.mpo", tmp_path, page=number) as reader:
+            rgb_HWC = np.concatenate([band.rgb_HWC for band in reader.bands()])
+        assert np.abs(rgb_HWC.astype(int) - at_once.rgb_HWC).max() <= 2
+        assert replace(reader.facts, rgb_HWC=at_once.rgb_HWC) == at_once
+    assert (shown[0].width, shown[1].width) == (60, 40)
+    assert (shown[0].icc, shown[0].texts) == (PROFILES[0], (Text("Comment", "left"),))
+    assert (shown[1].icc, shown[1].texts) == (None, ())
+    with pytest.raises(ImageError, match=r"a\.mpo: has no page 3, only 2"):
+        RowReader(data, "a.mpo", tmp_path, page=3)
 
 
 def test_mpo_becomes_tiff_with_all_pages(tmp_path: Path) -> None:

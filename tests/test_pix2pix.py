@@ -35,7 +35,7 @@ TASK = TASKS["pix2pix"]
 
 def made(**changes: Any) -> Pix2Pix:
     unet = {"generator_widths": (8, 16), "generator_blocks": 1}
-    return Pix2Pix(Pix2PixConfig(**(TINY | unet | changes)), TASK)
+    return Pix2Pix(Pix2PixConfig.of(**(TINY | unet | changes)), TASK)
 
 
 def some_batch(channels: tuple[int, int] = (3, 3), **place: float) -> Batch:

@@ -3,7 +3,6 @@
 Shape suffixes: N pictures, H height, W width, D features.
 """
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -105,10 +104,10 @@ def test_who_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, projected = settings(), settings(discriminator="projected", image_size=64)
     assert selection_metrics(plain, 64) == ("kid_lite1",)
     assert selection_metrics(projected, 64) == ("kid_lite1", "kid_squeezenet")
-    assert selection_metrics(
-        dataclasses.replace(projected, metrics=("kid_lite1",), best_by="kid_lite1"), 2
-    ) == selection_metrics(projected, 64)
-    assert selection_metrics(plain, 15) == selection_metrics(dataclasses.replace(plain, channels="1"), 64) == ("swd",)
+    assert selection_metrics(projected.replace(metrics=("kid_lite1",), best_by="kid_lite1"), 2) == selection_metrics(
+        projected, 64
+    )
+    assert selection_metrics(plain, 15) == selection_metrics(plain.replace(channels="1"), 64) == ("swd",)
     assert selection_metrics(settings(best_by="ssim"), 64) == ("ssim",)
     monkeypatch.setattr(networks, "find_spec", lambda module: None)
     assert selection_metrics(plain, 64) == ("swd",)

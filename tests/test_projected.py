@@ -3,7 +3,6 @@
 Shape suffixes: B batch, C channels, H height, W width.
 """
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -112,27 +111,27 @@ def test_gradients_of_gradients_for_penalties() -> None:
 )
 def test_pictures_the_classifier_does_not_know(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        Pix2PixConfig(discriminator="projected", **changes)
+        Pix2PixConfig.of(discriminator="projected", **changes)
 
 
 def test_perceptual_is_refused_where_it_cannot_be() -> None:
     with pytest.raises(ConfigError, match=r"--perceptual-weight is 2, which needs a classifier .* --channels is 1;"):
-        Pix2PixConfig(perceptual_weight=2.0, channels="1")
+        Pix2PixConfig.of(perceptual_weight=2.0, channels="1")
     with pytest.raises(ConfigError, match="--image-size is 16; --perceptual-weight needs at least 32"):
-        Pix2PixConfig(perceptual_weight=2.0, image_size=16)
+        Pix2PixConfig.of(perceptual_weight=2.0, image_size=16)
     with pytest.raises(ConfigError, match="cut has no target image"):
-        CUTConfig(perceptual_weight=2.0)
+        CUTConfig.of(perceptual_weight=2.0)
 
 
 @pytest.mark.parametrize("choice", [{"discriminator": "projected"}, {"perceptual_weight": 1.0}])
 def test_cyclegan_needs_colour_on_both_sides(choice: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"--channels is 1:3; .* use 3 channels for both"):
-        CycleGANConfig(channels="1:3", **choice)
-    Pix2PixConfig(channels="1:3", **choice)  # where the source is only what was given
+        CycleGANConfig.of(channels="1:3", **choice)
+    Pix2PixConfig.of(channels="1:3", **choice)  # where the source is only what was given
 
 
 def test_pictures_too_small_to_be_seen() -> None:
-    config = Pix2PixConfig(discriminator="projected", image_size=32)
+    config = Pix2PixConfig.of(discriminator="projected", image_size=32)
     with pytest.raises(ConfigError, match="--image-size is 32; --discriminator projected needs at least 64"):
         make_discriminator(config, 6)
 
@@ -172,7 +171,7 @@ def test_a_start_from_another_run_does_not_miss_the_classifiers(photos: Path, tm
 
 
 def test_cyclegan_compares_what_comes_back() -> None:
-    config = dataclasses.replace(CycleGAN.presets["modern"], **{**PROJECTED, "generator_widths": (8, 8)})
+    config = CycleGAN.presets["modern"].replace(**{**PROJECTED, "generator_widths": (8, 8)})
     assert isinstance(config, CycleGANConfig)
     trainer = CycleGAN(config, TASKS["cyclegan"])
     recorder = Recorder()
@@ -182,7 +181,7 @@ def test_cyclegan_compares_what_comes_back() -> None:
 
 
 def test_pix2pix_perceptual_term_is_of_result_and_truth() -> None:
-    config = Pix2PixConfig(**PROJECTED, generator_widths=(8, 8), warm_start=0.0)
+    config = Pix2PixConfig.of(**PROJECTED, generator_widths=(8, 8), warm_start=0.0)
     trainer = Pix2Pix(config, TASKS["pix2pix"])
     assert trainer.perception is not None
     batch, recorder = batch_of(pictures(2, 3, 64, 64), pictures(2, 3, 64, 64)), Recorder()
@@ -195,7 +194,7 @@ def test_pix2pix_perceptual_term_is_of_result_and_truth() -> None:
 
 def test_the_sharp_end_of_super_resolution_looks_like_the_truth() -> None:
     changes = {**PROJECTED, "generator_width": 8, "generator_blocks": 1, "detail_blocks": 1, "adversarial_start": 0.5}
-    trainer = SuperRes(dataclasses.replace(SuperRes.presets["modern"], **changes), TASKS["super-resolution"])
+    trainer = SuperRes(SuperRes.presets["modern"].replace(**changes), TASKS["super-resolution"])
     small_BCHW, truth_BCHW = pictures(2, 3, 16, 16), pictures(2, 3, 64, 64)
     faithful, sharp = (
         recorded(trainer, batch_of(small_BCHW, truth_BCHW, share=share)).terms["generator"] for share in (0.4, 0.6)
@@ -204,7 +203,7 @@ def test_the_sharp_end_of_super_resolution_looks_like_the_truth() -> None:
     assert sharp["perceptual"].weight == 1.0
     assert sharp["perceptual"].value.requires_grad
     with pytest.raises(ConfigError, match="--perceptual-weight is 1, which is used in the adversarial phase only"):
-        SuperResConfig(perceptual_weight=1.0, adversarial_start=1.0)
+        SuperResConfig.of(perceptual_weight=1.0, adversarial_start=1.0)
 
 
 # --- the loss

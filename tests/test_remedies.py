@@ -270,7 +270,7 @@ def test_history_pulls_both_networks() -> None:
 def test_history_leaves_the_faithful_picture_alone() -> None:
     changes = {"historical_weight": 1.0, "adversarial_start": 0.0, "detail_blocks": 1}
     trainer = trainer_class("super-resolution")(run_settings("super-resolution", **changes), TASKS["super-resolution"])
-    side, scale = trainer.config.image_size, trainer.config.scale
+    side, scale = trainer.config.data.image_size, trainer.config.scale
     source_BCHW, target_BCHW = pictures(2, 3, side // scale, side // scale), pictures(2, 3, side, side)
     terms = recorded(trainer, adversarial_batch(source_BCHW, target_BCHW)).terms["generator"]
     sum(term.weight * term.value for term in terms.values()).backward()

@@ -117,7 +117,7 @@ def test_a_missing_end_marker_in_bands(tmp_path: Path, kind: str) -> None:
     (tmp_path / "a.jpg").write_bytes(data)
     for source in (data, tmp_path / "a.jpg"):
         with RowReader(source, "a.jpg", tmp_path) as reader:
-            assert reader.notes == ("its end marker is missing; the pixels are complete",)
+            assert reader.facts.notes == ("its end marker is missing; the pixels are complete",)
             rgb_HWC = np.concatenate([band.rgb_HWC for band in reader.bands()])
         assert np.abs(rgb_HWC.astype(int) - decode(data).rgb_HWC).max() <= 1
     for damaged in (data[:-300], data[:-8]):
@@ -127,7 +127,7 @@ def test_a_missing_end_marker_in_bands(tmp_path: Path, kind: str) -> None:
         ):
             list(reader.bands())
     with RowReader(jpeg(kind) + bytes(1 << 17), "a.jpg", tmp_path) as reader:
-        assert reader.notes == ()
+        assert reader.facts.notes == ()
         list(reader.bands())
 
 

@@ -59,7 +59,7 @@ def test_resume_equals_never_stopping(
 ) -> None:
     batch = changes.get("batch_size", 2)
     config = settings(task, **{"held_out": 1, "validations": 4, "max_images": 20 * batch, **changes})
-    data = kinds if config.labels else data_of[task]
+    data = kinds if config.data.labels else data_of[task]
     assert train(new_run(tmp_path / "whole", config, task), data) == "done"
 
     halves = tmp_path / "halves"

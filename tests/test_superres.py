@@ -3,7 +3,6 @@
 Shape suffixes: B batch, C channels, H height, W width.
 """
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -35,7 +34,7 @@ CLASSIC = {
 
 def made(**changes: Any) -> SuperRes:
     small = {"generator_width": 8, "generator_blocks": 2}
-    return SuperRes(SuperResConfig(**(TINY | small | changes)), TASK)
+    return SuperRes(SuperResConfig.of(**(TINY | small | changes)), TASK)
 
 
 def some_batch(scale: int = 4, channels: int = 3, **place: float) -> Batch:
@@ -189,7 +188,7 @@ def test_what_is_measured_and_exported_is_folded_and_the_same() -> None:
 
 
 def test_settings_of_old_runs_mean_what_they_meant() -> None:
-    saved = dataclasses.asdict(made().config)
+    saved = made().config.settings()
     del saved["generator_unshuffle"]
     assert config_from_json(SuperResConfig, saved, "the snapshot") == made().config
     assert "head.weight" in made().generator.state_dict()

@@ -1,6 +1,5 @@
 """Every task keeps the promises of `Task`, and every preset of its trainer can be used."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,7 @@ def test_the_way_back_leads_back(task: Task) -> None:
 
 
 def test_settings_of_the_task_are_settings_of_its_trainer(task: Task) -> None:
-    names = {field.name for field in dataclasses.fields(trainer_class(task.name).config_class)}
+    names = trainer_class(task.name).config_class().settings().keys()
     assert task.settings.keys() <= names
 
 
@@ -80,14 +79,14 @@ def test_every_preset_can_be_constructed(name: str, preset: str, tmp_path: Path)
     assert type(start) is kind.config_class
     assert start.preset == preset
     with torch.device("meta"):  # as large as they are, without their memory
-        full = made(name, dataclasses.replace(start, **TASKS[name].settings, max_images=1))
-    assert full.config.image_size % full.spec.size_multiple == 0
+        full = made(name, start.replace(**TASKS[name].settings, max_images=1))
+    assert full.config.data.image_size % full.spec.size_multiple == 0
     small = settings(name, preset=preset, **({"image_size": 64} if preset == "projected" else {}))
     assert small.preset == preset
     run = new_run(tmp_path, small, name)
-    channels, size = run.trainer.spec.input_channels, small.image_size // run.trainer.spec.scale
+    channels, size = run.trainer.spec.input_channels, small.data.image_size // run.trainer.spec.scale
     result_BCHW = run.generator(torch.zeros(1, channels, size, size))
-    assert result_BCHW.shape == (1, run.trainer.spec.output_channels, small.image_size, small.image_size)
+    assert result_BCHW.shape == (1, run.trainer.spec.output_channels, small.data.image_size, small.data.image_size)
 
 
 def test_modern_and_classic_are_there(task: Task) -> None:
@@ -96,7 +95,7 @@ def test_modern_and_classic_are_there(task: Task) -> None:
 
 
 def test_tiny_settings_are_settings(task: Task) -> None:
-    assert tiny(task.name).keys() <= {field.name for field in dataclasses.fields(settings(task.name))}
+    assert tiny(task.name).keys() <= settings(task.name).settings().keys()
 
 
 def test_the_contract_of_every_direction(task: Task) -> None:

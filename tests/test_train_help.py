@@ -1,6 +1,5 @@
 """The help of `translate train`, and settings of older snapshots."""
 
-import dataclasses
 import re
 
 import pytest
@@ -16,7 +15,7 @@ from translate.trainers.config import config_from_json, option_name
 
 def test_a_setting_of_older_snapshots_that_could_have_one_value_only() -> None:
     kind = type(settings(TASK))
-    saved = dataclasses.asdict(settings(TASK))
+    saved = settings(TASK).settings()
     assert config_from_json(kind, {**saved, "fake_label": 0.0}, "it") == settings(TASK)
     with pytest.raises(ConfigError, match="it has the setting 'fake_label'"):
         config_from_json(kind, {**saved, "fake_label": 0.1}, "it")
@@ -38,8 +37,8 @@ def test_help_shows_and_explains_every_option(
     monkeypatch.setenv("COLUMNS", "100")
     assert main(["train", task, "--help-all"]) == 0
     text = capsys.readouterr().out
-    fields = dataclasses.fields(trainer_class(task).config_class)
-    names = [option_name(field.name).removeprefix("--") for field in fields if field.name != "label_names"]
+    fields = trainer_class(task).config_class().settings()
+    names = [option_name(name).removeprefix("--") for name in fields if name != "label_names"]
     assert "label-names" not in text  # found in the data, not given
     for name in [*names, "data", "out", "val", "resume", "stop-after", "threads"]:
         row = re.search(rf"--{name}\b[^\n]*(\n(?![^\w\n]*--)[^\n]*)*", text)

@@ -1,6 +1,5 @@
 """Training runs of a second: settings, data by task, the loop in this process and the command in another."""
 
-import dataclasses
 import io
 import json
 import multiprocessing
@@ -67,7 +66,7 @@ def tiny(task: str) -> dict[str, Any]:
 def settings(task: str = SKETCHES, **changes: Any) -> Any:
     """A tiny config of the task's trainer, as the command line would make it."""
     preset = trainer_class(task).presets[changes.get("preset", "modern")]
-    return dataclasses.replace(preset, **{**TASKS[task].settings, **tiny(task), **changes})
+    return preset.replace(**{**TASKS[task].settings, **tiny(task), **changes})
 
 
 def options(task: str = SKETCHES, **changes: Any) -> list[str]:

@@ -84,11 +84,13 @@ class ConvertOptions:
     """Machine-readable output: one line of JSON per picture, one per second with the progress of a video, and a summary
     at the end."""
     strip: bool = False
-    """Strip EXIF and XMP. By default, all metadata is kept."""
+    """Strip EXIF, XMP, IPTC, text chunks, comments and resolution (DPI). By default, all that the output format can
+    hold is kept, and the summary names the rest; docs/convert.md has a table."""
     strip_location: bool = False
-    """Strip only the location (GPS) from the metadata."""
+    """Strip only the location from the metadata: GPS, and names of places in IPTC and XMP."""
     keep_profile: bool = False
-    """Save results in the colour profile of the input. By default, they are sRGB."""
+    """Save results in the colour profile of the input, or in the colours that it describes otherwise. By default, and
+    for HDR, they are sRGB."""
     device: Device = "auto"
     """Where to run the model; auto uses an NVIDIA GPU if available."""
     label: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None

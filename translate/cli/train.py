@@ -135,7 +135,7 @@ def _train(task: Task, argv: list[str], threads: Threads | None = None) -> int:
     )
     header = dataclasses.replace(
         header,
-        config=dataclasses.asdict(config),
+        config=config.settings(),
         data=str(options.data.resolve()),
         validation="" if options.val is None else str(options.val.resolve()),
         files=listings.digest,
@@ -206,7 +206,7 @@ def _refuse_old_run(out: Path, *, fresh: bool) -> None:
 def _refuse_finished_run(run: "Run") -> None:
     if run.progress.share >= 1.0:
         raise ConfigError(f"{run.folder} has used its budget; give a larger --max-time or --max-images to go on")
-    if 0 < run.config.patience <= run.best.get("since", 0):
+    if 0 < run.config.validation.patience <= run.best.get("since", 0):
         raise ConfigError(
             f"{run.folder} has not improved for {run.best['since']} measurements; "
             "give a larger --patience to go on, or 0 for never"
@@ -218,10 +218,10 @@ def _out_of_memory(config: "TrainConfig", out: Path) -> str:
     from translate.training.snapshot import FILE_NAME
 
     again = "go on with --resume" if (out / FILE_NAME).exists() else "start again with"
-    parts = 2 * config.accumulate
-    remedy = f"--accumulate {parts}" if config.batch_size % parts == 0 else "a smaller --image-size in a new run"
+    batch, parts = config.optimisation.batch_size, 2 * config.optimisation.accumulate
+    remedy = f"--accumulate {parts}" if batch % parts == 0 else "a smaller --image-size in a new run"
     return (
-        f"the GPU's memory is too small for --batch-size {config.batch_size} at --image-size {config.image_size}; "
+        f"the GPU's memory is too small for --batch-size {batch} at --image-size {config.data.image_size}; "
         f"{again} {remedy}"
     )
 
@@ -317,16 +317,17 @@ def _parse(task: Task, trainer_class: Any, saved: "Header | None", argv: list[st
         start = _with_new_budget(start, argv)
         default = Options(data=Path(saved.data), out=Path(), val=validation, config=start)
         options = parse_options(Options, argv, prog, default)
-        for field in dataclasses.fields(start):
-            before, now = getattr(start, field.name), getattr(options.config, field.name)
-            if before != now and field.name not in CHANGEABLE:
+        given = options.config.settings()
+        for name, before in start.settings().items():
+            now = given[name]
+            if before != now and name not in CHANGEABLE:
                 raise ConfigError(
-                    f"{option_name(field.name)} is {now}, but the run was started with {before}; "
+                    f"{option_name(name)} is {now}, but the run was started with {before}; "
                     "leave it out, or start a new run in another --out"
                 )
     if not -1 <= options.threads <= MOST:
         raise ConfigError(f"--threads is {options.threads}; it must be between -1 and {MOST}")
-    if options.config.max_seconds is None and options.config.max_images is None:
+    if options.config.budget.max_seconds is None and options.config.budget.max_images is None:
         raise ConfigError("no budget given; add --max-time 20m (or --max-images 50000), a few hours give good pictures")
     return options
 
@@ -336,7 +337,7 @@ def _with_new_budget(config: "TrainConfig", argv: list[str]) -> "TrainConfig":
     time, images = (any(word.split("=")[0] == name for word in argv) for name in ("--max-time", "--max-images"))
     if time == images:
         return config
-    return dataclasses.replace(config, **{"max_images" if time else "max_seconds": None})
+    return config.replace(**{"max_images" if time else "max_seconds": None})
 
 
 def _preset(task: Task, trainer_class: Any, argv: list[str]) -> Any:
@@ -359,18 +360,18 @@ def _preset(task: Task, trainer_class: Any, argv: list[str]) -> Any:
         name, start = "modern", ""
     if name not in trainer_class.presets:
         raise ConfigError(f"--preset is {name!r}; choose one of: {', '.join(trainer_class.presets)}")
-    preset = dataclasses.replace(trainer_class.presets[name], **task.settings)
+    preset = trainer_class.presets[name].replace(**task.settings)
     files = model_files(start, task)
     if not files:
         return preset
     given = {word.split("=")[0].replace("_", "-").replace("--no-", "--") for word in argv if word.startswith("--")}
-    known = {field.name for field in dataclasses.fields(preset)}
+    known = preset.settings().keys()
     settings = {
         setting: value
         for setting, value in settings_of(files).items()
         if setting in known and option_name("labels" if setting == "label_names" else setting) not in given
     }
-    return dataclasses.replace(preset, **settings)
+    return preset.replace(**settings)
 
 
 def _prepare_folder(out: Path, config: Any) -> None:
@@ -382,6 +383,6 @@ def _prepare_folder(out: Path, config: Any) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         with atomic_path(out / "config.json") as temporary:
-            temporary.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(config.settings(), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot write to {out}: {error.strerror}; choose another --out") from None

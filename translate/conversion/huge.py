@@ -91,7 +91,7 @@ def convert_huge(
 
     Interlaced PNG, progressive JPEG and WebP cannot be decoded in parts: their pixels are needed in addition to
     `memory_bytes`. Pictures with an EXIF rotation need a temporary file the size of their pixels, in the folder of the
-    result. TIFF results do not include EXIF.
+    result. TIFF results do not include EXIF, and JPEG results no comment.
 
     Args:
         source: path, or the file's bytes.
@@ -102,7 +102,7 @@ def convert_huge(
         framing: as in `Engine.sheet`; a drawing is located and cropped in a copy of `CROP_SCALE` times the
             `working_size`.
         quality, metadata, keep_profile: as in `translate.pictures.operations.encode`.
-        page: of a TIFF file with several, from 1.
+        page: of a file with several, from 1.
         memory_bytes: approximate limit for the bands and the model; None: half of the memory available to the Engine,
             at most `MEMORY`. Less than the model's smallest window needs has no effect.
         on_progress: called in this thread with the fraction done, 0 to 1.
@@ -125,9 +125,8 @@ def convert_huge(
         height, width = (side * engine.spec.scale for side in (reader.height, reader.width))
         check_target(target, height, width)
         bands, alpha, bits = job.plan()
-        facts = Picture(np.empty((0, 0, 3), np.uint8), None, reader.icc, reader.exif, reader.xmp)
         options: dict[str, Any] = {"quality": quality, "metadata": metadata, "keep_profile": keep_profile}
-        with RowWriter(target, height, width, alpha=alpha, bits=bits, facts=facts, **options) as writer:
+        with RowWriter(target, height, width, alpha=alpha, bits=bits, facts=reader.facts, **options) as writer:
             done = 0
             for band in bands:
                 writer.write(band)
@@ -135,7 +134,8 @@ def convert_huge(
                 del band  # so that it is freed before the next is computed
                 job.progress(done / height)
     job.progress(1.0)
-    return (*reader.notes, job.caution) if job.caution else reader.notes
+    notes = (*reader.facts.notes, *writer.lost)
+    return (*notes, job.caution) if job.caution else notes
 
 
 class _BandConversion:

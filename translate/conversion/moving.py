@@ -171,7 +171,7 @@ class FrameConverter:
         ):
             for frame in frames:
                 writer.write(frame)
-        return self._with_caution(found.facts.notes, found.height, found.width)
+        return self._with_caution((*found.facts.notes, *writer.lost), found.height, found.width)
 
     def _reserve(self, height: int, width: int, workers: int) -> tuple[int, int]:
         """How many of `workers` fit in memory, at least one, and how many bytes they need."""

@@ -29,6 +29,7 @@ from translate.pictures.operations import (
     Picture,
     decode,
     encode_for,
+    lost,
     write_bytes,
     write_picture,
 )
@@ -56,7 +57,7 @@ class Conversion:
     quality: int = 92
     """1 to 100, for formats with a quality setting."""
     metadata: Metadata = "keep"
-    """EXIF and XMP of the picture: keep all, remove only the location, or strip all."""
+    """EXIF, XMP, IPTC, texts, comment and resolution: keep all, remove only the location, or strip all."""
     keep_profile: bool = False
     """Whether to convert results back to the colour profile of the picture instead of sRGB."""
     pages: str = "all"
@@ -188,7 +189,7 @@ class Worker:
             height, width = error.height, error.width
         else:
             write_bytes(path, encoded)
-            return self._notes(picture, result), picture.pages
+            return self._notes(picture, result, path), picture.pages
         if needs_streaming(height, width, engine):
             with self._memory.hold(STREAMING_BYTES):
                 options = {**controls, **self._output_options()}
@@ -198,11 +199,12 @@ class Worker:
             picture = decode(data, title, max_pixels=engine.max_pixels, bits=bits, page=page)
             result = engine.apply(picture, **controls)
             write_picture(path, result, **self._output_options())
-        return self._notes(picture, result), picture.pages
+        return self._notes(picture, result, path), picture.pages
 
-    def _notes(self, picture: Picture, result: Picture) -> tuple[str, ...]:
+    def _notes(self, picture: Picture, result: Picture, path: Path) -> tuple[str, ...]:
         caution = self.engine.caution(picture.height, picture.width, result_HWC=result.rgb_HWC)
-        return (*picture.notes, caution) if caution else picture.notes
+        notes = (*picture.notes, *lost(picture, path.suffix, self.how.metadata))
+        return (*notes, caution) if caution else notes
 
     def _output_options(self) -> dict[str, Any]:
         """How to store results, as keyword arguments of `write_picture`."""

@@ -1,4 +1,4 @@
-"""The optional controls of a model (label, style and detail) as inputs of the ONNX graph.
+"""The controls of a model (label, style and detail) as inputs of the ONNX graph.
 
 Array names carry their shape: S style size.
 """
@@ -46,6 +46,18 @@ def graph_inputs(
             raise ConfigError(f"detail is {detail}; give 0 (most faithful) to 1 (sharpest)")
         found["detail"] = np.array([detail], np.float32)
     return found
+
+
+def default_inputs(spec: ModelSpec) -> dict[str, NDArray[Any]]:
+    """The graph inputs for all controls that a model has, with their default values, see `graph_inputs`."""
+    controls: dict[str, NDArray[Any]] = {}
+    if spec.labels:
+        controls["label"] = np.zeros(1, np.int64)
+    if spec.style_size:
+        controls["style"] = numbered_style(0, spec)[None]
+    if spec.detail:
+        controls["detail"] = np.zeros(1, np.float32)
+    return controls
 
 
 def numbered_style(number: int, spec: ModelSpec) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from translate.errors import ConfigError, ImageError, ModelError
 from translate.inference.batching import Batcher
-from translate.inference.controls import Label, Style, graph_inputs
+from translate.inference.controls import Label, Style, default_inputs, graph_inputs
 from translate.inference.models import resolve
 from translate.inference.placement import Placement, content_share_of, frame_of, through_frame
 from translate.inference.session import Device, Session
@@ -213,10 +213,14 @@ class Engine:
     ) -> dict[str, NDArray[Any]]:
         """Return the graph inputs for these controls, see `translate.inference.controls`.
 
+        Controls that are not given are left out, unless the graph requires them.
+
         Raises:
             ConfigError: the model does not have them.
         """
-        return graph_inputs(self.spec, label=label, style=style, detail=detail)
+        given = graph_inputs(self.spec, label=label, style=style, detail=detail)
+        defaults = default_inputs(self.spec)
+        return {**{name: defaults[name] for name in defaults if name in self._session.required}, **given}
 
     def apply(
         self,

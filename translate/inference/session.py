@@ -43,6 +43,8 @@ class Session:
     at_once: int
     """Maximum number of concurrent runs; other calls wait. On the CPU, more runs than cores would only take memory."""
     metadata: Mapping[str, str]
+    required: frozenset[str]
+    """Names of the inputs that have to be given besides the image; `translate export` makes them optional or not."""
     carries_rest: bool
     """Whether a model of 8 bits also takes and returns what 16 bits have beyond them, see `IMAGE_REST`."""
 
@@ -52,7 +54,8 @@ class Session:
         self.at_once = 2 * cores() if self.device == "cuda" else max(1, cores() // threads)
         self.metadata = self.ort_session.get_modelmeta().custom_metadata_map
         self._turn = threading.BoundedSemaphore(self.at_once)
-        self._input_name: str = self.ort_session.get_inputs()[0].name
+        self._input_name, *required = [one.name for one in self.ort_session.get_inputs()]
+        self.required = frozenset(required)
         self._output_name: str = self.ort_session.get_outputs()[0].name
         self.carries_rest = RESULT_REST in (output.name for output in self.ort_session.get_outputs())
 

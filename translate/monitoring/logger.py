@@ -61,10 +61,10 @@ class Logger(Callback):
         self._last_images = run.progress.images_seen
         self._last_plain = -math.inf
         self._log_failed = False
-        self._trends = Trends(measured=getattr(run.config, "adversarial", "") != "wgan-gp")
+        self._trends = Trends(measured=run.config.settings().get("adversarial") != "wgan-gp")
         self._games = {name: part for name, part in run.trainer.named_modules() if isinstance(part, AdversarialGame)}
         self._active: dict[str, str] = {}
-        self._grids_done = math.floor(run.progress.share * run.config.sample_grids)
+        self._grids_done = math.floor(run.progress.share * run.config.validation.sample_grids)
         self._rejected: set[str] = set()
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -128,7 +128,7 @@ class Logger(Callback):
         self._steps += 1
         if monotonic() - self._last_time >= LOG_SECONDS:
             self.log()
-        grids_due = math.floor(self.run.progress.share * self.run.config.sample_grids)
+        grids_due = math.floor(self.run.progress.share * self.run.config.validation.sample_grids)
         if grids_due > self._grids_done:
             self._grids_done = grids_due
             self.draw()
@@ -224,9 +224,9 @@ class Logger(Callback):
     @property
     def _share_before(self) -> float:
         config, progress = self.run.config, self.run.progress
-        if config.max_images is not None:
-            return progress.images_before / config.max_images
-        return progress.seconds_before / (config.max_seconds or 1.0)
+        if config.budget.max_images is not None:
+            return progress.images_before / config.budget.max_images
+        return progress.seconds_before / (config.budget.max_seconds or 1.0)
 
     def _append(self, line: dict[str, Any]) -> None:
         if self.silent:

@@ -4,6 +4,7 @@ Shape suffixes: H height, W width, C channels.
 """
 
 import ast
+import dataclasses
 import inspect
 import math
 import textwrap
@@ -256,8 +257,9 @@ def _embed(path: Path, longer: int, most: int, rows: int | None = None) -> dict[
 def _settings(config: Mapping[str, Any], task: str) -> list[tuple[str, Any, str]]:
     """(field, value, help) of every setting."""
     kind = load_object(TASKS[task].trainer).config_class if task in TASKS else TrainConfig
+    groups = [type(value) for value in vars(kind()).values() if dataclasses.is_dataclass(value)]
     helps: dict[str, str] = {}
-    for owner in reversed(kind.__mro__[:-1]):
+    for owner in [owner for one in (kind, *groups) for owner in reversed(one.__mro__[:-1])]:
         (body,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
         assert isinstance(body, ast.ClassDef)
         for field, text in zip(body.body, body.body[1:], strict=False):

@@ -38,12 +38,12 @@ class Samples:
         self.run = run
         raw = training_data.samples(ROWS)
         batch = training_data.batch(raw, (run.config.seed,), run.fabric.device)
-        self._source_BHWC = signal_to_pixels(batch.source_BCHW, run.config.formats[0].bits)
+        self._source_BHWC = signal_to_pixels(batch.source_BCHW, run.config.data.formats[0].bits)
         self._label_B = batch.label_B
         # With unpaired data the target shows something else, which would be confusing beside the output.
         self._truth_BHWC = None
         if run.trainer.paired:
-            self._truth_BHWC = signal_to_pixels(batch.target_BCHW, run.config.formats[1].bits)
+            self._truth_BHWC = signal_to_pixels(batch.target_BCHW, run.config.data.formats[1].bits)
         size = run.trainer.spec.style_size
         generator = torch.Generator().manual_seed(run.config.seed)
         self._styles = [torch.zeros(1, size), *torch.randn(STYLES, 1, size, generator=generator)] if size else [None]

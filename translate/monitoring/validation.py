@@ -51,13 +51,14 @@ def selection_metrics(config: TrainConfig, held_out: int) -> tuple[str, ...]:
         held_out: number of held-out images.
     """
     # A network that is used in training must not be the only one that selects.
-    projected = isinstance(config, AdversarialConfig) and config.projected
+    projected = isinstance(config, AdversarialConfig) and config.networks.projected
     names: tuple[pretrained.Name, ...] = ("kid_lite1", "kid_squeezenet") if projected else ("kid_lite1",)
-    if config.best_by == "kid_lite1":
+    if config.validation.best_by == "kid_lite1":
         return names
-    if config.best_by != "auto":
-        return (config.best_by,)
-    usable = held_out >= MIN_SET_SIZE and config.formats[1].channels == 3 and not any(map(pretrained.missing, names))
+    if config.validation.best_by != "auto":
+        return (config.validation.best_by,)
+    colour = config.data.formats[1].channels == 3
+    usable = held_out >= MIN_SET_SIZE and colour and not any(map(pretrained.missing, names))
     return names if usable else ("swd",)
 
 
@@ -68,15 +69,16 @@ def measured_names(trainer: Trainer, held_out: int) -> list[str]:
         ConfigError: one cannot be computed here, or the selection metric is not among them.
     """
     config = trainer.config
-    names = [name for name in config.metrics if trainer.paired or name not in PAIRED]
-    names += [name for name in selection_metrics(config, held_out) if name not in names and name != config.best_by]
-    colour = config.formats[1].channels == 3
+    names = [name for name in config.validation.metrics if trainer.paired or name not in PAIRED]
+    asked = {*names, config.validation.best_by}
+    names += [name for name in selection_metrics(config, held_out) if name not in asked]
+    colour = config.data.formats[1].channels == 3
     for name in names:
         if name in COLOUR_METRICS and not colour:
             raise ConfigError(
                 f"--metrics includes {name}, which needs 3 channels; use --metrics psnr ssim swd --best-by swd"
             )
-        if name in SOURCE_METRICS and (config.formats[0].channels != 3 or trainer.spec.scale != 1):
+        if name in SOURCE_METRICS and (config.data.formats[0].channels != 3 or trainer.spec.scale != 1):
             raise ConfigError(
                 f"--metrics includes {name}, which compares the output with the source, but they differ in size or "
                 "channels; omit it"
@@ -85,16 +87,16 @@ def measured_names(trainer: Trainer, held_out: int) -> list[str]:
         reason = pretrained.missing(name) if name in pretrained.NETWORKS else reason
         if reason:
             raise ConfigError(f"--metrics includes {name}: {reason}")
-    if config.best_by not in ("auto", *names):
-        raise ConfigError(f"--best-by is {config.best_by}, which needs pairs; use swd")
+    if config.validation.best_by not in ("auto", *names):
+        raise ConfigError(f"--best-by is {config.validation.best_by}, which needs pairs; use swd")
     return names
 
 
 def check_held_out(trainer: Trainer, held_out: int) -> None:
     """Raise ConfigError if this many held-out images are too few for the settings."""
-    if trainer.config.patience and not held_out:
+    if trainer.config.validation.patience and not held_out:
         raise ConfigError("--patience needs validation images, but none are held out; give --val or --held-out")
-    of_sets = [name for name in trainer.config.metrics if name in ("fid", "kid", *pretrained.SETS)]
+    of_sets = [name for name in trainer.config.validation.metrics if name in ("fid", "kid", *pretrained.SETS)]
     if of_sets and held_out == 1:
         raise ConfigError(
             f"--metrics includes {of_sets[0]}, which compares sets, but only 1 image is held out; hold out 2 or more"
@@ -123,14 +125,14 @@ class Validation(Callback):
         config = run.config
         self.names = measured_names(run.trainer, training_data.held_out_count)
         self.deciding = selection_metrics(config, training_data.held_out_count)
-        self._rounds = config.validations
+        self._rounds = config.validation.validations
         if training_data.held_out is None or not run.fabric.is_global_zero:
             self._rounds = 0
         self._done = math.floor(run.progress.share * self._rounds)
         self._seconds = self._last_seconds = 0.0
         if self._rounds and training_data.held_out is not None:
             batch = training_data.batch(training_data.held_out, (config.seed,), run.fabric.device)
-            source_bits, target_bits = (pixels.bits for pixels in config.formats)
+            source_bits, target_bits = (pixels.bits for pixels in config.data.formats)
             self._source_BHWC = signal_to_pixels(batch.source_BCHW, source_bits)
             self._truth_BCHW = unit(signal_to_pixels(batch.target_BCHW, target_bits))
             self._label_B = batch.label_B
@@ -140,7 +142,7 @@ class Validation(Callback):
     @property
     def should_stop(self) -> bool:
         """Whether there has been no new best for `patience` validations."""
-        patience = self.run.config.patience
+        patience = self.run.config.validation.patience
         return patience > 0 and self.run.best.get("since", 0) >= patience
 
     def on_train_start(self) -> None:
@@ -163,7 +165,7 @@ class Validation(Callback):
 
     def _affordable(self) -> bool:
         """Whether there is time for another validation."""
-        if self.run.config.max_images is not None:
+        if self.run.config.budget.max_images is not None:
             return True
         session = self.run.progress.seconds_here + self._last_seconds
         return self._seconds + self._last_seconds <= MAX_TIME_FRACTION * session

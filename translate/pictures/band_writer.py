@@ -13,7 +13,7 @@ import threading
 import zlib
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -23,14 +23,19 @@ import numpy as np
 from translate.errors import ImageError
 from translate.files import atomic_path
 from translate.pictures.band_reader import Format
-from translate.pictures.encode import Metadata, metadata_for
+from translate.pictures.encode import Metadata, facts_for, with_jfif_density
 from translate.pictures.formats import ANIMATED, BY_BAND, FORMATS, SIXTEEN_BITS, PictureFormat, usual_suffixes
 from translate.pictures.icc import from_srgb, srgb_profile
 from translate.pictures.libvips import one_line, vips
-from translate.pictures.metadata.png import SIGNATURE, PngFacts, with_facts
+from translate.pictures.metadata import exif as exif_tags
+from translate.pictures.metadata import iptc as iptc_records
+from translate.pictures.metadata import kept
+from translate.pictures.metadata.facts import Density, Facts
+from translate.pictures.metadata.png import SIGNATURE, complete, with_facts
 from translate.pictures.picture import Picture, Pixels, flatten, to_bits
 
-_JPEG_SEGMENT = 65533 - len(b"http://ns.adobe.com/xap/1.0/\0")
+_JFIF_HEAD = 20
+"""Bytes at the beginning of a JPEG file in which libvips says the density."""
 _PIECE_BYTES = 4 << 20
 _WAIT = 0.2
 
@@ -45,6 +50,17 @@ class Timing:
     """How often it is shown; 0: for ever."""
 
 
+_HELD: dict[Format, tuple[str, ...]] = {
+    "jpeg": (kept.EXIF, kept.XMP, kept.IPTC, kept.RESOLUTION),
+    "tiff": (kept.XMP, kept.IPTC, kept.RESOLUTION),
+}
+"""What libvips writes, where that is less than the format holds."""
+_IPTC_FIELDS = {"jpeg": ("iptc-data", 0), "tiff": ("photoshop-data", len(iptc_records.PHOTOSHOP))}
+"""Field of libvips that it writes IPTC from, and from which byte of a JPEG segment on. Its own one of TIFF is cut."""
+_UNKNOWN_DENSITY = 72 / 25.4
+"""What EXIF is to say then (EXIF 2.32, 4.6.5), in pixels per millimetre; libvips would write 1."""
+
+
 class RowWriter:
     """A file that appears whole at the end of the `with` block, or not at all if that ends in an error.
 
@@ -55,7 +71,7 @@ class RowWriter:
         height, width: of the whole picture.
         alpha: whether bands will have it; JPEG lays them on white.
         bits: of the bands; more than 8 stay in PNG and TIFF only.
-        facts: its profile, EXIF and XMP; of its pixels nothing is used.
+        facts: its profile and metadata; of its pixels nothing is used.
         timing: of an animation, whose frames come below one another and are `height` high each.
 
     Raises:
@@ -86,11 +102,15 @@ class RowWriter:
         if self._profile and from_srgb(np.zeros((1, 1, 3), np.uint8), self._profile) is None:
             self._profile = None
         icc = self._profile or (srgb_profile() if facts.icc else None)
-        srgb = icc is not None and self._profile is None
-        self._facts = PngFacts(icc, *_metadata(facts, self._format, height, width, metadata, srgb=srgb))
+        wanted = facts_for(facts, height, width, metadata, icc)
+        name = (BY_BAND if timing is None else ANIMATED)[path.suffix.lower()].name
+        self.lost = kept.lost(wanted, name, _HELD.get(self._format))
+        """One line on the metadata that the file cannot hold, or nothing."""
+        self._facts = _fitting(wanted, self._format)
+        numbers = {1: self._facts.exif, 2: self._facts.xmp, 4 + 16: self._facts.iptc, 8: icc}
         # Without this libvips makes up EXIF for files that have none.
-        kept = [number for number, fact in ((1, self._facts.exif), (2, self._facts.xmp), (8, icc)) if fact]
-        self._options = {"keep": sum(kept)} | _options(
+        kept_numbers = [number for number, fact in numbers.items() if fact]
+        self._options = {"keep": sum(kept_numbers)} | _options(
             self._format, quality, height * width * self._channels * self._bits // 8
         )
         self._pieces: queue.Queue[bytes] = queue.Queue(2)
@@ -194,15 +214,42 @@ class RowWriter:
                 image.set_type(vips().GValue.gint_type, "page-height", self._height)
                 image.set_type(vips().GValue.gint_type, "loop", self._timing.plays)
                 image.set_type(vips().GValue.array_int_type, "delay", self._timing.milliseconds)
+            if self._dense is None:
+                image = image.copy(xres=_UNKNOWN_DENSITY, yres=_UNKNOWN_DENSITY)
+            if self._facts.iptc and self._format in _IPTC_FIELDS:
+                image = image.copy()
+                data = iptc_records.PHOTOSHOP + iptc_records.wrapped(self._facts.iptc)
+                field, start = _IPTC_FIELDS[self._format]
+                image.set_type(vips().GValue.blob_type, field, data[start:])
             getattr(image, f"{self._format}save")(os.fsencode(temporary), **self._options)
+            self._complete(temporary)
+        except OSError as error:
+            self._error = error
         except vips().Error as error:
             self._error = error
+
+    def _complete(self, temporary: Path) -> None:
+        """Put into the file what libvips does not write."""
+        with temporary.open("r+b") as file:
+            if self._format == "png":
+                complete(file, self._facts)
+            elif self._format == "jpeg":
+                head = with_jfif_density(file.read(_JFIF_HEAD), self._facts)
+                file.seek(0)
+                file.write(head)
+
+    @property
+    def _dense(self) -> Density | None:
+        density = self._facts.density
+        return density if density is not None and density.absolute else None
 
     def _head(self) -> bytes:
         kind = 6 if self._channels == 4 else 2
         rows = self._height * (1 if self._timing is None else len(self._timing.milliseconds))
         header = struct.pack(">IIBBBBB", self._width, rows, self._bits, kind, 0, 0, 0)
-        return with_facts(SIGNATURE + _chunk(b"IHDR", header), self._facts)
+        return with_facts(
+            SIGNATURE + _chunk(b"IHDR", header), replace(self._facts, density=self._dense, iptc=None, texts=())
+        )
 
     def _unwritable(self, error: Exception) -> ImageError:
         reason = (error.strerror if isinstance(error, OSError) else None) or one_line(error)
@@ -242,14 +289,18 @@ def _options(kind: Format, quality: int, size: int) -> dict[str, Any]:
     return {"Q": quality, "subsample_mode": "off"} if kind == "jpeg" else {"Q": quality}
 
 
-def _metadata(
-    facts: Picture, kind: Format, height: int, width: int, metadata: Metadata, *, srgb: bool
-) -> tuple[bytes | None, bytes | None]:
-    """EXIF and XMP for the file."""
-    exif, xmp = metadata_for(facts, height, width, metadata, srgb=srgb)
-    if kind == "jpeg":  # what is longer than a segment is left out
-        exif, xmp = (found if found and len(found) <= _JPEG_SEGMENT else None for found in (exif, xmp))
-    return exif, xmp
+def _fitting(facts: Facts, kind: Format) -> Facts:
+    """The facts without what is longer than a segment of JPEG; WebP has its density in EXIF."""
+    if kind == "webp" and facts.density is not None:
+        return replace(facts, exif=exif_tags.with_density(facts.exif, facts.density))
+    if kind != "jpeg":
+        return facts
+    fitting = {
+        name: data
+        for name, kind in (("exif", kept.EXIF), ("xmp", kept.XMP), ("iptc", kept.IPTC))
+        if (data := getattr(facts, name)) and kept.fits_segment(kind, data)
+    }
+    return Facts(facts.icc, density=facts.density, **fitting)
 
 
 def _scanlines(rows_HWC: Pixels) -> bytes:

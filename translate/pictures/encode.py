@@ -3,7 +3,7 @@
 Array names carry their shape: H height, W width, C channels.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -24,24 +24,19 @@ from translate.pictures.formats import (
 from translate.pictures.icc import from_srgb, srgb_profile
 from translate.pictures.libvips import to_png, to_tiff
 from translate.pictures.metadata import exif as exif_tags
+from translate.pictures.metadata import iptc as iptc_records
+from translate.pictures.metadata import kept
 from translate.pictures.metadata import xmp as xmp_packet
-from translate.pictures.metadata.png import PngFacts, with_facts
+from translate.pictures.metadata.facts import Facts
+from translate.pictures.metadata.png import with_facts
 from translate.pictures.picture import Picture, Pixels, flatten, with_bits
 
 Metadata = Literal["keep", "no-location", "strip"]
-"""What of EXIF and XMP goes along: all, all but the place (GPS), or nothing."""
+"""What of EXIF, XMP, IPTC, texts and resolution goes along: all, all but the place, or nothing."""
 
-_JPEG_SEGMENT = 65533
-_EXIF_HEAD, _XMP_HEAD = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """What goes into the file beside the pixels."""
-
-    icc: bytes | None
-    exif: bytes | None
-    xmp: bytes | None
+_EXIF_HEAD = b"Exif\0\0"
+_MOST_DENSITY = 65535
+"""JFIF has 16 bits for it."""
 
 
 def write_picture(
@@ -100,8 +95,9 @@ def encode(
 
     16 bits a channel stay in PNG and TIFF and are rounded to 8 elsewhere. JPEG and BMP have no alpha: the picture is
     laid on white. A picture whose file had a colour profile is tagged as sRGB, one without stays untagged. EXIF and
-    XMP get the picture's size and, if its colours were converted, sRGB; BMP holds neither, and in JPEG what is longer
-    than a segment (64 KiB) is left out.
+    XMP get the picture's size and, if its colours were converted, sRGB. The resolution (DPI) becomes what keeps the
+    physical size. Which format holds what is in `translate.pictures.metadata.kept`; in JPEG what is longer than a
+    segment (64 KiB) is left out. `lost` tells what that means for a picture.
 
     Args:
         picture: what to encode.
@@ -110,7 +106,7 @@ def encode(
         lossless: for WebP, which then keeps every pixel; `quality` is unused.
         keep_profile: convert back to the source's RGB profile and put it into the file. Colours beyond that profile are
             clipped. CMYK, grey and one-way profiles are not gone back to: the file is sRGB.
-        metadata: what of EXIF and XMP goes along.
+        metadata: what of the metadata goes along.
 
     Raises:
         ImageError: unknown suffix, no lossless coding in this format, or larger than the format allows.
@@ -125,14 +121,15 @@ def encode(
         if suffix not in SIXTEEN_BITS:
             picture = with_bits(picture, 8)
         if suffix in OPAQUE:
-            picture = Picture(flatten(picture), None, picture.icc, picture.exif, picture.xmp)
+            picture = replace(picture, rgb_HWC=flatten(picture), alpha_HW=None)
         if suffix in WITHOUT_METADATA:
-            return _by_pillow(picture.rgb_HWC, "BMP", {})
+            facts = facts_for(picture, picture.height, picture.width, metadata, None)
+            # Without a number Pillow would make one up.
+            return _by_pillow(picture.rgb_HWC, "BMP", {"dpi": _dots(facts) or (0, 0)})
         rgb_HWC, icc = _tagged(picture, keep_profile)
-        srgb = icc is not None and icc is not picture.icc
-        exif, xmp = metadata_for(picture, picture.height, picture.width, metadata, srgb=srgb)
+        facts = facts_for(picture, picture.height, picture.width, metadata, icc)
         pixels_HWC = Picture(rgb_HWC, picture.alpha_HW).to_array()
-        return _encode(pixels_HWC, suffix, _Facts(icc, exif, xmp), quality, lossless)
+        return _encode(pixels_HWC, suffix, facts, quality, lossless)
     except MemoryError:
         raise ImageError("not enough memory to encode it; close other programs or make it smaller") from None
     except (OSError, ValueError, RuntimeError) as error:
@@ -140,27 +137,59 @@ def encode(
         raise ImageError(f"{suffix} cannot hold this picture ({reason}); write .png instead") from None
 
 
-def _encode(pixels_HWC: Pixels, suffix: str, facts: _Facts, quality: int, lossless: bool) -> bytes:
+def _encode(pixels_HWC: Pixels, suffix: str, facts: Facts, quality: int, lossless: bool) -> bytes:
     if suffix == ".png":
-        return with_facts(_png(pixels_HWC), PngFacts(facts.icc, facts.exif, facts.xmp))
+        return with_facts(_png(pixels_HWC), facts)
     if suffix in (".tif", ".tiff"):
-        tiff = to_tiff(pixels_HWC)
-        return exif_tags.into_tiff(tiff, exif=facts.exif, icc=facts.icc, xmp=facts.xmp)
-    exif, xmp = facts.exif, facts.xmp
-    options: dict[str, Any] = {"quality": quality, "icc_profile": facts.icc, "exif": exif, "xmp": xmp}
+        known = {"exif": facts.exif, "icc": facts.icc, "xmp": facts.xmp}
+        return exif_tags.into_tiff(to_tiff(pixels_HWC), **known, density=facts.density, iptc=facts.iptc)
+    if suffix not in (".webp", ".avif"):
+        return _jpeg(pixels_HWC, facts, quality)
+    exif = facts.exif
+    if facts.density is not None:  # which these have nowhere else
+        exif = exif_tags.with_density(exif, facts.density)
+    options: dict[str, Any] = {"quality": quality, "icc_profile": facts.icc, "exif": exif, "xmp": facts.xmp}
     if suffix == ".webp":
         # Exact: without it the colours of transparent pixels would change.
         options |= {"lossless": lossless, "exact": lossless}
         return _by_pillow(pixels_HWC, "WEBP", options)
-    # Full colour resolution: generated pictures have sharp coloured edges that 4:2:0 smears.
-    options["subsampling"] = "4:4:4"
-    if suffix == ".avif":
-        # Pillow would write EXIF anew to take the orientation out.
-        options["exif"] = exif and exif_tags.without_orientation(exif)
-        return _by_pillow(pixels_HWC, "AVIF", options)
-    options["exif"] = _EXIF_HEAD + exif if exif and len(_EXIF_HEAD + exif) <= _JPEG_SEGMENT else None
-    options["xmp"] = xmp if xmp and len(_XMP_HEAD + xmp) <= _JPEG_SEGMENT else None
-    return _by_pillow(pixels_HWC, "JPEG", options)
+    # Full colour resolution: generated pictures have sharp coloured edges that 4:2:0 smears. Pillow would write EXIF
+    # anew to take the orientation out.
+    options |= {"subsampling": "4:4:4", "exif": exif and exif_tags.without_orientation(exif)}
+    return _by_pillow(pixels_HWC, "AVIF", options)
+
+
+def _jpeg(pixels_HWC: Pixels, facts: Facts, quality: int) -> bytes:
+    options: dict[str, Any] = {"quality": quality, "subsampling": "4:4:4", "icc_profile": facts.icc}
+    if facts.exif and kept.fits_segment(kept.EXIF, facts.exif):
+        options["exif"] = _EXIF_HEAD + facts.exif
+    if facts.xmp and kept.fits_segment(kept.XMP, facts.xmp):
+        options["xmp"] = facts.xmp
+    if facts.iptc and kept.fits_segment(kept.IPTC, facts.iptc):
+        body = iptc_records.PHOTOSHOP + iptc_records.wrapped(facts.iptc)
+        options["extra"] = b"\xff\xed" + (len(body) + 2).to_bytes(2, "big") + body
+    comment = facts.comment.encode()
+    if comment and kept.fits_segment(kept.COMMENTS, comment):
+        options["comment"] = comment
+    return with_jfif_density(_by_pillow(pixels_HWC, "JPEG", options), facts)
+
+
+def with_jfif_density(head: bytes, facts: Facts) -> bytes:
+    """Return a JPEG file, or its first 18 bytes, with these facts' resolution; its first segment must be JFIF's."""
+    unit, x, y = 0, 1, 1
+    dots = _dots(facts)
+    if dots is not None:
+        unit, x, y = 1, round(dots[0]), round(dots[1])
+    elif facts.density is not None and not facts.density.absolute:
+        x, y = facts.density.ratio(200)
+    if head[6:11] != b"JFIF\0" or not 1 <= min(x, y) <= max(x, y) <= _MOST_DENSITY:
+        return head
+    return head[:13] + bytes([unit]) + x.to_bytes(2, "big") + y.to_bytes(2, "big") + head[18:]
+
+
+def _dots(facts: Facts) -> tuple[float, float] | None:
+    """Pixels per inch."""
+    return (facts.density.x, facts.density.y) if facts.density is not None and facts.density.absolute else None
 
 
 def _png(pixels_HWC: Pixels) -> bytes:
@@ -189,15 +218,27 @@ def _tagged(picture: Picture, keep_profile: bool) -> tuple[Pixels, bytes | None]
     return picture.rgb_HWC, srgb_profile()
 
 
-def metadata_for(
-    facts: Picture, height: int, width: int, metadata: Metadata, *, srgb: bool
-) -> tuple[bytes | None, bytes | None]:
-    """Return EXIF and XMP for a file of this size. `srgb`: its colours are not those of the source any more."""
-    exif, xmp = facts.exif, facts.xmp
+def facts_for(picture: Picture, height: int, width: int, metadata: Metadata, icc: bytes | None) -> Facts:
+    """Return what goes into a file of this size.
+
+    `picture` is only asked for its metadata. `icc` is the file's profile; if it is not the picture's, the colours are
+    not those of the source any more, and what EXIF and XMP say of them is made to agree.
+    """
     if metadata == "strip":
-        return None, None
+        return Facts(icc)
+    exif, xmp, iptc = picture.exif, picture.xmp, picture.iptc
     if metadata == "no-location":
         exif = exif and exif_tags.without_location(exif)
         xmp = xmp and xmp_packet.without_location(xmp)
-    exif = exif and exif_tags.for_result(exif, height, width, srgb=srgb)
-    return exif, xmp and xmp_packet.for_result(xmp, height, width, srgb=srgb)
+        iptc = iptc and iptc_records.without_location(iptc)
+    srgb = icc is not None and (icc is not picture.icc or icc == srgb_profile())
+    density = None if picture.size is None else picture.size.density(height, width)
+    exif = exif and exif_tags.for_result(exif, height, width, srgb=srgb, density=density)
+    xmp = xmp and xmp_packet.for_result(xmp, height, width, srgb=srgb, density=density)
+    return Facts(icc, exif, xmp, density, iptc, picture.texts)
+
+
+def lost(picture: Picture, suffix: str, metadata: Metadata = "keep") -> tuple[str, ...]:
+    """Return one line on the metadata that a file with this suffix cannot hold, or nothing."""
+    facts = facts_for(picture, max(picture.height, 1), max(picture.width, 1), metadata, None)
+    return kept.lost(facts, next(one.name for one in FORMATS if suffix.lower() in one.suffixes))

@@ -5,9 +5,8 @@ Copies of a page (thumbnails, the levels of a pyramid, transparency masks) are n
 
 import mmap
 import shutil
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
@@ -150,29 +149,27 @@ def _is_picture(image: ImageFile, number: int, kind: str) -> bool:
     return image.size == size and not any(mark in image.info.get("xmp", b"").lower() for mark in _GAIN_MAPS)
 
 
-@contextmanager
-def mpo_frame(handle: BinaryIO, name: str, number: int) -> Generator[ImageFile]:
-    """Open one of the pictures of an MPO file."""
+def mpo_frame(handle: BinaryIO, name: str, number: int) -> bytes:
+    """Return one of the pictures of an MPO file as a file of its own, with what it says and nothing of the others."""
     handle.seek(0)
     with MpoImageFile(handle, name) as image:
         image.seek(number)
-        yield image
+        start = int(cast(Any, image).offset)
+    handle.seek(start)
+    return handle.read()
 
 
 def count_pages(data: bytes | Path) -> int:
     """Return how many pages a file has; 1 for formats without pages, and for what cannot be read."""
-    if isinstance(data, bytes):
-        kind = recognise(data[:HEAD_BYTES])
-        return max(1, len(tiff_pages(data))) if kind and kind.name == "TIFF" else 1
     try:
-        with data.open("rb") as file:
+        with BytesIO(data) if isinstance(data, bytes) else data.open("rb") as file:
             kind = recognise(file.read(HEAD_BYTES))
             if kind is not None and kind.name == "JPEG":
                 return len(mpo_frames(file, ""))
             if kind is None or kind.name != "TIFF":
                 return 1
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                return max(1, len(tiff_pages(cast(bytes, mapped))))  # only the directories are looked at
+            # Only the directories are looked at.
+            return max(1, len(tiff_pages(data if isinstance(data, bytes) else mapped(file))))
     except (OSError, ValueError):
         return 1
 

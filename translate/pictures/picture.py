@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.errors import ImageError
+from translate.pictures.metadata.facts import PhysicalSize, Text
 
 Pixels = NDArray[Any]
 """uint8 or uint16 array of pixels; the variable's suffix says its shape."""
@@ -30,13 +31,20 @@ class Picture:
     rgb_HWC: Pixels
     alpha_HW: Pixels | None = None
     icc: bytes | None = None
-    """Colour profile that the file carried; the pixels have been converted from it. None: none, or an unusable one."""
+    """Colour profile that the pixels have been converted from: the file's, or one made of what it says in numbers;
+    after tone mapping that of sRGB. None: the file says nothing, or sRGB without a profile."""
     exif: bytes | None = None
     """EXIF, beginning with its TIFF header; its orientation is 1 and it has no thumbnail."""
     xmp: bytes | None = None
     """XMP packet, UTF-8."""
     notes: tuple[str, ...] = ()
     """What was left out while reading, a few words each."""
+    size: PhysicalSize | None = None
+    """How large it is meant to be, upright; None: unknown."""
+    iptc: bytes | None = None
+    """IPTC records, without wrapper."""
+    texts: tuple[Text, ...] = ()
+    """Text chunks of PNG; the comment of JPEG and GIF."""
     pages: int = 1
     """How many pages the file has, of which this is one."""
 

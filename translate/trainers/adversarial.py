@@ -46,34 +46,35 @@ def make_discriminator(config: AdversarialConfig, channels: int) -> PatchGAN | P
         MissingExtra: the package with its pretrained weights is not installed.
         ModelError: the pretrained weights are damaged.
     """
-    patch = None if config.discriminator == "projected" else _patch_gan(config, channels)
-    if not config.projected:
+    patch = None if config.networks.discriminator == "projected" else _patch_gan(config, channels)
+    if not config.networks.projected:
         assert patch is not None
         return patch
     discriminator = ProjectedDiscriminator(efficientnet_lite1(), channels - 3, patch)
-    if config.image_size < discriminator.smallest_size:
+    if config.data.image_size < discriminator.smallest_size:
         raise ConfigError(
-            f"--image-size is {config.image_size}; --discriminator {config.discriminator} needs at least "
+            f"--image-size is {config.data.image_size}; --discriminator {config.networks.discriminator} needs at least "
             f"{discriminator.smallest_size}"
         )
     return discriminator
 
 
 def _patch_gan(config: AdversarialConfig, channels: int) -> PatchGAN:
+    networks = config.networks
     discriminator = PatchGAN(
         channels,
-        config.discriminator_width,
-        config.discriminator_layers,
-        config.discriminator_scales,
-        config.discriminator_norm,
+        networks.discriminator_width,
+        networks.discriminator_layers,
+        networks.discriminator_scales,
+        networks.discriminator_norm,
         config.references,
-        config.discriminator_batch_features,
+        networks.discriminator_batch_features,
     )
-    if config.image_size < discriminator.smallest_size:
+    if config.data.image_size < discriminator.smallest_size:
         raise ConfigError(
-            f"--image-size is {config.image_size}; a discriminator with {config.discriminator_layers} layers and "
-            f"{config.discriminator_scales} scales needs at least {discriminator.smallest_size}; increase it, or lower "
-            "--discriminator-layers or --discriminator-scales"
+            f"--image-size is {config.data.image_size}; a discriminator with {networks.discriminator_layers} layers "
+            f"and {networks.discriminator_scales} scales needs at least {discriminator.smallest_size}; increase it, or "
+            "lower --discriminator-layers or --discriminator-scales"
         )
     return discriminator
 
@@ -102,30 +103,31 @@ class AdversarialGame(nn.Module):
 
     def __init__(self, config: AdversarialConfig, channels: int, discriminator: nn.Module, generator: nn.Module):
         super().__init__()
-        self._config = config
-        self._game = GAMES[config.adversarial]
+        self._config, settings = config, config.game
+        self._game = GAMES[settings.adversarial]
         self._loss = self._game.discriminator
         if self._game.labelled:
-            self._loss = partial(self._game.discriminator, real_label=config.real_label)
+            self._loss = partial(self._game.discriminator, real_label=settings.real_label)
         # Only what the settings need, so that snapshots contain nothing unused.
-        self.pool = ImagePool(config.pool_size, channels, config.image_size) if config.pool_size else None
-        weight = ema_weight(config.accumulate)
-        self.usual = ScoreEMA(weight) if config.lecam_weight else None
+        self.pool = ImagePool(settings.pool_size, channels, config.data.image_size) if settings.pool_size else None
+        weight = ema_weight(config.optimisation.accumulate)
+        self.usual = ScoreEMA(weight) if settings.lecam_weight else None
         self.controller: AugmentationController | None = None
-        if config.adaptive_augmentation:
-            target, boundary = config.adaptive_augmentation, self._game.boundary
-            self.controller = AugmentationController(target, boundary, config.at_once, weight)
-        self.past_discriminator = HistoricalAverage(discriminator) if config.historical_weight else None
-        self.past_generator = HistoricalAverage(generator) if config.historical_weight else None
+        if settings.adaptive_augmentation:
+            target, boundary = settings.adaptive_augmentation, self._game.boundary
+            self.controller = AugmentationController(target, boundary, config.optimisation.at_once, weight)
+        self.past_discriminator = HistoricalAverage(discriminator) if settings.historical_weight else None
+        self.past_generator = HistoricalAverage(generator) if settings.historical_weight else None
         self.result_gradient: Tensor | None = None
         """Norm of the adversarial gradient at the generated images, in the last generator step."""
         self.reference: ReferenceBatch | None = None
         if config.references:
-            self.reference = ReferenceBatch(config.references, channels, config.image_size)
+            self.reference = ReferenceBatch(config.references, channels, config.data.image_size)
 
     def updates_generator(self, step: int, share: float) -> bool:
         """Whether this step also updates the generator; `share`: of the budget since adversarial training began."""
-        return share >= self._config.discriminator_warmup and (step + 1) % self._config.discriminator_steps == 0
+        settings = self._config.game
+        return share >= settings.discriminator_warmup and (step + 1) % settings.discriminator_steps == 0
 
     def discriminator_input(self, inputs: DiscriminatorInput) -> DiscriminatorInput:
         """The input for a discriminator step: generated images detached, some of them from the image pool."""
@@ -143,7 +145,7 @@ class AdversarialGame(nn.Module):
         real_BCHW, fake_BCHW, given_BCHW, fake_given_BCHW = inputs
         count, _, height, width = real_BCHW.shape
         probability = None if self.controller is None else self.controller.probability
-        kinds = self._config.discriminator_augmentation
+        kinds = self._config.game.discriminator_augmentation
         augmentation = draw(kinds, count, height, width, real_BCHW.device, probability)
         if given_BCHW is None:
             return augmentation(real_BCHW), augmentation(fake_BCHW)
@@ -154,28 +156,28 @@ class AdversarialGame(nn.Module):
 
     def discriminator_terms(self, discriminator: nn.Module, inputs: DiscriminatorInput, step: int) -> dict[str, Term]:
         """The discriminator loss. `inputs` comes from `discriminator_input`."""
-        config = self._config
+        settings = self._config.game
         real_BCHW, fake_BCHW = self.augment(inputs)
         if self.reference is not None:
             self.reference.keep(real_BCHW)
         batches = [real_BCHW, fake_BCHW]
-        if config.negative_weight:
+        if settings.negative_weight:
             given = real_BCHW.shape[1] - inputs.real_BCHW.shape[1]
             batches.append(torch.cat([real_BCHW[:, :given], jigsaw(real_BCHW[:, given:])], dim=1))
         real_scores, fake_scores, *others = self._scores(discriminator, *batches)
-        terms = {"game": Term(config.discriminator_weight, mean_over_scales(self._loss, real_scores, fake_scores))}
+        terms = {"game": Term(settings.discriminator_weight, mean_over_scales(self._loss, real_scores, fake_scores))}
         for negative_scores in others:
             negative = mean_over_scales(self._loss, real_scores, negative_scores)
-            terms["negative"] = Term(config.negative_weight, negative)
+            terms["negative"] = Term(settings.negative_weight, negative)
         if self.usual is not None:
             near = partial(lecam, real_ema=self.usual.real, fake_ema=self.usual.fake)
-            terms["lecam"] = Term(config.lecam_weight, mean_over_scales(near, real_scores, fake_scores))
+            terms["lecam"] = Term(settings.lecam_weight, mean_over_scales(near, real_scores, fake_scores))
             self.usual.update(real_scores, fake_scores)
         if self.controller is not None:
             self.controller.update(real_scores, fake_scores)
             terms["augmentation"] = Term(0.0, self.controller.probability)  # for the log only
         if self.past_discriminator is not None:
-            terms["history"] = Term(config.historical_weight, self.past_discriminator(discriminator))
+            terms["history"] = Term(settings.historical_weight, self.past_discriminator(discriminator))
         return terms | self._penalties(discriminator, real_BCHW, fake_BCHW, step)
 
     def generator_terms(
@@ -189,13 +191,13 @@ class AdversarialGame(nn.Module):
             matched: number of images, from the start of the batch, that also get a feature matching loss; 0 for
                 unpaired data.
         """
-        config = self._config
+        settings = self._config.game
         # A separate node in the graph, so that the hook sees only the adversarial gradient.
         fake_BCHW = inputs.fake_BCHW.view_as(inputs.fake_BCHW)
         if fake_BCHW.requires_grad:
             fake_BCHW.register_hook(self._keep_gradient)
         real_BCHW, fake_BCHW = self.augment(inputs._replace(fake_BCHW=fake_BCHW))
-        if config.unrolled_steps:
+        if settings.unrolled_steps:
             # In float32: second-order gradients of a 16-bit pass are mostly rounding error.
             with torch.autocast(real_BCHW.device.type, enabled=False):
                 real_BCHW, fake_BCHW = real_BCHW.float(), fake_BCHW.float()
@@ -205,7 +207,7 @@ class AdversarialGame(nn.Module):
         else:
             terms = self._generator_terms(discriminator, real_BCHW, fake_BCHW, matched)
         if self.past_generator is not None:
-            terms["history"] = Term(config.historical_weight, self.past_generator(generator))
+            terms["history"] = Term(settings.historical_weight, self.past_generator(generator))
         return terms
 
     def _keep_gradient(self, gradient_BCHW: Tensor) -> None:
@@ -214,20 +216,20 @@ class AdversarialGame(nn.Module):
     def _generator_terms(
         self, discriminator: Discriminator, real_BCHW: Tensor, fake_BCHW: Tensor, matched: int
     ) -> dict[str, Term]:
-        config = self._config
-        if not config.feature_weight or config.discriminator == "projected":  # which has no trained features
-            matched = 0
+        settings = self._config.game
+        if self._config.networks.discriminator == "projected" or not settings.feature_weight:
+            matched = 0  # a projected one has no trained features
         fake = self.discriminate(discriminator, fake_BCHW)
         real = fake  # a placeholder, unless the loss needs real scores
         if self._game.needs_real or matched:
             # The scores an unrolled discriminator gives real images depend on the fakes it was trained on.
-            with torch.set_grad_enabled(config.unrolled_steps > 0):
+            with torch.set_grad_enabled(settings.unrolled_steps > 0):
                 real = self.discriminate(discriminator, real_BCHW)
         loss = mean_over_scales(self._game.generator, real.scores, fake.scores)
-        terms = {"adversarial": Term(config.adversarial_weight, loss)}
+        terms = {"adversarial": Term(settings.adversarial_weight, loss)}
         if matched:
             value = feature_matching([x[:matched] for x in fake.features], [x[:matched] for x in real.features])
-            terms["features"] = Term(config.feature_weight, value)
+            terms["features"] = Term(settings.feature_weight, value)
         return terms
 
     def discriminate(self, discriminator: Discriminator, pictures_BCHW: Tensor) -> DiscriminatorOutput:
@@ -238,26 +240,29 @@ class AdversarialGame(nn.Module):
 
     def _scores(self, discriminator: Discriminator, *batches_BCHW: Tensor) -> list[list[Tensor]]:
         """The scores of batches of equal size: for each of them, one map per scale."""
-        if self._config.discriminator_batch_features:  # whose statistics must not mix real and generated images
+        if self._config.networks.discriminator_batch_features:  # statistics that must not mix real and generated images
             return [self.discriminate(discriminator, batch_BCHW).scores for batch_BCHW in batches_BCHW]
         # One pass over all: larger matrices, and one power iteration of spectral norm per step.
         scores = self.discriminate(discriminator, torch.cat(batches_BCHW)).scores
         return [list(parts) for parts in zip(*(score.chunk(len(batches_BCHW)) for score in scores), strict=True)]
 
     def _penalties(self, discriminator: nn.Module, real_BCHW: Tensor, fake_BCHW: Tensor, step: int) -> dict[str, Term]:
-        config = self._config
+        settings = self._config.game
         terms: dict[str, Term] = {}
         # The extrapolation of extra-gradient and the update that follows it count as one step.
-        turn = step // 2 if config.optimiser == "extra-gradient" else step
-        if turn % config.penalty_interval == 0:
-            for name, weight, seen_BCHW in (("r1", config.r1_weight, real_BCHW), ("r2", config.r2_weight, fake_BCHW)):
+        turn = step // 2 if self._config.optimisation.optimiser == "extra-gradient" else step
+        if turn % settings.penalty_interval == 0:
+            for name, weight, seen_BCHW in (
+                ("r1", settings.r1_weight, real_BCHW),
+                ("r2", settings.r2_weight, fake_BCHW),
+            ):
                 if weight:
                     value = self._penalty(zero_centred_penalty, discriminator, seen_BCHW)
-                    terms[name] = Term(weight / 2 * config.penalty_interval, value)
-        if config.adversarial == "wgan-gp" and config.gradient_penalty_weight:
+                    terms[name] = Term(weight / 2 * settings.penalty_interval, value)
+        if settings.adversarial == "wgan-gp" and settings.gradient_penalty_weight:
             share_B = torch.rand(len(real_BCHW)).to(real_BCHW.device, non_blocking=True)
             value = self._penalty(one_centred_penalty, discriminator, interpolate(real_BCHW, fake_BCHW, share_B))
-            terms["slope"] = Term(config.gradient_penalty_weight, value)
+            terms["slope"] = Term(settings.gradient_penalty_weight, value)
         return terms
 
     def _penalty(self, penalty: Callable[..., Tensor], discriminator: nn.Module, seen_BCHW: Tensor) -> Tensor:
@@ -280,11 +285,11 @@ class AdversarialGame(nn.Module):
         def unrolled(x_BCHW: Tensor) -> DiscriminatorOutput:
             return torch.func.functional_call(uncompiled, {**weights, **buffers}, (x_BCHW,))
 
-        for _ in range(self._config.unrolled_steps):
+        for _ in range(self._config.game.unrolled_steps):
             loss = mean_over_scales(self._loss, *self._scores(unrolled, real_BCHW, fake_BCHW))
             gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
             weights = {
-                name: weight - self._config.unrolled_lr * gradient
+                name: weight - self._config.game.unrolled_lr * gradient
                 for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
             }
         return unrolled

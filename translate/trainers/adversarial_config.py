@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from translate.errors import ConfigError
 from translate.losses.adversarial import GAMES
 from translate.networks.squeezenet import SMALLEST
-from translate.trainers.config import TrainConfig, check_range, option_name
+from translate.trainers.config import UNPREFIXED, NetworkConfig, TrainConfig, check_range, option_name
 
 WEIGHTS = (
     "adversarial_weight", "feature_weight", "discriminator_weight", "gradient_penalty_weight", "r1_weight", "r2_weight",
@@ -16,8 +16,8 @@ WEIGHTS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdversarialConfig(TrainConfig):
-    """Settings of trainers with a discriminator."""
+class GameConfig:
+    """The GAN loss, its weight, and what keeps the game between generator and discriminator stable."""
 
     adversarial: Literal[
         "hinge", "minimax", "non-saturating", "maximum-likelihood", "least-squares", "wgan-gp", "relativistic"
@@ -70,13 +70,45 @@ class AdversarialConfig(TrainConfig):
     historical_weight: float = 0.0
     """Weight of historical averaging, which keeps both networks near the mean of their past parameters, against
     oscillation (Salimans et al., 2016)."""
-    discriminator: Literal["patch", "projected", "projected+patch"] = "patch"
-    """Discriminator. patch is a PatchGAN trained from scratch; projected works on the features of a pretrained
-    classifier (Projected GAN, 2021) and needs the extra `features` and 3 channels; projected+patch is both."""
     perceptual_weight: float = 0.0
     """Weight of the perceptual loss through SqueezeNet (LPIPS, 2018): between output and target for paired data, for
     super-resolution only in the adversarial phase; between an image and its cycle reconstruction for cyclegan. Needs
     the extra `features` and 3 channels."""
+
+    def __post_init__(self) -> None:
+        for name in WEIGHTS:
+            check_range(self, name, 0.0, 1e6)
+        for name, low, high in (
+            ("real_label", 0.5, 1.0),
+            ("penalty_interval", 1, 4096),
+            ("adaptive_augmentation", 0.0, 0.99),
+            ("pool_size", 0, 100_000),
+            ("discriminator_steps", 1, 100),
+            ("discriminator_warmup", 0.0, 1.0),
+            ("unrolled_steps", 0, 100),
+            ("unrolled_lr", 0.0, 100.0),
+        ):
+            check_range(self, name, low, high)
+        if self.real_label != 1.0 and not GAMES[self.adversarial].labelled:
+            labelled = ", ".join(name for name, game in GAMES.items() if game.labelled)
+            raise ConfigError(
+                f"--real-label is {self.real_label:g}, but --adversarial {self.adversarial} has no target labels; "
+                f"omit it, or use one of: {labelled}"
+            )
+        if self.adaptive_augmentation and not self.discriminator_augmentation:
+            raise ConfigError(
+                "--adaptive-augmentation needs an augmentation; add --discriminator-augmentation translation cutout, "
+                "or set it to 0"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig(NetworkConfig):
+    """What the discriminator is."""
+
+    discriminator: Literal["patch", "projected", "projected+patch"] = "patch"
+    """Discriminator. patch is a PatchGAN trained from scratch; projected works on the features of a pretrained
+    classifier (Projected GAN, 2021) and needs the extra `features` and 3 channels; projected+patch is both."""
     discriminator_width: int = 32
     """Channels in the first layer of the discriminator."""
     discriminator_layers: int = 3
@@ -92,91 +124,70 @@ class AdversarialConfig(TrainConfig):
     """Add minibatch standard deviation to the discriminator, against mode collapse (Karras et al., 2018)."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in WEIGHTS:
-            check_range(self, name, 0.0, 1e6)
         for name, low, high in (
-            ("real_label", 0.5, 1.0),
-            ("penalty_interval", 1, 4096),
-            ("adaptive_augmentation", 0.0, 0.99),
-            ("pool_size", 0, 100_000),
-            ("discriminator_steps", 1, 100),
-            ("discriminator_warmup", 0.0, 1.0),
-            ("unrolled_steps", 0, 100),
-            ("unrolled_lr", 0.0, 100.0),
             ("discriminator_width", 1, 4096),
             ("discriminator_layers", 1, 8),
             ("discriminator_scales", 1, 6),
         ):
             check_range(self, name, low, high)
-        self._check_labels()
-        self._check_together()
-        self._check_features()
-
-    def _check_labels(self) -> None:
-        if self.real_label != 1.0 and not GAMES[self.adversarial].labelled:
-            labelled = ", ".join(name for name, game in GAMES.items() if game.labelled)
-            raise ConfigError(
-                f"--real-label is {self.real_label:g}, but --adversarial {self.adversarial} has no target labels; "
-                f"omit it, or use one of: {labelled}"
-            )
-
-    def _check_together(self) -> None:
-        """Settings that have no effect, or the wrong one, without others."""
-        if self.adaptive_augmentation and not self.discriminator_augmentation:
-            raise ConfigError(
-                "--adaptive-augmentation needs an augmentation; add --discriminator-augmentation translation cutout, "
-                "or set it to 0"
-            )
-        if self.optimiser == "extra-gradient" and self.discriminator_steps > 1:
-            raise ConfigError(
-                "--optimiser extra-gradient extrapolates both networks together, but --discriminator-steps is "
-                f"{self.discriminator_steps}; set it to 1, or use --optimiser optimistic"
-            )
-        self.check_part(self.at_once)
-
-    def _check_features(self) -> None:
-        """Everything that uses a pretrained classifier of photographs."""
-        used = [("--perceptual-weight", f"{self.perceptual_weight:g}", "0")] if self.perceptual_weight else []
-        if self.projected:
-            used.append(("--discriminator", self.discriminator, "patch"))
-        for option, found, without in used:
-            if self.formats[1].channels != 3:
-                raise ConfigError(
-                    f"{option} is {found}, which needs a classifier of colour images, but --channels is "
-                    f"{self.channels}; use {option} {without}"
-                )
-        if self.perceptual_weight and self.image_size < SMALLEST:
-            raise ConfigError(f"--image-size is {self.image_size}; --perceptual-weight needs at least {SMALLEST}")
-        if self.projected and self.references:
-            raise ConfigError(
-                f"--discriminator-norm {self.discriminator_norm} needs a reference batch, which --discriminator "
-                f"{self.discriminator} does not have; use --discriminator-norm spectral"
-            )
 
     @property
     def projected(self) -> bool:
         """Whether a discriminator works on the features of EfficientNet-Lite1."""
         return self.discriminator.startswith("projected")
 
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialConfig(TrainConfig):
+    """Settings of trainers with a discriminator."""
+
+    networks: Annotated[DiscriminatorConfig, UNPREFIXED] = DiscriminatorConfig()
+    game: Annotated[GameConfig, UNPREFIXED] = GameConfig()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.optimisation.optimiser == "extra-gradient" and self.game.discriminator_steps > 1:
+            raise ConfigError(
+                "--optimiser extra-gradient extrapolates both networks together, but --discriminator-steps is "
+                f"{self.game.discriminator_steps}; set it to 1, or use --optimiser optimistic"
+            )
+        self.check_part(self.optimisation.at_once)
+        self._check_features()
+
+    def _check_features(self) -> None:
+        """Everything that uses a pretrained classifier of photographs."""
+        used = [("--perceptual-weight", f"{self.game.perceptual_weight:g}", "0")] if self.game.perceptual_weight else []
+        if self.networks.projected:
+            used.append(("--discriminator", self.networks.discriminator, "patch"))
+        for option, found, without in used:
+            if self.data.formats[1].channels != 3:
+                raise ConfigError(
+                    f"{option} is {found}, which needs a classifier of colour images, but --channels is "
+                    f"{self.data.channels}; use {option} {without}"
+                )
+        if self.game.perceptual_weight and self.data.image_size < SMALLEST:
+            raise ConfigError(f"--image-size is {self.data.image_size}; --perceptual-weight needs at least {SMALLEST}")
+        if self.networks.projected and self.references:
+            raise ConfigError(
+                f"--discriminator-norm {self.networks.discriminator_norm} needs a reference batch, which "
+                f"--discriminator {self.networks.discriminator} does not have; use --discriminator-norm spectral"
+            )
+
     def check_part(self, pictures: int) -> None:
         """See `TrainConfig`."""
         for name in ("discriminator_batch_features", "discriminator_norm"):
-            if pictures < 2 and getattr(self, name) in (True, "reference-batch", "virtual-batch"):
+            if pictures < 2 and getattr(self.networks, name) in (True, "reference-batch", "virtual-batch"):
                 raise ConfigError(
                     f"{option_name(name)} needs batch statistics, but the batch has one image; use --batch-size 2 or "
                     "more per process and per accumulation step"
                 )
 
     @property
-    def at_once(self) -> int:
-        """Number of images in one forward pass, over all processes."""
-        return self.batch_size // self.accumulate
-
-    @property
     def references(self) -> int:
         """Size of the reference batch; 0 if the discriminator's norm needs none."""
-        return self.at_once if self.discriminator_norm in ("reference-batch", "virtual-batch") else 0
+        return (
+            self.optimisation.at_once if self.networks.discriminator_norm in ("reference-batch", "virtual-batch") else 0
+        )
 
 
 SMALL_DATA: Mapping[str, Any] = {

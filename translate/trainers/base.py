@@ -103,7 +103,9 @@ class Trainer(nn.Module, ABC):
     def learning_rates(self) -> dict[str, float]:
         """Peak learning rate of each player."""
         return {
-            name: self.config.discriminator_lr if name == "discriminator" else self.config.generator_lr
+            name: self.config.optimisation.discriminator_lr
+            if name == "discriminator"
+            else self.config.optimisation.generator_lr
             for name in self.players
         }
 
@@ -122,7 +124,7 @@ class Trainer(nn.Module, ABC):
 
     def make_spec(self, task: Task, generator: Any, architecture: str, style_size: int = 0) -> ModelSpec:
         """The spec, as far as it follows from networks and settings."""
-        source, target = self.config.formats
+        source, target = self.config.data.formats
         return ModelSpec(
             name=task.name,
             task=task.name,
@@ -135,18 +137,18 @@ class Trainer(nn.Module, ABC):
             size_multiple=generator.size_multiple,
             receptive_field=generator.receptive_field,
             # Whole objects on white were seen at one size only; scenes and patches at many.
-            working_size=self.config.image_size if self.config.framing == "fit" else None,
+            working_size=self.config.data.image_size if self.config.data.framing == "fit" else None,
             # Unpaired scenes were seen downscaled; at twice that size, the model would not recognise a street.
             scene_size=self._scene_size(),
-            labels=self.config.label_names,
+            labels=self.config.data.label_names,
             style_size=style_size,
         )
 
     def _scene_size(self) -> int | None:
-        source, target = self.config.formats
-        if self.paired or self.config.framing != "crop" or (source.channels, target.channels) != (3, 3):
+        source, target = self.config.data.formats
+        if self.paired or self.config.data.framing != "crop" or (source.channels, target.channels) != (3, 3):
             return None
-        return round(self.config.image_size * JITTER)
+        return round(self.config.data.image_size * JITTER)
 
 
 def pixel_translator(generator: nn.Module, spec: ModelSpec) -> PixelTranslator:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import tyro
 
@@ -19,19 +19,32 @@ def _seconds(value: float | None) -> str:
     return "none" if value is None else f"{value:.12g}s"
 
 
+UNPREFIXED = tyro.conf.arg(name="")
+"""Annotation of a group: its options have no prefix."""
+
 Metric = Literal[
     "psnr", "psnr_luma", "ssim", "structure", "edge_agreement", "swd", "lpips", "fid", "kid", "kid_lite1",
     "kid_squeezenet", "perceptual",
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Settings shared by all trainers; each trainer's config adds its own."""
+def option_name(field: str) -> str:
+    """The command-line option of a setting."""
+    return "--" + {"max_seconds": "max-time", "snapshot_seconds": "snapshot-time"}.get(field, field.replace("_", "-"))
 
-    preset: str = "modern"
-    """Set of defaults to start from. classic is the original paper's recipe; projected, where available, uses a
-    pretrained classifier in the discriminator and needs the extra `features`."""
+
+def check_range(config: object, name: str, low: float, high: float) -> None:
+    """Raise ConfigError unless `config.name` is None or low <= it <= high."""
+    value = getattr(config, name)
+    if value is not None and not low <= value <= high:
+        limits = f"between {low:g} and {high:g}" if high < math.inf else f"at least {low:g}"
+        raise ConfigError(f"{option_name(name)} is {value:g}; it must be {limits}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetConfig:
+    """How long a run lasts."""
+
     max_seconds: Annotated[
         float | None, text_option("TIME", parse_duration, _seconds), tyro.conf.arg(name="max-time")
     ] = None
@@ -39,11 +52,16 @@ class TrainConfig:
     max_images: int | None = None
     """Budget of the whole run in training images seen, instead of a time."""
 
-    start_from: Annotated[str, tyro.conf.arg(metavar="NAME|FILE.onnx|RUN")] = ""
-    """Start from trained weights. NAME of a shipped model or FILE.onnx: fine-tune it on your images; the generator and
-    its architecture come from the file. RUN, the --out folder of another run: continue with a larger --image-size,
-    other images, another --scale or the adversarial phase of super-resolution. Weights that are missing there are
-    initialised as usual."""
+    def __post_init__(self) -> None:
+        if self.max_seconds is not None and self.max_images is not None:
+            raise ConfigError("--max-time and --max-images are both given, but a run has one budget; omit one of them")
+        check_range(self, "max_seconds", 1e-3, math.inf)
+        check_range(self, "max_images", 1, math.inf)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What the images are, and how they become training samples."""
 
     layout: Literal["auto", "photos", "side-by-side", "two-folders"] = "auto"
     """Layout of --data: photos only, both images of a pair side by side in one file, or one folder per side."""
@@ -67,6 +85,28 @@ class TrainConfig:
     cache: Annotated[str, tyro.conf.arg(metavar="FOLDER")] = ""
     """Folder for a cache of decoded images, for this and later runs; worth it on a GPU or for very large photos."""
 
+    def __post_init__(self) -> None:
+        check_range(self, "image_size", 16, 4096)
+        self.formats  # noqa: B018 - validates the text
+
+    @property
+    def formats(self) -> tuple[PixelFormat, PixelFormat]:
+        """The parsed `channels`, for input and target."""
+        return parse_channels(self.channels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Settings of the networks that all trainers share."""
+
+    initialisation: Literal["default", "normal", "xavier"] = "default"
+    """Weight initialisation; the classic recipes use normal, or xavier with a gain of 0.02."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimisationConfig:
+    """Batches, the optimiser, its schedule and the EMA."""
+
     batch_size: int = 4
     """Batch size. Small batches, and so more steps, suit a CPU and short budgets; 16 to 32 keep a GPU busy."""
     accumulate: int = 1
@@ -88,10 +128,34 @@ class TrainConfig:
     """Fraction of the budget after which the learning rate decays linearly to zero."""
     ema_halflife_images: int = 4000
     """Half-life in images of the EMA of the generator, which is what is exported; 0: no EMA."""
-    initialisation: Literal["default", "normal", "xavier"] = "default"
-    """Weight initialisation; the classic recipes use normal, or xavier with a gain of 0.02."""
-    seed: int = 0
-    """Random seed for initial weights, file order, augmentation and synthetic drawings."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("batch_size", 1, 65536),
+            ("accumulate", 1, 65536),
+            ("generator_lr", 0.0, 1.0),
+            ("discriminator_lr", 0.0, 1.0),
+            ("adam_beta1", 0.0, 0.9999),
+            ("adam_beta2", 0.0, 0.9999),
+            ("lr_rampup_images", 0, math.inf),
+            ("lr_decay_start", 0.0, 1.0),
+            ("ema_halflife_images", 0, math.inf),
+        ):
+            check_range(self, name, low, high)
+        if self.batch_size % self.accumulate:
+            raise ConfigError(
+                f"--accumulate is {self.accumulate}; it must divide --batch-size, which is {self.batch_size}"
+            )
+
+    @property
+    def at_once(self) -> int:
+        """Number of images in one forward pass, over all processes."""
+        return self.batch_size // self.accumulate
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """What is measured and shown during a run, and what decides about the best snapshot."""
 
     held_out: int = -1
     """Number of images held out of --data for validation if there is no --val folder; -1: 5 %, at most 64."""
@@ -106,6 +170,26 @@ class TrainConfig:
     images are held out, together with kid_squeezenet if the discriminator itself uses Lite1; otherwise swd."""
     patience: int = 0
     """Early stopping: end the run after this many validations without a new best; 0: never."""
+    sample_grids: int = 24
+    """Number of sample grids written over the whole budget."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("held_out", -1, math.inf),
+            ("validations", 0, 10_000),
+            ("patience", 0, 10_000),
+            ("sample_grids", 0, 10_000),
+        ):
+            check_range(self, name, low, high)
+        if self.best_by != "auto" and self.best_by not in self.metrics:
+            raise ConfigError(f"--best-by is {self.best_by}, which is not one of --metrics; add it there")
+        if self.patience and not self.validations:
+            raise ConfigError("--patience needs validation, but --validations is 0; omit one of them")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineConfig:
+    """Settings that depend on the machine; they do not change what is learned, except for rounding."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device to train on; auto uses a GPU if there is one."""
@@ -121,64 +205,73 @@ class TrainConfig:
         float, text_option("TIME", parse_duration, _seconds), tyro.conf.arg(name="snapshot-time")
     ] = 300.0
     """Time between snapshots."""
-    sample_grids: int = 24
-    """Number of sample grids written over the whole budget."""
 
     def __post_init__(self) -> None:
-        if self.max_seconds is not None and self.max_images is not None:
-            raise ConfigError("--max-time and --max-images are both given, but a run has one budget; omit one of them")
-        for name, low, high in (
-            ("max_seconds", 1e-3, math.inf),
-            ("max_images", 1, math.inf),
-            ("image_size", 16, 4096),
-            ("batch_size", 1, 65536),
-            ("accumulate", 1, 65536),
-            ("generator_lr", 0.0, 1.0),
-            ("discriminator_lr", 0.0, 1.0),
-            ("adam_beta1", 0.0, 0.9999),
-            ("adam_beta2", 0.0, 0.9999),
-            ("lr_rampup_images", 0, math.inf),
-            ("lr_decay_start", 0.0, 1.0),
-            ("ema_halflife_images", 0, math.inf),
-            ("seed", 0, 2**31 - 1),
-            ("held_out", -1, math.inf),
-            ("validations", 0, 10_000),
-            ("patience", 0, 10_000),
-            ("workers", -1, 256),
-            ("snapshot_seconds", 0.0, math.inf),
-            ("sample_grids", 0, 10_000),
-        ):
-            check_range(self, name, low, high)
-        if self.batch_size % self.accumulate:
-            raise ConfigError(
-                f"--accumulate is {self.accumulate}; it must divide --batch-size, which is {self.batch_size}"
-            )
-        if self.best_by != "auto" and self.best_by not in self.metrics:
-            raise ConfigError(f"--best-by is {self.best_by}, which is not one of --metrics; add it there")
-        if self.patience and not self.validations:
-            raise ConfigError("--patience needs validation, but --validations is 0; omit one of them")
-        self.formats  # noqa: B018 - validates the text
+        check_range(self, "workers", -1, 256)
+        check_range(self, "snapshot_seconds", 0.0, math.inf)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings shared by all trainers, in groups; each trainer's config adds its own.
+
+    A setting has one name everywhere: on the command line, in presets and in snapshots, which know no groups.
+    """
+
+    preset: str = "modern"
+    """Set of defaults to start from. classic is the original paper's recipe; projected, where available, uses a
+    pretrained classifier in the discriminator and needs the extra `features`."""
+    start_from: Annotated[str, tyro.conf.arg(metavar="NAME|FILE.onnx|RUN")] = ""
+    """Start from trained weights. NAME of a shipped model or FILE.onnx: fine-tune it on your images; the generator and
+    its architecture come from the file. RUN, the --out folder of another run: continue with a larger --image-size,
+    other images, another --scale or the adversarial phase of super-resolution. Weights that are missing there are
+    initialised as usual."""
+    seed: int = 0
+    """Random seed for initial weights, file order, augmentation and synthetic drawings."""
+    budget: Annotated[BudgetConfig, UNPREFIXED] = BudgetConfig()
+    data: Annotated[DataConfig, UNPREFIXED] = DataConfig()
+    networks: Annotated[NetworkConfig, UNPREFIXED] = NetworkConfig()
+    optimisation: Annotated[OptimisationConfig, UNPREFIXED] = OptimisationConfig()
+    validation: Annotated[ValidationConfig, UNPREFIXED] = ValidationConfig()
+    machine: Annotated[MachineConfig, UNPREFIXED] = MachineConfig()
+
+    def __post_init__(self) -> None:
+        check_range(self, "seed", 0, 2**31 - 1)
+
+    @classmethod
+    def of(cls, **settings: Any) -> Self:
+        """The defaults with some settings changed, each in the group that has it.
+
+        Raises:
+            ConfigError: a value is out of range, or settings contradict each other.
+            TypeError: there is no such setting.
+        """
+        return cls().replace(**settings)
+
+    def replace(self, **settings: Any) -> Self:
+        """A copy with some settings changed, each in the group that has it; raises as `of` does."""
+        changes: dict[str, Any] = {}
+        for group, value in self._groups().items():
+            own = settings.keys() & {field.name for field in dataclasses.fields(value)}
+            if own:
+                changes[group] = dataclasses.replace(value, **{name: settings.pop(name) for name in own})
+        return dataclasses.replace(self, **changes, **settings)
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting by its name, without groups."""
+        groups = self._groups()
+        found: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            own = field.name not in groups
+            found |= {field.name: getattr(self, field.name)} if own else dataclasses.asdict(groups[field.name])
+        return found
+
+    def _groups(self) -> dict[str, Any]:
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if dataclasses.is_dataclass(value)}
 
     def check_part(self, pictures: int) -> None:
         """Raise ConfigError if this many images are too few for one forward pass in one process."""
-
-    @property
-    def formats(self) -> tuple[PixelFormat, PixelFormat]:
-        """The parsed `channels`, for input and target."""
-        return parse_channels(self.channels)
-
-
-def option_name(field: str) -> str:
-    """The command-line option of a setting."""
-    return "--" + {"max_seconds": "max-time", "snapshot_seconds": "snapshot-time"}.get(field, field.replace("_", "-"))
-
-
-def check_range(config: object, name: str, low: float, high: float) -> None:
-    """Raise ConfigError unless `config.name` is None or low <= it <= high."""
-    value = getattr(config, name)
-    if value is not None and not low <= value <= high:
-        limits = f"between {low:g} and {high:g}" if high < math.inf else f"at least {low:g}"
-        raise ConfigError(f"{option_name(name)} is {value:g}; it must be {limits}")
 
 
 DROPPED = (("fake_label", 0.0),)
@@ -194,12 +287,11 @@ def config_from_json(kind: type[Config], found: Mapping[str, object], origin: st
         ConfigError: a key that is unknown to this version.
     """
     found = {name: value for name, value in found.items() if (name, value) not in DROPPED}
-    known = {field.name for field in dataclasses.fields(kind)}
-    unknown = sorted(set(found) - known)
+    unknown = sorted(found.keys() - kind().settings().keys())
     if unknown:
         raise ConfigError(
             f"{origin} has the setting {unknown[0]!r}, which is unknown to this version; "
             "use the version of translate that wrote it"
         )
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
-    return kind(**values)  # pyright: ignore[reportArgumentType] - checked by __post_init__
+    return kind.of(**values)

@@ -5,7 +5,7 @@ output must match the source patch at the same location better than the other pa
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -45,18 +45,18 @@ class CUTConfig(TranslatorConfig):
             check_range(self, name, 0.0, 1e6)
         check_range(self, "patches", 2, 65536)
         check_range(self, "temperature", 1e-3, 100.0)
-        if self.generator == "classic-unet":
+        if self.networks.generator == "classic-unet":
             raise ConfigError("--generator is classic-unet, which PatchNCE does not support; use unet or resnet")
-        if self.perceptual_weight:
+        if self.game.perceptual_weight:
             raise ConfigError(
-                f"--perceptual-weight is {self.perceptual_weight:g}, but cut has no target image for its output; "
+                f"--perceptual-weight is {self.game.perceptual_weight:g}, but cut has no target image for its output; "
                 "omit it"
             )
-        if self.labels:
+        if self.data.labels:
             raise ConfigError("--labels needs pairs; omit it, or train with pix2pix")
 
 
-_CLASSIC = replace(CUTConfig(), **{**CLASSIC_UNPAIRED, "initialisation": "xavier"})
+_CLASSIC = CUTConfig.of(**{**CLASSIC_UNPAIRED, "initialisation": "xavier"})
 
 
 class CUT(Trainer):
@@ -72,7 +72,7 @@ class CUT(Trainer):
 
     config_class = CUTConfig
     presets: ClassVar[Mapping[str, TrainConfig]] = {
-        "modern": CUTConfig(
+        "modern": CUTConfig.of(
             generator_widths=(24, 48, 96, 160),
             generator_upsampling="bilinear",
             generator_lr=4e-4,
@@ -80,8 +80,7 @@ class CUT(Trainer):
             **SMALL_DATA,
         ),
         "classic": _CLASSIC,
-        "fast-classic": replace(
-            _CLASSIC,
+        "fast-classic": _CLASSIC.replace(
             preset="fast-classic",
             contrast_weight=10.0,
             identity_weight=0.0,
@@ -97,17 +96,17 @@ class CUT(Trainer):
     def __init__(self, config: CUTConfig, task: Task):
         super().__init__(task)
         self._config = config
-        source, target = (pixels.channels for pixels in config.formats)
+        source, target = (pixels.channels for pixels in config.data.formats)
         if source != target:
             raise ConfigError(
-                f"--channels is {config.channels}; cut needs the same number for input and target, for example 3"
+                f"--channels is {config.data.channels}; cut needs the same number for input and target, for example 3"
             )
         generator = make_translator(config, (source, target), residual=True, antialias=True)
         assert not isinstance(generator, ClassicUNet)  # the settings have been checked
         self.generator = generator
         self.heads = PatchHeads(self.generator.feature_channels)
         self.discriminator = make_discriminator(config, target)
-        initialise(config, self.generator, self.heads, self.discriminator)
+        initialise(config.networks, self.generator, self.heads, self.discriminator)
         self.game = AdversarialGame(config, target, self.discriminator, self.generator)
         self.spec = self.make_spec(task, self.generator, describe(config))
 

@@ -5,7 +5,7 @@ Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversar
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -36,12 +36,12 @@ class CycleGANConfig(TranslatorConfig):
         super().__post_init__()
         for name in ("cycle_weight", "identity_weight"):
             check_range(self, name, 0.0, 1e6)
-        if (self.projected or self.perceptual_weight) and self.formats[0].channels != 3:
+        if (self.networks.projected or self.game.perceptual_weight) and self.data.formats[0].channels != 3:
             raise ConfigError(
-                f"--channels is {self.channels}; with cyclegan, --discriminator projected and --perceptual-weight use "
-                "classifiers of colour images on both domains; use 3 channels for both"
+                f"--channels is {self.data.channels}; with cyclegan, --discriminator projected and --perceptual-weight "
+                "use classifiers of colour images on both domains; use 3 channels for both"
             )
-        if self.labels:
+        if self.data.labels:
             raise ConfigError("--labels needs pairs; omit it, or train with pix2pix")
 
 
@@ -60,7 +60,7 @@ class CycleGAN(Trainer):
     presets: ClassVar[Mapping[str, TrainConfig]] = {
         # Half the paper's cycle weight, a tenth of its identity weight, twice its learning rate: these generators start
         # as the identity, where both losses are zero already and slow down learning.
-        "modern": CycleGANConfig(
+        "modern": CycleGANConfig.of(
             generator_widths=(24, 48, 96, 160),
             generator_padding="replicate",
             generator_upsampling="bilinear",
@@ -70,7 +70,7 @@ class CycleGAN(Trainer):
             discriminator_lr=8e-4,
             **SMALL_DATA,
         ),
-        "classic": replace(CycleGANConfig(), **CLASSIC_UNPAIRED, pool_size=50),
+        "classic": CycleGANConfig.of(**CLASSIC_UNPAIRED, pool_size=50),
     }
     players: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "generator": ("generator", "back_generator"),
@@ -81,16 +81,16 @@ class CycleGAN(Trainer):
     def __init__(self, config: CycleGANConfig, task: Task):
         super().__init__(task)
         self._config = config
-        source, target = (pixels.channels for pixels in config.formats)
+        source, target = (pixels.channels for pixels in config.data.formats)
         # Both start as the identity, so adversarial training needs no warm start.
         self.generator = make_translator(config, (source, target), residual=True)
         self.back_generator = make_translator(config, (target, source), residual=True)
         self.discriminator = make_discriminator(config, target)
         self.back_discriminator = make_discriminator(config, source)
-        initialise(config, self.generator, self.back_generator, self.discriminator, self.back_discriminator)
+        initialise(config.networks, self.generator, self.back_generator, self.discriminator, self.back_discriminator)
         self.game = AdversarialGame(config, target, self.discriminator, self.generator)
         self.back_game = AdversarialGame(config, source, self.back_discriminator, self.back_generator)
-        self.perception = PerceptualLoss() if config.perceptual_weight else None
+        self.perception = PerceptualLoss() if config.game.perceptual_weight else None
         self.spec = self.make_spec(task, self.generator, describe(config))
 
     @property
@@ -156,7 +156,7 @@ class CycleGAN(Trainer):
             "back_cycle": Term(config.cycle_weight, F.l1_loss(back_returned_BCHW, target_BCHW)),
         }
         if self.perception is not None:
-            weight = config.perceptual_weight
+            weight = config.game.perceptual_weight
             terms["perceptual"] = Term(weight, self.perception(returned_BCHW, source_BCHW))
             terms["back_perceptual"] = Term(weight, self.perception(back_returned_BCHW, target_BCHW))
         if config.identity_weight and source_BCHW.shape == target_BCHW.shape:

@@ -1,7 +1,7 @@
 """The generators of the image-to-image trainers, built from settings."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import nn
 
@@ -10,13 +10,13 @@ from translate.networks.classic_unet import ClassicUNet
 from translate.networks.initialise import initialise_normal, initialise_xavier
 from translate.networks.resnet import ResNet
 from translate.networks.unet import UNet
-from translate.trainers.adversarial_config import AdversarialConfig
-from translate.trainers.config import TrainConfig, check_range
+from translate.trainers.adversarial_config import AdversarialConfig, DiscriminatorConfig
+from translate.trainers.config import UNPREFIXED, NetworkConfig, check_range
 
 
 @dataclass(frozen=True, kw_only=True)
-class TranslatorConfig(AdversarialConfig):
-    """Settings of trainers whose generator keeps the image size."""
+class TranslatorNetworkConfig(DiscriminatorConfig):
+    """What the two networks are; the generator keeps the image size."""
 
     generator: Literal["unet", "classic-unet", "resnet"] = "unet"
     """Generator. unet is small and can be tiled exactly; classic-unet is from pix2pix (2017), resnet from CycleGAN
@@ -41,11 +41,21 @@ class TranslatorConfig(AdversarialConfig):
             raise ConfigError(
                 f"--initialisation is {self.initialisation}, but unet has its own; use --initialisation default"
             )
-        if self.checkpoint_activations and self.generator == "classic-unet":
-            raise ConfigError("--checkpoint-activations has no effect on classic-unet; use --accumulate to save memory")
         if not self.generator_widths or not all(1 <= width <= 4096 for width in self.generator_widths):
             found = " ".join(map(str, self.generator_widths)) or "empty"
             raise ConfigError(f"--generator-widths is {found}; it must be numbers between 1 and 4096")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslatorConfig(AdversarialConfig):
+    """Settings of trainers whose generator keeps the image size."""
+
+    networks: Annotated[TranslatorNetworkConfig, UNPREFIXED] = TranslatorNetworkConfig()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.machine.checkpoint_activations and self.networks.generator == "classic-unet":
+            raise ConfigError("--checkpoint-activations has no effect on classic-unet; use --accumulate to save memory")
 
 
 def make_translator(
@@ -68,36 +78,39 @@ def make_translator(
     Raises:
         ConfigError: the image size does not fit, or the generator cannot be conditioned.
     """
-    if condition_size and config.generator != "unet":
+    networks = config.networks
+    if condition_size and networks.generator != "unet":
         raise ConfigError(
-            f"--generator is {config.generator}, which supports neither labels nor styles; "
+            f"--generator is {networks.generator}, which supports neither labels nor styles; "
             "use --generator unet --initialisation default"
         )
     generator: UNet | ClassicUNet | ResNet
-    if config.generator == "unet":
+    if networks.generator == "unet":
         generator = UNet(
             *channels,
-            widths=config.generator_widths,
-            blocks=config.generator_blocks,
+            widths=networks.generator_widths,
+            blocks=networks.generator_blocks,
             condition_size=condition_size,
             residual=residual and channels[0] == channels[1],
-            padding=config.generator_padding,
-            checkpoint=config.checkpoint_activations,
-            upsampling=config.generator_upsampling,
+            padding=networks.generator_padding,
+            checkpoint=config.machine.checkpoint_activations,
+            upsampling=networks.generator_upsampling,
         )
-    elif config.generator == "classic-unet":
-        generator = ClassicUNet(*channels, levels=classic_levels(config.image_size), width=config.generator_width)
+    elif networks.generator == "classic-unet":
+        generator = ClassicUNet(
+            *channels, levels=classic_levels(config.data.image_size), width=networks.generator_width
+        )
     else:
         generator = ResNet(
             *channels,
-            blocks=config.generator_blocks,
-            width=config.generator_width,
+            blocks=networks.generator_blocks,
+            width=networks.generator_width,
             antialias=antialias,
-            checkpoint=config.checkpoint_activations,
+            checkpoint=config.machine.checkpoint_activations,
         )
-    if config.image_size % generator.size_multiple:
+    if config.data.image_size % generator.size_multiple:
         raise ConfigError(
-            f"--image-size is {config.image_size}; this generator needs a multiple of {generator.size_multiple}"
+            f"--image-size is {config.data.image_size}; this generator needs a multiple of {generator.size_multiple}"
         )
     return generator
 
@@ -110,7 +123,7 @@ def classic_levels(image_size: int) -> int:
     return max(levels, 5)
 
 
-def initialise(config: TrainConfig, *networks: nn.Module) -> None:
+def initialise(config: NetworkConfig, *networks: nn.Module) -> None:
     """Initialise weights as set in the config; `default` keeps the networks' own initialisation."""
     for network in networks:
         if config.initialisation == "normal":
@@ -121,11 +134,12 @@ def initialise(config: TrainConfig, *networks: nn.Module) -> None:
 
 def describe(config: TranslatorConfig) -> str:
     """The architecture in words, for the model's spec."""
-    if config.generator == "unet":
-        words = f"UNet widths {config.generator_widths}, {config.generator_blocks} middle blocks"
-        if config.generator_upsampling != "nearest":
-            words += f", {config.generator_upsampling} upsampling"
-        return f"{words}, {config.generator_padding} padding" if config.generator_padding != "zeros" else words
-    if config.generator == "classic-unet":
-        return f"pix2pix U-Net-{2 ** classic_levels(config.image_size)}, width {config.generator_width}"
-    return f"ResNet-{config.generator_blocks}, width {config.generator_width}"
+    networks = config.networks
+    if networks.generator == "unet":
+        words = f"UNet widths {networks.generator_widths}, {networks.generator_blocks} middle blocks"
+        if networks.generator_upsampling != "nearest":
+            words += f", {networks.generator_upsampling} upsampling"
+        return f"{words}, {networks.generator_padding} padding" if networks.generator_padding != "zeros" else words
+    if networks.generator == "classic-unet":
+        return f"pix2pix U-Net-{2 ** classic_levels(config.data.image_size)}, width {networks.generator_width}"
+    return f"ResNet-{networks.generator_blocks}, width {networks.generator_width}"

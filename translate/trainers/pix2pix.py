@@ -5,7 +5,7 @@ many outputs: Zhu et al., "Toward Multimodal Image-to-Image Translation", 2017 (
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal, NamedTuple
 
@@ -56,13 +56,13 @@ class Pix2PixConfig(TranslatorConfig):
             check_range(self, name, 0.0, 1e6)
         check_range(self, "warm_start", 0.0, 1.0)
         check_range(self, "style_size", 0, 512)
-        needed = colour_style_size(self.formats[1].channels)
+        needed = colour_style_size(self.data.formats[1].channels)
         if self.style_kind == "colours" and self.style_size != needed:
             raise ConfigError(f"--style-size is {self.style_size}; --style-kind colours needs {needed}")
         if self.diversity_weight and (not self.style_size or self.style_kind != "learned"):
             raise ConfigError("--diversity-weight compares outputs of learned styles; add --style-size 8, or omit it")
-        if self.style_size and self.image_size < 32:  # the style encoder halves five times
-            raise ConfigError(f"--image-size is {self.image_size}; --style-size needs at least 32")
+        if self.style_size and self.data.image_size < 32:  # the style encoder halves five times
+            raise ConfigError(f"--image-size is {self.data.image_size}; --style-size needs at least 32")
 
 
 class Results(NamedTuple):
@@ -88,8 +88,9 @@ class Pix2Pix(Trainer):
 
     config_class = Pix2PixConfig
     presets: ClassVar[Mapping[str, TrainConfig]] = {
-        "modern": Pix2PixConfig(generator_upsampling="bilinear", **SMALL_DATA),
-        "projected": Pix2PixConfig(
+        # Spectral norm left a tenth of the classic recipe's adversarial gradient (docs/features.md).
+        "modern": Pix2PixConfig.of(generator_upsampling="bilinear", discriminator_norm="instance-affine", **SMALL_DATA),
+        "projected": Pix2PixConfig.of(
             generator_upsampling="bilinear",
             # Zero padding is mid-grey, which causes lines around white paper.
             generator_padding="replicate",
@@ -99,7 +100,7 @@ class Pix2Pix(Trainer):
             adam_beta1=0.0,
             **PROJECTED,
         ),
-        "classic": replace(Pix2PixConfig(), **CLASSIC, generator="classic-unet", l1_weight=100.0, warm_start=0.0),
+        "classic": Pix2PixConfig.of(**CLASSIC, generator="classic-unet", l1_weight=100.0, warm_start=0.0),
     }
     players: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "generator": ("generator", "encoder"),
@@ -109,8 +110,8 @@ class Pix2Pix(Trainer):
     def __init__(self, config: Pix2PixConfig, task: Task):
         super().__init__(task)
         self._config = config
-        self.labels = len(config.label_names)
-        channels = (config.formats[0].channels, config.formats[1].channels)
+        self.labels = len(config.data.label_names)
+        channels = (config.data.formats[0].channels, config.data.formats[1].channels)
         self.generator = make_translator(config, channels, condition_size=self.labels + config.style_size)
         seen = sum(channels) + self.labels
         self.discriminator = make_discriminator(config, seen)
@@ -118,9 +119,9 @@ class Pix2Pix(Trainer):
             self.colours = ColourStyle(channels[1])
         elif self._learns_styles:
             self.encoder = StyleEncoder(channels[1], style_size=config.style_size)
-        initialise(config, self.generator, self.discriminator)
+        initialise(config.networks, self.generator, self.discriminator)
         self.game = AdversarialGame(config, seen, self.discriminator, self.generator)
-        self.perception = PerceptualLoss() if config.perceptual_weight else None
+        self.perception = PerceptualLoss() if config.game.perceptual_weight else None
         self.spec = self.make_spec(task, self.generator, describe(config), config.style_size)
 
     @property
@@ -184,7 +185,9 @@ class Pix2Pix(Trainer):
         fake_BCHW = results.fake_BCHW[: len(batch.target_BCHW)]
         terms = {"l1": Term(self.config.l1_weight, F.l1_loss(fake_BCHW, batch.target_BCHW)), **results.style_terms}
         if self.perception is not None:
-            terms["perceptual"] = Term(self.config.perceptual_weight, self.perception(fake_BCHW, batch.target_BCHW))
+            terms["perceptual"] = Term(
+                self.config.game.perceptual_weight, self.perception(fake_BCHW, batch.target_BCHW)
+            )
         return terms
 
     def _colours(self, target_BCHW: Tensor) -> Tensor | None:

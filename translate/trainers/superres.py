@@ -7,7 +7,7 @@ et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Advers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -25,14 +25,59 @@ from translate.networks.span import SPAN
 from translate.networks.srgan import SRDiscriminator, SRResNet
 from translate.tasks import Task
 from translate.trainers.adversarial import AdversarialGame, DiscriminatorInput, make_discriminator
-from translate.trainers.adversarial_config import AdversarialConfig
+from translate.trainers.adversarial_config import AdversarialConfig, DiscriminatorConfig
 from translate.trainers.base import Batch, SourceMaker, Term, Trainer, Trial, Update
-from translate.trainers.config import TrainConfig, check_range, option_name
+from translate.trainers.config import UNPREFIXED, TrainConfig, check_range, option_name
 from translate.trainers.generators import initialise
 from translate.trainers.perceptual import PerceptualLoss
 
 ENLARGERS = {"residual": ResidualSR, "span": SPAN, "compact": CompactSR, "large-kernel": LargeKernelSR}
 """Generators that add a correction to bicubic upsampling, by the name of the setting."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuperResNetworkConfig(DiscriminatorConfig):
+    """What the two networks are."""
+
+    generator: Literal["residual", "span", "compact", "large-kernel", "srresnet"] = "residual"
+    """Generator. All but the classic srresnet (2017) have no normalisation and can be tiled exactly. residual is based
+    on EDSR (2017); span (2024) and compact, plain 3x3 convolutions, are fast; large-kernel (2024) has the largest
+    receptive field."""
+    generator_width: int = 48
+    """Channels of the generator; 64 in srresnet."""
+    generator_blocks: int = 12
+    """Blocks of the generator: two convolutions each in residual and large-kernel, three in span, one in compact.
+    srresnet has 16 blocks."""
+    generator_unshuffle: int = 1
+    """Pixel unshuffle factor, 1, 2 or 4: the generator works at that fraction of the input size, which saves time with
+    a --scale of 1 or 2."""
+    detail_blocks: int = 0
+    """Residual blocks of a separate detail branch, the only part trained with the adversarial loss, so that one model
+    can produce faithful and sharp output and any blend; 0: the adversarial loss changes the whole generator."""
+    # One more choice than in the base class; the others are passed on.
+    discriminator: Literal["patch", "projected", "projected+patch", "srgan"] = "patch"  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Discriminator. srgan is the classic one (2017); patch is a PatchGAN trained from scratch; projected works on the
+    features of a pretrained classifier (Projected GAN, 2021) and needs the extra `features` and 3 channels;
+    projected+patch is both."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self, "detail_blocks", 0, 64)
+        for name in ("generator_width", "generator_blocks"):
+            check_range(self, name, 1, 4096)
+        if self.generator_unshuffle not in (1, 2, 4):
+            raise ConfigError(f"--generator-unshuffle is {self.generator_unshuffle}; it must be 1, 2 or 4")
+        if self.generator_unshuffle > 1 and self.generator == "srresnet":
+            raise ConfigError("--generator-unshuffle has no effect on srresnet; omit it")
+        if self.initialisation != "default" and self.generator in ENLARGERS:
+            raise ConfigError(f"--initialisation is {self.initialisation}, but {self.generator} has its own; omit it")
+        for name in ("discriminator_norm", "discriminator_batch_features"):
+            value = getattr(self, name)
+            if self.discriminator == "srgan" and value != getattr(DiscriminatorConfig, name):
+                raise ConfigError(
+                    f"{option_name(name)} is {value}, but --discriminator srgan does not support it; omit it, or use "
+                    "--discriminator patch"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,91 +105,55 @@ class SuperResConfig(AdversarialConfig):
     """Fraction of training images with noise added after downscaling."""
     jpeg: float = 0.0
     """Fraction of training images compressed as JPEG after downscaling."""
-    generator: Literal["residual", "span", "compact", "large-kernel", "srresnet"] = "residual"
-    """Generator. All but the classic srresnet (2017) have no normalisation and can be tiled exactly. residual is based
-    on EDSR (2017); span (2024) and compact, plain 3x3 convolutions, are fast; large-kernel (2024) has the largest
-    receptive field."""
-    generator_width: int = 48
-    """Channels of the generator; 64 in srresnet."""
-    generator_blocks: int = 12
-    """Blocks of the generator: two convolutions each in residual and large-kernel, three in span, one in compact.
-    srresnet has 16 blocks."""
-    generator_unshuffle: int = 1
-    """Pixel unshuffle factor, 1, 2 or 4: the generator works at that fraction of the input size, which saves time with
-    a --scale of 1 or 2."""
-    detail_blocks: int = 0
-    """Residual blocks of a separate detail branch, the only part trained with the adversarial loss, so that one model
-    can produce faithful and sharp output and any blend; 0: the adversarial loss changes the whole generator."""
-    # One more choice than in the base class; the others are passed on.
-    discriminator: Literal["patch", "projected", "projected+patch", "srgan"] = "patch"  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Discriminator. srgan is the classic one (2017); patch is a PatchGAN trained from scratch; projected works on the
-    features of a pretrained classifier (Projected GAN, 2021) and needs the extra `features` and 3 channels;
-    projected+patch is both."""
+    networks: Annotated[SuperResNetworkConfig, UNPREFIXED] = SuperResNetworkConfig()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range(self, "scale", 1, 8)
         check_range(self, "fidelity_weight", 0.0, 1e6)
         check_range(self, "sharpen_target", 0.0, 5.0)
-        check_range(self, "detail_blocks", 0, 64)
         for name in ("adversarial_start", "blur", "noise", "jpeg"):
             check_range(self, name, 0.0, 1.0)
-        for name in ("generator_width", "generator_blocks"):
-            check_range(self, name, 1, 4096)
         self._check_generator()
         self._check_game()
         self._check_pictures()
 
     def _check_generator(self) -> None:
-        if self.generator_unshuffle not in (1, 2, 4):
-            raise ConfigError(f"--generator-unshuffle is {self.generator_unshuffle}; it must be 1, 2 or 4")
-        if self.generator_unshuffle > 1 and self.generator == "srresnet":
-            raise ConfigError("--generator-unshuffle has no effect on srresnet; omit it")
-        if self.detail_blocks and (self.generator == "srresnet" or self.adversarial_start == 1.0):
+        if self.networks.detail_blocks and (self.networks.generator == "srresnet" or self.adversarial_start == 1.0):
             reason = (
                 "srresnet has no detail branch"
-                if self.generator == "srresnet"
+                if self.networks.generator == "srresnet"
                 else "without adversarial training the detail branch is not trained"
             )
-            raise ConfigError(f"--detail-blocks is {self.detail_blocks}, but {reason}; set it to 0")
-        if self.image_size % self.scale:
-            raise ConfigError(f"--image-size is {self.image_size}; it must be a multiple of --scale {self.scale}")
-        if self.image_size % (self.scale * self.generator_unshuffle):
+            raise ConfigError(f"--detail-blocks is {self.networks.detail_blocks}, but {reason}; set it to 0")
+        if self.data.image_size % self.scale:
+            raise ConfigError(f"--image-size is {self.data.image_size}; it must be a multiple of --scale {self.scale}")
+        if self.data.image_size % (self.scale * self.networks.generator_unshuffle):
             raise ConfigError(
-                f"--image-size is {self.image_size}; it must be a multiple of --scale times --generator-unshuffle, "
-                f"{self.scale * self.generator_unshuffle}"
+                f"--image-size is {self.data.image_size}; it must be a multiple of --scale times "
+                f"--generator-unshuffle, {self.scale * self.networks.generator_unshuffle}"
             )
-        if self.generator == "srresnet" and self.scale not in (2, 4):
+        if self.networks.generator == "srresnet" and self.scale not in (2, 4):
             raise ConfigError(f"--scale is {self.scale}; srresnet supports 2 and 4, use --generator residual")
-        if self.checkpoint_activations and self.generator == "srresnet":
+        if self.machine.checkpoint_activations and self.networks.generator == "srresnet":
             raise ConfigError("--checkpoint-activations has no effect on srresnet; use --accumulate to save memory")
-        if self.initialisation != "default" and self.generator in ENLARGERS:
-            raise ConfigError(f"--initialisation is {self.initialisation}, but {self.generator} has its own; omit it")
 
     def _check_game(self) -> None:
-        if self.perceptual_weight and self.adversarial_start == 1.0:
+        if self.game.perceptual_weight and self.adversarial_start == 1.0:
             raise ConfigError(
-                f"--perceptual-weight is {self.perceptual_weight:g}, which is used in the adversarial phase only, but "
-                "--adversarial-start is 1; omit one of them"
+                f"--perceptual-weight is {self.game.perceptual_weight:g}, which is used in the adversarial phase only, "
+                "but --adversarial-start is 1; omit one of them"
             )
-        if self.discriminator == "srgan" and self.image_size < SRDiscriminator.smallest_size:
+        if self.networks.discriminator == "srgan" and self.data.image_size < SRDiscriminator.smallest_size:
             raise ConfigError(
-                f"--image-size is {self.image_size}; --discriminator srgan needs at least "
+                f"--image-size is {self.data.image_size}; --discriminator srgan needs at least "
                 f"{SRDiscriminator.smallest_size}"
             )
-        if self.discriminator == "srgan":
-            for name in ("norm", "batch_features"):
-                name = f"discriminator_{name}"
-                if getattr(self, name) != getattr(AdversarialConfig, name):
-                    raise ConfigError(
-                        f"{option_name(name)} is {getattr(self, name)}, but --discriminator srgan does not support it; "
-                        "omit it, or use --discriminator patch"
-                    )
 
     def _check_pictures(self) -> None:
-        if self.layout not in ("photos", "auto"):
+        if self.data.layout not in ("photos", "auto"):
             raise ConfigError(
-                f"--layout is {self.layout}, but super-resolution makes the low-resolution images itself; omit it"
+                f"--layout is {self.data.layout}, but super-resolution makes the low-resolution images itself; omit it"
             )
         if self.degradation == "second-order":
             for name in ("blur", "noise", "jpeg"):
@@ -153,18 +162,18 @@ class SuperResConfig(AdversarialConfig):
                         f"{option_name(name)} is {getattr(self, name)}, but --degradation second-order sets its own; "
                         "omit it, or use --degradation simple"
                     )
-        if self.jpeg and self.formats[0].channels != 3:
-            raise ConfigError(f"--jpeg needs 3 channels, but --channels is {self.channels}; omit --jpeg")
-        if self.labels:
+        if self.jpeg and self.data.formats[0].channels != 3:
+            raise ConfigError(f"--jpeg needs 3 channels, but --channels is {self.data.channels}; omit --jpeg")
+        if self.data.labels:
             raise ConfigError("--labels has no effect on super-resolution; omit it")
-        if self.formats[0] != self.formats[1]:
+        if self.data.formats[0] != self.data.formats[1]:
             raise ConfigError(
-                f"--channels is {self.channels}, but super-resolution needs the same for input and output; use for "
-                "example --channels 3"
+                f"--channels is {self.data.channels}, but super-resolution needs the same for input and output; use "
+                "for example --channels 3"
             )
 
 
-_MODERN = SuperResConfig(
+_MODERN = SuperResConfig.of(
     layout="photos",
     framing="patch",
     image_size=128,
@@ -183,7 +192,7 @@ _MODERN = SuperResConfig(
     metrics=("psnr_luma", "ssim", "swd"),
     best_by="swd",
 )
-_FIDELITY = replace(_MODERN, preset="fidelity", adversarial_start=1.0, detail_blocks=0, best_by="psnr_luma")
+_FIDELITY = _MODERN.replace(preset="fidelity", adversarial_start=1.0, detail_blocks=0, best_by="psnr_luma")
 
 
 class SuperRes(Trainer):
@@ -202,10 +211,9 @@ class SuperRes(Trainer):
         "modern": _MODERN,
         "fidelity": _FIDELITY,
         # A third of the compute per image, and half of it per training step.
-        "fast": replace(_FIDELITY, preset="fast", generator="compact", generator_blocks=8),
-        "robust": replace(_MODERN, preset="robust", degradation="second-order"),
-        "classic": replace(
-            _MODERN,
+        "fast": _FIDELITY.replace(preset="fast", generator="compact", generator_blocks=8),
+        "robust": _MODERN.replace(preset="robust", degradation="second-order"),
+        "classic": _MODERN.replace(
             preset="classic",
             adversarial_start=0.83,
             lr_decay_start=1.0,
@@ -232,31 +240,31 @@ class SuperRes(Trainer):
     def __init__(self, config: SuperResConfig, task: Task):
         super().__init__(task)
         self._config = config
-        channels = config.formats[0].channels
-        width, blocks = config.generator_width, config.generator_blocks
-        if config.generator in ENLARGERS:
-            self.generator: nn.Module = ENLARGERS[config.generator](
+        channels = config.data.formats[0].channels
+        width, blocks = config.networks.generator_width, config.networks.generator_blocks
+        if config.networks.generator in ENLARGERS:
+            self.generator: nn.Module = ENLARGERS[config.networks.generator](
                 channels,
                 scale=config.scale,
                 blocks=blocks,
                 width=width,
-                detail_blocks=config.detail_blocks,
-                unshuffle=config.generator_unshuffle,
-                checkpoint=config.checkpoint_activations,
+                detail_blocks=config.networks.detail_blocks,
+                unshuffle=config.networks.generator_unshuffle,
+                checkpoint=config.machine.checkpoint_activations,
             )
         else:
             self.generator = SRResNet(channels, channels, config.scale, blocks, width)
         if config.adversarial_start < 1.0:
-            classic = config.discriminator == "srgan"
+            classic = config.networks.discriminator == "srgan"
             self.discriminator = SRDiscriminator(channels) if classic else make_discriminator(config, 2 * channels)
-        initialise(config, *self.children())
-        self.perception = PerceptualLoss() if config.perceptual_weight else None
+        initialise(config.networks, *self.children())
+        self.perception = PerceptualLoss() if config.game.perceptual_weight else None
         if config.adversarial_start < 1.0:
-            seen = channels if config.discriminator == "srgan" else 2 * channels
+            seen = channels if config.networks.discriminator == "srgan" else 2 * channels
             self.game = AdversarialGame(config, seen, self.discriminator, self._adversarial_part)
-        branch = f" and {config.detail_blocks} of detail" if config.detail_blocks else ""
+        branch = f" and {config.networks.detail_blocks} of detail" if config.networks.detail_blocks else ""
         name = f"{type(self.generator).__name__} width {width}, {blocks} blocks{branch}"
-        self.spec = replace(self.make_spec(task, self.generator, name), detail=config.detail_blocks > 0)
+        self.spec = replace(self.make_spec(task, self.generator, name), detail=config.networks.detail_blocks > 0)
 
     @property
     def config(self) -> SuperResConfig:
@@ -269,16 +277,16 @@ class SuperRes(Trainer):
 
         def make(photo_BCHW: Tensor, generator: Generator) -> Tensor:
             if config.degradation == "second-order":
-                return degrade_twice(photo_BCHW, generator, config.scale, bits=config.formats[0].bits)
+                return degrade_twice(photo_BCHW, generator, config.scale, bits=config.data.formats[0].bits)
             shares = (config.blur, config.noise, config.jpeg)
-            return degrade(photo_BCHW, generator, config.scale, *shares, bits=config.formats[0].bits)
+            return degrade(photo_BCHW, generator, config.scale, *shares, bits=config.data.formats[0].bits)
 
         return make
 
     def lr_share(self, share: float) -> float:
         """With a detail branch, each phase has a full schedule, because what it trains is final at its end."""
         start = self.config.adversarial_start
-        if not self.config.detail_blocks:
+        if not self.config.networks.detail_blocks:
             return share
         return share / start if share < start else (share - start) / (1.0 - start)
 
@@ -310,30 +318,30 @@ class SuperRes(Trainer):
             terms |= self.game.generator_terms(self.discriminator, part, inputs, matched=len(fake_BCHW))
             if self.perception is not None:
                 value = self.perception(fake_BCHW, target_BCHW)
-                terms["perceptual"] = Term(self.config.perceptual_weight, value)
+                terms["perceptual"] = Term(self.config.game.perceptual_weight, value)
         update("generator", terms)
 
     @property
     def _adversarial_part(self) -> nn.Module:
         """The part trained with the adversarial loss: the detail branch if there is one, else the whole generator."""
-        return self.generator.get_submodule("detail") if self.config.detail_blocks else self.generator
+        return self.generator.get_submodule("detail") if self.config.networks.detail_blocks else self.generator
 
     def _playing(self, batch: Batch) -> bool:
         return self.config.adversarial_start < 1.0 and batch.share >= self.config.adversarial_start
 
     def _make(self, batch: Batch, *, sharp: bool) -> Tensor:
-        if sharp and self.config.detail_blocks:
+        if sharp and self.config.networks.detail_blocks:
             return self.generator(batch.source_BCHW, batch.source_BCHW.new_ones(1, 1))
         return self.generator(batch.source_BCHW)
 
     def _target(self, batch: Batch) -> Tensor:
         """The target of the pixel loss: sharpened, except in the first phase of a model with a detail branch."""
-        faithful = self.config.detail_blocks > 0 and not self._playing(batch)
+        faithful = self.config.networks.detail_blocks > 0 and not self._playing(batch)
         return batch.target_BCHW if faithful else sharpen(batch.target_BCHW, self.config.sharpen_target)
 
     def _given(self, batch: Batch) -> Tensor | None:
         """The upsampled source, to detect output that is sharp but wrong; SRGAN's discriminator is unconditional."""
-        if self.config.discriminator == "srgan":
+        if self.config.networks.discriminator == "srgan":
             return None
         return F.interpolate(batch.source_BCHW, batch.target_BCHW.shape[-2:], mode="bicubic").clamp(-1.0, 1.0)
 

@@ -3,7 +3,6 @@
 Shape suffixes: B batch, C channels, H height, W width.
 """
 
-import dataclasses
 import hashlib
 import os
 from collections.abc import Iterator
@@ -81,7 +80,7 @@ class TrainingData:
         self, raw: RawBatch, seed: tuple[int, ...], device: torch.device, share: float = 0.0, step: int = 0
     ) -> Batch:
         """`raw` on the device as network input, with synthetic sources made with `seed`."""
-        source_format, target_format = self.config.formats
+        source_format, target_format = self.config.data.formats
         target_BCHW = _signal(raw.target_BHWC, target_format.bits, device)
         if raw.source_BHWC is not None:
             source_BCHW = _signal(raw.source_BHWC, source_format.bits, device)
@@ -107,10 +106,10 @@ def list_training_data(
         ConfigError: the labels differ from those the run was started with.
     """
     listing = _list(task, config, data)
-    if config.label_names and listing.label_names != config.label_names:
+    if config.data.label_names and listing.label_names != config.data.label_names:
         raise ConfigError(
             f"{data} has the labels {', '.join(listing.label_names)}, but the run was started with "
-            f"{', '.join(config.label_names)}; use the same sub-folders, or start a new run"
+            f"{', '.join(config.data.label_names)}; use the same sub-folders, or start a new run"
         )
     if validation is not None:
         held_out = _list(task, config, validation)
@@ -122,9 +121,9 @@ def list_training_data(
         refuse_overlap(listing, held_out)
         listings = Listings(listing, held_out)
     else:
-        count = held_out_count(listing) if config.held_out < 0 else config.held_out
+        count = held_out_count(listing) if config.validation.held_out < 0 else config.validation.held_out
         listings = Listings(*hold_out(listing, count))
-    return listings, dataclasses.replace(config, label_names=listing.label_names)
+    return listings, config.replace(label_names=listing.label_names)
 
 
 def open_training_data(
@@ -136,13 +135,13 @@ def open_training_data(
         DataError: none of the first few images can be used, or the cache cannot be written.
     """
     config = trainer.config
-    framing = Framing(config.framing, config.image_size, config.augmentation)
-    cache = _open_cache(config, listings.train, framing, console) if config.cache else None
-    stream = PictureDataset(listings.train, framing, config.formats, config.seed, cache)
+    framing = Framing(config.data.framing, config.data.image_size, config.data.augmentation)
+    cache = _open_cache(config, listings.train, framing, console) if config.data.cache else None
+    stream = PictureDataset(listings.train, framing, config.data.formats, config.seed, cache)
     held_out = None
     if listings.held_out.targets:
-        measured = PictureDataset(listings.held_out, framing, config.formats, config.seed)
-        held_out = measured.plain(min(len(measured), max(MAX_HELD_OUT, config.held_out)))
+        measured = PictureDataset(listings.held_out, framing, config.data.formats, config.seed)
+        held_out = measured.plain(min(len(measured), max(MAX_HELD_OUT, config.validation.held_out)))
     return TrainingData(stream, held_out, trainer.source_maker() or _task_source_maker(task), config)
 
 
@@ -154,10 +153,10 @@ def _open_cache(
     with Progress(*Progress.get_default_columns(), console=console, disable=quiet) as bar:
         row = bar.add_task("decoding pictures", total=None)
         return open_caches(
-            Path(config.cache),
+            Path(config.data.cache),
             listing,
             framing,
-            config.formats,
+            config.data.formats,
             lambda done, total: bar.update(row, completed=done, total=total),
         )
 
@@ -169,13 +168,15 @@ def _task_source_maker(task: Task) -> SourceMaker | None:
 def _list(task: Task, config: TrainConfig, data: Path) -> Listing:
     return list_files(
         data,
-        layout=config.layout,
+        layout=config.data.layout,
         paired=task.paired,
-        folders=config.folders,
+        folders=config.data.folders,
         makes_source=task.makes_source,
-        labels=config.labels,
-        kinds=config.label_names if config.start_from else (),  # the start model may have more classes than the data
-        source_side=config.source_side,
+        labels=config.data.labels,
+        kinds=config.data.label_names
+        if config.start_from
+        else (),  # the start model may have more classes than the data
+        source_side=config.data.source_side,
     )
 
 

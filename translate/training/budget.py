@@ -65,10 +65,10 @@ class Progress:
     @property
     def share(self) -> float:
         """Fraction of the budget used, 0 to 1."""
-        if self.config.max_images is not None:
-            return min(self.images_seen / self.config.max_images, 1.0)
-        if self.config.max_seconds is not None:
-            return min(self.seconds_used / self.config.max_seconds, 1.0)
+        if self.config.budget.max_images is not None:
+            return min(self.images_seen / self.config.budget.max_images, 1.0)
+        if self.config.budget.max_seconds is not None:
+            return min(self.seconds_used / self.config.budget.max_seconds, 1.0)
         raise AssertionError("a run without a budget")
 
     def lr_factor(self, share: float) -> float:
@@ -77,8 +77,9 @@ class Progress:
         Args:
             share: position in the schedule, 0 to 1.
         """
-        rampup = min((self.images_seen + self.config.batch_size) / max(self.config.lr_rampup_images, 1), 1.0)
-        decay = (1.0 - share) / max(1.0 - self.config.lr_decay_start, 1e-8)
+        settings = self.config.optimisation
+        rampup = min((self.images_seen + settings.batch_size) / max(settings.lr_rampup_images, 1), 1.0)
+        decay = (1.0 - share) / max(1.0 - settings.lr_decay_start, 1e-8)
         return rampup * min(decay, 1.0)
 
     def restart_clock(self) -> None:

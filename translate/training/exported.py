@@ -10,7 +10,6 @@ In addition to the weights in the graph, the metadata entry `translate.spec.TRAI
 Older files lack the entry; their settings are derived from the spec.
 """
 
-import dataclasses
 import json
 import re
 from collections.abc import Mapping
@@ -65,7 +64,7 @@ def training_facts(trainer: Trainer, generator: nn.Module, constants: Mapping[st
     """
     settings = {
         name: value
-        for name, value in dataclasses.asdict(trainer.config).items()
+        for name, value in trainer.config.settings().items()
         if name in _SETTINGS or (name.startswith("generator") and name != "generator_lr")
     }
     buffers = {

@@ -42,7 +42,7 @@ def fit(run: Run, training_data: TrainingData, stop_after: StopAfter, callbacks:
     agreement = Agreement(run.fabric)
     stream = batches(
         training_data.stream,
-        run.config.batch_size,
+        run.config.optimisation.batch_size,
         run.progress.images_seen,
         _workers(run),
         pin=run.fabric.device.type == "cuda",
@@ -67,7 +67,7 @@ def fit(run: Run, training_data: TrainingData, stop_after: StopAfter, callbacks:
             reason = _agree(run, agreement, _reason_to_stop(run, stop_after, should_stop, caught))
             if reason:
                 break
-            if monotonic() - last_snapshot >= run.config.snapshot_seconds:
+            if monotonic() - last_snapshot >= run.config.machine.snapshot_seconds:
                 _try_to_save(run, callbacks)
                 last_snapshot = monotonic()
         for callback in callbacks:
@@ -79,20 +79,20 @@ def fit(run: Run, training_data: TrainingData, stop_after: StopAfter, callbacks:
 
 def _step(run: Run, training_data: TrainingData, raw: RawBatch) -> None:
     progress = run.progress
-    for number, part in enumerate(parts(raw, run.config.accumulate)):
+    for number, part in enumerate(parts(raw, run.config.optimisation.accumulate)):
         # All randomness of a step is determined by these numbers, so no generator state has to be saved.
         seed = (run.config.seed, progress.images_seen, run.fabric.global_rank, number)
         torch.manual_seed(seed_number(*seed))
         batch = training_data.batch(part, seed, run.fabric.device, progress.share, progress.steps)
         with run.fabric.autocast():
             run.trainer.step(batch, run.update)
-    run.advance(run.config.batch_size)
+    run.advance(run.config.optimisation.batch_size)
 
 
 def _workers(run: Run) -> int:
     """Number of data loader processes: the setting, or one when training on the CPU and up to eight with a GPU."""
-    if run.config.workers >= 0:
-        return run.config.workers
+    if run.config.machine.workers >= 0:
+        return run.config.machine.workers
     if run.fabric.device.type != "cuda":
         return 1
     return max(1, min(8, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))

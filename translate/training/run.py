@@ -35,19 +35,21 @@ def make_fabric(config: TrainConfig) -> Fabric:
     Raises:
         ConfigError: a GPU is requested, but there is none.
     """
-    if config.device == "cuda" and not torch.cuda.is_available():
+    if config.machine.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device is cuda, but torch found no CUDA GPU; use --device cpu or auto")
-    device = config.device if config.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-    if config.precision == "auto":
+    device = config.machine.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if config.machine.precision == "auto":
         # Without bfloat16 instructions the emulation is several times slower than float32.
         fast_bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else _cpu_has_bf16()
         bf16 = bool(fast_bf16)
     else:
-        bf16 = config.precision == "bf16"
+        bf16 = config.machine.precision == "bf16"
     if device == "cuda":
         # Image sizes are fixed, so convolution algorithms are benchmarked once. With bfloat16 the rest may use TF32.
         torch.backends.cudnn.benchmark = True
-        exact = config.precision == "32"
+        exact = config.machine.precision == "32"
         torch.set_float32_matmul_precision("highest" if exact else "high")
         torch.backends.cudnn.allow_tf32 = not exact
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -89,17 +91,19 @@ class Run:
     def __init__(self, trainer: Trainer, header: Header, folder: Path):
         self.config = trainer.config
         self.fabric = make_fabric(self.config)
-        if self.config.batch_size % (self.fabric.world_size * self.config.accumulate):
+        optimisation = self.config.optimisation
+        batch, parts = optimisation.batch_size, self.fabric.world_size * optimisation.accumulate
+        if batch % parts:
             raise ConfigError(
-                f"--batch-size is {self.config.batch_size}; {self.fabric.world_size} processes with --accumulate "
-                f"{self.config.accumulate} need a multiple of {self.fabric.world_size * self.config.accumulate}"
+                f"--batch-size is {batch}; {self.fabric.world_size} processes with --accumulate "
+                f"{optimisation.accumulate} need a multiple of {parts}"
             )
-        self.config.check_part(self.config.batch_size // (self.fabric.world_size * self.config.accumulate))
+        self.config.check_part(batch // parts)
         self.trainer = trainer.to(self.fabric.device).to(memory_format=torch.channels_last)
         self.header = header
         self.folder = folder
         self.averages = {
-            network: EMA(trainer.get_submodule(network), self.config.ema_halflife_images)
+            network: EMA(trainer.get_submodule(network), optimisation.ema_halflife_images)
             for network in trainer.directions.values()
         }
         self.progress = Progress(
@@ -117,18 +121,18 @@ class Run:
         }
         self.parameters = {player: weights for player, weights in self.parameters.items() if weights}
         self.optimizers = {
-            player: OPTIMISERS[self.config.optimiser](
-                weights, lr=0.0, betas=(self.config.adam_beta1, self.config.adam_beta2), fused=True
+            player: OPTIMISERS[optimisation.optimiser](
+                weights, lr=0.0, betas=(optimisation.adam_beta1, optimisation.adam_beta2), fused=True
             )
             for player, weights in self.parameters.items()
         }
-        if self.config.compile:
+        if self.config.machine.compile:
             for player in self.parameters:
                 for network in trainer.networks_of(player):
                     network.compile()
         self.losses: dict[str, Tensor] = {}
         """Latest value of each term, on the device, as `player.term`, and gradient norms as `player.gradient`."""
-        self.parts_left = dict.fromkeys(self.parameters, self.config.accumulate)
+        self.parts_left = dict.fromkeys(self.parameters, self.config.optimisation.accumulate)
         zero = torch.zeros((), device=self.fabric.device)
         self.bad_steps = zero.clone()
         self.bad_steps_in_a_row = {player: zero.clone() for player in self.parameters}
@@ -159,10 +163,10 @@ class Run:
             for name, term in terms.items():
                 self.losses[f"{player}.{name}"] = term.value.detach().float()
             # Only this player's parameters: a plain backward would also accumulate gradients in the other networks.
-            self.fabric.backward(total / self.config.accumulate, inputs=self.parameters[player])
+            self.fabric.backward(total / self.config.optimisation.accumulate, inputs=self.parameters[player])
             self.parts_left[player] -= 1
             if not self.parts_left[player]:
-                self.parts_left[player] = self.config.accumulate
+                self.parts_left[player] = self.config.optimisation.accumulate
                 self._take_step(player)
 
     def _take_step(self, player: str) -> None:

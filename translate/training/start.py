@@ -94,7 +94,7 @@ def start_from_run(trainer: "Trainer", folder: Path) -> str:
     header = read_header(folder / FILE_NAME)
     _check_meaning(trainer, folder, header.config)
     tensors = read_tensors(folder / FILE_NAME)
-    scales = {header.config.get("scale"), getattr(trainer.config, "scale", None)}
+    scales = {header.config.get("scale"), trainer.config.settings().get("scale")}
     other_scale = len(scales - {None}) == 2
     missing = {
         name: take_over(network, name, folder, tensors, other_scale=other_scale)
@@ -121,13 +121,13 @@ def _trained_parts(trainer: "Trainer") -> list[tuple[str, nn.Module]]:
 
 def _check_meaning(trainer: "Trainer", origin: Path, settings: Mapping[str, Any]) -> None:
     """Raise ConfigError for class labels or styles with another meaning."""
-    labels, now = list(settings.get("label_names") or ()), list(trainer.config.label_names)
+    labels, now = list(settings.get("label_names") or ()), list(trainer.config.data.label_names)
     if labels and now and labels != now:
         raise ConfigError(
             f"--start-from {origin}: its labels are {', '.join(labels)}, this run's are {', '.join(now)}; "
             "give the sub-folders the same names"
         )
-    kind, now = settings.get("style_kind"), getattr(trainer.config, "style_kind", None)
+    kind, now = settings.get("style_kind"), trainer.config.settings().get("style_kind")
     if settings.get("style_size") and now and kind != now:
         raise ConfigError(f"--start-from {origin}: its --style-kind is {kind}, this run's is {now}; use the same")
 
@@ -184,7 +184,7 @@ def _measure_units(trainer: "Trainer", colours: ColourStyle, batch: "Batch") -> 
     in part. So the spread is at least that of the new images, and where the slope is less than half of that, the centre
     is theirs, too; such components only need the right scale.
     """
-    generator, labels = trainer.get_submodule(trainer.directions["forward"]), len(trainer.config.label_names)
+    generator, labels = trainer.get_submodule(trainer.directions["forward"]), len(trainer.config.data.label_names)
     size = len(colours.standard.centre_S)
     styles: list[Tensor] = []
     raw: list[Tensor] = []

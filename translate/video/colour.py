@@ -53,8 +53,10 @@ def to_rgb(frame: av.VideoFrame, converter: VideoReformatter) -> Pixels:
     return converter.reformat(frame, format="rgb24", interpolation=_EXACT, threads=1).to_ndarray()
 
 
-def from_rgb(rgb_HWC: Pixels, colours: Colours, converter: VideoReformatter) -> av.VideoFrame:
-    """Convert uint8 (H, W, 3) to a frame with 8 bits and 4:2:0 subsampling."""
+def from_rgb(
+    rgb_HWC: Pixels, colours: Colours, converter: VideoReformatter, pixel_format: str = "yuv420p"
+) -> av.VideoFrame:
+    """Convert uint8 (H, W, 3) to a frame in FFmpeg's pixel format; the default has 8 bits and 4:2:0 subsampling."""
     frame = av.VideoFrame.from_ndarray(rgb_HWC, format="rgb24")
     frame.colorspace, frame.color_range = colours.matrix, colours.range
-    return converter.reformat(frame, format="yuv420p", interpolation=_EXACT, threads=1)
+    return converter.reformat(frame, format=pixel_format, interpolation=_EXACT, threads=1)

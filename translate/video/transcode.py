@@ -8,7 +8,7 @@ Array names carry their shape: H height, W width, C channels.
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -19,13 +19,14 @@ from typing import Any, cast
 import av
 import numpy as np
 from av.error import FFmpegError, InvalidDataError, NotImplementedError, PatchWelcomeError
-from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from translate.errors import ImageError
 from translate.pictures.decode import TURNS
 from translate.pictures.operations import Metadata, Pixels
 from translate.video.colour import Colours, from_rgb, to_rgb
+from translate.video.encoders import choose_encoder
+from translate.video.extras import is_cover
 from translate.video.writer import VideoWriter
 
 _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
@@ -33,6 +34,9 @@ _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
 
 _TOLERANCE_SECONDS = 0.5
 """A video may end this much earlier than its header says."""
+
+_USUAL, _FASTEST = Fraction(25), 240
+"""Frame rate of a video of one frame, and the highest that is believed without a second frame."""
 
 _HDR = {16, 18}
 """Transfer functions for high dynamic range: PQ and HLG."""
@@ -57,6 +61,8 @@ class Video:
     rate: Fraction
     """Average frame rate per second."""
     colours: Colours
+    covers: Mapping[int, bytes] = field(repr=False)
+    """Cover pictures: index of the stream -> the JPEG or PNG file."""
     notes: tuple[str, ...]
 
 
@@ -69,25 +75,62 @@ def survey(data: Path | bytes, name: str) -> Video:
     with _opened(data, name) as container:
         stream = _video_stream(container, name)
         first: av.VideoFrame | None = None
-        frames, end = 0, 0.0
+        times = _Times()
+        covers: dict[int, bytes] = {}
         for packet in container.demux():
             if packet.size == 0:
                 if first is None and packet.stream is stream:
                     first = next(iter(_decoded(packet)), None)
                 continue
             if packet.is_corrupt:
-                raise _truncated(name, end, container)
-            if packet.pts is not None:
-                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-            if packet.stream is stream:
-                frames += 1
-                if first is None:
-                    first = next(iter(_decoded(packet)), None)
+                raise _truncated(name, times.end, container)
+            if is_cover(packet.stream):
+                covers.setdefault(packet.stream.index, bytes(packet))
+                continue
+            times.see(packet, packet.stream is stream)
+            if packet.stream is stream and first is None:
+                first = next(iter(_decoded(packet)), None)
         if first is None:
             raise ImageError(f"{name}: none of its frames can be decoded; replace it with a good copy")
-        if container.duration and end < container.duration / av.time_base - _TOLERANCE_SECONDS:
-            raise _truncated(name, end, container)
-        return _properties(stream, first, frames)
+        if container.duration and times.end < container.duration / av.time_base - _TOLERANCE_SECONDS:
+            raise _truncated(name, times.end, container)
+        return _properties(stream, first, times, covers)
+
+
+@dataclass
+class _Times:
+    """What is learnt about time from the packets of a video."""
+
+    frames: int = 0
+    """Number of packets of the video stream."""
+    end: float = 0.0
+    """In seconds, of all streams."""
+    _first: Fraction | None = None
+    _last: Fraction | None = None
+
+    def see(self, packet: Any, is_frame: bool) -> None:
+        self.frames += is_frame
+        if packet.pts is None:
+            return
+        start = packet.pts * packet.time_base
+        self.end = max(self.end, float(start + (packet.duration or 0) * packet.time_base))
+        if is_frame:
+            self._first = start if self._first is None else min(start, self._first)
+            self._last = start if self._last is None else max(start, self._last)
+
+    def rate(self, stream: Any) -> Fraction:
+        """Frames per second: as the header says, if that is near the truth.
+
+        Recordings of browsers have no rate, and FFmpeg then takes the unit of their times, such as 1/1000 s, for the
+        time between frames. Players and encoders would reckon with 1000 frames/s.
+        """
+        stated = stream.average_rate or stream.guessed_rate
+        if self._first is None or self._last is None or self._last == self._first:
+            return stated if stated and stated <= _FASTEST else _USUAL
+        measured = (self.frames - 1) / (self._last - self._first)
+        if stated and measured / 2.5 < stated < measured * 2.5:  # not 2: the packets may be fields
+            return stated
+        return measured.limit_denominator(1001) or Fraction(1, 1001)
 
 
 def convert_video(
@@ -105,12 +148,12 @@ def convert_video(
     """Apply a function to every frame of a video.
 
     Timestamps, frame rate, pixel aspect ratio and colour tags are kept; frames are rotated upright. The result has 8
-    bits and 4:2:0 chroma subsampling, as players expect. Audio and subtitles are copied if the output format supports
-    them.
+    bits and 4:2:0 chroma subsampling, as players expect. Audio, subtitles, tags, chapters, time code, cover pictures
+    and attachments are copied if the output format supports them; the notes say what is lost.
 
     Args:
         data: the file or its bytes.
-        target: a file that does not exist yet; the suffix determines the format, see `translate.video.writer`.
+        target: a file that does not exist yet; the suffix determines the format, see `translate.video.encoders`.
         video: the result of `survey`.
         change: upright uint8 (H, W, 3) -> uint8 (H * scale, W * scale, 3); called from several threads.
         map_frames: applies a function to frames in parallel.
@@ -123,15 +166,19 @@ def convert_video(
         Notes for the user, one line each.
 
     Raises:
-        ImageError: no frame can be decoded, the frame size changes, or FFmpeg cannot write the result.
+        ImageError: no frame can be decoded, the frame size changes, or the format does not take the result, in
+            particular its size; the latter is known before the first call of `change`.
         OSError: the file cannot be written.
     """
     counts = Counter[str]()
+    height, width = video.height * scale, video.width * scale
+    encoder = choose_encoder(target.suffix.lower(), height, width, name)
     with _opened(data, name) as source:
         stream = _video_stream(source, name)
-        writer = VideoWriter(target, source, stream, quality=quality, metadata=metadata)
+        writer = VideoWriter(target, source, stream, encoder, name=name, quality=quality, metadata=metadata)
         with writer:
-            writer.start(video.height * scale, video.width * scale, video.pixel_shape, video.rate, video.colours)
+            shape, rate, colours = video.pixel_shape, video.rate, video.colours
+            writer.start(height, width, shape, rate, colours, covers=video.covers)
             converter = _FrameConverter(video, change, writer)
             packets = source.demux([stream, *writer.copied])
             frames = _frames(packets, stream, video, writer, counts, name)
@@ -141,7 +188,7 @@ def convert_video(
                     counts["written"] += 1
             if not counts["written"]:
                 raise ImageError(f"{name}: none of its frames can be decoded; replace it with a good copy")
-    notes = list(writer.notes)
+        notes = [*writer.notes, *writer.missing()]
     if counts["damaged"]:
         notes.append(f"damaged frames: {counts['damaged']}; check the result")
     return (*video.notes, *notes)
@@ -196,7 +243,7 @@ class _FrameConverter:
         turn = TURNS.get(self.video.orientation)
         rgb_HWC = to_rgb(frame, decode)
         rgb_HWC = self.change(rgb_HWC if turn is None else np.ascontiguousarray(turn(rgb_HWC)))
-        result = from_rgb(self.writer.even(rgb_HWC), self.video.colours, encode)
+        result = from_rgb(self.writer.even(rgb_HWC), self.video.colours, encode, self.writer.pixel_format)
         result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
         return result
 
@@ -230,8 +277,11 @@ def _opened(data: Path | bytes, name: str) -> Generator[Any]:
 def _video_stream(container: Any, name: str) -> Any:
     """The video stream that players show."""
     stream: Any = container.streams.best("video")
-    if stream is None or stream.disposition & _COVER:
-        raise ImageError(f"{name}: has no video stream; exclude it")
+    if stream is None or is_cover(stream):
+        others = [one for one in container.streams.video if not is_cover(one)]
+        if not others:
+            raise ImageError(f"{name}: has no video stream; exclude it")
+        stream = others[0]
     if stream.codec_context is None:
         raise ImageError(f"{name}: its video codec is not supported by this FFmpeg; convert it to another codec first")
     stream.thread_type = "AUTO"
@@ -246,7 +296,7 @@ def _truncated(name: str, end: float, container: Any) -> ImageError:
     )
 
 
-def _properties(stream: Any, first: av.VideoFrame, frames: int) -> Video:
+def _properties(stream: Any, first: av.VideoFrame, times: _Times, covers: Mapping[int, bytes]) -> Video:
     orientation = _orientation(first)
     height, width = first.height, first.width
     shape = Fraction(stream.sample_aspect_ratio or 1)
@@ -258,15 +308,15 @@ def _properties(stream: Any, first: av.VideoFrame, frames: int) -> Video:
         notes.append("its transparency was dropped")
     if first.interlaced_frame:
         notes.append("is interlaced: each frame mixes two moments; deinterlace it first for a better result")
-    if len([one for one in stream.container.streams.video if not one.disposition & _COVER]) > 1:
-        notes.append("has more than one video stream; only the first was converted")
+    indices = [one.index for one in stream.container.streams.video if not is_cover(one)]
+    if len(indices) > 1:
+        number = indices.index(stream.index) + 1
+        notes.append(f"has {len(indices)} video streams; only the main one, number {number}, was converted")
     if orientation >= 5:
         height, width, shape = width, height, 1 / shape
-    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-    return Video(height, width, orientation, frames, shape, rate, Colours.of(first), tuple(notes))
+    rate = times.rate(stream)
+    return Video(height, width, orientation, times.frames, shape, rate, Colours.of(first), covers, tuple(notes))
 
-
-_COVER = Disposition.attached_pic
 
 _ORIENTATIONS = {
     (1, 0, 0, 1): 1,

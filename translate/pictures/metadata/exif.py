@@ -4,13 +4,16 @@ EXIF is bytes that begin with a TIFF header. Only what must change is changed, i
 would break if they moved. Damaged EXIF is left out, never an error.
 """
 
-from collections.abc import Set
+import struct
+from fractions import Fraction
 
+from translate.pictures.metadata import iptc as iptc_records
+from translate.pictures.metadata.exif_editor import EXIF_DIRECTORY, Editor
+from translate.pictures.metadata.facts import Density, Facts
 from translate.pictures.metadata.tiff_tags import (
     BYTE,
-    LONG,
+    RATIONAL,
     SHORT,
-    SIZES,
     UNDEFINED,
     Directory,
     Entry,
@@ -21,8 +24,8 @@ from translate.pictures.metadata.tiff_tags import (
 )
 
 _ORIENTATION = 0x0112
-_DIRECTORY, _LOCATION, _INTEROPERABILITY = 0x8769, 0x8825, 0xA005
-"""Tags that point to EXIF's own directory, to that of the place (GPS), and to a third one inside the first."""
+_LOCATION, _INTEROPERABILITY = 0x8825, 0xA005
+"""Tags that point to the directory of the place (GPS), and to one inside EXIF's own."""
 _COLOUR_SPACE = 0xA001
 """1 is sRGB, any other number is not."""
 _WIDTHS, _HEIGHTS = {0x0100, 0xA002}, {0x0101, 0xA003}
@@ -30,11 +33,11 @@ _PLACES_IN_PICTURE = {0x9214, 0xA214}
 """Where the subject is, in pixels."""
 _SENSOR = {0xA20E, 0xA20F}
 """Pixels per unit of the sensor."""
-_RESOLUTION = {0x011A, 0x011B, 0x0128}
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
+_RESOLUTION = {_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT}
 """Pixels per inch or centimetre, which every TIFF has."""
-_STRIPS, _STRIP_SIZES = {0x0111, 0x0201}, {0x0117, 0x0202}
-"""Where pixels lie (of thumbnails: TIFF's or JPEG's) and how many bytes they are."""
-_XMP, _ICC = 0x02BC, 0x8773
+_NO_UNIT, _INCH, _CENTIMETRE = 1, 2, 3
+_XMP, _ICC, _IPTC, _PHOTOSHOP = 0x02BC, 0x8773, 0x83BB, 0x8649
 _DESCRIBING = {
     *(0x010D, 0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C),
     *(0x4746, 0x4749, 0x8298, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F),
@@ -53,7 +56,7 @@ def upright(exif: bytes) -> bytes | None:
     """Return the EXIF of the same picture turned upright, without thumbnail; None if it is damaged."""
     turned = orientation(exif) > 1
     try:
-        editor = _Editor(exif)
+        editor = Editor(exif)
         editor.remove_thumbnail()
         for entry in editor.main():
             if entry.tag == _ORIENTATION:
@@ -65,21 +68,81 @@ def upright(exif: bytes) -> bytes | None:
         return None
 
 
-def for_result(exif: bytes, height: int, width: int, *, srgb: bool = False) -> bytes | None:
+def marked_upright(data: bytes) -> bytes:
+    """Return a TIFF file whose first directory says that its pixels are upright, if it says anything of it."""
+    if orientation(data) <= 1:
+        return data
+    tiff, changed = Tiff(data), bytearray(data)
+    for entry in tiff.entries(tiff.first)[0]:
+        if entry.tag == _ORIENTATION:
+            changed[entry.where : entry.where + entry.size] = (1).to_bytes(
+                entry.size, "little" if tiff.order == "<" else "big"
+            )
+    return bytes(changed)
+
+
+def density(exif: bytes) -> Density | None:
+    """Return the resolution that EXIF, or a TIFF file's first directory, gives; None if it gives none."""
+    try:
+        tiff = Tiff(exif)
+        entries = {entry.tag: entry for entry in tiff.entries(tiff.first)[0] if entry.tag in _RESOLUTION}
+        x, y = (tiff.fraction(entries[tag]) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+        units = tiff.integers(entries[_RESOLUTION_UNIT]) if _RESOLUTION_UNIT in entries else ()
+    except (ValueError, KeyError):
+        return None
+    unit = units[0] if units else _INCH
+    inch = 2.54 if unit == _CENTIMETRE else 1.0
+    return Density(x * inch, y * inch, absolute=unit != _NO_UNIT)
+
+
+def with_density(exif: bytes | None, wanted: Density) -> bytes | None:
+    """Return the EXIF with this resolution, if it says none, for files that have no other place; None if damaged."""
+    if exif is None:
+        return _header("<") + pack(_resolution(wanted, "<"), 8, "<")
+    try:
+        editor = Editor(exif)
+        if not {entry.tag for entry in editor.main()} & _RESOLUTION:
+            editor.append(_resolution(wanted, editor.tiff.order))
+        return editor.result()
+    except ValueError:
+        return None
+
+
+def _resolution(wanted: Density, order: str) -> dict[int, "Value | Directory"]:
+    numbers = (wanted.x, wanted.y) if wanted.absolute else wanted.ratio(10_000)
+    x, y = (Value(RATIONAL, _rational(number, order)) for number in numbers)
+    unit = struct.pack(order + "H", _INCH if wanted.absolute else _NO_UNIT)
+    return {_X_RESOLUTION: x, _Y_RESOLUTION: y, _RESOLUTION_UNIT: Value(SHORT, unit)}
+
+
+def _rational(number: float, order: str) -> bytes:
+    found = Fraction(min(number, 4e9)).limit_denominator(max(1, int(4e9 / max(number, 1)) // 1000))
+    return struct.pack(order + "2L", found.numerator, found.denominator)
+
+
+def for_result(
+    exif: bytes, height: int, width: int, *, srgb: bool = False, density: Density | None = None
+) -> bytes | None:
     """Return the EXIF with the picture's size; what belonged to another size is left out. None if damaged.
 
-    `srgb`: the colours have been converted to sRGB, and what EXIF says of them is made to agree.
+    Args:
+        exif: EXIF of the source, upright.
+        height, width: of the result.
+        srgb: the colours have been converted to sRGB, and what EXIF says of them is made to agree.
+        density: of the result; so is what EXIF says of it, if it says anything.
     """
     try:
-        editor = _Editor(exif)
+        editor = Editor(exif)
         changed = False
-        for entry in [*editor.main(), *editor.below(_DIRECTORY)]:
+        for entry in [*editor.main(), *editor.below(EXIF_DIRECTORY)]:
             if entry.tag in _WIDTHS | _HEIGHTS:
                 number = width if entry.tag in _WIDTHS else height
                 changed |= editor.tiff.integers(entry) != (number,)
                 editor.write_number(entry, number)
             elif srgb and entry.tag == _COLOUR_SPACE:
                 editor.write_number(entry, 1)
+        if density is not None:
+            editor.write_values(_resolution(density, editor.tiff.order))
         if srgb:
             editor.remove({_INTEROPERABILITY})  # it says whether the colours are Adobe RGB
         if changed:
@@ -92,7 +155,7 @@ def for_result(exif: bytes, height: int, width: int, *, srgb: bool = False) -> b
 def without_location(exif: bytes) -> bytes | None:
     """Return the EXIF without the place where the picture was taken (GPS); None if it is damaged."""
     try:
-        editor = _Editor(exif)
+        editor = Editor(exif)
         for directory in editor.pointers(_LOCATION):
             editor.wipe(directory)
         editor.remove({_LOCATION})
@@ -104,7 +167,7 @@ def without_location(exif: bytes) -> bytes | None:
 def without_orientation(exif: bytes) -> bytes | None:
     """Return the EXIF without its orientation, which some formats keep elsewhere; None if it is damaged."""
     try:
-        editor = _Editor(exif)
+        editor = Editor(exif)
         editor.remove({_ORIENTATION})
         return editor.result()
     except ValueError:
@@ -140,16 +203,44 @@ def tiff_numbers(data: bytes, tag: int) -> tuple[int, ...]:
     return found[0] if found else ()
 
 
-def into_tiff(data: bytes, *, exif: bytes | None, icc: bytes | None, xmp: bytes | None) -> bytes:
+def facts_of_tiff(data: bytes, icc: bytes | None, xmp: bytes | None) -> Facts:
+    """Return what a TIFF file says beside its pixels; profile and XMP are given."""
+    return Facts(icc, from_tiff(data), xmp, density(data), _tiff_iptc(data))
+
+
+def _tiff_iptc(data: bytes) -> bytes | None:
+    """IPTC records of a TIFF file, which are in a tag of their own or among Photoshop's; None: none."""
+    try:
+        tiff = Tiff(data)
+        entries = {entry.tag: entry for entry in tiff.entries(tiff.first)[0] if entry.size <= _MOST_BYTES}
+        own, others = (tiff.value(entries[tag]).data if tag in entries else b"" for tag in (_IPTC, _PHOTOSHOP))
+    except ValueError:
+        return None
+    return iptc_records.unwrapped(iptc_records.in_order(own)) or iptc_records.unwrapped(others)
+
+
+def into_tiff(
+    data: bytes,
+    *,
+    exif: bytes | None,
+    icc: bytes | None,
+    xmp: bytes | None,
+    density: Density | None = None,
+    iptc: bytes | None = None,
+) -> bytes:
     """Return a TIFF file of one picture with these facts; they are appended with a new directory."""
     tiff = Tiff(data)
     found: dict[int, Value | Directory] = dict(tiff.directory(tiff.first))
     if exif is not None:
         found |= _described(exif, tiff.order)
+    if density is not None:
+        found |= _resolution(density, tiff.order)
     if icc is not None:
         found[_ICC] = Value(UNDEFINED, icc)
     if xmp is not None:
         found[_XMP] = Value(BYTE, xmp)
+    if iptc is not None:
+        found[_IPTC] = Value(UNDEFINED, iptc)
     data += bytes(len(data) % 2)
     place = len(data).to_bytes(8 if tiff.big else 4, "little" if tiff.order == "<" else "big")
     head = data[:8] + place if tiff.big else data[:4] + place
@@ -174,7 +265,7 @@ def _pointed(tiff: Tiff, main: list[Entry]) -> dict[int, "Value | Directory"]:
     """The directories that `main` points to; damaged ones are left out."""
     found: dict[int, Value | Directory] = {}
     for entry in main:
-        if entry.tag not in (_DIRECTORY, _LOCATION):
+        if entry.tag not in (EXIF_DIRECTORY, _LOCATION):
             continue
         try:
             inner, _ = tiff.entries(tiff.integers(entry)[0])
@@ -196,104 +287,3 @@ def _swap_all(directory: Directory) -> dict[int, "Value | Directory"]:
 
 def _header(order: str) -> bytes:
     return b"II*\0\x08\0\0\0" if order == "<" else b"MM\0*\0\0\0\x08"
-
-
-class _Editor:
-    """Changes EXIF in place.
-
-    Raises:
-        ValueError: not EXIF, or its first directory is damaged.
-    """
-
-    def __init__(self, exif: bytes) -> None:
-        self.data = bytearray(exif)
-        self.tiff = Tiff(self.data)
-        if self.tiff.big:
-            raise ValueError("EXIF has no BigTIFF")
-        self.main()
-
-    def main(self) -> list[Entry]:
-        """Entries of the first directory."""
-        return self.tiff.entries(self.tiff.first)[0]
-
-    def pointers(self, tag: int) -> list[int]:
-        """Where the directories of this tag are, be it in the first directory or in EXIF's own."""
-        entries = [*self.main(), *(self.below(_DIRECTORY) if tag != _DIRECTORY else [])]
-        return [number for entry in entries if entry.tag == tag for number in self.tiff.integers(entry)[:1]]
-
-    def below(self, tag: int) -> list[Entry]:
-        """Entries of the directory that `tag` points to; none if there is none, or a damaged one."""
-        found: list[Entry] = []
-        for place in self.pointers(tag):
-            try:
-                found += self.tiff.entries(place)[0]
-            except ValueError:
-                continue
-        return found
-
-    def write_number(self, entry: Entry, number: int) -> None:
-        """Make the entry one number, in the space it has: a short one, or a long one where it is large."""
-        if self.tiff.integers(entry) == (number,):
-            return
-        little = "little" if self.tiff.order == "<" else "big"
-        kind = SHORT if number < 1 << 16 else LONG
-        size = SIZES[kind]
-        line = kind.to_bytes(2, little) + (1).to_bytes(4, little) + number.to_bytes(size, little)
-        self.data[entry.place + 2 : entry.place + 12] = line.ljust(10, b"\0")
-
-    def remove(self, tags: Set[int]) -> None:
-        """Remove entries of the first directory and of EXIF's own; what they point to stays."""
-        for offset in [self.tiff.first, *self.pointers(_DIRECTORY)]:
-            while True:
-                try:
-                    entries, end = self.tiff.entries(offset)
-                except ValueError:
-                    break
-                line = next((entry for entry in entries if entry.tag in tags), None)
-                if line is None:
-                    break
-                self._zero(line.where, line.size)
-                # The lines behind, and the pointer to the next directory, move up.
-                self.data[line.place : end + 4] = self.data[line.place + 12 : end + 4] + bytes(12)
-                little = "little" if self.tiff.order == "<" else "big"
-                count = self.tiff.numbers("H", offset)[0] - 1
-                self.data[offset : offset + 2] = count.to_bytes(2, little)
-
-    def wipe(self, offset: int) -> None:
-        """Overwrite a directory and its values with zeros."""
-        try:
-            entries, end = self.tiff.entries(offset)
-        except ValueError:
-            return
-        for entry in entries:
-            self._zero(entry.where, entry.size)
-        self._zero(offset, end + 4 - offset)
-
-    def remove_thumbnail(self) -> None:
-        """Overwrite the second directory and its pixels, and cut them off where they are the end."""
-        _, end = self.tiff.entries(self.tiff.first)
-        (second,) = self.tiff.numbers("L", end)
-        if not second:
-            return
-        self._zero(end, 4)
-        try:
-            entries, _ = self.tiff.entries(second)
-        except ValueError:
-            return
-        places = [n for entry in entries if entry.tag in _STRIPS for n in self.tiff.integers(entry)]
-        sizes = [n for entry in entries if entry.tag in _STRIP_SIZES for n in self.tiff.integers(entry)]
-        self.wipe(second)
-        for place, size in zip(places, sizes, strict=False):
-            if place + size <= len(self.data):
-                self._zero(place, size)
-                if len(self.data) - (place + size) < 4:
-                    del self.data[place:]
-
-    def result(self) -> bytes:
-        """The bytes; ValueError if they cannot be read any more, since damaged pointers crossed."""
-        self.main()
-        return bytes(self.data)
-
-    def _zero(self, place: int, size: int) -> None:
-        if place >= 8 and place + size <= len(self.data):
-            self.data[place : place + size] = bytes(size)

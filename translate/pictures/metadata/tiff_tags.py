@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Type -> bytes of one value."""
-BYTE, SHORT, LONG, UNDEFINED, IFD8 = 1, 3, 4, 7, 18
+BYTE, SHORT, LONG, RATIONAL, UNDEFINED, IFD8 = 1, 3, 4, 5, 7, 18
 
 _PARTS = {5: 4, 10: 4}
 """Types whose value has several numbers -> bytes of one number."""
@@ -108,6 +108,16 @@ class Tiff:
         """Value of whole numbers; () of anything else."""
         form = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q", 18: "Q"}.get(entry.type)
         return self.numbers(f"{entry.count}{form}", entry.where) if form else ()
+
+    def fraction(self, entry: Entry) -> float:
+        """First value of a number, be it whole or a fraction; ValueError if it is none."""
+        if entry.type == RATIONAL and entry.count:
+            numerator, denominator = self.numbers("2L", entry.where)
+            return numerator / denominator if denominator else 0.0
+        whole = self.integers(entry)
+        if not whole:
+            raise ValueError("no number")
+        return float(whole[0])
 
     def directory(self, offset: int) -> dict[int, Value]:
         """Tag -> value of the directory there; ValueError if there is none."""

@@ -5,9 +5,18 @@ A packet is changed as text, since parsing and writing XML anew would lose its w
 
 import re
 
+from translate.pictures.metadata.facts import Density
+
 _EXIF = b"http://ns.adobe.com/exif/1.0/"
 _TIFF = b"http://ns.adobe.com/tiff/1.0/"
 _XMP = b"http://ns.adobe.com/xap/1.0/"
+_PLACES = (
+    (b"http://ns.adobe.com/photoshop/1.0/", rb"(?:City|State|Country)"),
+    (b"http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/", rb"(?:Location|CountryCode)"),
+)
+"""Names of places, as IPTC's records have them (IPTC Photo Metadata Standard)."""
+_IPTC_EXTENSION = b"http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+_PLACE_STRUCTURES = (b"LocationCreated", b"LocationShown")
 _MOST_BYTES, _MOST_PREFIXES = 1 << 20, 8
 _QUOTES = (b'"', b"'")
 
@@ -35,16 +44,28 @@ def upright(xmp: bytes) -> bytes | None:
     return _with_values(xmp, _TIFF, b"Orientation", 1)
 
 
-def for_result(xmp: bytes, height: int, width: int, *, srgb: bool = False) -> bytes:
-    """Return the packet with the picture's size, where it says one; and with sRGB, if the colours became that."""
+def for_result(xmp: bytes, height: int, width: int, *, srgb: bool = False, density: Density | None = None) -> bytes:
+    """Return the packet with the picture's size and resolution, where it says one; and with sRGB, if that it became."""
     for names, number in (((b"ImageWidth", b"PixelXDimension"), width), ((b"ImageLength", b"PixelYDimension"), height)):
         xmp = _with_values(xmp, _TIFF, names[0], number)
         xmp = _with_values(xmp, _EXIF, names[1], number)
+    if density is not None and density.absolute:
+        for name, number in ((b"XResolution", density.x), (b"YResolution", density.y)):
+            xmp = _with_values(xmp, _TIFF, name, round(number * 100), b"/100")
+        xmp = _with_values(xmp, _TIFF, b"ResolutionUnit", 2)  # inches
     return _with_values(xmp, _EXIF, b"ColorSpace", 1) if srgb else xmp
 
 
 def without_location(xmp: bytes) -> bytes | None:
-    """Return the packet without the place where the picture was taken; None if that is not sure."""
+    """Return the packet without the place where the picture was taken, or its name; None if that is not sure."""
+    for namespace, names in _PLACES:
+        for pattern in _patterns(xmp, namespace, names):
+            xmp = re.sub(pattern, b"", xmp)
+    for prefix in _prefixes(xmp, _IPTC_EXTENSION):
+        for name in _PLACE_STRUCTURES:
+            xmp = _without_element(xmp, prefix + b":" + name)
+            if prefix + b":" + name in xmp:
+                return None
     for pattern in _patterns(xmp, _EXIF, rb"GPS\w*"):
         xmp = re.sub(pattern, b"", xmp)
     for prefix in _prefixes(xmp, _EXIF):
@@ -71,9 +92,10 @@ def _patterns(xmp: bytes, namespace: bytes, name: bytes) -> list[bytes]:
     return patterns
 
 
-def _with_values(xmp: bytes, namespace: bytes, name: bytes, number: int) -> bytes:
+def _with_values(xmp: bytes, namespace: bytes, name: bytes, number: int, over: bytes = b"") -> bytes:
+    """Write `number`, or the fraction `number` / `over`, wherever the property is."""
     for pattern in _patterns(xmp, namespace, name):
-        xmp = re.sub(pattern, rb"\g<1>%d\g<3>" % number, xmp)
+        xmp = re.sub(pattern, rb"\g<1>%d%b\g<3>" % (number, over), xmp)
     return xmp
 
 
