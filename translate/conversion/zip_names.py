@@ -4,8 +4,8 @@ Only names with a flag are UTF-8 for certain. The others are read as the first o
 
 1. the extra field of Info-ZIP with the name in UTF-8 (0x7075), if it belongs to this name;
 2. UTF-8, which text in another encoding practically never is by chance;
-3. Japanese (code page 932), if nothing but kana, kanji and full-width letters comes out, and the next would give either
-   other characters than letters, or these come in pairs at least;
+3. Japanese (code page 932), if nothing but kana, kanji and full-width letters comes out, unless the next would give
+   letters that look like a European word;
 4. code page 437, as the format says.
 
 Backslashes separate folders, as some programs for Windows write them, and nothing is outside: a drive or a slash at the
@@ -91,9 +91,16 @@ def _decoded(raw: bytes, extra: bytes) -> str:
         return western
     if not _JAPANESE.fullmatch(japanese):
         return western
+    return western if _LETTERS.fullmatch(western) and not _in_pairs(japanese) else japanese
+
+
+def _in_pairs(japanese: str) -> bool:
+    """Whether some characters are neighbours, and some have a second byte that is no ASCII.
+
+    A European word read as Japanese has neither as a rule, since few of its letters have accents.
+    """
     runs = re.findall(rf"{_KANA_AND_KANJI}+", japanese)
-    fits = not _LETTERS.fullmatch(western) or min(map(len, runs)) > 1
-    return japanese if fits else western
+    return max(map(len, runs)) > 1 and any(one.encode("cp932")[-1] >= 0x80 for run in runs for one in run)
 
 
 def _unicode_path(raw: bytes, extra: bytes) -> str:
