@@ -38,7 +38,7 @@ def test_long_names_are_cut_and_stay_the_same() -> None:
     assert first != second
     for stem in ("画" * 100, "👩‍👩‍👧" * 20, "e\u0301" * 200, "\udce9" * 300, "\ud83d" * 300):
         name = allowed_name(stem, ".png")
-        assert LONGEST - 4 < len(os.fsencode(name)) <= LONGEST
+        assert len(os.fsencode(name)) <= LONGEST
         name.encode()  # text
     assert allowed_name("\udce9" * 251, ".png") == "\udce9" * 251 + ".png"  # as many bytes as it has on disk
     assert len(with_number(first, 12)) == LONGEST

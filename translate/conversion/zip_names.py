@@ -36,7 +36,7 @@ def member_name(member: zipfile.ZipInfo) -> str:
     name = name.partition("\0")[0].replace("\\", "/")
     if name.endswith("/"):
         return ""
-    path = PurePosixPath(re.sub(r"^([A-Za-z]:)?/*", "", name))
+    path = PurePosixPath(re.sub(r"^([A-Za-z]:)?/+", "", name))
     return str(path) if path.parts else ""
 
 
