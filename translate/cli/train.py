@@ -143,6 +143,7 @@ def _train(task: Task, argv: list[str], threads: Threads | None = None) -> int:
         split=split,
     )
     _refuse_old_run(options.out, fresh=saved is None)
+    _refuse_name(options.out)
     if threads.count:
         torch.set_num_threads(threads.count)
     torch.manual_seed(config.seed)
@@ -203,6 +204,16 @@ def _refuse_old_run(out: Path, *, fresh: bool) -> None:
 
     if fresh and (out / FILE_NAME).exists():
         raise ConfigError(f"{out} already holds a run; add --resume to go on with it, or choose another --out")
+
+
+def _refuse_name(out: Path) -> None:
+    """Refuse a folder whose name is no text before work goes into it: the libraries for snapshots cannot open them."""
+    try:
+        str(out).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"--out {out} is not UTF-8, so no snapshot can be opened there; choose another name"
+        ) from None
 
 
 def _refuse_finished_run(run: "Run") -> None:
