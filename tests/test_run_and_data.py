@@ -86,7 +86,7 @@ def test_names_that_are_no_text(data: Path, tmp_path: Path, capsys: pytest.Captu
     assert train("--data", data, "--out", out, *options(max_images=16, validations=0, held_out=1)) == 0
     assert main(["report", str(out)]) == 0
     assert train("--data", data, "--out", tmp_path / os.fsdecode(b"\xe9"), *options(max_images=2)) == 2
-    assert " is not UTF-8, so no snapshot can be read there; choose another name\n" in capsys.readouterr().err
+    assert " is not UTF-8, so no snapshot can be opened there; choose another name\n" in capsys.readouterr().err
 
 
 def test_a_page_with_a_name_that_is_no_text(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The command `translate data`."""
 
 import json
-import shlex
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from translate.errors import ConfigError, DataError, nearest, one_line
-from translate.options import parse_options
+from translate.options import command_line, parse_options
 from translate.pictures.operations import WRITABLE
 from translate.tasks import TASKS, Task
 
@@ -186,4 +185,4 @@ def _advise(options: CheckOptions, splits: "list[Split]") -> list[str]:
         words += ["--source-side", "right"]
     if options.channels != "3":
         words += ["--channels", options.channels]
-    return [f"Next: {shlex.join([*words, '--out', 'runs/mine', '--max-time', '2h'])}"]
+    return [f"Next: {command_line([*words, '--out', 'runs/mine', '--max-time', '2h'])}"]
