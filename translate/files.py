@@ -15,6 +15,8 @@ PROCESS = secrets.token_hex(4)
 MANIFEST_NAME = ".translate.jsonl"
 """The record of finished results in a folder that `translate convert` has written."""
 
+_LONGEST_SUFFIX = 20
+
 _MARKS = (
     ({"snapshot.safetensors"}, "a training run"),
     ({"config.json", "log.jsonl"}, "a training run"),
@@ -43,8 +45,10 @@ def atomic_path(path: Path) -> Generator[Path]:
     Raises:
         OSError: from the file system; callers convert it to their own one-line error.
     """
-    # A short new name: prefixing the target's name could exceed the file system's limit of 255 bytes.
-    temporary = path.parent / f".{PROCESS}{secrets.token_hex(4)}.part{path.suffix}"
+    # A short new name: prefixing the target's name could exceed the file system's limit of 255 bytes. The suffix tells
+    # libraries the format; one that long tells nothing.
+    suffix = path.suffix if len(path.suffix) <= _LONGEST_SUFFIX else ""
+    temporary = path.parent / f".{PROCESS}{secrets.token_hex(4)}.part{suffix}"
     try:
         yield temporary
         with temporary.open("rb+") as handle:
@@ -106,7 +110,8 @@ def walk(
             continue
         if identity is not None:
             seen.add(identity)
-        made = next((what for marks, what in _MARKS if marks <= {entry.name for entry in entries}), "")
+        names = {entry.name for entry in entries}
+        made = next((what for marks, what in _MARKS if marks <= names), "")
         if made and folder is not root:
             left_out(folder, f"holds {made}; give the folder itself to use them")
             continue

@@ -94,7 +94,7 @@ class TrainConfig:
     """Random seed for initial weights, file order, augmentation and synthetic drawings."""
 
     held_out: int = -1
-    """Number of images held out of --data for validation if there is no --val folder; -1: 5 %, at most 64."""
+    """Number of images held out of --data for validation if there is no --val folder; -1: about 5 %, at most 64."""
     validations: int = 10
     """Number of validations over the whole budget; fewer if they would take more than a tenth of --max-time."""
     metrics: tuple[Metric, ...] = ("psnr", "ssim", "swd")
