@@ -120,6 +120,22 @@ def test_an_odd_name(
 
 
 @POSIX
+@pytest.mark.parametrize("external", [False, True])
+def test_a_model_in_a_folder_whose_name_is_no_text(
+    tmp_path: Path, make_pictures: MakePictures, external: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, folder = make_pictures(tmp_path / "in", ["a.png"]), tmp_path / os.fsdecode(b"mod\xe8le")
+    folder.mkdir()
+    for path in [save_model(tmp_path / "m.onnx", INVERT, external=external), *tmp_path.glob("*.bin")]:
+        path.rename(folder / path.name)
+    monkeypatch.chdir(folder)
+    for model in (folder / "m.onnx", Path("m.onnx")):
+        # Weights in a second file are refused here as elsewhere.
+        command = ["convert", str(source), str(folder / "out"), "--model", str(model), "--device", "cpu"]
+        assert main(command) == (2 if external else 0)
+
+
+@POSIX
 def test_what_is_no_file_is_named_and_left_out(
     tmp_path: Path, make_pictures: MakePictures, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

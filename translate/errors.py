@@ -1,7 +1,8 @@
 """Errors that are shown to the user.
 
 Every message is one line: what was found, what was expected, what to do next. The command line prints it without a
-traceback and exits with status 2. Any other exception is a bug and keeps its traceback.
+traceback and exits with status 2. Any other exception is a bug and keeps its traceback; if it concerns one picture of a
+conversion, that picture fails and the traceback goes to a file (`translate.conversion.faults`).
 
     TranslateError
     ├── ImageError      a picture cannot be read, is too large or too small, or cannot be written

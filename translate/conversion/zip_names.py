@@ -23,6 +23,9 @@ from pathlib import Path, PurePosixPath
 _UTF8_FLAG = 0x800
 _UNICODE_PATH = 0x7075
 
+_LARGE_RECORDS = 100
+"""Bytes that may lie between the list of members and the record of its size, in archives of more than 4 GiB."""
+
 _KANA_AND_KANJI = r"[\u3005-\u3007\u3041-\u30ff\u4e00-\u9fff\uff01-\uff5e]"
 _JAPANESE = re.compile(rf"(?:[\x20-\x7e]|{_KANA_AND_KANJI})*")
 _LETTERS = re.compile(r"[\x20-\x7eÇ-ÖÙ-öù-ÿ]*")
@@ -64,7 +67,9 @@ def _without_wrong_flags(path: Path) -> io.BufferedIOBase:
     """The archive, its list of members without the flag for UTF-8 where that is wrong; the file is not changed."""
     with path.open("rb") as file:
         found = _Mapped(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    start = found.find(b"PK\1\2")
+    end = found.rfind(b"PK\5\6")
+    (size,) = struct.unpack_from("<I", found, end + 12)
+    start = found.find(b"PK\1\2", max(0, end - size - _LARGE_RECORDS))
     while start >= 0:
         flags, length = struct.unpack_from("<H18xH", found, start + 8)
         try:
