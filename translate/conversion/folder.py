@@ -15,7 +15,7 @@ from typing import Protocol
 
 from translate.conversion.faults import FaultLog
 from translate.conversion.location import Remote, location
-from translate.conversion.moving import FrameOptions, OnFrame
+from translate.conversion.moving import FrameOptions, FrameProgress, OnFrame
 from translate.conversion.plan import Job, Plan, make_plan
 from translate.conversion.resume import Existing, Result, ResumeState, WorkerResult, failed_result
 from translate.conversion.worker import Conversion, Worker, convert_guarded
@@ -146,12 +146,25 @@ def run_plan(
     with plan.opened() as destination, nullcontext() if plan.single else destination.open_manifest() as manifest:
         state = ResumeState(plan.source, destination, existing, how.digest(engine), manifest)
         stop = threading.Event()
-        frames = FrameOptions(workers=workers, alone=plan.count == 1, stop=stop, on_frame=on_frame)
+        wrong: list[Exception] = []
+
+        def show(progress: FrameProgress) -> None:
+            assert on_frame is not None
+            try:
+                on_frame(progress)
+            except Exception as error:  # of the caller, not of the film
+                wrong.append(error)
+                stop.set()
+                raise Stopped from None
+
+        frames = FrameOptions(workers=workers, alone=plan.count == 1, stop=stop, on_frame=on_frame and show)
         worker = Worker(plan.source, destination, engine, how, frames)
         fields = worker.template_fields
         jobs = plan.watch(how.name, fields, stop) if watch else plan.jobs(how.name, fields)
         queue = JobQueue(jobs, state, tally, stop, plan.faults, limit=limit, count_skipped=not watch)
         (backend or threads)(queue, worker, workers, max(1, plan.count))
+        if wrong:
+            raise wrong[0]
     return tally.summary(time.perf_counter() - started, plan)
 
 
