@@ -97,7 +97,7 @@ def test_labels_are_the_first_sub_folders(tmp_path: Path) -> None:
     ("files", "options", "message"),
     [
         ((), {}, "in does not exist; give a folder with pictures$"),
-        (("notes.txt", ".a.png"), {"makes_source": True}, "in contains 2 files, none of them PNG, JPEG, WebP, "),
+        (("notes.txt", ".a.png"), {"makes_source": True}, "in contains 1 file, none of them PNG, JPEG, WebP, "),
         (
             ("a.png",),
             {},
