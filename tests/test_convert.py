@@ -86,17 +86,6 @@ def test_engine_errors_name_the_file(tmp_path: Path, make_pictures: MakePictures
     assert report.failed[0].reason.startswith(f"{source / 'a.png'}: {engine.spec.name} takes 2 channels")
 
 
-def test_bugs_are_not_bad_files(
-    tmp_path: Path, engine: Engine, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(_: object) -> None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(engine, "apply", broken)
-    with pytest.raises(ZeroDivisionError):
-        convert_folder(make_pictures(tmp_path / "in", ["a.png", "b.png"]), tmp_path / "out", engine)
-
-
 def test_interrupt(tmp_path: Path, engine: Engine, make_pictures: MakePictures) -> None:
     source = make_pictures(tmp_path / "in", [f"{number:02}.png" for number in range(60)])
     started = threading.active_count()
@@ -208,20 +197,27 @@ def test_permission_denied(
         convert_folder(make_pictures(tmp_path / "in", ["a.png"]), tmp_path / "out", engine)
 
 
+@pytest.mark.parametrize("locked", ["sub", "in"])
 def test_folder_that_cannot_be_listed(
-    tmp_path: Path, engine: Engine, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, engine: Engine, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch, locked: str
 ) -> None:
     source = make_pictures(tmp_path / "in", ["a.png", "sub/b.png"])
     scandir = os.scandir
 
     def refuse(path: str) -> object:
-        if str(path).endswith("sub"):
+        if str(path).endswith(locked):
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(DataError, match=r"sub: cannot be listed \(Permission denied\)"):
-        convert_folder(source, tmp_path / "out", engine)
+    if locked == "in":
+        with pytest.raises(DataError, match=r"in: cannot be listed \(Permission denied\)"):
+            convert_folder(source, tmp_path / "out", engine)
+        return
+    report = convert_folder(source, tmp_path / "out", engine)
+    assert report.converted == 1
+    reason = f"{source / 'sub'}: cannot be listed (Permission denied); check its permissions"
+    assert [failure.reason for failure in report.failed] == [reason]
 
 
 def test_out_inside_in(tmp_path: Path, engine: Engine, make_pictures: MakePictures) -> None:
@@ -235,8 +231,29 @@ def test_links(tmp_path: Path, engine: Engine, make_pictures: MakePictures) -> N
     source = make_pictures(tmp_path / "in", ["a.png"])
     (source / "loop").symlink_to(source, target_is_directory=True)
     (source / "link.png").symlink_to(source / "a.png")
-    convert_folder(source, tmp_path / "out", engine)
-    assert tree(tmp_path / "out") == ["a.png", "link.png"]
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    make_pictures(tmp_path / "elsewhere", ["b.png", "deep/c.png"])
+    (tmp_path / "elsewhere" / "deep" / "up").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    for name in ("one", "two"):
+        (source / name).symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (source / "parent").symlink_to(tmp_path, target_is_directory=True)
+    make_pictures(source / "zz", ["d.png"])
+    (source / "before zz").symlink_to(source / "zz", target_is_directory=True)
+    make_pictures(source / ".store" / "annex", ["e.png"])
+    (source / "annexed").symlink_to(source / ".store" / "annex", target_is_directory=True)
+    report = convert_folder(source, tmp_path / "out", engine)
+    assert report.failed == ()
+    found = ["a.png", "annexed/e.png", "link.png", "one/b.png", "one/deep/c.png", "zz/d.png"]
+    assert tree(tmp_path / "out") == found
+    left = {name: reason for note in report.notes for name, _, reason in [note.partition(": left out: ")]}
+    above, again = "a link that leads back to a folder it is in", "another link has led to this folder already"
+    assert left == {
+        str(source / "loop"): above,
+        str(source / "parent"): above,
+        str(source / "before zz"): f"a link to {source / 'zz'}, which is used anyway",
+        str(source / "one" / "deep" / "up"): again,
+        str(source / "two"): again,
+    }
     (tmp_path / "same").symlink_to(source, target_is_directory=True)
     with pytest.raises(DataError, match="the same folder"):
         convert_folder(source, tmp_path / "same", engine)

@@ -174,6 +174,21 @@ def test_near_duplicates_across_splits(tmp_path: Path, capsys: pytest.CaptureFix
     assert name.startswith("test/night/y.jpg ~ train/night/2.png (")
 
 
+def test_copies_in_another_folder_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(4):
+        save(tmp_path / "mine" / f"{number}.png", picture(number))
+    save(tmp_path / "other" / "sub" / "a.png", picture(2))  # the same pixels
+    save(tmp_path / "other" / "b.jpg", picture(3), quality=80)
+    save(tmp_path / "other" / "c.png", picture(9))
+    status, answer = ask(capsys, tmp_path / "mine", f"--task super-resolution --val {tmp_path / 'other'}")
+    assert status == 1
+    first, second = answer["findings"]
+    assert (first["kind"], first["names"]) == ("copies", ["other/sub/a.png = mine/2.png"])
+    assert first["text"].startswith("val: 1 copies of pictures in train, so quality would be measured on training data")
+    assert second["kind"] == "near-duplicates"
+    assert second["names"][0].startswith("other/b.jpg ~ mine/3.png (")
+
+
 @pytest.mark.parametrize(
     ("others", "advice"), [(["test"], ""), (["val"], " --val {}/val"), (["val", "test"], " --val {}/val")]
 )

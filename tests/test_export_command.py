@@ -202,10 +202,6 @@ def test_the_way_back_of_day_to_night_is_a_task_of_its_own(collections: Path, tm
     train("day-to-night", collections, tmp_path / "run")
     back = exported(tmp_path / "run", "--direction", "back").spec
     assert (back.name, back.task) == ("night-to-day", "night-to-day")
-    named = exported(tmp_path / "run", "--direction", "back", "--name", "dawn").spec
-    assert (named.name, named.task) == ("dawn", "night-to-day")
-    there = exported(tmp_path / "run").spec
-    assert (there.name, there.task) == ("day-to-night", "day-to-night")
 
 
 def test_best_snapshot(pairs: Path, tmp_path: Path) -> None:

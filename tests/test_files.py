@@ -38,3 +38,13 @@ def test_longest_name(tmp_path: Path) -> None:
     with atomic_path(path) as temporary:
         temporary.write_text("x")
     assert path.exists()
+
+
+def test_temporary_names_fit_whatever_the_suffix(tmp_path: Path) -> None:
+    path = tmp_path / f"a.{'x' * 253}"
+    with atomic_path(path) as temporary:
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+    with atomic_path(tmp_path / f"{'a' * 251}.png") as temporary:
+        temporary.write_text("whole")
+        assert temporary.suffix == ".png"

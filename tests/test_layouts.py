@@ -1,20 +1,12 @@
-"""Which files belong together, what is held out, and what is refused."""
+"""Which files belong together, what is left out, and what is refused."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from translate.data.layouts import (
-    Listing,
-    held_out_count,
-    hold_out,
-    list_files,
-    list_pictures,
-    present_folders,
-    refuse_overlap,
-)
-from translate.errors import ConfigError, DataError, TranslateError
+from translate.data.layouts import Listing, list_files, list_pictures, present_folders
+from translate.errors import DataError, TranslateError
 
 
 def fill(folder: Path, *names: str) -> Path:
@@ -107,7 +99,7 @@ def test_labels_are_the_first_sub_folders(tmp_path: Path) -> None:
     ("files", "options", "message"),
     [
         ((), {}, "in does not exist; give a folder with pictures$"),
-        (("notes.txt", ".a.png"), {"makes_source": True}, "in contains 2 files, none of them PNG, JPEG, WebP, "),
+        (("notes.txt", ".a.png"), {"makes_source": True}, "in contains 1 file, none of them PNG, JPEG, WebP, "),
         (
             ("a.png",),
             {},
@@ -165,88 +157,40 @@ def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path, monkeypatch:
         list_pictures(tmp_path)
 
 
-def numbered(folder: Path, count: int, *, unpaired_sources: int = 0) -> Listing:
-    targets = tuple(folder / f"{number:02}.png" for number in range(count))
-    sources = tuple(folder / f"s{number:02}.png" for number in range(unpaired_sources)) or targets
-    layout = "two-folders"
-    return Listing(layout, not unpaired_sources, sources, targets, tuple(range(count)))
+def test_what_is_left_out_is_named(tmp_path: Path) -> None:
+    fill(tmp_path / "data", "a.png", "run/snapshot.safetensors", "run/samples/b.png")
+    fill(tmp_path / "data", "old/config.json", "old/log.jsonl")
+    fill(tmp_path / "data", "old/samples/x/c.png", "made/.translate.jsonl", "made/deep/d.png", "sub/e.png")
+    fill(tmp_path / "data", "measured/metrics.json", "measured/summary.json", "measured/contact_sheet.png")
+    fill(tmp_path / "more", "f.png")
+    (tmp_path / "data" / "link").symlink_to(tmp_path / "more", target_is_directory=True)
+    (tmp_path / "data" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    fill(tmp_path / "data", "notes.txt")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "data" / "pipe.png")
+    listing = photos(tmp_path / "data")
+    assert names(listing.targets, tmp_path / "data") == ["a.png", "link/f.png", "sub/e.png"]
+    start, use = f"{tmp_path / 'data'}/", "; give the folder itself to use them"
+    *named, counted = listing.left_out
+    assert counted == "1 file was not a picture that can be read here: 1 .txt"
+    assert sorted(line.removeprefix(start) for line in named) == [
+        "loop: left out: a link that leads back to a folder it is in",
+        f"made: left out: holds results of translate convert{use}",
+        f"measured: left out: holds results of translate evaluate{use}",
+        f"old: left out: holds a training run{use}",
+        *(["pipe.png: left out: a named pipe, not a file"] if hasattr(os, "mkfifo") else []),
+        f"run: left out: holds a training run{use}",
+    ]
+    assert names(list_pictures(tmp_path / "data" / "made"), tmp_path) == ["data/made/deep/d.png"]
+    fill(tmp_path / "outer", "run/snapshot.safetensors", "run/samples/b.png")
+    with pytest.raises(DataError, match=r"outer contains no pictures but what is left out, such as .*run: holds a tra"):
+        photos(tmp_path / "outer")
 
 
-def test_held_out_pictures_are_spread_and_kept_from_training(tmp_path: Path) -> None:
-    listing = numbered(tmp_path, 10)
-    train, validation = hold_out(listing, 3)
-    assert validation.labels == (1, 5, 8)
-    assert validation.sources == validation.targets == tuple(listing.targets[index] for index in (1, 5, 8))
-    assert sorted(train.targets + validation.targets) == list(listing.targets)
-    assert train.labels == (0, 2, 3, 4, 6, 7, 9)
-    for count in range(10):
-        assert [len(part.targets) for part in hold_out(listing, count)] == [10 - count, count]
-    assert hold_out(listing, 0)[0] == listing
-
-
-def test_unpaired_pictures_are_held_out_of_either_side(tmp_path: Path) -> None:
-    train, validation = hold_out(numbered(tmp_path, 10, unpaired_sources=4), 2)
-    assert [len(files) for files in (train.sources, train.targets)] == [2, 8]
-    assert names(validation.sources, tmp_path) == ["s01.png", "s03.png"]
-    assert names(validation.targets, tmp_path) == ["02.png", "07.png"]
-
-
-def test_photographs_held_out_have_no_sources(tmp_path: Path) -> None:
-    listing = photos(fill(tmp_path, "a.png", "b.png"))
-    assert [part.sources for part in hold_out(listing, 1)] == [(), ()]
-
-
-def test_one_picture_must_remain(tmp_path: Path) -> None:
-    for listing in (numbered(tmp_path, 4), numbered(tmp_path, 9, unpaired_sources=4)):
-        with pytest.raises(ConfigError, match="--held-out is 4, but there are only 4 pictures") as caught:
-            hold_out(listing, 4)
-        assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(("count", "held"), [(1, 0), (7, 0), (8, 1), (100, 5), (1280, 64), (2000, 64)])
-def test_how_many_are_held_out_by_default(tmp_path: Path, count: int, held: int) -> None:
-    assert held_out_count(numbered(tmp_path, count)) == held
-
-
-def test_the_smaller_side_decides_how_many(tmp_path: Path) -> None:
-    assert held_out_count(numbered(tmp_path, 100, unpaired_sources=40)) == 2
-
-
-def test_overlap_is_found_by_content(tmp_path: Path) -> None:
-    fill(tmp_path / "train", "a.png", "b.png", "c.png", "d.png", "e.png")
-    fill(tmp_path / "val", "f.png", "gg.png")
-    train = photos(tmp_path / "train")
-    refuse_overlap(train, photos(tmp_path / "val"))
-    for number, name in enumerate("abcd"):
-        (tmp_path / "val" / f"{number}.png").write_text(f"{name}.png")
-    with pytest.raises(DataError, match=r"^4 validation pictures .* \(.*0.png, .*1.png, .*2.png, ...\)") as caught:
-        refuse_overlap(train, photos(tmp_path / "val"))
-    assert "\n" not in str(caught.value)
-
-
-def test_of_a_pair_both_files_must_be_known(tmp_path: Path) -> None:
-    fill(tmp_path / "train", "source/a.png", "target/a.png")
-    fill(tmp_path / "val", "source/b.png", "target/b.png")
-    (tmp_path / "val/target/b.png").write_bytes((tmp_path / "train/target/a.png").read_bytes())
-    refuse_overlap(pairs(tmp_path / "train"), pairs(tmp_path / "val"))
-    (tmp_path / "val/source/b.png").write_bytes((tmp_path / "train/source/a.png").read_bytes())
-    with pytest.raises(DataError, match=r"^1 validation pictures"):
-        refuse_overlap(pairs(tmp_path / "train"), pairs(tmp_path / "val"))
-
-
-def test_unpaired_sides_are_compared_each_for_itself(tmp_path: Path) -> None:
-    def unpaired(name: str) -> Listing:
-        return list_files(tmp_path / name, layout="auto", paired=False)
-
-    fill(tmp_path / "train", "A/a.png", "B/b.png")
-    fill(tmp_path / "val", "A/c.png", "B/d.png")
-    refuse_overlap(unpaired("train"), unpaired("val"))
-    (tmp_path / "val/A/c.png").write_text("A/a.png")
-    with pytest.raises(DataError, match=r"^1 validation pictures .*c.png"):
-        refuse_overlap(unpaired("train"), unpaired("val"))
-
-
-def test_a_file_that_vanished_is_no_overlap(tmp_path: Path) -> None:
-    train, validation = photos(fill(tmp_path / "a", "a.png")), photos(fill(tmp_path / "b", "b.png"))
-    (tmp_path / "b/b.png").unlink()
-    refuse_overlap(train, validation)
+def test_a_run_in_the_data_folder_itself(tmp_path: Path) -> None:
+    listing = photos(fill(tmp_path, "a.png", "snapshot.safetensors", "log.jsonl", "config.json", "samples/b.png"))
+    assert names(listing.targets, tmp_path) == ["a.png"]
+    assert listing.left_out == (
+        f"{tmp_path / 'samples'}: left out: the sample grids of a training run",
+        "3 files were not pictures that can be read here: 1 .json, 1 .jsonl, 1 .safetensors",
+    )

@@ -18,7 +18,8 @@ from translate.conversion.manifest import FILE_NAME, parse_entry, parse_line
 from translate.conversion.plan import Job
 from translate.conversion.ray_backend import Actor, ActorConfig, RayBackend
 from translate.conversion.resume import WorkerResult
-from translate.conversion.worker import Conversion
+from translate.conversion.worker import Conversion, Worker
+from translate.errors import ModelError, TranslateError
 from translate.inference.engine import Engine
 from translate.pictures.operations import Picture, write_picture
 
@@ -117,7 +118,7 @@ def test_a_process_that_dies_loses_nothing(tmp_path: Path, engine: Engine, monke
     trap = tmp_path / "trap"
 
     class Mortal(Actor):
-        def convert(self, job: Job) -> WorkerResult | str:
+        def convert(self, job: Job) -> WorkerResult | TranslateError:
             once = job.item.name == "03.png" and not trap.exists()
             if once:
                 trap.touch()
@@ -141,7 +142,7 @@ def near(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def run(
         _: object, jobs: dict[int, Job], size: int, config: ActorConfig, actors: int
-    ) -> Iterator[tuple[int, WorkerResult | str]]:
+    ) -> Iterator[tuple[int, WorkerResult | TranslateError]]:
         rounds.append(len(jobs))
         actor = ray_backend.Actor(config)
         for number, job in list(jobs.items()):
@@ -176,13 +177,39 @@ def test_names_that_are_taken(tmp_path: Path, engine: Engine, near: list[int]) -
     assert near == [2]
 
 
-def test_bugs_are_not_bad_files(
+def test_a_bug_costs_one_picture(
     tmp_path: Path, engine: Engine, near: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paint(tmp_path / "in" / "a.png", 1)
-    monkeypatch.setattr("translate.conversion.worker.Worker.convert", None)
-    with pytest.raises(RuntimeError, match=r"in a Ray worker:\n(.|\n)*TypeError"):
-        convert_folder(tmp_path / "in", tmp_path / "out", engine, backend=RayBackend())
+    paint(tmp_path / "in" / "b.png", 1)
+    whole = Worker.convert
+
+    def broken(worker: Worker, job: Job) -> WorkerResult:
+        if job.item.name == "a.png":
+            raise TypeError("nobody knows")
+        return whole(worker, job)
+
+    monkeypatch.setattr("translate.conversion.worker.Worker.convert", broken)
+    report = convert_folder(tmp_path / "in", tmp_path / "out", engine, backend=RayBackend())
+    assert report.converted == 1
+    reason = "unexpected TypeError (nobody knows); please report it with the log"
+    assert [failure.reason for failure in report.failed] == [f"{tmp_path / 'in' / 'a.png'}: {reason}"]
+    assert report.log is not None
+    assert "in broken\n" in report.log.read_text()
+
+
+def test_what_concerns_every_picture_ends_the_run(
+    tmp_path: Path, engine: Engine, near: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint(tmp_path / "in" / "a.png", 1)
+
+    def gone(*_: object) -> None:
+        raise ModelError("the model is gone")
+
+    monkeypatch.setattr("translate.conversion.worker.Worker.convert", gone)
+    for backend in (RayBackend(), None):
+        with pytest.raises(ModelError, match="the model is gone"):
+            convert_folder(tmp_path / "in", tmp_path / "out", engine, backend=backend)
 
 
 def test_what_is_not_there(

@@ -60,6 +60,22 @@ def counts(source: object, out: object, engine: Engine, existing: Existing = "co
     return report.converted, report.skipped
 
 
+def test_results_inside_the_source_are_left_out(tmp_path: Path, root: str, engine: Engine) -> None:
+    for number, name in enumerate(["a.png", "sub/b.png"]):
+        put(f"{root}/in/{name}", number)
+    assert counts(f"{root}/in", f"{root}/in/old", engine) == (2, 0)
+    put(f"{root}/in/copied/c.png", 3)
+    fs, path = fsspec.core.url_to_fs(f"{root}/in/copied/.translate.jsonl")
+    fs.pipe_file(path, b"")
+    report = convert_folder(f"{root}/in", f"{root}/new", engine)
+    assert (report.converted, report.failed) == (2, ())
+    assert report.notes == tuple(
+        f"{root}/in/{name}: left out: holds results of translate convert; give the folder itself to use them"
+        for name in ("copied", "old")
+    )
+    assert counts(f"{root}/in/old", f"{root}/newer", engine) == (2, 0)
+
+
 def test_there_across_and_back_is_as_on_one_machine(tmp_path: Path, root: str, engine: Engine) -> None:
     for number, name in enumerate(["a.png", "sub/b.PNG", "sub/deep/Ünïcode 画像.webp", ".hidden.png", ".git/c.png"]):
         put(str(tmp_path / "in" / name), number)

@@ -1,7 +1,8 @@
 """Errors that are shown to the user.
 
 Every message is one line: what was found, what was expected, what to do next. The command line prints it without a
-traceback and exits with status 2. Any other exception is a bug and keeps its traceback.
+traceback and exits with status 2. Any other exception is a bug and keeps its traceback; if it concerns one picture of a
+conversion, that picture fails and the traceback goes to a file (`translate.conversion.faults`).
 
     TranslateError
     ├── ImageError      a picture cannot be read, is too large or too small, or cannot be written
@@ -14,6 +15,7 @@ traceback and exits with status 2. Any other exception is a bug and keeps its tr
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 from importlib.util import find_spec
 
@@ -62,6 +64,11 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     choices = list(choices)
     close = difflib.get_close_matches(word, choices, n=1)
     return f"did you mean {close[0]}?" if close else f"choose one of: {', '.join(choices)}"
+
+
+def one_line(text: str) -> str:
+    """`text` with its control characters escaped: names of files may contain line breaks, or codes for the terminal."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text)
 
 
 def require(extra: str, *modules: str) -> None:

@@ -36,7 +36,8 @@ def render(template: Path, filters: dict[str, Callable[..., Any]], **values: Any
     style = Markup(Path(__file__).with_suffix(".css").read_text(encoding="utf-8"))
     environment: Any = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters.update(number=number, **filters)
-    return environment.from_string(template.read_text(encoding="utf-8")).render(style=style, **values)
+    page = environment.from_string(template.read_text(encoding="utf-8")).render(style=style, **values)
+    return page.encode("utf-8", "replace").decode()  # names of files need not be text
 
 
 def drawing_settings(salt: str) -> Any:

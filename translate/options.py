@@ -2,9 +2,11 @@
 
 import contextlib
 import io
+import os
 import re
 import shlex
-from collections.abc import Callable, Collection
+import subprocess
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,9 +76,15 @@ def text_option(metavar: str, parse: Callable[[str], Any], show: Callable[[Any],
     )
 
 
+def command_line(words: Sequence[str], *, windows: bool = os.name == "nt") -> str:
+    """Words as they have to be typed: those with spaces and the like in quotation marks."""
+    return subprocess.list2cmdline(words) if windows else shlex.join(words)
+
+
 def quoted(path: Path) -> str:
-    """A path as it has to be typed in a command."""
-    return shlex.quote(str(path))
+    """A path as it has to be typed in a command, where it must not look like an option."""
+    text = str(path)
+    return command_line([f".{os.sep}{text}" if text.startswith("-") else text])
 
 
 def short_help(whole: str, wanted: Collection[str], last: str) -> str:

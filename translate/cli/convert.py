@@ -20,7 +20,7 @@ from translate.conversion.plan import Job, OutputFormat, Plan, make_plan
 from translate.conversion.ray_backend import RayBackend
 from translate.conversion.resume import Existing, Result, ResumeState
 from translate.conversion.worker import Conversion, Worker
-from translate.errors import ConfigError, ImageError
+from translate.errors import ConfigError, ImageError, one_line
 from translate.inference.engine import Device, Engine, cores
 from translate.inference.models import resolve, shipped
 from translate.inference.placement import Placement
@@ -211,7 +211,8 @@ def main(argv: list[str]) -> int:
         stopped = True
     summary = tally.summary(time.perf_counter() - started, plan)
     if plan.single and summary.failed:
-        raise ImageError(summary.failed[0].reason)  # nothing was converted: status 2, not 1
+        log = f"; see {summary.log}" if summary.log else ""
+        raise ImageError(f"{summary.failed[0].reason}{log}")  # nothing was converted: status 2, not 1
     _print_summary(summary, options, stopped)
     return EXIT_INTERRUPTED if stopped and not options.watch else 1 if summary.failed else 0
 
@@ -276,10 +277,10 @@ def _dry_run(plan: Plan, engine: Engine, options: ConvertOptions) -> int:
             if options.json:
                 text = json.dumps(fields)
             elif "reason" in fields:
-                text = f"reject {fields['reason']}"
+                text = f"reject {one_line(fields['reason'])}"
             else:
                 verb = "convert" if fields["would"] == "convert" else "skip"
-                text = f"{verb} {fields['source']} -> {fields['target']}"
+                text = one_line(f"{verb} {fields['source']} -> {fields['target']}")
             sys.stdout.write(f"{text}\n")
     if not options.json:
         sys.stderr.write("".join(f"note: {note}\n" for note in plan.notes))
@@ -329,14 +330,19 @@ def _print_summary(summary: Summary, options: ConvertOptions, stopped: bool) -> 
         }
         if summary.notes:
             facts["notes"] = list(summary.notes)
+        if summary.log:
+            facts["log"] = str(summary.log)
         sys.stdout.write(f"{json.dumps(facts)}\n")
         return
     for note in (*summary.notes, *(note for result in summary.noted for note in result.notes)):
         sys.stderr.write(f"note: {note}\n")
     for failure in summary.failed:
         sys.stderr.write(f"{failure.reason}\n")
+    if summary.log:
+        sys.stderr.write(f"unexpected errors are described in {summary.log}\n")
     parts = [
-        f"{summary.converted} picture{'' if summary.converted == 1 else 's'} converted to {options.destination} "
+        f"{summary.converted} picture{'' if summary.converted == 1 else 's'} converted to "
+        f"{one_line(str(options.destination))} "
         f"in {summary.seconds:.1f} s ({summary.images_per_second:.1f} images/s)"
     ]
     if summary.skipped and not options.watch:

@@ -1,7 +1,6 @@
 """The command `translate data`."""
 
 import json
-import shlex
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from translate.errors import ConfigError, DataError, nearest
-from translate.options import parse_options
+from translate.errors import ConfigError, DataError, nearest, one_line
+from translate.options import command_line, parse_options
 from translate.pictures.operations import WRITABLE
 from translate.tasks import TASKS, Task
 
@@ -164,7 +163,7 @@ def _list_findings(found: "list[Finding]") -> list[str]:
     lines = [f"{len(found)} problem{'' if len(found) == 1 else 's'} found:"] if found else ["No problems found."]
     for number, finding in enumerate(found, 1):
         lines.append(f"{number}. {finding.text}")
-        lines += [f"     {name}" for name in finding.names]
+        lines += [f"     {one_line(name)}" for name in finding.names]
         if finding.count > len(finding.names):
             lines.append(f"     and {finding.count - len(finding.names)} more")
     return lines
@@ -186,4 +185,4 @@ def _advise(options: CheckOptions, splits: "list[Split]") -> list[str]:
         words += ["--source-side", "right"]
     if options.channels != "3":
         words += ["--channels", options.channels]
-    return [f"Next: {shlex.join([*words, '--out', 'runs/mine', '--max-time', '2h'])}"]
+    return [f"Next: {command_line([*words, '--out', 'runs/mine', '--max-time', '2h'])}"]

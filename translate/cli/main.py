@@ -1,13 +1,14 @@
 """The program `translate`: maps each command to a function, imported on demand so that help and errors are instant."""
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from translate import __version__
-from translate.errors import TranslateError, nearest
+from translate.errors import TranslateError, nearest, one_line
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -55,23 +56,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 success, 1 some pictures failed, 2 invalid usage or input, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A character that the terminal, or a file in a code page, cannot hold is escaped: no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = _dispatch(arguments)
         sys.stdout.flush()  # here, where a closed pipe is handled, not when the interpreter exits
         return status
     except TranslateError as error:
-        sys.stderr.write(f"translate: {error}\n")
+        sys.stderr.write(f"translate: {one_line(str(error))}\n")
         return EXIT_USAGE
     except PermissionError as error:
-        sys.stderr.write(f"translate: {error.filename}: permission denied; change its permissions or use another\n")
+        name = one_line(str(error.filename))
+        sys.stderr.write(f"translate: {name}: permission denied; change its permissions or use another\n")
+        return EXIT_USAGE
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader (e.g. `| head`) is gone; keep the interpreter's final flush from reporting it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return EXIT_BROKEN_PIPE
+        if error.filename is None or error.strerror is None:
+            raise
+        sys.stderr.write(f"translate: {one_line(f'{error.filename}: {error.strerror}')}; use another name or folder\n")
         return EXIT_USAGE
     except KeyboardInterrupt:
         sys.stderr.write("translate: interrupted\n")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader (e.g. `| head`) is gone; keep the interpreter's final flush from reporting it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return EXIT_BROKEN_PIPE
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -121,7 +121,7 @@ def _train(task: Task, argv: list[str], threads: Threads | None = None) -> int:
     from translate.monitoring.logger import Logger
     from translate.monitoring.validation import Validation, check_held_out, measured_names
     from translate.tasks.base import load_object
-    from translate.training.batches import list_training_data, open_training_data
+    from translate.training.batches import SPLIT, list_training_data, open_training_data
     from translate.training.fit import fit
     from translate.training.run import Run
     from translate.training.snapshot import Header, read_tensors
@@ -129,7 +129,8 @@ def _train(task: Task, argv: list[str], threads: Threads | None = None) -> int:
     trainer_class = load_object(task.trainer)
     saved = _saved_header(task, argv)
     options = _parse(task, trainer_class, saved, argv)
-    listings, config = list_training_data(task, options.config, options.data, options.val)
+    split = SPLIT if saved is None else saved.split
+    listings, config = list_training_data(task, options.config, options.data, options.val, split)
     header = saved or Header(
         task=task.name, trainer=task.trainer, config={}, data="", images_seen=0, steps=0, seconds_used=0.0
     )
@@ -139,8 +140,10 @@ def _train(task: Task, argv: list[str], threads: Threads | None = None) -> int:
         data=str(options.data.resolve()),
         validation="" if options.val is None else str(options.val.resolve()),
         files=listings.digest,
+        split=split,
     )
     _refuse_old_run(options.out, fresh=saved is None)
+    _refuse_name(options.out)
     if threads.count:
         torch.set_num_threads(threads.count)
     torch.manual_seed(config.seed)
@@ -155,8 +158,8 @@ def _train(task: Task, argv: list[str], threads: Threads | None = None) -> int:
             _refuse_finished_run(run)
         measured_names(run.trainer, len(listings.held_out.targets))  # before anything is written
         console = Console(stderr=True, quiet=not run.fabric.is_global_zero)
-        if note:
-            console.print(note, highlight=False, soft_wrap=True)
+        for line in (*(f"note: {reason}" for reason in listings.left_out), *([note] if note else ())):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         if saved and saved.files != header.files:
             run.best = {}
             console.print("other pictures than before: what was measured so far no longer counts", highlight=False)
@@ -201,6 +204,16 @@ def _refuse_old_run(out: Path, *, fresh: bool) -> None:
 
     if fresh and (out / FILE_NAME).exists():
         raise ConfigError(f"{out} already holds a run; add --resume to go on with it, or choose another --out")
+
+
+def _refuse_name(out: Path) -> None:
+    """Refuse a folder whose name is no text before work goes into it: the libraries for snapshots cannot open them."""
+    try:
+        str(out).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"--out {out} is not UTF-8, so no snapshot can be opened there; choose another name"
+        ) from None
 
 
 def _refuse_finished_run(run: "Run") -> None:

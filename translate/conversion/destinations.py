@@ -8,6 +8,7 @@ from typing import Protocol
 
 from translate.conversion.manifest import FILE_NAME, Manifest, ManifestEntry
 from translate.errors import DataError, ImageError
+from translate.files import mode_of
 
 
 class ManifestProtocol(Protocol):
@@ -86,12 +87,12 @@ class LocalFolder:
 
     def exists(self, name: str) -> bool:
         """See `Destination`."""
-        return (self._path / name).exists()
+        return mode_of(self._path / name) != 0
 
     def is_same(self, name: str, source: str) -> bool:
         """See `Destination`."""
         target = self._path / name
-        return target.exists() and Path(source).exists() and target.samefile(source)
+        return mode_of(target) != 0 != mode_of(source) and target.samefile(source)
 
     @contextmanager
     def writing(self, name: str) -> Generator[Path]:

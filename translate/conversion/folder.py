@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from translate.conversion.faults import FaultLog
 from translate.conversion.location import Remote, location
-from translate.conversion.moving import FrameOptions, OnFrame
+from translate.conversion.moving import FrameOptions, FrameProgress, OnFrame
 from translate.conversion.plan import Job, Plan, make_plan
-from translate.conversion.resume import Existing, Result, ResumeState, WorkerResult
-from translate.conversion.worker import Conversion, Worker
+from translate.conversion.resume import Existing, Result, ResumeState, WorkerResult, failed_result
+from translate.conversion.worker import Conversion, Worker, convert_guarded
 from translate.inference.engine import Engine, cores
 from translate.threads import Stopped
 
@@ -54,6 +55,8 @@ class Summary:
     """Wall time from the first decode to the last file written."""
     notes: tuple[str, ...] = ()
     """What was found in the source and not used, one line each."""
+    log: Path | None = None
+    """The file with the tracebacks of unforeseen errors, if there were any."""
 
     @property
     def images_per_second(self) -> float:
@@ -80,9 +83,9 @@ def convert_folder(
 
         convert_folder("photos", "large", "super-resolution")
 
-    The folder structure is kept; a destination ending in .zip becomes an archive. Hidden files are skipped, symbolic
-    links to folders are not followed. A picture that cannot be converted is reported and does not stop the others. If
-    the conversion is interrupted for any reason, call it again: finished files are skipped.
+    The folder structure is kept; a destination ending in .zip becomes an archive. Hidden files are skipped, links to
+    folders are followed once. A picture that cannot be converted for any reason is reported and does not stop the
+    others. If the conversion is interrupted, call it again: finished files are skipped.
 
     Args:
         source: a folder, a picture or a zip archive; with the extra `s3` also an address like `s3://bucket/folder`.
@@ -102,8 +105,8 @@ def convert_folder(
     Raises:
         DataError: nothing to convert, or `destination` cannot take the results; nothing was written.
         ConfigError: the model lacks a label, style or detail, or the name template is invalid; nothing was written.
-        KeyboardInterrupt: Ctrl-C; raised once the pictures in progress are finished and videos abandoned. Unexpected
-            exceptions are raised in the same way.
+        KeyboardInterrupt: Ctrl-C; raised once the pictures in progress are finished and videos abandoned. Exceptions
+            of a callback are raised in the same way.
     """
     if isinstance(engine, str):
         engine = Engine(engine, threads=1)
@@ -143,12 +146,25 @@ def run_plan(
     with plan.opened() as destination, nullcontext() if plan.single else destination.open_manifest() as manifest:
         state = ResumeState(plan.source, destination, existing, how.digest(engine), manifest)
         stop = threading.Event()
-        frames = FrameOptions(workers=workers, alone=plan.count == 1, stop=stop, on_frame=on_frame)
+        wrong: list[Exception] = []
+
+        def show(progress: FrameProgress) -> None:
+            assert on_frame is not None
+            try:
+                on_frame(progress)
+            except Exception as error:  # of the caller, not of the film
+                wrong.append(error)
+                stop.set()
+                raise Stopped from None
+
+        frames = FrameOptions(workers=workers, alone=plan.count == 1, stop=stop, on_frame=on_frame and show)
         worker = Worker(plan.source, destination, engine, how, frames)
         fields = worker.template_fields
         jobs = plan.watch(how.name, fields, stop) if watch else plan.jobs(how.name, fields)
-        queue = JobQueue(jobs, state, tally, stop, limit=limit, count_skipped=not watch)
+        queue = JobQueue(jobs, state, tally, stop, plan.faults, limit=limit, count_skipped=not watch)
         (backend or threads)(queue, worker, workers, max(1, plan.count))
+        if wrong:
+            raise wrong[0]
     return tally.summary(time.perf_counter() - started, plan)
 
 
@@ -179,13 +195,14 @@ class Tally:
         failed, noted = (
             tuple(sorted(results, key=lambda result: result.source)) for results in (self.failed, self.noted)
         )
-        return Summary(self.converted, self.skipped, failed, noted, seconds, plan.notes)
+        return Summary(self.converted, self.skipped, failed, noted, seconds, plan.notes, plan.faults.path)
 
 
 class JobQueue:
     """Hands out jobs, listing them on demand, and takes their results. Thread-safe.
 
-    `stop`: once set, no more jobs are handed out. `count_skipped`: whether to count pictures that needed no work.
+    `stop`: once set, no more jobs are handed out. `faults`: where unforeseen errors are described. `count_skipped`:
+    whether to count pictures that needed no work.
     """
 
     def __init__(
@@ -194,11 +211,12 @@ class JobQueue:
         state: ResumeState,
         tally: Tally,
         stop: threading.Event,
+        faults: FaultLog,
         *,
         limit: int | None,
         count_skipped: bool,
     ) -> None:
-        self._jobs, self._state, self._tally, self._stop = jobs, state, tally, stop
+        self._jobs, self._state, self._tally, self._stop, self._faults = jobs, state, tally, stop, faults
         self._remaining, self._count_skipped = limit, count_skipped
         self._lock = threading.Lock()
 
@@ -213,8 +231,12 @@ class JobQueue:
 
     def done(self, job: Job, done: WorkerResult) -> None:
         """Record and count the result of a job."""
-        self._state.record(job.item, done)
-        self._count(done.result)
+        try:
+            self._state.record(job.item, done)
+            result = done.result
+        except Exception as error:
+            result = failed_result(done.result.source, error)
+        self._count(result)
 
     def stop(self) -> None:
         """Hand out no more jobs."""
@@ -236,6 +258,8 @@ class JobQueue:
                     self._remaining += 1  # skipped pictures do not count towards the limit
             if not self._count_skipped:
                 return
+        if result.details:
+            self._faults.add(result.source, result.details)
         self._tally.add(result)
 
 
@@ -246,7 +270,7 @@ def threads(queue: JobQueue, worker: Worker, workers: int | None, count: int) ->
     def work() -> None:
         while (job := queue.next()) is not None:
             try:
-                done = worker.convert(job)
+                done = convert_guarded(worker, job)
             except Stopped:
                 return
             queue.done(job, done)

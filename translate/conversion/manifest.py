@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import Any, cast
 
 from translate.errors import DataError
-from translate.files import PROCESS, remove_leftovers
+from translate.files import MANIFEST_NAME, PROCESS, remove_leftovers
 
-FILE_NAME = ".translate.jsonl"
+FILE_NAME = MANIFEST_NAME
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,12 @@
-"""Names of results: a template is filled in, and every name is unique."""
+"""Names of results: a template is filled in, and every name is unique and allowed."""
 
+import os
+import re
 import string
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import PurePosixPath
 
 from translate.errors import ConfigError, nearest
@@ -12,6 +16,13 @@ FIELDS = ("stem", "model", "scale", "label", "style", "detail")
 
 FORBIDDEN = '/\\:*?"<>|'
 """Characters that some file systems do not allow in names."""
+
+LONGEST = 255
+"""Bytes that a name may have on common file systems."""
+
+_UNSUITABLE = re.compile(f"[{re.escape(FORBIDDEN)}\x00-\x1f]")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE)
+"""Names of devices on Windows, with any suffix."""
 
 VIDEO_INPUTS = {".mp4": ".mp4", ".m4v": ".mp4", ".avi": ".mp4", ".mov": ".mov", ".mkv": ".mkv", ".webm": ".webm"}
 """Suffix (lower case) of each video format that can be read -> suffix of its result by default."""
@@ -37,7 +48,8 @@ def check_template(template: str) -> None:
     """Reject a template that cannot name files.
 
     Raises:
-        ConfigError: unbalanced braces, an unknown field, no `{stem}`, or characters not allowed in file names.
+        ConfigError: unbalanced braces, an unknown field, no `{stem}`, a format that is none for text, or characters not
+            allowed in file names.
     """
     try:
         parts = [(text, field) for text, field, *_ in string.Formatter().parse(template)]
@@ -51,12 +63,16 @@ def check_template(template: str) -> None:
         raise ConfigError(f"--name {template} gives every picture the same name; add {{stem}} to it")
     if any(character in FORBIDDEN for text, _ in parts for character in text):
         raise ConfigError(f"--name {template} contains one of {FORBIDDEN}; remove it")
+    try:
+        template.format(**dict.fromkeys(FIELDS, "x"))
+    except (ValueError, KeyError, IndexError, OverflowError, MemoryError) as error:
+        raise ConfigError(f"--name {template} has a wrong format ({error}); use for example {{stem}}-large") from None
 
 
 def result_names(
     names: Sequence[str], suffix_of: Callable[[str], str], template: str, fields: Callable[[str], Mapping[str, str]]
 ) -> list[str]:
-    """Names for the results of the pictures in one folder; unique even on case-insensitive file systems.
+    """Names for the results of the pictures in one folder; unique even on disks that ignore case or compose accents.
 
     If two pictures would get the same name, like `a.png` and `a.jpg` both converted to PNG, they stay distinguishable:
     `a.png`, which has that suffix already, and `a.jpg.png`. Otherwise a picture's name does not depend on the others.
@@ -67,26 +83,71 @@ def result_names(
         template: see `check_template`.
         fields: name -> all template fields except `stem`.
     """
-    found = [template.format(stem=PurePosixPath(name).stem, **fields(name)) + suffix_of(name) for name in names]
-    counts = Counter(result.casefold() for result in found)
+    found = [
+        allowed_name(template.format(stem=PurePosixPath(name).stem, **_suitable(fields(name))), suffix_of(name))
+        for name in names
+    ]
+    counts = Counter(_key(result) for result in found)
     taken: set[str] = set()
     for number, (name, result) in enumerate(zip(names, found, strict=True)):
         plain = PurePosixPath(name).suffix == suffix_of(name)
-        if counts[result.casefold()] > 1 and not (plain and result.casefold() not in taken):
+        if counts[_key(result)] > 1 and not (plain and _key(result) not in taken):
             stem = PurePosixPath(result).stem + PurePosixPath(name).suffix
             found[number] = _free(stem, PurePosixPath(result).suffix, counts.keys() | taken)
-        taken.add(found[number].casefold())
+        taken.add(_key(found[number]))
     return found
+
+
+def allowed_name(stem: str, ending: str = "", *, windows: bool = os.name == "nt") -> str:
+    """`stem` + `ending` as a name that file systems accept; the same for the same name, for ever.
+
+    What has more than `LONGEST` bytes is cut, and on Windows what it forbids is replaced; a digest of the whole name
+    then keeps the name unique. `..` stays as it is.
+    """
+    whole = stem + ending
+    suited, room = stem, LONGEST - len(_encoded(ending))
+    if windows and whole != "..":
+        suited = _UNSUITABLE.sub("_", stem)
+        suited = f"_{suited}" if _RESERVED.fullmatch(whole) else suited
+        suited = suited if ending else suited.rstrip(". ")
+    if suited == stem and len(_encoded(stem)) <= room:
+        return whole
+    mark = f"~{sha256(whole.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    # Characters that are cut in two, and bytes that are no text, are left out.
+    return _encoded(suited)[: room - len(mark)].decode("utf-8", "ignore") + mark + ending
+
+
+def allowed_path(folder: str) -> str:
+    """A path of a folder, relative and with forward slashes, with each of its names as `allowed_name`."""
+    return "/".join(allowed_name(part) for part in folder.split("/"))
 
 
 def with_number(name: str, number: int) -> str:
     """`a.png` -> `a-2.png`; folders in the path are kept."""
     path = PurePosixPath(name)
-    return str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
+    return str(path.with_name(allowed_name(path.stem, f"-{number}{path.suffix}")))
 
 
 def _free(stem: str, suffix: str, taken: set[str]) -> str:
-    number, name = 2, stem + suffix
-    while name.casefold() in taken:
-        name, number = f"{stem}-{number}{suffix}", number + 1
+    number, name = 2, allowed_name(stem, suffix)
+    while _key(name) in taken:
+        name, number = allowed_name(stem, f"-{number}{suffix}"), number + 1
     return name
+
+
+def _key(name: str) -> str:
+    """Equal for names that are one on some disk."""
+    return name.casefold() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
+
+
+def _suitable(fields: Mapping[str, str]) -> dict[str, str]:
+    """Fields without what names cannot contain; the names of models and labels come from files."""
+    return {name: _UNSUITABLE.sub("-", value) for name, value in fields.items()}
+
+
+def _encoded(name: str) -> bytes:
+    """A name in UTF-8; bytes that are no text stay as they are on disk."""
+    try:
+        return name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, as Windows allows
+        return name.encode("utf-8", "surrogatepass")

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import threading
 import zipfile
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
@@ -11,12 +12,22 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from translate.conversion.destinations import Destination, LocalFolder
+from translate.conversion.faults import FaultLog
 from translate.conversion.location import Location, Remote, relative_name
 from translate.conversion.manifest import FILE_NAME
-from translate.conversion.naming import VIDEO_OUTPUTS, is_video, result_names, video_suffix
+from translate.conversion.naming import (
+    LONGEST,
+    VIDEO_OUTPUTS,
+    allowed_name,
+    allowed_path,
+    is_video,
+    result_names,
+    video_suffix,
+    with_number,
+)
 from translate.conversion.sources import FileSource, FolderSource, Item, NameFilter, PictureFilter, Source, ZipSource
-from translate.errors import DataError, ImageError
-from translate.files import atomic_path
+from translate.errors import DataError, one_line
+from translate.files import atomic_path, mode_of
 from translate.pictures.animation import count_frames
 from translate.pictures.formats import FORMATS, READABLE, WRITABLE, head_of, left_out, recognise, result_suffix
 
@@ -67,11 +78,14 @@ class Plan:
     """Whether there are videos, or the source is a single animation, so that frames can be converted in parallel."""
     others: Mapping[str, int] = field(default_factory=dict[str, int])
     """Suffix (lower case) -> number of files that are neither pictures nor films."""
+    faults: FaultLog = field(default_factory=FaultLog)
+    """Where unforeseen errors are described."""
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was found and is not used, one line each."""
-        return (left_out(self.others),) if self.others else ()
+        named = (one_line(f"{name}: left out: {reason}") for name, reason in self.source.left_out.items())
+        return (*named, left_out(self.others)) if self.others else tuple(named)
 
     @property
     def archive(self) -> Path | None:
@@ -79,7 +93,7 @@ class Plan:
         path = self.destination
         if self.only_name is not None or not isinstance(path, Path) or path.suffix.lower() != ".zip":
             return None
-        return None if path.is_dir() else path
+        return None if _is_dir(path) else path
 
     @property
     def result_folder(self) -> Destination:
@@ -107,7 +121,8 @@ class Plan:
             targets = result_names(names, suffixes.__getitem__, template, fields)
             for item, target in zip(items, targets, strict=True):
                 if item in chosen:
-                    yield Job(item, str(PurePosixPath(item.name).with_name(target)))
+                    folder, slash, _ = item.name.rpartition("/")
+                    yield Job(item, allowed_path(folder) + slash + target)
 
     def watch(self, template: str, fields: TemplateFields, stop: threading.Event) -> Iterator[Job]:
         """All jobs, and then a job for every picture that is added or changed, until `stop` is set."""
@@ -184,12 +199,16 @@ def make_plan(
     """
     wanted = PictureFilter(include, exclude)
     single, only_name, moving = False, None, False
-    if source.is_dir() or (may_be_empty and isinstance(source, Remote) and not source.is_file()):
+    _check_length(destination)
+    if _is_dir(source) or (may_be_empty and isinstance(source, Remote) and not source.is_file()):
         if relative_name(destination, source) == ".":
             raise DataError(f"{source}: input and output are the same folder; choose another folder for the results")
         found = _folder_source(source, wanted, destination)
-    elif not source.is_file():
-        raise DataError(f"{source}: no such file or folder; give a picture, a folder of pictures or a zip archive")
+    elif not (stat.S_ISREG(mode_of(source)) if isinstance(source, Path) else source.is_file()):
+        found = "neither a file nor a folder" if isinstance(source, Path) and mode_of(source) else ""
+        raise DataError(
+            f"{source}: {found or 'no such file or folder'}; give a picture, a folder of pictures or a zip archive"
+        )
     elif source.suffix.lower() == ".zip":
         found = ZipSource(source, wanted)
     elif is_video(source.name) or _is_picture(source):
@@ -207,9 +226,19 @@ def make_plan(
         count += len(items)
         moving = moving or any(is_video(item.name) for item in items)
     if not count and not may_be_empty:
-        raise DataError(_nothing_found(source, include, exclude))
-    others = dict(wanted.others)
-    return Plan(found, destination, output_format, count, isinstance(source, Remote), single, only_name, moving, others)
+        raise DataError(_nothing_found(source, include, exclude, found.left_out))
+    return Plan(
+        found,
+        destination,
+        output_format,
+        count,
+        isinstance(source, Remote),
+        single,
+        only_name,
+        moving,
+        dict(wanted.others),
+        FaultLog(destination if isinstance(destination, Path) and destination.suffix.lower() != ".zip" else None),
+    )
 
 
 def _is_picture(file: Location) -> bool:
@@ -239,7 +268,7 @@ def _animated(source: Source, item: Item) -> bool:
     try:
         with source.load(item) as data:
             return count_frames(data) > 1
-    except ImageError:  # reported when it is converted
+    except Exception:  # reported when it is converted
         return False
 
 
@@ -247,7 +276,7 @@ def _single_target(
     source: Location, destination: Location, output_format: OutputFormat, animated: bool
 ) -> tuple[Location, str | None]:
     """The folder and, if the user gave one, the name of the single result."""
-    if not destination.suffix or destination.is_dir():
+    if not destination.suffix or _is_dir(destination):
         return destination, None
     suffix, video = destination.suffix.lower(), is_video(source.name)
     writable = VIDEO_OUTPUTS if video else WRITABLE | ({".gif"} if animated else set[str]())
@@ -268,13 +297,30 @@ def _check_inputs_are_safe(items: Sequence[Item], source: Location, inside: str)
             raise DataError(f"{source / item.name}: its result would overwrite an input; choose another folder")
 
 
-def _nothing_found(source: Location, include: Sequence[str], exclude: Sequence[str]) -> str:
+def _is_dir(place: Location) -> bool:
+    """As `is_dir`, but False for a name that cannot exist, which `Path` may raise an error for."""
+    return stat.S_ISDIR(mode_of(place)) if isinstance(place, Path) else place.is_dir()
+
+
+def _check_length(destination: Location) -> None:
+    """Refuse a name for the result, or for its folder, that no file system takes."""
+    for part in destination.parts if isinstance(destination, Path) else ():
+        if allowed_name(part, windows=False) != part:
+            raise DataError(f"{destination}: a name of more than {LONGEST} bytes; choose a shorter one")
+
+
+def _nothing_found(
+    source: Location, include: Sequence[str], exclude: Sequence[str], left_out: Mapping[str, str]
+) -> str:
     if include or exclude:
         return f"{source}: no picture matches --include and --exclude; a star matches any part of a path"
+    if left_out:
+        name, reason = next(iter(left_out.items()))
+        return f"{source}: no pictures but what is left out, such as {name}: {reason}"
     if isinstance(source, Remote):
         return f"{source}: no {PICTURES} files found; give a folder of pictures"
     files = 0
-    if source.is_dir():
+    if _is_dir(source):
         files = sum(name[0] != "." for _, _, names in os.walk(source) for name in names)
         if not files:
             return f"{source}: an empty folder; give a folder of pictures"
@@ -283,15 +329,32 @@ def _nothing_found(source: Location, include: Sequence[str], exclude: Sequence[s
 
 def _unpacked(archive: Path) -> Path:
     """The folder that collects the results for an archive."""
-    return archive.with_name(f".{archive.name}.unfinished")
+    return archive.with_name(allowed_name(f".{archive.name}", ".unfinished"))
 
 
 def _pack(folder: Path, archive: Path) -> None:
     """Write all results to an archive, atomically, and remove the folder."""
     with (
         atomic_path(archive) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as packed,  # pictures are already compressed
+        # Pictures are already compressed; a wrong clock is no reason to fail.
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, strict_timestamps=False) as packed,
     ):
+        taken: set[str] = set()
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE_NAME):
-            packed.write(path, path.relative_to(folder).as_posix())
+            plain = name = _as_text(path.relative_to(folder).as_posix())
+            number = 1
+            while name in taken:
+                number += 1
+                name = with_number(plain, number)
+            taken.add(name)
+            packed.write(path, name)
     shutil.rmtree(folder)
+
+
+def _as_text(name: str) -> str:
+    """A name for an archive: what is not UTF-8 on disk is taken for Latin-1, the usual other encoding."""
+    try:
+        name.encode()
+        return name
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode("latin-1")

@@ -15,7 +15,6 @@ import os
 import pickle
 import re
 import socket
-import traceback
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -31,8 +30,8 @@ from translate.conversion.moving import FrameOptions
 from translate.conversion.plan import Job
 from translate.conversion.resume import WorkerResult, failed_result
 from translate.conversion.sources import Source
-from translate.conversion.worker import Conversion, Worker
-from translate.errors import ConfigError, ImageError, require
+from translate.conversion.worker import Conversion, Worker, convert_guarded
+from translate.errors import ConfigError, ImageError, TranslateError, require
 from translate.inference.engine import Engine
 from translate.inference.session import Device
 
@@ -85,12 +84,12 @@ class Actor:
         results = [pickle.dumps(self.convert(pickle.loads(job))) for job in block["job"].to_pylist()]
         return {"number": block["number"].to_pylist(), "result": results}
 
-    def convert(self, job: Job) -> WorkerResult | str:
-        """Run one job. A string is the traceback of an unexpected exception; not every exception can be pickled."""
+    def convert(self, job: Job) -> WorkerResult | TranslateError:
+        """Run one job. An error, which is returned because it has to be pickled, concerns every picture."""
         try:
-            return self._worker.convert(job)
-        except Exception:
-            return traceback.format_exc()
+            return convert_guarded(self._worker, job)
+        except TranslateError as error:
+            return error
 
 
 class RayBackend:
@@ -151,8 +150,8 @@ class RayBackend:
         block = max(1, min(BLOCK_SIZE, len(remaining) // (BLOCKS_PER_ACTOR * actors)))
         for size in (block, 1):
             for number, done in _run_jobs(ray, remaining, size, config, actors):
-                if isinstance(done, str):
-                    raise RuntimeError(f"in a Ray worker:\n{done}")
+                if isinstance(done, TranslateError):
+                    raise done
                 queue.done(remaining.pop(number), done)
             if not remaining:
                 return
@@ -166,7 +165,7 @@ class RayBackend:
 
 def _run_jobs(
     ray: Any, jobs: dict[int, Job], size: int, config: ActorConfig, actors: int
-) -> Iterator[tuple[int, WorkerResult | str]]:
+) -> Iterator[tuple[int, WorkerResult | TranslateError]]:
     """Yield job numbers and results as they arrive; jobs whose process died are missing."""
     data = ray.data
     rows = [{"number": number, "job": pickle.dumps(job)} for number, job in jobs.items()]

@@ -4,7 +4,8 @@ One instance decides for all workers, wherever they run, so that no two of them 
 """
 
 import threading
-from dataclasses import dataclass, replace
+import traceback
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,8 @@ from translate.conversion.manifest import ManifestEntry
 from translate.conversion.naming import with_number
 from translate.conversion.plan import Job
 from translate.conversion.sources import Item, Source, is_safe_name
-from translate.errors import ImageError
+from translate.errors import ImageError, TranslateError, one_line
+from translate.threads import Stopped
 
 Existing = Literal["continue", "overwrite", "skip", "rename"]
 """What to do about existing results: `continue` keeps those made from the same picture by the same model with the same
@@ -34,6 +36,8 @@ class Result:
     """Why it failed: one line that names the file."""
     notes: tuple[str, ...] = ()
     """Anything else the user should know, one line each, e.g. a colour profile that could not be used."""
+    details: str = field(default="", compare=False)
+    """The traceback of an error that nobody has foreseen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class ResumeState:
         title = self._source.title(job.item.name)
         try:
             return self._resolve(job, title)
-        except ImageError as error:
+        except Exception as error:
             return failed_result(title, error)
 
     def record(self, item: Item, done: WorkerResult) -> None:
@@ -89,6 +93,10 @@ class ResumeState:
             )
 
     def _resolve(self, job: Job, title: str) -> Job | Result:
+        if job.item.fault:
+            *_, reason = job.item.fault.strip().splitlines()
+            details = job.item.fault if "\n" in job.item.fault else ""
+            return replace(failed_result(title, ImageError(reason)), details=details)
         if not is_safe_name(job.target):
             raise ImageError("its name points outside the archive; pack it again")
         exists = self._destination.exists
@@ -125,7 +133,18 @@ class ResumeState:
         return entry if entry and (entry.source, entry.made_by) == (item.name, self._made_by) else None
 
 
-def failed_result(title: str, error: ImageError) -> Result:
-    """The result for a picture that cannot be converted."""
-    reason = str(error)
-    return Result(title, "failed", None, reason if title in reason else f"{title}: {reason}")
+def failed_result(title: str, error: Exception) -> Result:
+    """The result for a picture that cannot be converted, whatever the reason: one bad file does not end a run.
+
+    Raises:
+        Exception: `error`, if it concerns every picture.
+    """
+    if isinstance(error, Stopped) or (isinstance(error, TranslateError) and not isinstance(error, ImageError)):
+        raise error
+    if isinstance(error, ImageError):
+        reason, details = str(error), ""
+    else:
+        said = str(error) or "no message"
+        reason = f"unexpected {type(error).__name__} ({said}); please report it with the log"
+        details = "".join(traceback.format_exception(error))
+    return Result(title, "failed", None, one_line(reason if title in reason else f"{title}: {reason}"), details=details)

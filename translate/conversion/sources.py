@@ -3,7 +3,9 @@
 
 import fnmatch
 import os
+import stat
 import threading
+import traceback
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +17,9 @@ from typing import Protocol
 
 from translate.conversion.location import Location, modified_ns
 from translate.conversion.naming import is_video
+from translate.conversion.zip_names import member_name, open_archive
 from translate.errors import DataError, ImageError
-from translate.files import refuse_unlistable
+from translate.files import irregular, refuse_unlistable, walk
 from translate.pictures.formats import HEAD_BYTES, head_of, may_be_picture
 
 Head = Callable[[], bytes]
@@ -39,10 +42,17 @@ class Item:
     size: int
     """In bytes."""
     modified_ns: int
+    fault: str = ""
+    """Why it cannot be converted, if that shows when it is listed; or a traceback."""
 
 
 class Source(Protocol):
     """Pictures, listed folder by folder, so that a list of a million need not be kept in memory."""
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """What was found so far and is not used: name for messages -> reason."""
+        ...
 
     def groups(self) -> Iterator[list[Item]]:
         """The pictures of one folder at a time, sorted by name.
@@ -92,33 +102,47 @@ class PictureFilter:
 
 
 class FolderSource:
-    """A folder and its subfolders. Skips hidden files, symbolic links to folders, and the folder `without`."""
+    """A folder and its subfolders, as `translate.files.walk` finds them, without the folder `without`."""
 
     def __init__(self, root: Path, wanted: NameFilter, without: Path | None = None) -> None:
-        self.root, self._wanted, self._without = root, wanted, without and without.resolve()
+        self.root, self._wanted, self._without = root, wanted, without
+        self.left_out: dict[str, str] = {}
 
     def groups(self) -> Iterator[list[Item]]:
-        """See `Source`."""
-        for folder, below, names in os.walk(self.root, onerror=refuse_unlistable):
-            below[:] = sorted(
-                name for name in below if name[0] != "." and Path(folder, name).resolve() != self._without
-            )
-            relative = Path(folder).relative_to(self.root)
-            visible = sorted(name for name in names if name[0] != ".")
-            items = [
-                self._item(relative / name)
-                for name in visible
-                if self._wanted((relative / name).as_posix(), partial(head_of, Path(folder, name)))
-            ]
+        """See `Source`. A folder below that cannot be listed is an item by itself, with a fault."""
+        locked: list[Item] = []
+
+        def leave(path: Path, reason: str) -> None:
+            self.left_out[str(path)] = reason
+
+        def unlistable(error: OSError) -> None:
+            folder = Path(error.filename)
+            if folder == self.root:
+                refuse_unlistable(error)
+            fault = f"cannot be listed ({error.strerror}); check its permissions"
+            locked.append(Item(folder.relative_to(self.root).as_posix(), 0, 0, fault))
+
+        for folder, entries in walk(self.root, leave, without=self._without, unlistable=unlistable):
+            relative = folder.relative_to(self.root).as_posix()
+            items = [found for entry in entries if (found := self._item(relative, entry))]
             if items:
                 yield items
+        yield from ([item] for item in locked)
 
-    def _item(self, name: Path) -> Item:
+    def _item(self, folder: str, entry: os.DirEntry[str]) -> Item | None:
+        name = entry.name if folder == "." else f"{folder}/{entry.name}"
         try:
-            found = (self.root / name).stat()
+            if not self._wanted(name, partial(head_of, Path(entry.path))):
+                return None
+            if kind := irregular(entry):
+                self.left_out[entry.path] = f"{kind}, not a file"
+                return None
+            found = entry.stat()
         except OSError:  # a dangling link, or deleted since it was listed: reported when it is read
-            return Item(name.as_posix(), 0, 0)
-        return Item(name.as_posix(), found.st_size, found.st_mtime_ns)
+            return Item(name, 0, 0)
+        except Exception:
+            return Item(name, 0, 0, traceback.format_exc())
+        return Item(name, found.st_size, found.st_mtime_ns)
 
     def load(self, item: Item) -> AbstractContextManager[Path | bytes]:
         """See `Source`."""
@@ -134,6 +158,7 @@ class FileSource:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.left_out: dict[str, str] = {}
 
     def groups(self) -> Iterator[list[Item]]:
         """See `Source`."""
@@ -152,6 +177,9 @@ class FileSource:
 class ZipSource:
     """A zip archive, read member by member; nothing is unpacked to disk.
 
+    Names are those that whoever packed it has meant, see `translate.conversion.zip_names`. Of members with one name the
+    last counts, as it would if they were unpacked.
+
     Raises:
         DataError: not a zip archive.
     """
@@ -159,10 +187,12 @@ class ZipSource:
     def __init__(self, path: Location, wanted: NameFilter) -> None:
         self.path, self._wanted = path, wanted
         self._lock = threading.Lock()
+        self.left_out: dict[str, str] = {}
         try:
-            self._archive = zipfile.ZipFile(path if isinstance(path, Path) else path.open())
-        except (OSError, zipfile.BadZipFile) as error:
+            self._archive = open_archive(path) if isinstance(path, Path) else zipfile.ZipFile(path.open())
+        except Exception as error:  # damage is found in many ways
             raise DataError(f"{path}: not a readable zip archive ({error}); pack it again") from None
+        self._members = {name: member for member in self._archive.infolist() if (name := member_name(member))}
         self._modified_ns = path.stat().st_mtime_ns if isinstance(path, Path) else modified_ns(path.info() or {})
 
     def __reduce__(self) -> tuple[type["ZipSource"], tuple[Location, NameFilter]]:
@@ -172,12 +202,16 @@ class ZipSource:
     def groups(self) -> Iterator[list[Item]]:
         """See `Source`. Names that point outside the archive are included; they are rejected when converted."""
         folders: dict[str, list[Item]] = {}
-        for member in self._archive.infolist():
-            path = PurePosixPath(member.filename)
+        for name, member in self._members.items():
+            path = PurePosixPath(name)
             hidden = any(part[0] == "." and part != ".." for part in path.parts) or "__MACOSX" in path.parts
-            if not member.is_dir() and not hidden and self._wanted(member.filename, partial(self._head, member)):
-                item = Item(member.filename, member.file_size, self._modified_ns)
-                folders.setdefault(str(path.parent), []).append(item)
+            if hidden or not self._wanted(name, partial(self._head, member)):
+                continue
+            if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
+                self.left_out[self.title(name)] = "a link or a device, not a file"
+                continue
+            item = Item(name, member.file_size, self._modified_ns)
+            folders.setdefault(str(path.parent), []).append(item)
         for folder in sorted(folders):
             yield sorted(folders[folder], key=lambda item: item.name)
 
@@ -194,7 +228,7 @@ class ZipSource:
             limit = f"{MAX_MEMBER_BYTES >> 30} GiB"
             raise ImageError(f"{self.title(item.name)}: larger than {limit}; unpack the archive first")
         try:
-            with self._lock, self._archive.open(item.name) as member:
+            with self._lock, self._archive.open(self._members[item.name]) as member:
                 return nullcontext(member.read(item.size + 1)[: item.size])
         except Exception as error:  # zipfile raises many kinds for damaged archives, storage libraries raise others
             raise ImageError(f"{self.title(item.name)}: cannot be unpacked ({error}); pack it again") from None
@@ -204,7 +238,8 @@ class ZipSource:
         return f"{self.path}/{name}"
 
 
-def is_safe_name(name: str) -> bool:
-    """Whether a path joined to a folder stays inside it, on every operating system."""
+def is_safe_name(name: str, *, windows: bool = os.name == "nt") -> bool:
+    """Whether a path joined to a folder stays inside it."""
     parts = PurePosixPath(name).parts
-    return bool(parts) and not name.startswith("/") and "\\" not in name and ":" not in parts[0] and ".." not in parts
+    drive = windows and ("\\" in name or ":" in name)  # elsewhere characters like any other
+    return bool(parts) and not name.startswith("/") and not drive and ".." not in parts

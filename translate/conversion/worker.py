@@ -18,7 +18,7 @@ from translate.conversion.paged import convert_pages, page_note
 from translate.conversion.plan import Job, OutputFormat
 from translate.conversion.resume import Result, WorkerResult, failed_result
 from translate.conversion.sources import Item, Source
-from translate.errors import ImageError, TooLarge
+from translate.errors import ImageError, TooLarge, one_line
 from translate.inference.controls import Label, Style, numbered_style
 from translate.inference.engine import Engine
 from translate.inference.placement import Placement, content_share_of
@@ -117,7 +117,7 @@ class Worker:
         return {
             "model": spec.name,
             "scale": str(spec.scale),
-            "label": str(self._label(name) or ""),
+            "label": self._label_name(name),
             "style": str(how.style or 0) if not isinstance(how.style, tuple) else "own",
             "detail": f"{how.detail or 0:g}",
         }
@@ -139,7 +139,7 @@ class Worker:
                 if self.destination.is_same(job.target, title):
                     raise ImageError("its result would overwrite it; choose another folder or another --name")
                 with self.destination.writing(job.target) as path:
-                    notes = tuple(f"{title}: {note}" for note in self._convert(job.item, data, path))
+                    notes = tuple(one_line(f"{title}: {note}") for note in self._convert(job.item, data, path))
         except ImageError as error:
             return WorkerResult(failed_result(title, error), job.target)
         result = Result(title, "converted", self.destination.locate(job.target), notes=notes)
@@ -147,6 +147,13 @@ class Worker:
 
     def _label(self, name: str) -> Label | None:
         return self.how.label if self.how.label is not None else self.engine.spec.label_of(Path(name).name)
+
+    def _label_name(self, name: str) -> str:
+        """The label that a picture of this name gets: without any other it is the model's first."""
+        labels, label = self.engine.spec.labels, self._label(name)
+        if isinstance(label, str):
+            return label
+        return labels[label or 0] if labels else ""
 
     def _convert(self, item: Item, data: Path | bytes, path: Path) -> tuple[str, ...]:
         """Convert and write; returns notes for the user."""
@@ -209,6 +216,19 @@ class Worker:
     def _output_options(self) -> dict[str, Any]:
         """How to store results, as keyword arguments of `write_picture`."""
         return {name: getattr(self.how, name) for name in ("quality", "metadata", "keep_profile")}
+
+
+def convert_guarded(worker: Worker, job: Job) -> WorkerResult:
+    """`worker.convert`, in which no error of a single picture ends the run.
+
+    Raises:
+        Stopped: a video was abandoned.
+        TranslateError: it concerns every picture.
+    """
+    try:
+        return worker.convert(job)
+    except Exception as error:
+        return WorkerResult(failed_result(worker.source.title(job.item.name), error), job.target)
 
 
 class _MemoryBudget:

@@ -338,8 +338,16 @@ def _between(train: Split, other: Split) -> list[Finding]:
             for split in (train, other)
         ]
         return [Finding("splits", f"{' and '.join(layouts)}; use the same layout and labels for both folders")]
-    names = list[str]()
+    names, copies = list[str](), list[str]()
     for known, asked in zip(train.samples().values(), other.samples().values(), strict=True):
+        originals = {tuple(seen.digest for seen in sample): sample[-1].path for sample in reversed(known)}
+        found = [originals.get(tuple(seen.digest for seen in sample)) for sample in asked]
+        copies += [
+            f"{other.show([sample[-1].path])} = {train.show([original])}"
+            for sample, original in zip(asked, found, strict=True)
+            if original
+        ]
+        asked = [sample for sample, original in zip(asked, found, strict=True) if original is None]
         if known and asked:
             tables = [
                 np.stack([np.concatenate([seen.thumbnail_D for seen in sample]) for sample in samples])
@@ -353,4 +361,8 @@ def _between(train: Split, other: Split) -> list[Finding]:
         f"pictures with near-duplicates in {train.name}, so quality would be measured on training data; look at them, "
         f"then remove them from {train.name} or {other.name}"
     )
-    return _finding("near-duplicates", other, text, names)
+    equal = (
+        f"copies of pictures in {train.name}, so quality would be measured on training data; remove them from "
+        f"{train.name} or {other.name}"
+    )
+    return [*_finding("copies", other, equal, copies), *_finding("near-duplicates", other, text, names)]

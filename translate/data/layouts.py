@@ -1,17 +1,16 @@
 """Data layouts: which files exist and which belong together. Needs neither torch nor OpenCV."""
 
-import hashlib
-import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
-from translate.errors import ConfigError, DataError
-from translate.files import refuse_unlistable
-from translate.pictures.formats import FORMATS, READABLE, head_of, left_out, may_be_picture
+from translate.errors import ConfigError, DataError, one_line
+from translate.files import LeftOut, irregular, walk
+from translate.pictures import formats
+from translate.pictures.formats import FORMATS, READABLE, head_of, may_be_picture
 
 Layout = Literal["photos", "side-by-side", "two-folders"]
 Side = Literal["left", "right"]
@@ -46,7 +45,8 @@ class Listing:
     source_side: Side = "left"
     """Which half of a side-by-side file is the source."""
     left_out: tuple[str, ...] = ()
-    """What was found and is not used, one line each."""
+    """What was found and is not used, one line each: folders that hold our own results, named pipes, links that lead
+    back, and how many files are no pictures."""
 
 
 def list_files(
@@ -63,7 +63,7 @@ def list_files(
     """Find the pictures in `data` and which of them belong together.
 
     Args:
-        data: the folder, searched recursively; hidden files and folders are ignored.
+        data: the folder, searched as `translate.files.walk` does.
         layout: auto means two folders if they exist, otherwise photos if the task makes its own source.
         paired: whether the task needs aligned pairs; if not, there must be two folders.
         folders: names of the source and the target folder in `data`. If the default ones do not exist, A and B or
@@ -78,48 +78,62 @@ def list_files(
         DataError: a folder is missing or empty, files have no partner, or the labels do not fit.
     """
     _refuse_no_folder(data)
+    left_out: list[str] = []
+
+    def leave(path: Path, reason: str) -> None:
+        left_out.append(one_line(f"{path}: left out: {reason}"))
+
     chosen, folders = _choose_layout(data, layout, paired, folders, makes_source)
     others = Counter[str]()
     if chosen == "two-folders":
-        listing = _list_two_folders(data / folders[0], data / folders[1], paired, labels, kinds, others)
+        listing = _list_two_folders(data / folders[0], data / folders[1], paired, labels, kinds, leave, others)
     else:
-        targets = list_pictures(data, others)
+        targets = list_pictures(data, leave, others)
         names, numbers = _labels(data, targets, labels, kinds)
         sources = tuple(targets) if chosen == "side-by-side" else ()
         listing = Listing(chosen, True, sources, tuple(targets), numbers, names, source_side)
-    return replace(listing, left_out=(left_out(others),) if others else ())
+    counted = (formats.left_out(others),) if others else ()
+    return replace(listing, left_out=(*left_out, *counted))
 
 
-def list_pictures(folder: Path, others: Counter[str] | None = None) -> list[Path]:
-    """All pictures and arrays in `folder`, sorted; hidden files and folders are ignored.
+def list_pictures(
+    folder: Path, left_out: LeftOut = lambda path, reason: None, others: Counter[str] | None = None
+) -> list[Path]:
+    """All pictures and arrays in `folder`, sorted, as `translate.files.walk` finds them.
 
     These are the files with one of the SUFFIXES, and those with a missing or unknown suffix that begin as pictures do.
 
     Args:
         folder: where to search.
+        left_out: called with what looks like a picture or a folder of them and is not used, and the reason.
         others: counts the other files by suffix (lower case).
 
     Raises:
         DataError: missing, not a folder, not listable, or without such files.
     """
     _refuse_no_folder(folder)
-    hidden, files, rest = 0, list[Path](), Counter[str]()
-    for root, below, names in os.walk(folder, onerror=refuse_unlistable):
-        below[:] = [name for name in below if not name.startswith(".")]
-        for name in names:
-            path = Path(root, name)
-            if name.startswith("."):
-                hidden += 1
-            elif path.suffix.lower() in SUFFIXES or may_be_picture(name, partial(head_of, path)):
-                files.append(path)
+    rest, files, left = Counter[str](), list[Path](), list[str]()
+
+    def leave(path: Path, reason: str) -> None:
+        left.append(f"{path}: {reason}")
+        left_out(path, reason)
+
+    for _, entries in walk(folder, leave):
+        for entry in entries:
+            suffix = PurePath(entry.name).suffix.lower()
+            if suffix not in SUFFIXES and not may_be_picture(entry.name, partial(head_of, Path(entry.path))):
+                rest[suffix] += 1
+            elif kind := irregular(entry):
+                leave(Path(entry.path), f"{kind}, not a file")
             else:
-                rest[path.suffix.lower()] += 1
+                files.append(Path(entry.path))
     if others is not None:
         others.update(rest)
+    if not files and left:
+        raise DataError(f"{folder} contains no pictures but what is left out, such as {left[0]}")
     if not files:
-        formats = f"{', '.join(one.name for one in FORMATS)} or .npy"
-        count = hidden + rest.total()
-        found = f"{count} file{'s' if count > 1 else ''}, none of them {formats}" if count else "no files"
+        kinds, count = f"{', '.join(one.name for one in FORMATS)} or .npy", rest.total()
+        found = f"{count} file{'s' if count > 1 else ''}, none of them {kinds}" if count else "no files"
         raise DataError(f"{folder} contains {found}; put pictures there or give another folder with --data")
     return sorted(files)
 
@@ -133,102 +147,9 @@ def present_folders(data: Path, folders: tuple[str, str]) -> tuple[str, str] | N
     return next((names for names in candidates if all((data / name).is_dir() for name in names)), None)
 
 
-def hold_out(listing: Listing, count: int) -> tuple[Listing, Listing]:
-    """Split into (training, validation): `count` evenly spaced targets, and `count` sources if unpaired.
-
-    Raises:
-        ConfigError: nothing would remain for training.
-    """
-    sides = [listing.targets] if listing.paired else [listing.sources, listing.targets]
-    fewest = min(len(files) for files in sides)
-    if count >= fewest:
-        raise ConfigError(
-            f"--held-out is {count}, but there are only {fewest} pictures and at least one must remain for training; "
-            "give a smaller number"
-        )
-    return _part(listing, count, kept=False), _part(listing, count, kept=True)
-
-
-def held_out_count(listing: Listing, share: float = 0.05, most: int = 64) -> int:
-    """Default number of pictures to hold out: a fraction `share`, 1 to `most`, or 0 of fewer than 8."""
-    fewest = len(listing.targets) if listing.paired else min(len(listing.sources), len(listing.targets))
-    return 0 if fewest < 8 else min(most, max(1, round(share * fewest)))
-
-
-def refuse_overlap(train: Listing, validation: Listing) -> None:
-    """Refuse validation pictures that are also in the training data, byte for byte, under any name.
-
-    For pairs both files must match, because pairs may share one side, an empty mask for example.
-
-    Raises:
-        DataError: with the first three, and their number.
-    """
-    found = list[Path]()
-    for known, asked in zip(_samples(train), _samples(validation), strict=True):
-        # Reading every file would take minutes, and most differ in size already.
-        sizes = {_per_file(files, _size) for files in known}
-        same_size = [files for files in asked if _per_file(files, _size) in sizes]
-        if not same_size:
-            continue
-        asked_sizes = {_per_file(files, _size) for files in same_size}
-        digests = {_per_file(files, _digest) for files in known if _per_file(files, _size) in asked_sizes}
-        found += [files[-1] for files in same_size if _per_file(files, _digest) in digests]
-    if found:
-        raise DataError(
-            f"{len(found)} validation pictures are also in the training data ({_first_three(found)}); "
-            "remove them from one of the two, otherwise quality is measured on training data"
-        )
-
-
-def _samples(listing: Listing) -> list[list[tuple[Path, ...]]]:
-    """The units to compare: pairs of files, or the files of each side."""
-    targets = [(path,) for path in listing.targets]
-    if not listing.paired:
-        return [[(path,) for path in listing.sources], targets]
-    if listing.layout == "two-folders":
-        return [list(zip(listing.sources, listing.targets, strict=True))]
-    return [targets]
-
-
-def _per_file(files: tuple[Path, ...], measure: Callable[[Path], str]) -> tuple[str, ...]:
-    return tuple(measure(path) for path in files)
-
-
-def _size(path: Path) -> str:
-    try:
-        return str(path.stat().st_size)
-    except OSError:
-        return str(path)  # different from all other files; the stream reports it
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError:
-        return str(path)
-
-
-def _first_three(names: Sequence[object]) -> str:
+def first_three(names: Sequence[object]) -> str:
+    """The first three names for a message, with dots if there are more."""
     return ", ".join(str(name) for name in names[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def _part(listing: Listing, count: int, kept: bool) -> Listing:
-    """The held-out part (`kept`), or the training part."""
-
-    def chosen(length: int) -> list[int]:
-        held = {(2 * number + 1) * length // (2 * count) for number in range(count)}
-        return [index for index in range(length) if (index in held) == kept]
-
-    targets = chosen(len(listing.targets))
-    # Aligned with the targets or empty, unless unpaired.
-    sources = chosen(len(listing.sources)) if listing.sources else []
-    return replace(
-        listing,
-        sources=tuple(listing.sources[index] for index in sources),
-        targets=tuple(listing.targets[index] for index in targets),
-        labels=tuple(listing.labels[index] for index in targets),
-    )
 
 
 def _refuse_no_folder(folder: Path) -> None:
@@ -260,16 +181,22 @@ def _choose_layout(
 
 
 def _list_two_folders(
-    source: Path, target: Path, paired: bool, labels: bool, kinds: tuple[str, ...], others: Counter[str]
+    source: Path,
+    target: Path,
+    paired: bool,
+    labels: bool,
+    kinds: tuple[str, ...],
+    left_out: LeftOut,
+    others: Counter[str],
 ) -> Listing:
-    sources, targets = list_pictures(source, others), list_pictures(target, others)
+    sources, targets = list_pictures(source, left_out, others), list_pictures(target, left_out, others)
     names, _ = _labels(target, targets, labels, kinds)
     if paired:
         source_names, _ = _labels(source, sources, labels, kinds)
         if source_names != names:
             only = sorted(set(names) ^ set(source_names))
             raise DataError(
-                f"the sub-folders of {source} and {target} differ ({_first_three(only)}); labels need the same in both"
+                f"the sub-folders of {source} and {target} differ ({first_three(only)}); labels need the same in both"
             )
         sources, targets = _match(source, sources, target, targets)
     _, numbers = _labels(target, targets, labels, kinds)
@@ -282,7 +209,7 @@ def _match(source: Path, sources: list[Path], target: Path, targets: list[Path])
     alone = [sorted(by_source.keys() - by_target.keys()), sorted(by_target.keys() - by_source.keys())]
     if alone[0] or alone[1]:
         parts = [
-            f"{len(stems)} of {len(files)} in {folder}" + (f" ({_first_three(stems)})" if stems else "")
+            f"{len(stems)} of {len(files)} in {folder}" + (f" ({first_three(stems)})" if stems else "")
             for stems, files, folder in zip(alone, (sources, targets), (source, target), strict=True)
         ]
         raise DataError(

@@ -19,6 +19,7 @@ from translate.data.framing import Framing, frame_plain
 from translate.data.layouts import Layout, Side, list_pictures, present_folders
 from translate.data.reading import PixelFormat, Pixels, read_pixels
 from translate.errors import ConfigError, DataError, ImageError, nearest
+from translate.files import LeftOut
 from translate.networks.pixels import pixels_to_signal, signal_to_pixels
 from translate.spec import ModelSpec
 from translate.tasks import TASKS
@@ -110,14 +111,16 @@ def find_cases(question: Question, spec: ModelSpec) -> TestData:
         known = nearest(question.label, spec.labels) if spec.labels else "it has none; leave --label out"
         raise ConfigError(f"{spec.name} has no label '{question.label}'; {known}")
     _check_layout(question, spec)
-    found = _find(question, spec)
+    left_out: dict[str, None] = {}  # in order, each once
+    found = _find(question, spec, lambda path, reason: left_out.setdefault(f"{path} is left out: {reason}."))
+    notes = [line.encode("utf-8", "replace").decode() for line in left_out]
     return TestData(
         found.kind,
         spread(found.cases, question.limit),
         spread(found.targets, question.limit),
         found.folders,
         found.side_by_side,
-        found.notes,
+        found.notes + notes,
     )
 
 
@@ -181,7 +184,7 @@ def _check_layout(question: Question, spec: ModelSpec) -> None:
         )
 
 
-def _find(question: Question, spec: ModelSpec) -> TestData:
+def _find(question: Question, spec: ModelSpec, left_out: LeftOut) -> TestData:
     data = question.data
     task = TASKS.get(spec.task)
     default = task.folders if task else ("source", "target")
@@ -189,7 +192,7 @@ def _find(question: Question, spec: ModelSpec) -> TestData:
         default = (default[1], default[0])
     folders = question.folders or default
     if spec.scale > 1:
-        files = list_pictures(data)
+        files = list_pictures(data, left_out)
         return TestData("enlarge", [_case(path, data, question, spec, None, path) for path in files], [], folders)
     if task and not task.paired:
         if present_folders(data, folders) is None:
@@ -198,28 +201,28 @@ def _find(question: Question, spec: ModelSpec) -> TestData:
                 "first what goes in"
             )
         folders = present_folders(data, folders) or folders
-        sources = list_pictures(data / folders[0])
+        sources = list_pictures(data / folders[0], left_out)
         cases = [_case(path, data / folders[0], question, spec, path, None) for path in sources]
-        return TestData("unpaired", cases, list_pictures(data / folders[1]), folders)
+        return TestData("unpaired", cases, list_pictures(data / folders[1], left_out), folders)
     if question.layout == "side-by-side":
-        cases = [_case(path, data, question, spec, path, path) for path in list_pictures(data)]
+        cases = [_case(path, data, question, spec, path, path) for path in list_pictures(data, left_out)]
         return TestData("pairs", cases, [], folders, question.source_side)
     present = present_folders(data, folders) if question.layout != "photos" and data.is_dir() else None
     if present:
-        return _pairs(question, spec, present)
+        return _pairs(question, spec, present, left_out)
     if task and task.source_maker and question.layout != "two-folders" and not question.folders:
-        files = list_pictures(data)
+        files = list_pictures(data, left_out)
         return TestData("photographs", [_case(path, data, question, spec, None, path) for path in files], [], folders)
-    list_pictures(data)  # says what is wrong with the folder itself
+    list_pictures(data, left_out)  # says what is wrong with the folder itself
     raise DataError(
         f"{data} does not have the folders {' and '.join(folders)}; name yours with --folders, first what goes in, "
         "or add --layout side-by-side if every file holds a pair"
     )
 
 
-def _pairs(question: Question, spec: ModelSpec, folders: tuple[str, str]) -> TestData:
+def _pairs(question: Question, spec: ModelSpec, folders: tuple[str, str], left_out: LeftOut) -> TestData:
     source, target = (question.data / name for name in folders)
-    by_source, by_target = _by_stem(source), _by_stem(target)
+    by_source, by_target = _by_stem(source, left_out), _by_stem(target, left_out)
     alone = sorted(by_source.keys() - by_target.keys())
     if alone:
         names = ", ".join(alone[:3]) + (", ..." if len(alone) > 3 else "")
@@ -236,9 +239,9 @@ def _pairs(question: Question, spec: ModelSpec, folders: tuple[str, str]) -> Tes
     return TestData("pairs", cases, [], folders, notes=notes)
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def _by_stem(folder: Path, left_out: LeftOut) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for path in list_pictures(folder):
+    for path in list_pictures(folder, left_out):
         stem = path.relative_to(folder).with_suffix("").as_posix()
         if stem in found:
             raise DataError(f"{found[stem]} and {path} differ only in the suffix; remove one of them")

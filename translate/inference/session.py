@@ -99,7 +99,7 @@ def _open_session(path: Path, threads: int, device: Device) -> Any:
                 "install the extra `gpu`, or use --device cpu"
             )
     try:
-        return _ort.InferenceSession(str(path), _options(path, threads), providers=["CPUExecutionProvider"])
+        return _ort.InferenceSession(_model(path), _options(path, threads), providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors share no base class; all mean that the file is unusable
         raise ModelError(f"{path}: not a usable ONNX model ({_one_line(error)}); export it again") from None
 
@@ -114,7 +114,7 @@ def _cuda_session(path: Path, threads: int) -> Any | None:
     # HEURISTIC: the default benchmarks all convolution algorithms again for every picture size.
     providers = [("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"}), "CPUExecutionProvider"]
     try:
-        session = _ort.InferenceSession(str(path), _options(path, threads), providers=providers, enable_fallback=0)
+        session = _ort.InferenceSession(_model(path), _options(path, threads), providers=providers, enable_fallback=0)
     except Exception:  # an unusable file is reported by the CPU session that follows
         return None
     return session if session.get_providers()[0] == "CUDAExecutionProvider" else None
@@ -127,6 +127,19 @@ def _gpu_present() -> bool:
     return Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists() or Path("/dev/dxg").exists()
 
 
+def _is_text(path: Path) -> bool:
+    """Whether a path is UTF-8, which is all that ONNX Runtime takes."""
+    try:
+        return bool(str(path.absolute()).encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _model(path: Path) -> str | bytes:
+    """A model as ONNX Runtime takes it: its path, or its bytes."""
+    return str(path) if _is_text(path) else path.read_bytes()
+
+
 def _options(path: Path, threads: int) -> Any:
     options = _ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
@@ -136,7 +149,8 @@ def _options(path: Path, threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Weights in a second file are rejected: a model is one file, and an untrusted file must not refer to others.
     # Giving the .onnx file where a folder is expected ensures that nothing can be found there.
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.absolute()))
+    no_folder = path.absolute() if _is_text(path) else Path(os.devnull).absolute()
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(no_folder))
     return options
 
 

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from translate.errors import DataError, ImageError
+from translate.errors import DataError, ImageError, one_line
 from translate.monitoring.log import machine_facts, read_log
 from translate.monitoring.samples import Samples
 from translate.monitoring.tensorboard import Curves
@@ -113,7 +113,7 @@ class Logger(Callback):
         for line in rejected:
             if line not in self._rejected:
                 self._rejected.add(line)
-                self.on_message(f"skipped: {line}")
+                self.on_message(one_line(f"skipped: {line}"))
                 self._append({"event": "rejected", "file": line})
         for name, game in self._games.items():
             if game.result_gradient is not None:

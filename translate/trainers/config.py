@@ -158,7 +158,7 @@ class ValidationConfig:
     """What is measured and shown during a run, and what decides about the best snapshot."""
 
     held_out: int = -1
-    """Number of images held out of --data for validation if there is no --val folder; -1: 5 %, at most 64."""
+    """Number of images held out of --data for validation if there is no --val folder; -1: about 5 %, at most 64."""
     validations: int = 10
     """Number of validations over the whole budget; fewer if they would take more than a tenth of --max-time."""
     metrics: tuple[Metric, ...] = ("psnr", "ssim", "swd")

@@ -18,7 +18,8 @@ from torch import Generator, Tensor
 from translate.data.cache import Cache
 from translate.data.dataset import PictureDataset, RawBatch, open_caches
 from translate.data.framing import Framing
-from translate.data.layouts import Listing, held_out_count, hold_out, list_files, refuse_overlap
+from translate.data.layouts import Listing, list_files
+from translate.data.split import hold_out, hold_out_spaced, refuse_overlap, spaced_count
 from translate.errors import ConfigError, DataError
 from translate.networks.pixels import pixels_to_signal
 from translate.networks.precision import full_precision
@@ -34,6 +35,10 @@ MAX_HELD_OUT = 64
 """Maximum number of validation images, evenly spread over a larger --val folder."""
 
 
+SPLIT = "content"
+"""How pictures are held out by new runs, see `translate.data.split.hold_out`."""
+
+
 @dataclass(frozen=True)
 class Listings:
     """The files for training and for validation."""
@@ -42,13 +47,19 @@ class Listings:
     held_out: Listing
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """What was found and is not used, one line each."""
+        return tuple(dict.fromkeys((*self.train.left_out, *self.held_out.left_out)))
+
+    @property
     def digest(self) -> str:
         """Equal for equal file names in both parts, independent of the location of the folder."""
         digest = hashlib.sha256()
         for listing in (self.train, self.held_out):
             files = [*listing.sources, *listing.targets]
             top = os.path.commonpath([path.parent for path in files]) if files else ""
-            digest.update("\n".join(path.relative_to(top).as_posix() for path in files).encode() + b"\0")
+            text = "\n".join(path.relative_to(top).as_posix() for path in files)
+            digest.update(text.encode("utf-8", "surrogatepass") + b"\0")  # names need not be text
         return digest.hexdigest()
 
 
@@ -97,15 +108,17 @@ class TrainingData:
 
 
 def list_training_data(
-    task: Task, config: TrainConfig, data: Path, validation: Path | None
+    task: Task, config: TrainConfig, data: Path, validation: Path | None, split: str = SPLIT
 ) -> tuple[Listings, TrainConfig]:
     """Find the files; returns them and the settings with the class label names filled in.
+
+    Without `validation` some of `data` are held out, as `split` says: by content, or evenly spaced as runs from before.
 
     Raises:
         DataError: files missing, unmatched, or in both `data` and `validation`.
         ConfigError: the labels differ from those the run was started with.
     """
-    listing = _list(task, config, data)
+    listing, wanted = _list(task, config, data), config.validation.held_out
     if config.data.label_names and listing.label_names != config.data.label_names:
         raise ConfigError(
             f"{data} has the labels {', '.join(listing.label_names)}, but the run was started with "
@@ -120,9 +133,10 @@ def list_training_data(
             )
         refuse_overlap(listing, held_out)
         listings = Listings(listing, held_out)
+    elif split == SPLIT:
+        listings = Listings(*hold_out(listing, None if wanted < 0 else wanted))
     else:
-        count = held_out_count(listing) if config.validation.held_out < 0 else config.validation.held_out
-        listings = Listings(*hold_out(listing, count))
+        listings = Listings(*hold_out_spaced(listing, spaced_count(listing) if wanted < 0 else wanted))
     return listings, config.replace(label_names=listing.label_names)
 
 

@@ -46,6 +46,8 @@ class Header:
     """Folder of validation images; empty if some of `data` are held out."""
     files: str = ""
     """Digest of the names of all files, training and held-out ones separately."""
+    split: str = ""
+    """How pictures are held out: `content`, or empty for runs from before, of which each k-th is."""
     images_seen: int
     steps: int
     seconds_used: float

@@ -14,14 +14,18 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from translate.conversion.cloud.manifest import RemoteManifest
+from translate.conversion.cloud.manifest import FOLDER, RemoteManifest
 from translate.conversion.destinations import ManifestProtocol
 from translate.conversion.location import Remote, modified_ns, read_head, store_errors
 from translate.conversion.sources import Item, NameFilter
 from translate.errors import DataError, ImageError
+from translate.files import MANIFEST_NAME
 
 MAX_BYTES_IN_MEMORY = 32 << 20
 """Larger files are downloaded to disk, where they can be read in parts."""
+
+_RESULTS = (FOLDER, MANIFEST_NAME)
+"""What shows that a folder holds results."""
 
 _SINGLE_CHECKS = 20
 """Number of existence checks per folder that are made one by one; after that the whole folder is listed."""
@@ -40,6 +44,7 @@ class RemoteFolderSource:
     def __init__(self, root: Remote, wanted: NameFilter, without: Remote | None = None) -> None:
         self.root, self._wanted, self._without = root, wanted, without
         self._heads: OrderedDict[tuple[Any, ...], bytes] = OrderedDict()
+        self.left_out: dict[str, str] = {}
 
     def groups(self) -> Iterator[list[Item]]:
         """See `Source`."""
@@ -51,7 +56,13 @@ class RemoteFolderSource:
             relative = folder[len(top) :].strip("/")
             items: list[Item] = []
             inside: list[str] = []
-            for info in self._listed(fs, folder):
+            listed = self._listed(fs, folder)
+            if relative and any(PurePosixPath(info["name"]).name in _RESULTS for info in listed):
+                self.left_out[self.title(relative)] = (
+                    "holds results of translate convert; give the folder itself to use them"
+                )
+                continue
+            for info in listed:
                 path = info["name"].rstrip("/")
                 name = PurePosixPath(path).name
                 if path == folder or name.startswith("."):
