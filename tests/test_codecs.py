@@ -258,4 +258,6 @@ def test_threads() -> None:
 
 
 def test_readable() -> None:
-    assert {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif"} == READABLE
+    assert {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif"} < READABLE
+    assert {".jfif", ".jpe", ".mpo", ".apng", ".jp2", ".tga", ".ppm", ".pgm", ".pcx", ".qoi", ".ico"} < READABLE
+    assert not {".svg", ".pdf", ".eps", ".psd", ".dng"} & READABLE

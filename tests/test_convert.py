@@ -81,9 +81,9 @@ def test_failures_name_the_file_and_leave_nothing(
 
 def test_engine_errors_name_the_file(tmp_path: Path, make_pictures: MakePictures) -> None:
     source = make_pictures(tmp_path / "in", ["a.png"])
-    engine = Engine(save_model(tmp_path / "m.onnx", dataclasses.replace(INVERT, min_size=64)))
+    engine = Engine(save_model(tmp_path / "m.onnx", dataclasses.replace(INVERT, input_channels=2)))
     report = convert_folder(source, tmp_path / "out", engine)
-    assert report.failed[0].reason.startswith(f"{source / 'a.png'}: picture of 40 x 24 pixels is too small")
+    assert report.failed[0].reason.startswith(f"{source / 'a.png'}: {engine.spec.name} takes 2 channels")
 
 
 def test_interrupt(tmp_path: Path, engine: Engine, make_pictures: MakePictures) -> None:

@@ -277,3 +277,11 @@ def test_usage(
     found = capsys.readouterr()
     assert words in found.out + found.err
     assert status == 0 or found.err.count("\n") == 1
+
+
+def test_what_was_left_out_while_reading_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pages = [Image.new("RGB", (80, 64), colour) for colour in ("red", "green", "blue")]
+    for name in ("a.tif", "b.tif"):
+        pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+    main(["data", "check", str(tmp_path), "--task", "super-resolution"])
+    assert "  note: a.tif: has 3 pages, of which the first is used (and 1 more)\n" in capsys.readouterr().out

@@ -114,8 +114,8 @@ def test_batch(double_model: Path, image_HWC: np.ndarray) -> None:
         (np.zeros((16, 16, 3), np.float32), "type float32, expected uint8"),
         (np.zeros((16, 16), np.uint8), r"shape \(16, 16\), expected \(height, width, 3\)"),
         (np.zeros((16, 16, 4), np.uint8), r"shape \(16, 16, 4\)"),
-        (np.zeros((16, 7, 3), np.uint8), "7 x 16 pixels is too small, this model needs at least 8 x 8"),
-        (np.zeros((2, 7, 16, 3), np.uint8), "16 x 7 pixels is too small"),
+        (np.zeros((16, 0, 3), np.uint8), "0 x 16 pixels is empty"),
+        (np.zeros((2, 0, 16, 3), np.uint8), "16 x 0 pixels is empty"),
     ],
 )
 def test_bad_images(invert_model: Path, image: np.ndarray, message: str) -> None:
@@ -144,13 +144,6 @@ def test_apply_at_working_size(tmp_path: Path, spec: object, monkeypatch: pytest
     assert seen[0].min() == 255  # laid on white
     assert result.rgb_HWC.shape == (50 * spec.scale, 100 * spec.scale, 3)
     assert result.alpha_HW is None
-    with pytest.raises(ImageError, match="1000 x 20 pixels is too narrow"):
-        engine.apply(Picture(np.zeros((20, 1000, 3), np.uint8)))
-
-
-def test_apply_refuses_small_pictures(invert_model: Path) -> None:
-    with pytest.raises(ImageError, match="1 x 1 pixels is too small"):
-        Engine(invert_model).apply(Picture(np.zeros((1, 1, 3), np.uint8)))
 
 
 def test_pictures_are_refused_only_where_pixels_result_or_the_least_window_do_not_fit(

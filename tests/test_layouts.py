@@ -35,7 +35,9 @@ def test_photographs_below_are_found_sorted_and_hidden_ones_left_out(tmp_path: P
     fill(tmp_path, *wanted, "a/notes.txt", "._b.jpg", ".thumbnails/b.jpg", "h.svg")
     listing = photos(tmp_path)
     assert names(listing.targets, tmp_path) == wanted
-    assert listing == Listing("photos", True, (), tuple(tmp_path / name for name in wanted), (0,) * 7)
+    note = "2 files were not pictures that can be read here: 1 .svg, 1 .txt"
+    expected = tuple(tmp_path / name for name in wanted)
+    assert listing == Listing("photos", True, (), expected, (0,) * 7, left_out=(note,))
 
 
 def test_side_by_side(tmp_path: Path) -> None:
@@ -163,13 +165,15 @@ def test_what_is_left_out_is_named(tmp_path: Path) -> None:
     fill(tmp_path / "more", "f.png")
     (tmp_path / "data" / "link").symlink_to(tmp_path / "more", target_is_directory=True)
     (tmp_path / "data" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    fill(tmp_path / "data", "notes.txt")
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "data" / "pipe.png")
-        os.mkfifo(tmp_path / "data" / "pipe.txt")
     listing = photos(tmp_path / "data")
     assert names(listing.targets, tmp_path / "data") == ["a.png", "link/f.png", "sub/e.png"]
     start, use = f"{tmp_path / 'data'}/", "; give the folder itself to use them"
-    assert sorted(line.removeprefix(start) for line in listing.left_out) == [
+    *named, counted = listing.left_out
+    assert counted == "1 file was not a picture that can be read here: 1 .txt"
+    assert sorted(line.removeprefix(start) for line in named) == [
         "loop: left out: a link that leads back to a folder it is in",
         f"made: left out: holds results of translate convert{use}",
         f"measured: left out: holds results of translate evaluate{use}",
@@ -186,4 +190,7 @@ def test_what_is_left_out_is_named(tmp_path: Path) -> None:
 def test_a_run_in_the_data_folder_itself(tmp_path: Path) -> None:
     listing = photos(fill(tmp_path, "a.png", "snapshot.safetensors", "log.jsonl", "config.json", "samples/b.png"))
     assert names(listing.targets, tmp_path) == ["a.png"]
-    assert listing.left_out == (f"{tmp_path / 'samples'}: left out: the sample grids of a training run",)
+    assert listing.left_out == (
+        f"{tmp_path / 'samples'}: left out: the sample grids of a training run",
+        "3 files were not pictures that can be read here: 1 .json, 1 .jsonl, 1 .safetensors",
+    )

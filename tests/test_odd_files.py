@@ -82,6 +82,7 @@ def good_files() -> dict[str, bytes]:
         "really a JPEG.PNG": saved(rgb, "JPEG"),
         "Ünïcode 画像 'quoted'.png": saved(rgb, "PNG"),
         "trailing bytes.jpg": saved(rgb, "JPEG") + b"more",
+        "tiny.png": saved(picture().resize((3, 3)), "PNG"),
         f"{'long' * 60}.png": saved(rgb, "PNG"),
     }
     return found
@@ -114,7 +115,6 @@ def bad_files() -> dict[str, bytes]:
         "vector.png": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
         "postscript.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
         "bomb.png": bomb,
-        "tiny.png": saved(picture().resize((3, 3)), "PNG"),
     }
     return found
 

@@ -15,7 +15,7 @@ from PIL import Image
 from translate.data import reading
 from translate.data.reading import PixelFormat, parse_channels, read_pixels
 from translate.errors import ConfigError, ImageError
-from translate.pictures import decode, libvips
+from translate.pictures import by_libvips, found, libvips
 from translate.pictures.decode import read_picture
 from translate.pictures.picture import flatten
 
@@ -242,7 +242,7 @@ def test_a_strange_colour_profile_is_nothing_to_talk_about(tmp_path: Path, capfd
 @pytest.mark.parametrize("name", ["a.png", "a.npy"])
 def test_what_does_not_fit_in_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     path = save(tmp_path / name, noise(3, 16))
-    for module in (decode, reading):
+    for module in (found, by_libvips, reading):
         monkeypatch.setattr(module, "available_memory_bytes", lambda: 1000)
     with pytest.raises(ImageError, match=r"too large|does not fit in memory"):
         read_pixels(path, PixelFormat(3, 16))

@@ -1,6 +1,5 @@
 """Pictures that cannot be converted band by band: one line, and nothing is left behind."""
 
-import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -99,13 +98,7 @@ def test_large_tiff_files_become_big_tiff(tmp_path: Path) -> None:
 
 def test_models_refuse_as_in_memory(tmp_path: Path) -> None:
     write_picture(tmp_path / "in.png", Picture.from_array(photo(7, 900)))
-    for spec, message in (
-        (PLAIN, "900 x 7 pixels is too small"),
-        (dataclasses.replace(SIZED, min_size=4), "too narrow"),
-    ):
-        engine = Engine(save_model(tmp_path / "m.onnx", spec), device="cpu")
-        with pytest.raises(ImageError, match=message):
-            convert_huge(tmp_path / "in.png", tmp_path / "out.png", engine)
+    engine = Engine(save_model(tmp_path / "m.onnx", PLAIN), device="cpu")
     with pytest.raises(ConfigError, match="without labels"):
         convert_huge(tmp_path / "in.png", tmp_path / "out.png", engine, label="day")
     assert not (tmp_path / "out.png").exists()

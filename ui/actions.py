@@ -122,7 +122,7 @@ def translate(
         chosen: label, style and detail, see `controls`.
 
     Raises:
-        ImageError: too small, too large or too narrow for the model, or the file cannot be written.
+        ImageError: too large for the memory, or the file cannot be written.
         ConfigError: the model lacks a label or detail.
     """
     result = engine.apply(picture, **chosen)

@@ -26,6 +26,7 @@ from translate.inference.models import resolve, shipped
 from translate.inference.placement import Placement
 from translate.options import parse_options, text_option
 from translate.pictures.operations import READABLE
+from translate.pictures.pages import check_pages
 
 FRAME_LINE_SECONDS = 1.0
 """Minimum time between two lines of JSON about a video."""
@@ -55,6 +56,9 @@ class ConvertOptions:
     quality: int = 92
     """Quality of JPEG, WebP, AVIF and video output, 1 to 100. For H.264, CRF is 51 - 0.36 * quality, so 92 means CRF
     18; for VP9 it is 63 - 0.44 * quality."""
+    pages: Annotated[str, tyro.conf.arg(metavar="all|first|N|N-M")] = "all"
+    """Pages of TIFF and MPO files: all, first, a number or a range. A TIFF result holds all of them, any other only the
+    first. Thumbnails and the reduced copies of a pyramid do not count. No effect on files with one page."""
     name: Annotated[str, tyro.conf.arg(metavar="TEMPLATE")] = "{stem}"
     """Template for output file names, without suffix, e.g. '{stem}-{model}'. Fields: {stem}, {model}, {scale}, {label},
     {style}, {detail}."""
@@ -149,6 +153,7 @@ class ConvertOptions:
         if self.address is not None and self.engine != "ray":
             raise ConfigError(f"--address {self.address} needs --engine ray; add it or omit --address")
         check_template(self.name)
+        check_pages(self.pages)
 
     @property
     def existing(self) -> Existing:
@@ -167,6 +172,7 @@ class ConvertOptions:
             quality=self.quality,
             metadata="strip" if self.strip else "no-location" if self.strip_location else "keep",
             keep_profile=self.keep_profile,
+            pages=self.pages,
             name=self.name,
         )
 

@@ -144,7 +144,7 @@ def _describe(described: list[dict[str, Any]], task: Task) -> list[str]:
         counts = ", ".join(f"{count} {name}" for name, count in split["counts"].items())
         lines += [f"{split['folder']}: {layout}", f"  {counts}"]
         lines += [f"  label {name}: {count}" for name, count in split["labels"].items()]
-        lines += [f"  note: {reason}" for reason in split["left_out"]]
+        lines += [f"  note: {reason}" for reason in (*split["left_out"], *split["notes"])]
         lines += [*_size_lines(split["sizes"], task.image_size), ""]
     return lines
 

@@ -83,6 +83,7 @@ def convert_huge(
     quality: int = 92,
     metadata: Metadata = "keep",
     keep_profile: bool = False,
+    page: int = 1,
     memory_bytes: int | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> tuple[str, ...]:
@@ -101,6 +102,7 @@ def convert_huge(
         framing: as in `Engine.sheet`; a drawing is located and cropped in a copy of `CROP_SCALE` times the
             `working_size`.
         quality, metadata, keep_profile: as in `translate.pictures.operations.encode`.
+        page: of a file with several, from 1.
         memory_bytes: approximate limit for the bands and the model; None: half of the memory available to the Engine,
             at most `MEMORY`. Less than the model's smallest window needs has no effect.
         on_progress: called in this thread with the fraction done, 0 to 1.
@@ -110,15 +112,14 @@ def convert_huge(
         whole picture (see `Engine.caution`).
 
     Raises:
-        ImageError: an unsupported or damaged file, a picture too small or too narrow for the model, a format that
-            cannot be processed in parts, or the result cannot be written.
+        ImageError: an unsupported or damaged file, a format that cannot be processed in parts, or the result cannot be
+            written.
         ConfigError: the model lacks a label, style or detail.
     """
     engine.check_format()
     controls = engine.controls(label=label, style=style, detail=detail)
     title = name or (str(source) if isinstance(source, Path) else "picture")
-    with RowReader(source, title, target.parent, bits=engine.max_bits) as reader:
-        engine.check_least(reader.height, reader.width)
+    with RowReader(source, title, target.parent, bits=engine.max_bits, page=page) as reader:
         memory_bytes = memory_bytes or min(MEMORY, engine.memory_bytes // 2)
         job = _BandConversion(reader, engine, controls, memory_bytes, on_progress or _ignore, framing)
         height, width = (side * engine.spec.scale for side in (reader.height, reader.width))

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from translate.errors import DataError, MissingExtra, TranslateError, require
 from translate.files import PROCESS
+from translate.pictures.formats import HEAD_BYTES
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://(.*)", re.IGNORECASE | re.DOTALL)
 """At least two letters: a single letter is a Windows drive."""
@@ -111,6 +112,10 @@ class Remote:
         with store_errors(str(self)):
             return self.fs.open(self.path, "rb")
 
+    def head(self) -> bytes:
+        """Return the first bytes, see `read_head`."""
+        return read_head(self.fs, self.path)
+
     def put_file(self, path: Path) -> None:
         """Upload a file atomically. Raises whatever the storage library raises."""
         self._put(lambda target: self.fs.put_file(str(path), target))
@@ -202,3 +207,11 @@ def _explained(error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"permission denied: {text}); check the name and the credentials"
     return f"{text}); check the address and the network, then run the same command again"
+
+
+def read_head(fs: Any, path: str) -> bytes:
+    """Return as many first bytes of a file as `translate.pictures.formats.recognise` looks at; none if that fails."""
+    try:
+        return fs.cat_file(path, start=0, end=HEAD_BYTES)
+    except Exception:  # each storage library raises its own
+        return b""

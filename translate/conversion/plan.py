@@ -25,11 +25,11 @@ from translate.conversion.naming import (
     video_suffix,
     with_number,
 )
-from translate.conversion.sources import FileSource, FolderSource, Item, NameFilter, Source, ZipSource, name_filter
+from translate.conversion.sources import FileSource, FolderSource, Item, NameFilter, PictureFilter, Source, ZipSource
 from translate.errors import DataError, one_line
 from translate.files import atomic_path, mode_of
 from translate.pictures.animation import count_frames
-from translate.pictures.formats import FORMATS, READABLE, WRITABLE
+from translate.pictures.formats import FORMATS, READABLE, WRITABLE, head_of, left_out, recognise, result_suffix
 
 OutputFormat = Literal["same", "png", "jpg", "webp", "avif", "tiff", "bmp", "mp4", "mov", "mkv", "webm"]
 
@@ -76,13 +76,16 @@ class Plan:
     """Name of the single result, if the user gave one."""
     moving: bool = False
     """Whether there are videos, or the source is a single animation, so that frames can be converted in parallel."""
+    others: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Suffix (lower case) -> number of files that are neither pictures nor films."""
     faults: FaultLog = field(default_factory=FaultLog)
     """Where unforeseen errors are described."""
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was found and is not used, one line each."""
-        return tuple(one_line(f"{name}: left out: {reason}") for name, reason in self.source.left_out.items())
+        named = (one_line(f"{name}: left out: {reason}") for name, reason in self.source.left_out.items())
+        return (*named, left_out(self.others)) if self.others else tuple(named)
 
     @property
     def archive(self) -> Path | None:
@@ -136,7 +139,7 @@ class Plan:
             return f".{self.output_format}"
         suffix = PurePosixPath(item.name).suffix
         animated = suffix.lower() == ".gif" and _animated(self.source, item)
-        return suffix if animated or suffix.lower() in WRITABLE else ".png"
+        return suffix if animated else result_suffix(suffix)
 
     @contextmanager
     def opened(self) -> Generator[Destination]:
@@ -194,7 +197,7 @@ def make_plan(
         DataError: no pictures, a folder that cannot be listed, or results that would overwrite pictures.
         MissingExtra: the package for this kind of storage is not installed.
     """
-    wanted = name_filter(include, exclude)
+    wanted = PictureFilter(include, exclude)
     single, only_name, moving = False, None, False
     _check_length(destination)
     if _is_dir(source) or (may_be_empty and isinstance(source, Remote) and not source.is_file()):
@@ -208,7 +211,7 @@ def make_plan(
         )
     elif source.suffix.lower() == ".zip":
         found = ZipSource(source, wanted)
-    elif source.suffix.lower() in READABLE or is_video(source.name):
+    elif is_video(source.name) or _is_picture(source):
         single, found = True, _file_source(source)
         moving = _animated(found, *next(found.groups()))
         destination, only_name = _single_target(source, destination, output_format, moving)
@@ -233,8 +236,16 @@ def make_plan(
         single,
         only_name,
         moving,
+        dict(wanted.others),
         FaultLog(destination if isinstance(destination, Path) and destination.suffix.lower() != ".zip" else None),
     )
+
+
+def _is_picture(file: Location) -> bool:
+    """Whether a file that the user has named is one, whatever its suffix."""
+    if file.suffix.lower() in READABLE:
+        return True
+    return recognise(file.head() if isinstance(file, Remote) else head_of(file)) is not None
 
 
 def _folder_source(folder: Location, wanted: NameFilter, destination: Location) -> Source:

@@ -7,9 +7,11 @@ import stat
 import threading
 import traceback
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -18,10 +20,14 @@ from translate.conversion.naming import is_video
 from translate.conversion.zip_names import member_name, open_archive
 from translate.errors import DataError, ImageError
 from translate.files import irregular, refuse_unlistable, walk
-from translate.pictures.operations import READABLE
+from translate.pictures.formats import HEAD_BYTES, head_of, may_be_picture
 
-NameFilter = Callable[[str], bool]
-"""Decides by name (relative to the source, with forward slashes) whether to convert a picture."""
+Head = Callable[[], bytes]
+"""Reads the first bytes of a file, for `translate.pictures.formats.may_be_picture`; none if that is impossible."""
+
+NameFilter = Callable[[str, Head], bool]
+"""Decides by name (relative to the source, with forward slashes) and, where the name does not tell, by the first bytes
+whether to convert a file."""
 
 MAX_MEMBER_BYTES = 2 << 30
 """Maximum unpacked size of an archive member; a larger one may be a zip bomb, or is better unpacked by hand."""
@@ -69,20 +75,30 @@ class Source(Protocol):
         ...
 
 
-def name_filter(include: Sequence[str], exclude: Sequence[str]) -> NameFilter:
-    """Accept readable files that match any of `include` (if given) and none of `exclude`.
+class PictureFilter:
+    """Accepts pictures and films that match any of `include` (if given) and none of `exclude`; a `NameFilter`.
 
     `*` also matches slashes, and case does not matter: cameras write .JPG.
     """
 
-    def matches(name: str, patterns: Sequence[str]) -> bool:
-        return any(fnmatch.fnmatchcase(name.casefold(), pattern.casefold()) for pattern in patterns)
+    others: Counter[str]
+    """Suffix (lower case) -> how many files that match were neither pictures nor films."""
 
-    def wanted(name: str) -> bool:
-        readable = PurePosixPath(name).suffix.lower() in READABLE or is_video(name)
-        return readable and (not include or matches(name, include)) and not matches(name, exclude)
+    def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
+        self._include, self._exclude = ([pattern.casefold() for pattern in given] for given in (include, exclude))
+        self.others = Counter()
 
-    return wanted
+    def __call__(self, name: str, head: Head) -> bool:
+        """See `NameFilter`."""
+        folded = name.casefold()
+        if self._include and not any(fnmatch.fnmatchcase(folded, pattern) for pattern in self._include):
+            return False
+        if any(fnmatch.fnmatchcase(folded, pattern) for pattern in self._exclude):
+            return False
+        if is_video(name) or may_be_picture(name, head):
+            return True
+        self.others[PurePosixPath(name).suffix.lower()] += 1
+        return False
 
 
 class FolderSource:
@@ -116,7 +132,7 @@ class FolderSource:
     def _item(self, folder: str, entry: os.DirEntry[str]) -> Item | None:
         name = entry.name if folder == "." else f"{folder}/{entry.name}"
         try:
-            if not self._wanted(name):
+            if not self._wanted(name, partial(head_of, Path(entry.path))):
                 return None
             if kind := irregular(entry):
                 self.left_out[entry.path] = f"{kind}, not a file"
@@ -189,7 +205,7 @@ class ZipSource:
         for name, member in self._members.items():
             path = PurePosixPath(name)
             hidden = any(part[0] == "." and part != ".." for part in path.parts) or "__MACOSX" in path.parts
-            if hidden or not self._wanted(name):
+            if hidden or not self._wanted(name, partial(self._head, member)):
                 continue
             if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
                 self.left_out[self.title(name)] = "a link or a device, not a file"
@@ -198,6 +214,13 @@ class ZipSource:
             folders.setdefault(str(path.parent), []).append(item)
         for folder in sorted(folders):
             yield sorted(folders[folder], key=lambda item: item.name)
+
+    def _head(self, member: zipfile.ZipInfo) -> bytes:
+        try:
+            with self._lock, self._archive.open(member) as file:
+                return file.read(HEAD_BYTES)
+        except Exception:  # as in `load`
+            return b""
 
     def load(self, item: Item) -> AbstractContextManager[Path | bytes]:
         """See `Source`."""

@@ -14,6 +14,7 @@ from translate.conversion.huge import MEMORY as STREAMING_BYTES
 from translate.conversion.huge import convert_huge, needs_streaming
 from translate.conversion.moving import FrameConverter, FrameOptions, still_note
 from translate.conversion.naming import check_template
+from translate.conversion.paged import convert_pages, page_note
 from translate.conversion.plan import Job, OutputFormat
 from translate.conversion.resume import Result, WorkerResult, failed_result
 from translate.conversion.sources import Item, Source
@@ -21,6 +22,7 @@ from translate.errors import ImageError, TooLarge, one_line
 from translate.inference.controls import Label, Style, numbered_style
 from translate.inference.engine import Engine
 from translate.inference.placement import Placement, content_share_of
+from translate.pictures.formats import PAGED
 from translate.pictures.operations import (
     BYTES_PER_DECODED_PIXEL,
     Metadata,
@@ -31,6 +33,7 @@ from translate.pictures.operations import (
     write_bytes,
     write_picture,
 )
+from translate.pictures.pages import check_pages, chosen_pages, count_pages, first_page
 
 SMALL_PIXELS = 16_000_000
 """Pictures up to this size are decoded by all workers at once; larger ones wait until enough memory is free."""
@@ -57,6 +60,9 @@ class Conversion:
     """EXIF, XMP, IPTC, texts, comment and resolution: keep all, remove only the location, or strip all."""
     keep_profile: bool = False
     """Whether to convert results back to the colour profile of the picture instead of sRGB."""
+    pages: str = "all"
+    """Pages of TIFF and MPO files, see `translate.pictures.pages.chosen_pages`. Only TIFF results hold several; any
+    other gets the first of them."""
     name: str = "{stem}"
     """Template for the names of results, see `translate.conversion.naming.check_template`."""
 
@@ -64,8 +70,9 @@ class Conversion:
         """Raise errors that would otherwise occur for every picture.
 
         Raises:
-            ConfigError: the model lacks the label, style or detail, or the name template is invalid.
+            ConfigError: the model lacks the label, style or detail, or the name template or the pages are invalid.
         """
+        check_pages(self.pages)
         engine.controls(label=self.label, style=self.style_of(engine), detail=self.detail)
         check_template(self.name)
 
@@ -80,6 +87,8 @@ class Conversion:
         options = asdict(self)
         if not content_share_of(engine.spec):
             del options["framing"]  # has no effect here, and results from before this option existed stay valid
+        if self.pages == "all":
+            del options["pages"]  # for the same reason
         digest.update(json.dumps(options, sort_keys=True).encode())
         return digest.hexdigest()
 
@@ -156,10 +165,30 @@ class Worker:
         notes = self._frames.convert(data, path, title, controls, self._output_options())
         if notes is not None:
             return notes
+        pages = self.how.pages
+        count = count_pages(data) if path.suffix.lower() in PAGED and pages != "first" else 1
+        wanted = chosen_pages(pages, count)
+        if len(wanted) > 1:
+            return convert_pages(
+                path, wanted, lambda part, page: self._convert_page(data, part, title, controls, page)[0]
+            )
+        first = first_page(pages)
+        if first > 1 and count_pages(data) == 1:
+            first = 1  # there is nothing to choose from
+        notes, count = self._convert_page(data, path, title, controls, first)
+        if path.suffix.lower() not in PAGED:
+            notes = (*notes, *page_note(count, path, pages))
+        return (*notes, *still_note(data, path))
+
+    def _convert_page(
+        self, data: Path | bytes, path: Path, title: str, controls: dict[str, Any], page: int
+    ) -> tuple[tuple[str, ...], int]:
+        """Convert a still picture and write it; returns notes for the user, and how many pages the file has."""
         engine, bits = self.engine, self.engine.max_bits
         try:
             with self._turn:
-                picture = decode(data, title, max_pixels=min(SMALL_PIXELS, engine.max_pixels), bits=bits)
+                most = min(SMALL_PIXELS, engine.max_pixels)
+                picture = decode(data, title, max_pixels=most, bits=bits, page=page)
                 with self._memory.hold(engine.work_bytes(picture.height, picture.width)):
                     result = engine.apply(picture, **controls)
                 encoded = encode_for(path, result, **self._output_options())
@@ -167,16 +196,17 @@ class Worker:
             height, width = error.height, error.width
         else:
             write_bytes(path, encoded)
-            return (*self._notes(picture, result, path), *still_note(data, path))
+            return self._notes(picture, result, path), picture.pages
         if needs_streaming(height, width, engine):
             with self._memory.hold(STREAMING_BYTES):
-                return convert_huge(data, path, engine, name=title, **controls, **self._output_options())
+                options = {**controls, **self._output_options()}
+                return convert_huge(data, path, engine, name=title, page=page, **options), count_pages(data)
         # Reserved in one step: two workers that each waited for the second half of their memory would deadlock.
         with self._memory.hold(height * width * BYTES_PER_DECODED_PIXEL + engine.work_bytes(height, width)):
-            picture = decode(data, title, max_pixels=engine.max_pixels, bits=bits)
+            picture = decode(data, title, max_pixels=engine.max_pixels, bits=bits, page=page)
             result = engine.apply(picture, **controls)
             write_picture(path, result, **self._output_options())
-        return (*self._notes(picture, result, path), *still_note(data, path))
+        return self._notes(picture, result, path), picture.pages
 
     def _notes(self, picture: Picture, result: Picture, path: Path) -> tuple[str, ...]:
         caution = self.engine.caution(picture.height, picture.width, result_HWC=result.rgb_HWC)

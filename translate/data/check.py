@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from translate.data.layouts import MIN_SIDE, OURS, Layout, Listing, Side, list_files, present_folders
-from translate.data.reading import PixelFormat, Pixels, read_pixels
+from translate.data.reading import PixelFormat, Pixels, read_with_notes
 from translate.data.thumbnails import looks_drawn, near_duplicates, thumbnail
 from translate.errors import DataError, ImageError, TranslateError
 from translate.machine import cores
@@ -66,6 +66,8 @@ class Seen:
     """uint8: 24 x 24 grey and 8 x 8 colour values, for each half."""
     odd: bool
     """A side-by-side file of odd width."""
+    notes: tuple[str, ...] = ()
+    """What was left out while reading, a few words each."""
 
 
 @dataclass(frozen=True)
@@ -172,10 +174,23 @@ def facts(split: Split, task: Task) -> dict[str, Any]:
         "layout": listing.layout,
         "paired": listing.paired,
         "left_out": listing.left_out,
+        "notes": _notes(split),
         "counts": {"pairs": len(listing.targets)} if listing.layout != "photos" and listing.paired else counts,
         "labels": dict(labels),
         "sizes": sizes,
     }
+
+
+def _notes(split: Split) -> list[str]:
+    """What was left out while reading, with the number of files and the first of them."""
+    files: dict[str, list[Path]] = defaultdict(list)
+    for seen in split.seen.values():
+        for note in seen.notes:
+            files[note].append(seen.path)
+    return [
+        f"{split.show(paths[:1])}: {note}" + (f" (and {len(paths) - 1} more)" if len(paths) > 1 else "")
+        for note, paths in files.items()
+    ]
 
 
 def _list(folder: Path, question: Question) -> tuple[Listing, list[Finding]]:
@@ -228,7 +243,7 @@ def _side_names(folder: Path, question: Question) -> tuple[str, str]:
 def _see(path: Path, format: PixelFormat, halves: bool) -> Seen | str:
     """Decode a file; returns the reason if it cannot be read."""
     try:
-        image_HWC = read_pixels(path, format)
+        image_HWC, notes = read_with_notes(path, format)
     except ImageError as error:
         return str(error)
     height, width = image_HWC.shape[:2]
@@ -236,7 +251,7 @@ def _see(path: Path, format: PixelFormat, halves: bool) -> Seen | str:
     middle = width // 2
     sides = [image_HWC[:, :middle], image_HWC[:, middle:]] if halves and middle else [image_HWC]
     thumbnail_D = np.concatenate([thumbnail(side_HWC) for side_HWC in sides])
-    return Seen(path, height, middle if halves else width, digest, thumbnail_D, halves and width % 2 == 1)
+    return Seen(path, height, middle if halves else width, digest, thumbnail_D, halves and width % 2 == 1, notes)
 
 
 def _size_table(pictures: list[Seen], square: int) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """Data layouts: which files exist and which belong together. Needs neither torch nor OpenCV."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Literal
 
 from translate.errors import ConfigError, DataError, one_line
 from translate.files import LeftOut, irregular, walk
-from translate.pictures.formats import FORMATS, READABLE
+from translate.pictures import formats
+from translate.pictures.formats import FORMATS, READABLE, head_of, may_be_picture
 
 Layout = Literal["photos", "side-by-side", "two-folders"]
 Side = Literal["left", "right"]
@@ -43,7 +46,7 @@ class Listing:
     """Which half of a side-by-side file is the source."""
     left_out: tuple[str, ...] = ()
     """What was found and is not used, one line each: folders that hold our own results, named pipes, links that lead
-    back."""
+    back, and how many files are no pictures."""
 
 
 def list_files(
@@ -81,28 +84,35 @@ def list_files(
         left_out.append(one_line(f"{path}: left out: {reason}"))
 
     chosen, folders = _choose_layout(data, layout, paired, folders, makes_source)
+    others = Counter[str]()
     if chosen == "two-folders":
-        listing = _list_two_folders(data / folders[0], data / folders[1], paired, labels, kinds, leave)
+        listing = _list_two_folders(data / folders[0], data / folders[1], paired, labels, kinds, leave, others)
     else:
-        targets = list_pictures(data, leave)
+        targets = list_pictures(data, leave, others)
         names, numbers = _labels(data, targets, labels, kinds)
         sources = tuple(targets) if chosen == "side-by-side" else ()
         listing = Listing(chosen, True, sources, tuple(targets), numbers, names, source_side)
-    return replace(listing, left_out=tuple(left_out))
+    counted = (formats.left_out(others),) if others else ()
+    return replace(listing, left_out=(*left_out, *counted))
 
 
-def list_pictures(folder: Path, left_out: LeftOut = lambda path, reason: None) -> list[Path]:
-    """All files in `folder` with one of the SUFFIXES, sorted, as `translate.files.walk` finds them.
+def list_pictures(
+    folder: Path, left_out: LeftOut = lambda path, reason: None, others: Counter[str] | None = None
+) -> list[Path]:
+    """All pictures and arrays in `folder`, sorted, as `translate.files.walk` finds them.
+
+    These are the files with one of the SUFFIXES, and those with a missing or unknown suffix that begin as pictures do.
 
     Args:
         folder: where to search.
         left_out: called with what looks like a picture or a folder of them and is not used, and the reason.
+        others: counts the other files by suffix (lower case).
 
     Raises:
         DataError: missing, not a folder, not listable, or without such files.
     """
     _refuse_no_folder(folder)
-    others, files, left = 0, list[Path](), list[str]()
+    rest, files, left = Counter[str](), list[Path](), list[str]()
 
     def leave(path: Path, reason: str) -> None:
         left.append(f"{path}: {reason}")
@@ -110,17 +120,20 @@ def list_pictures(folder: Path, left_out: LeftOut = lambda path, reason: None) -
 
     for _, entries in walk(folder, leave):
         for entry in entries:
-            if PurePath(entry.name).suffix.lower() not in SUFFIXES:
-                others += 1
+            suffix = PurePath(entry.name).suffix.lower()
+            if suffix not in SUFFIXES and not may_be_picture(entry.name, partial(head_of, Path(entry.path))):
+                rest[suffix] += 1
             elif kind := irregular(entry):
                 leave(Path(entry.path), f"{kind}, not a file")
             else:
                 files.append(Path(entry.path))
+    if others is not None:
+        others.update(rest)
     if not files and left:
         raise DataError(f"{folder} contains no pictures but what is left out, such as {left[0]}")
     if not files:
-        formats = f"{', '.join(one.name for one in FORMATS)} or .npy"
-        found = f"{others} file{'s' if others > 1 else ''}, none of them {formats}" if others else "no files"
+        kinds, count = f"{', '.join(one.name for one in FORMATS)} or .npy", rest.total()
+        found = f"{count} file{'s' if count > 1 else ''}, none of them {kinds}" if count else "no files"
         raise DataError(f"{folder} contains {found}; put pictures there or give another folder with --data")
     return sorted(files)
 
@@ -168,9 +181,15 @@ def _choose_layout(
 
 
 def _list_two_folders(
-    source: Path, target: Path, paired: bool, labels: bool, kinds: tuple[str, ...], left_out: LeftOut
+    source: Path,
+    target: Path,
+    paired: bool,
+    labels: bool,
+    kinds: tuple[str, ...],
+    left_out: LeftOut,
+    others: Counter[str],
 ) -> Listing:
-    sources, targets = list_pictures(source, left_out), list_pictures(target, left_out)
+    sources, targets = list_pictures(source, left_out, others), list_pictures(target, left_out, others)
     names, _ = _labels(target, targets, labels, kinds)
     if paired:
         source_names, _ = _labels(source, sources, labels, kinds)

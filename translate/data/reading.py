@@ -66,7 +66,7 @@ def read_pixels(path: Path, format: PixelFormat) -> Pixels:
 
     What the bytes are decides, not the suffix. Colours become grey by BT.601, grey becomes three equal channels, alpha
     is laid on white unless four channels are wanted. 8 bits become 16 by repeating them, 16 become 8 by rounding.
-    Arrays are (H, W) or (H, W, N), uint8 or uint16, and are taken as they are.
+    Arrays are (H, W) or (H, W, N), uint8 or uint16, and are taken as they are. Of several pages the first is taken.
 
     Args:
         path: the file.
@@ -78,6 +78,12 @@ def read_pixels(path: Path, format: PixelFormat) -> Pixels:
     Raises:
         ImageError: damaged, of another kind, too large, or with channels that cannot be converted.
     """
+    return read_with_notes(path, format)[0]
+
+
+def read_with_notes(path: Path, format: PixelFormat) -> tuple[Pixels, tuple[str, ...]]:
+    """As `read_pixels`; also returns what was left out while reading, a few words each."""
+    notes: tuple[str, ...] = ()
     try:
         with path.open("rb") as handle:
             is_array = handle.read(len(_NPY)) == _NPY
@@ -85,6 +91,9 @@ def read_pixels(path: Path, format: PixelFormat) -> Pixels:
             found_HWN = _read_array(path)
         else:
             picture = read_picture(path, bits=format.bits)
+            notes = picture.notes
+            if picture.pages > 1:
+                notes = (*notes, f"has {picture.pages} pages, of which the first is used")
             found_HWN = picture.to_array() if format.channels == 4 else flatten(picture)
         found_HWN = _with_channels(path, found_HWN, format.channels)
     except OSError as error:
@@ -93,7 +102,7 @@ def read_pixels(path: Path, format: PixelFormat) -> Pixels:
         ) from None
     except MemoryError:
         raise ImageError(f"{path}: not enough memory to decode it; close other programs or make it smaller") from None
-    return np.ascontiguousarray(to_bits(found_HWN, format.bits))
+    return np.ascontiguousarray(to_bits(found_HWN, format.bits)), notes
 
 
 def _read_array(path: Path) -> Pixels:

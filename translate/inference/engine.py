@@ -149,7 +149,7 @@ class Engine:
 
         They refer to the input of the model: the picture, or its smaller copy of `working_size` or `scene_size`.
         """
-        return self._plan(*self._model_size(height, width), self.tile)
+        return self._plan(*self.model_size(height, width), self.tile)
 
     def exact(self, height: int, width: int) -> bool:
         """Whether the result for a picture of this size equals that of a single run, up to rounding (1 of 255)."""
@@ -170,7 +170,7 @@ class Engine:
             f"{width} x {height} pixels is too large to process at once, but {self.spec.name} needs to see the whole "
             f"picture; {plan.count} windows were blended, check for colour shifts"
         )
-        if result_HWC is None or self._model_size(height, width) != (height, width):
+        if result_HWC is None or self.model_size(height, width) != (height, width):
             return caution
         return caution + seam_note(seam_ratio(result_HWC, plan, scale=self.spec.scale))
 
@@ -189,7 +189,7 @@ class Engine:
             detail: from 0 (most faithful) to 1 (sharpest), for all pictures; None is 0.
 
         Raises:
-            ImageError: wrong type, shape or number of channels, too small, or too large for the memory.
+            ImageError: wrong type, shape or number of channels, or too large for the memory.
             ConfigError: the model lacks a label, style or detail.
         """
         channels, bits = self.spec.input_channels, self.spec.input_bits
@@ -247,8 +247,8 @@ class Engine:
         `label`, `style` and `detail`: as for calling the Engine; `framing`: as for `sheet`.
 
         Raises:
-            ImageError: the picture is too small, too narrow, or too large for the memory, or the model has a number of
-                channels that a Picture cannot have.
+            ImageError: the picture is too large for the memory, or the model has a number of channels that a Picture
+                cannot have.
             ConfigError: the model lacks a label, style or detail.
         """
         self.check_format()
@@ -279,9 +279,6 @@ class Engine:
 
         Returns:
             (H * scale, W * scale, 3) with the bit depth that the model returns.
-
-        Raises:
-            ImageError: too narrow for the `working_size`.
         """
         height, width = rgb_HWC.shape[:2]
         size, scale = self.model_size(height, width), self.spec.scale
@@ -301,20 +298,7 @@ class Engine:
         return relight(rgb_HWC, small_HWC, self.colours(small_HWC, controls))
 
     def model_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the height and width of the model's input: by `working_size` or `scene_size`, or the picture's own.
-
-        Raises:
-            ImageError: too narrow for the `working_size`.
-        """
-        size = self._model_size(height, width)
-        if self.spec.working_size is not None and min(size) < self.spec.min_size:
-            raise ImageError(
-                f"picture of {width} x {height} pixels is too narrow for this model; crop it to a shape closer "
-                "to a square"
-            )
-        return size
-
-    def _model_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width of the model's input: by `working_size` or `scene_size`, or the picture's own."""
         if self.spec.working_size is not None:
             return fit_size(height, width, self.spec.working_size)
         factor = min(1.0, (self.spec.scene_size or math.inf) / min(height, width))
@@ -352,20 +336,9 @@ class Engine:
                     "call its Engine from Python with arrays"
                 )
 
-    def check_least(self, height: int, width: int) -> None:
-        """Reject pictures that are too small for the model.
-
-        Raises:
-            ImageError: the picture is too small.
-        """
-        if min(height, width) < self.spec.min_size:
-            raise ImageError(
-                f"picture of {width} x {height} pixels is too small, this model needs at least "
-                f"{self.spec.min_size} x {self.spec.min_size}; use a larger one"
-            )
-
     def _check_size(self, height: int, width: int) -> None:
-        self.check_least(height, width)
+        if not height or not width:
+            raise ImageError(f"picture of {width} x {height} pixels is empty; give at least one pixel")
         if height * width > self.max_pixels or self._run_bytes(self.plan(height, width)) > self.memory_bytes:
             raise _too_large(height, width)
 
@@ -387,8 +360,16 @@ class Engine:
         return height * width * self.spec.bytes_per_pixel * (1 if plan.count == 1 else self.batch)
 
     def _run(self, image_NHWC: Pixels, controls: Mapping[str, NDArray[Any]], tile: int | None) -> Pixels:
-        """Run the model in windows that are as large as possible, and in smaller ones if these run out of memory."""
+        """Run the model in windows that are as large as possible, and in smaller ones if these run out of memory.
+
+        Pictures smaller than the model's `min_size` are continued at the right and at the bottom; the result is cut.
+        """
         height, width = image_NHWC.shape[1:3]
+        missing = [max(0, self.spec.min_size - side) for side in (height, width)]
+        if any(missing):
+            padded_NHWC = np.pad(image_NHWC, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)), "edge")
+            scale = self.spec.scale
+            return self._run(padded_NHWC, controls, tile)[:, : height * scale, : width * scale]
         most = len(image_NHWC) * self.batch
 
         def run(windows_NHWC: Pixels) -> Pixels:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from translate.machine import available_memory_bytes
-from translate.pictures.decode import BYTES_PER_DECODED_PIXEL, decode, read_picture
+from translate.pictures.decode import decode, read_picture
 from translate.pictures.encode import Metadata, encode, encode_for, lost, write_bytes, write_picture
 from translate.pictures.formats import READABLE, WRITABLE
+from translate.pictures.found import BYTES_PER_DECODED_PIXEL
 from translate.pictures.picture import BAND, Picture, Pixels, flatten, to_bits, white_of, with_bits
 
 __all__ = [

@@ -45,6 +45,8 @@ class Picture:
     """IPTC records, without wrapper."""
     texts: tuple[Text, ...] = ()
     """Text chunks of PNG; the comment of JPEG and GIF."""
+    pages: int = 1
+    """How many pages the file has, of which this is one."""
 
     @classmethod
     def from_array(cls, array: Pixels) -> "Picture":

@@ -9,13 +9,14 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from translate.conversion.cloud.manifest import FOLDER, RemoteManifest
 from translate.conversion.destinations import ManifestProtocol
-from translate.conversion.location import Remote, modified_ns, store_errors
+from translate.conversion.location import Remote, modified_ns, read_head, store_errors
 from translate.conversion.sources import Item, NameFilter
 from translate.errors import DataError, ImageError
 from translate.files import MANIFEST_NAME
@@ -30,6 +31,8 @@ _SINGLE_CHECKS = 20
 """Number of existence checks per folder that are made one by one; after that the whole folder is listed."""
 _CACHED_FOLDERS = 16
 """Number of folder listings to cache: those being written to, and a few more."""
+_REMEMBERED_HEADS = 100_000
+"""Number of files without a known suffix whose first bytes are remembered."""
 _CACHE_SECONDS = 60.0
 """Minimum lifetime of a cached listing."""
 
@@ -40,6 +43,7 @@ class RemoteFolderSource:
 
     def __init__(self, root: Remote, wanted: NameFilter, without: Remote | None = None) -> None:
         self.root, self._wanted, self._without = root, wanted, without
+        self._heads: OrderedDict[tuple[Any, ...], bytes] = OrderedDict()
         self.left_out: dict[str, str] = {}
 
     def groups(self) -> Iterator[list[Item]]:
@@ -66,7 +70,7 @@ class RemoteFolderSource:
                 name = f"{relative}/{name}" if relative else name
                 if info["type"] == "directory":
                     inside += [path] if path != without else []
-                elif self._wanted(name):
+                elif self._wanted(name, partial(self._head, fs, info)):
                     items.append(_item(name, info))
             waiting += sorted(inside, reverse=True)
             if items:
@@ -81,6 +85,16 @@ class RemoteFolderSource:
                 return []  # object stores have no empty folders
             finally:
                 fs.invalidate_cache()
+
+    def _head(self, fs: Any, info: Mapping[str, Any]) -> bytes:
+        """The first bytes; remembered, since a folder is listed several times and requests may cost money."""
+        item = _item(info["name"], info)
+        key = (item.name, item.size, item.modified_ns)
+        if key not in self._heads:
+            self._heads[key] = read_head(fs, item.name)
+            if len(self._heads) > _REMEMBERED_HEADS:
+                self._heads.popitem(last=False)
+        return self._heads[key]
 
     @contextmanager
     def load(self, item: Item) -> Generator[Path | bytes]:
@@ -106,7 +120,7 @@ class RemoteFileSource(RemoteFolderSource):
     """A single picture in cloud storage."""
 
     def __init__(self, picture: Remote) -> None:
-        super().__init__(picture.parent, lambda _: True)
+        super().__init__(picture.parent, lambda name, head: True)
         self._picture = picture
 
     def groups(self) -> Iterator[list[Item]]:

@@ -68,6 +68,19 @@ def upright(exif: bytes) -> bytes | None:
         return None
 
 
+def marked_upright(data: bytes) -> bytes:
+    """Return a TIFF file whose first directory says that its pixels are upright, if it says anything of it."""
+    if orientation(data) <= 1:
+        return data
+    tiff, changed = Tiff(data), bytearray(data)
+    for entry in tiff.entries(tiff.first)[0]:
+        if entry.tag == _ORIENTATION:
+            changed[entry.where : entry.where + entry.size] = (1).to_bytes(
+                entry.size, "little" if tiff.order == "<" else "big"
+            )
+    return bytes(changed)
+
+
 def density(exif: bytes) -> Density | None:
     """Return the resolution that EXIF, or a TIFF file's first directory, gives; None if it gives none."""
     try:

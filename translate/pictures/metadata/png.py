@@ -163,12 +163,15 @@ def _text_chunk(one: Text) -> bytes:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and body; without those whose checksum is wrong, as libpng does (PNG, 13.1)."""
     place = len(SIGNATURE)
     while place + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, place)
         kind = data[place + 4 : place + 8]
         if kind in _READ and length <= _MOST_BYTES:
-            yield kind, data[place + 8 : place + 8 + length]
+            end = place + 8 + length
+            if zlib.crc32(data[place + 4 : end]) == int.from_bytes(data[end : end + 4], "big"):
+                yield kind, data[place + 8 : end]
         place += 12 + length
 
 

@@ -1,0 +1,49 @@
+"""TIFF's compressions: which are read, by what, and what to say about the others."""
+
+from translate.pictures.metadata.exif import tiff_numbers
+
+_COMPRESSION = 259
+_SUPPORTED = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}
+"""None, CCITT, LZW, JPEG, PackBits and Deflate, which every libtiff reads."""
+BY_PILLOW = {34925, 50000}
+"""LZMA and Zstandard: Pillow's libtiff has them, that of libvips' usual package has not."""
+_NAMES = {
+    6: "old-style JPEG",
+    9: "JBIG",
+    10: "JBIG",
+    32766: "NeXT",
+    32809: "ThunderScan",
+    33003: "JPEG 2000",
+    33004: "JPEG 2000",
+    33005: "JPEG 2000",
+    34661: "JBIG",
+    34676: "SGI LogLuv",
+    34677: "SGI LogLuv",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34892: "lossy JPEG",
+    34925: "LZMA",
+    34933: "PNG",
+    34934: "JPEG XR",
+    22610: "JPEG XR",
+    50000: "Zstandard",
+    50001: "WebP",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+}
+
+
+def compression(data: bytes) -> int:
+    """Return the number of the compression of a TIFF file's first page; 1 (none) if it is not said."""
+    return (tiff_numbers(data, _COMPRESSION) or (1,))[0]
+
+
+def unsupported(number: int) -> str | None:
+    """Say that a compression is not read, and what to do; None for those that every reader has."""
+    if number in _SUPPORTED:
+        return None
+    name = _NAMES.get(number, "an unknown kind of")
+    return (
+        f"a TIFF with {name} compression ({number}), which cannot be read here; save it with LZW, Deflate or no "
+        "compression"
+    )
