@@ -3,12 +3,15 @@
 import dataclasses
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import INVERT, save_model
+from PIL import Image
 from test_convert import engine as engine
 from test_convert import tree
 
@@ -182,3 +185,29 @@ def test_an_archive_is_finished_after_an_interruption(tmp_path: Path, engine: En
     assert (report.converted, report.skipped) == (3, 3)
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         assert len(archive.namelist()) == 6
+
+
+_COUNT = """
+import sys
+opened = []
+sys.addaudithook(lambda event, found: opened.append(found[0]) if event == "open" else None)
+from translate.cli.main import main
+status = main(["convert", "in", "out", "--model", "m.onnx", "--workers", "1"])
+print(*(sum(str(one).endswith(f"in/{name}") for one in opened) for name in sys.argv[1:]), status)
+"""
+
+
+def test_every_picture_is_opened_once(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    (tmp_path / "in").mkdir()
+    for suffix in ("png", "jpg", "webp", "gif", "tif", "avif"):
+        several = {"save_all": True, "append_images": frames[1:]} if suffix in ("webp", "gif", "tif") else {}
+        frames[0].save(tmp_path / "in" / f"a-{suffix}.{suffix}", **several)
+    save_model(tmp_path / "m.onnx", INVERT)
+    names = [path.name for path in sorted((tmp_path / "in").iterdir())]
+    done = subprocess.run(
+        [sys.executable, "-c", _COUNT, *names], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    # A GIF is opened once more beforehand: the name of its result depends on whether it is an animation.
+    expected = ["2" if name.endswith(".gif") else "1" for name in names]
+    assert done.stdout.splitlines()[-1].split() == [*expected, "0"], done.stdout

@@ -22,7 +22,7 @@ STAGES = (
     "translate.conversion.sources.irregular",
     "translate.conversion.sources.FolderSource.load",
     "translate.conversion.resume.ResumeState._resolve",
-    "translate.conversion.worker._digest",
+    "translate.conversion.worker._opened_once",
     "translate.conversion.worker.decode",
     "translate.inference.engine.Engine.apply",
     "translate.conversion.worker.encode_for",

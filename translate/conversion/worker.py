@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from translate.conversion.destinations import Destination
 from translate.conversion.huge import MEMORY as STREAMING_BYTES
 from translate.conversion.huge import convert_huge, needs_streaming
 from translate.conversion.moving import FrameConverter, FrameOptions, still_note
-from translate.conversion.naming import check_template
+from translate.conversion.naming import check_template, is_video
 from translate.conversion.paged import convert_pages, page_note
 from translate.conversion.plan import Job, OutputFormat
 from translate.conversion.resume import Result, WorkerResult, failed_result
@@ -34,6 +35,9 @@ from translate.pictures.operations import (
     write_picture,
 )
 from translate.pictures.pages import check_pages, chosen_pages, count_pages, first_page
+
+SMALL_BYTES = 32 << 20
+"""Files up to this size are held in memory while they are converted."""
 
 SMALL_PIXELS = 16_000_000
 """Pictures up to this size are decoded by all workers at once; larger ones wait until enough memory is free."""
@@ -130,8 +134,8 @@ class Worker:
         """
         title = self.source.title(job.item.name)
         try:
-            with self.source.load(job.item) as data:
-                digest = _digest(data, title)
+            with self.source.load(job.item) as found:
+                data, digest = _opened_once(found, title)
                 for target, source_digest in job.earlier:
                     if source_digest == digest:
                         result = Result(title, "skipped", self.destination.locate(target))
@@ -253,12 +257,17 @@ class _MemoryBudget:
                 self._changed.notify_all()
 
 
-def _digest(data: Path | bytes, title: str) -> str:
+def _opened_once(data: Path | bytes, title: str) -> tuple[Path | bytes, str]:
+    """The picture and its SHA-256. All but films and very large files are read here: they are opened once, and what is
+    converted is what was hashed, even if the file changes meanwhile."""
     if isinstance(data, bytes):
-        return hashlib.sha256(data).hexdigest()
+        return data, hashlib.sha256(data).hexdigest()
     try:
         with data.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            if is_video(data.name) or os.fstat(file.fileno()).st_size > SMALL_BYTES:
+                return data, hashlib.file_digest(file, "sha256").hexdigest()
+            content = file.read()
     except OSError as error:
         reason = f"cannot be read ({error.strerror or error}); check the name and the permissions"
         raise ImageError(f"{title}: {reason}") from None
+    return content, hashlib.sha256(content).hexdigest()
