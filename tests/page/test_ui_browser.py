@@ -31,7 +31,7 @@ from translate.spec import ModelSpec
 
 pytestmark = pytest.mark.browser
 
-SCREENSHOTS = Path(__file__).resolve().parent.parent / "screenshots"
+SCREENSHOTS = Path(__file__).resolve().parents[2] / "screenshots"
 PATIENCE_MS = 20_000
 SIDE = 512
 ARGUMENTS = [

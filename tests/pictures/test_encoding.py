@@ -272,5 +272,5 @@ def test_a_png_that_other_readers_take_too() -> None:
 
 
 def test_the_document_has_the_table_of_formats() -> None:
-    document = Path(__file__).resolve().parent.parent / "docs" / "convert.md"
+    document = Path(__file__).resolve().parents[2] / "docs" / "convert.md"
     assert as_markdown() in document.read_text(encoding="utf-8")

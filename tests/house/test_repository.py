@@ -10,7 +10,7 @@ import pytest
 from translate.cli.main import COMMANDS
 from translate.cli.train import main as train
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 FORBIDDEN = {
     "translate": ("ui", "export"),

@@ -40,7 +40,7 @@ def squeeze() -> SqueezeNet:
 @pytest.fixture(scope="module")
 def shoe_BCHW() -> Tensor:  # noqa: N802
     """A photograph of a shoe on white, in [-1, 1]; see tests/golden/README.md."""
-    image_HWC = np.asarray(Image.open(Path(__file__).parent / "golden" / "shoe.jpg").convert("RGB"))
+    image_HWC = np.asarray(Image.open(Path(__file__).parents[1] / "golden" / "shoe.jpg").convert("RGB"))
     return torch.tensor(image_HWC).permute(2, 0, 1)[None].float() / 127.5 - 1.0
 
 

@@ -26,7 +26,7 @@ from translate.trainers.cyclegan import CycleGAN
 from translate.trainers.generators import describe, make_translator
 from translate.trainers.pix2pix import Pix2Pix, Pix2PixConfig
 
-SCRIPT = Path(__file__).parent.parent / "benchmarks" / "grid.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "grid.py"
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def test_killed_at_30_moments_the_same_tree_in_the_end(tmp_path: Path) -> None:
 
     out = tmp_path / "out"
     out.mkdir()
-    script = Path(__file__).with_name("kill_convert.py")
+    script = Path(__file__).parents[1] / "kill_convert.py"
     command = [
         sys.executable,
         script,

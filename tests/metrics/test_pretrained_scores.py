@@ -29,7 +29,7 @@ def scores() -> PretrainedScores:
 @pytest.fixture(scope="module")
 def things_N3HW() -> Tensor:  # noqa: N802
     """Twelve cuts of one photograph of a shoe, in [0, 1]."""
-    image_HWC = np.asarray(Image.open(Path(__file__).parent / "golden" / "shoe.jpg").convert("RGB"))
+    image_HWC = np.asarray(Image.open(Path(__file__).parents[1] / "golden" / "shoe.jpg").convert("RGB"))
     image_3HW = torch.tensor(image_HWC).permute(2, 0, 1).float() / 255.0
     return torch.stack([image_3HW[:, 8 * n : 8 * n + 128, 10 * n : 10 * n + 128] for n in range(12)])
 

@@ -22,7 +22,7 @@ from translate.pictures.metadata import kept
 from translate.pictures.metadata.facts import COMMENT, PhysicalSize, Text
 from translate.pictures.operations import Picture, decode, encode, lost, read_picture, resize_picture, with_bits
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "TIFF": ".tif", "WebP": ".webp", "AVIF": ".avif", "BMP": ".bmp"}
 IPTC = b"".join(
     b"\x1c\x02" + struct.pack(">BH", number, len(text)) + text

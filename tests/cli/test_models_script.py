@@ -15,7 +15,7 @@ from translate.spec import ModelSpec
 from translate.tasks import TASKS
 from translate.tasks.base import load_object
 
-SCRIPT = Path(__file__).parent.parent / "benchmarks" / "models.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "models.py"
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-SCRIPT = Path(__file__).parent.parent / "benchmarks" / "fuzz_names.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fuzz_names.py"
 
 
 def test_every_name_is_converted() -> None:
