@@ -180,7 +180,10 @@ def _run_jobs(
             fn_constructor_args=(config,),
             batch_size=None,
             batch_format="pyarrow",
-            compute=data.ActorPoolStrategy(size=min(actors, len(rows))),
+            # One by one, since a task that waits in a dying actor fails with it, and would be blamed too.
+            compute=data.ActorPoolStrategy(
+                size=min(actors, len(rows)), max_tasks_in_flight_per_actor=1 if size == 1 else None
+            ),
             num_cpus=1,
             num_gpus=1 if config.device == "cuda" else 0,
             max_restarts=-1,
