@@ -21,6 +21,7 @@ from translate.conversion.ray_backend import RayBackend
 from translate.conversion.resume import Existing, Result, ResumeState
 from translate.conversion.worker import Conversion, Worker
 from translate.errors import ConfigError, ImageError
+from translate.inference.controls import style_as_text, style_from_text
 from translate.inference.engine import Device, Engine, cores
 from translate.inference.models import resolve, shipped
 from translate.inference.placement import Placement
@@ -92,9 +93,12 @@ class ConvertOptions:
     label: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Class label to generate, for a model trained with --labels. Default: the label that the file name begins with,
     otherwise the model's first."""
-    style: Annotated[int | None, tyro.conf.arg(metavar="NUMBER")] = None
+    style: Annotated[
+        int | tuple[float, ...] | None,
+        text_option("NUMBER|NUMBERS", style_from_text, lambda style: "None" if style is None else style_as_text(style)),
+    ] = None
     """Style to generate, for a model trained with --style-size: 0 is the model's default, every other number a
-    different random style."""
+    different random style. Or the style vector itself, as the page shows it: --style=0.5,-1,0,0.2,0"""
     detail: Annotated[float | None, tyro.conf.arg(metavar="NUMBER")] = None
     """Sharpness, for super-resolution models that support it: from 0 (the default, most faithful) to 1 (sharpest)."""
     framing: Placement = "auto"
@@ -123,7 +127,7 @@ class ConvertOptions:
             raise ConfigError(f"--model is missing; give a .onnx file or the name of a model: {names}")
         if not 1 <= self.quality <= 100:
             raise ConfigError(f"--quality {self.quality} is out of range; give 1 to 100 (92 is a good value)")
-        if self.style is not None and self.style < 0:
+        if isinstance(self.style, int) and self.style < 0:
             raise ConfigError(
                 f"--style {self.style} is out of range; give 0 (the model's default), or 1 or more for a random style"
             )

@@ -67,6 +67,32 @@ def numbered_style(number: int, spec: ModelSpec) -> NDArray[np.float32]:
     return np.random.default_rng(number).standard_normal(spec.style_size, np.float32)
 
 
+def style_from_text(text: str) -> int | tuple[float, ...]:
+    """Read a style as it is typed: `42` is the number of a style, `0.5,-1,0` a style vector.
+
+    Raises:
+        ConfigError: neither.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        numbers = tuple(float(number) for number in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) < 2 or not np.isfinite(numbers).all():
+        raise ConfigError(
+            f"style is {text!r}; give a whole number, or the numbers of a style vector with commas between them"
+        )
+    return numbers
+
+
+def style_as_text(style: int | Sequence[float]) -> str:
+    """The inverse of `style_from_text`."""
+    return str(style) if isinstance(style, int) else ",".join(f"{number:g}" for number in style)
+
+
 def _label_number(label: Label, spec: ModelSpec) -> int:
     names = spec.labels
     if not names:
