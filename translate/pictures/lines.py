@@ -75,7 +75,8 @@ def is_drawing(picture: Pixels) -> bool:
     deep_HW = ink_HW.copy()
     for top, left in ((0, reach), (2 * reach, reach), (reach, 0), (reach, 2 * reach)):
         deep_HW &= padded[top : top + height, left : left + width]
-    return float(colour_HW[ink_HW].mean()) < _COLOURED and deep_HW.sum() < _THICK_SHARE * ink_HW.sum()
+    thick = float(deep_HW.sum()) / float(ink_HW.sum())
+    return float(colour_HW[ink_HW].mean()) < _COLOURED and thick < _THICK_SHARE
 
 
 def _blur(grey_HW: Plane, sigma: float) -> Plane:
