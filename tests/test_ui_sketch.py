@@ -178,7 +178,7 @@ def test_open_a_sketch_or_a_photo_or_trace_it(
         page.locator(".format").select_option("WebP")
         assert download(page, "Download the photo")[0] == "lines-invert.webp"
         stroke(page, [(0.2, 0.5), (0.8, 0.5)])
-        expect(page.locator(".opened .name")).to_have_text(re.compile(r"sheet of 120 x 160 pixels\.$"))
+        expect(page.locator(".opened .name")).to_have_text(re.compile(r"sheet of 480 x 640 pixels\.$"))
 
         chosen.set_input_files(tmp_path / "broken.png")
         said(page, re.compile(r"^broken\.png: not a PNG"))

@@ -59,8 +59,16 @@ class Sheet {
     this.changed(true);
   }
 
+  // In pixels. A small picture is enlarged when it is drawn on, since lines need pixels.
+  get size() {
+    const { width, height } = this.base;
+    const factor = this.strokes ? Math.max(1, Math.ceil(SIDE / Math.max(width, height))) : 1;
+    return { width: width * factor, height: height * factor };
+  }
+
   draw() {
-    const { picture, width, height } = this.base;
+    const { width, height } = this.size;
+    const { picture } = this.base;
     this.canvas.width = width;
     this.canvas.height = height;
     this.canvas.parentElement.style.aspectRatio = `${width} / ${height}`;
@@ -70,6 +78,7 @@ class Sheet {
 
   // Draw a stroke, or what was added to it after its first `from` points.
   stroke({ points, width, erases }, from = 0) {
+    if (!points.length) return;
     const pen = this.pen;
     pen.globalCompositeOperation = erases ? "destination-out" : "source-over";
     pen.lineWidth = width;
@@ -100,10 +109,13 @@ class Sheet {
       event.preventDefault();
       canvas.setPointerCapture(event.pointerId);
       if (this.base.example) this.begin({}); // an example that nobody chose makes room
-      const unit = Math.max(canvas.width, canvas.height) / SIDE;
-      const erases = this.erases || event.buttons === 32;
-      current = { points: [place(event)], width: (erases ? 24 : this.width) * unit, erases };
+      const erases = this.erases || event.buttons === 32; // the other end of a pen
+      current = { points: [], erases };
       this.add(current);
+      if (this.strokes === 1) this.draw();
+      const unit = Math.max(canvas.width, canvas.height) / SIDE;
+      current.width = (erases ? 24 : this.width) * unit;
+      current.points.push(place(event));
       this.stroke(current);
       this.changed(false);
     });

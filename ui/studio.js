@@ -47,6 +47,7 @@ function say(text, bad = false) {
 
 function changed(finished) {
   if (finished) lifted = performance.now();
+  say(""); // what was said before is of no interest any more
   refresh();
   if (sheet.blank) find(".result img").hidden = true;
   live.changed(finished);
@@ -63,10 +64,10 @@ async function show(answer) {
   await next.decode();
   image.src = next.src;
   image.hidden = false;
+  find(".result").style.aspectRatio = find(".sheet").style.aspectRatio;
   if (old) URL.revokeObjectURL(old);
   find(".result").dataset.milliseconds = Math.round(performance.now() - lifted);
   find(".result").dataset.pictures = +(find(".result").dataset.pictures ?? 0) + 1;
-  say("");
 }
 
 function refresh() {
@@ -78,7 +79,7 @@ function refresh() {
   button("clear").disabled = blank;
   all("[data-pen]").forEach((pen) => press(pen, !sheet.erases && +pen.dataset.pen === sheet.width));
   press(find("[data-eraser]"), sheet.erases);
-  const note = base.lines ? TEXT.lines : base.file && strokes ? TEXT.drawnOver(base.width, base.height) : "";
+  const note = base.lines ? TEXT.lines : base.file && strokes ? TEXT.drawnOver(sheet.size.width, sheet.size.height) : "";
   find(".opened").hidden = !opened;
   if (opened) {
     find(".opened .name").textContent = note && opened === base.opened ? `${opened.name}. ${note}` : opened.name;
