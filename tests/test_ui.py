@@ -83,8 +83,10 @@ def test_only_choices_that_the_model_has_are_taken() -> None:
     spec = dataclasses.replace(ALL, style_size=3)
     plain = Conversion(name="{stem}-{model}")
     assert actions.conversion(INVERT, "x", 3, 0.5, "same") == plain
-    found = actions.conversion(spec, "dusk", 3, 0.5, "webp")
-    assert found == dataclasses.replace(plain, label="dusk", style=3, detail=0.5, output_format="webp")
+    found = actions.conversion(spec, "dusk", 3, 0.5, "webp", 0.25)
+    chosen = {"label": "dusk", "style": 3, "detail": 0.5, "strength": 0.25}
+    assert found == dataclasses.replace(plain, **chosen, output_format="webp")
+    assert actions.conversion(DOUBLE, None, None, None, "same", 0.25) == plain  # it enlarges
     assert actions.conversion(spec, None, None, None, "same") == dataclasses.replace(plain, style=0)
     with pytest.raises(ConfigError, match=r"^the format exe is unknown"):
         actions.conversion(INVERT, None, None, None, "exe")
@@ -130,7 +132,7 @@ def test_page_has_a_tab_per_task_in_the_order_of_tasks(engine: Engine, double_mo
     tabs = [block.label for block in page.blocks.values() if isinstance(block, gr.Tab)]
     assert tabs == ["Sketch to photo", "Night to day", "Super resolution"]
     assert page.title == "Translate pictures"
-    assert sum(isinstance(block, gr.ImageSlider) for block in page.blocks.values()) == 2
+    assert sum("result" in (block.elem_classes or []) for block in page.blocks.values()) == 2
     text = words(page)
     assert "2 times as wide and high" in text
     assert "The day picture has the size of the night picture." in text

@@ -152,6 +152,16 @@ def test_a_tab_per_task_with_its_choices(
         expect(page.get_by_text(re.compile(r"^the style is 0\.5; give a whole number"))).to_be_visible(
             timeout=PATIENCE_MS
         )
+        # Mixed at once on the page, and in the file when the slider is let go.
+        number.fill("0")
+        number.press("Enter")
+        wait_for(page, expected(label="street"))
+        strength = page.get_by_label("Strength").filter(visible=True)
+        strength.fill("0.4")
+        expect(page.locator(".after:visible")).to_have_css("opacity", "0.4")
+        wait_for(page, expected(label="street", strength=0.4))
+        page.get_by_label("Compare").filter(visible=True).press("ArrowRight")
+        expect(page.locator(".after:visible")).to_have_css("clip-path", "inset(0px 0px 0px 50.1%)")
         # The other model has neither labels nor styles, and takes the same file.
         page.get_by_role("radio", name="Dim").click()
         wait_for(page, expected(three_tasks["dim"]))

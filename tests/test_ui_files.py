@@ -1,5 +1,6 @@
 """What is downloaded from the page is what `translate convert` makes, to the byte."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,16 @@ def test_safe_names(name: str, safe: str) -> None:
 def test_names_that_are_not_pictures(name: str) -> None:
     with pytest.raises(ImageError, match=r"not a picture that can be read; use AVIF, BMP, GIF, .* or WEBP$"):
         files.safe_name(name)
+
+
+def test_old_files_are_deleted(tmp_path: Path) -> None:
+    old, new = files.new_folder(tmp_path), files.new_folder(tmp_path)
+    (tmp_path / "of somebody else").mkdir()
+    (old / "a.png").touch()
+    for path in (old, tmp_path / "of somebody else"):
+        os.utime(path, (0, 0))
+    newest = files.new_folder(tmp_path)
+    assert set(tmp_path.iterdir()) == {new, newest, tmp_path / "of somebody else"}
 
 
 def client(cache: Path, *models: Path) -> TestClient:

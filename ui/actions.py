@@ -65,7 +65,9 @@ def linked(path: Path, cache: Path, name: str) -> Path:
     return target
 
 
-def conversion(spec: ModelSpec, label: Any, style: Any, detail: Any, output_format: Any) -> Conversion:
+def conversion(
+    spec: ModelSpec, label: Any, style: Any, detail: Any, output_format: Any, strength: Any = 1.0
+) -> Conversion:
     """Return the controls on the page that the model supports, as `translate convert` would be given them.
 
     Args:
@@ -74,6 +76,7 @@ def conversion(spec: ModelSpec, label: Any, style: Any, detail: Any, output_form
         style: style number, as in `translate convert --style`; None is 0, the default style.
         detail: from 0 (faithful) to 1 (sharp), or None for 0.
         output_format: one of `ui.files.FORMATS`.
+        strength: share of the result in a mixture with the picture, for models that do not enlarge.
 
     Raises:
         ConfigError: the style number or the format is invalid.
@@ -88,6 +91,8 @@ def conversion(spec: ModelSpec, label: Any, style: Any, detail: Any, output_form
         found["style"] = int(number)
     if spec.detail:
         found["detail"] = detail
+    if spec.scale == 1:
+        found["strength"] = strength
     if output_format not in [value for _, value in files.FORMATS]:
         raise ConfigError(f"the format {output_format} is unknown; choose one of the list")
     return Conversion(**found, output_format=output_format, name=files.NAME)
@@ -98,20 +103,22 @@ def random_style() -> int:
     return 1 + secrets.randbelow(9999)
 
 
-def make(engine: Engine, source: Path, cache: Path, how: Conversion) -> Made:
-    """Convert a file, and reduce it and the result for the page.
+def make(engine: Engine, source: Path, cache: Path, how: Conversion, *, shown: bool = True) -> Made:
+    """Convert a file, and if it is to be shown, reduce it and the result for the page.
 
     Raises:
         TranslateError: it cannot be converted.
     """
     result, notes = files.convert_file(engine, source, files.new_folder(cache), how)
+    if (frames := count_frames(result)) > 1:
+        notes = (*notes, f"This is the first of {frames} frames; the file to download has all of them.")
+    if not shown:
+        return Made(result, None, notes)
     try:
         before = read_picture(source, max_pixels=engine.max_pixels)
         after = read_picture(result, max_pixels=engine.max_pixels * engine.spec.scale**2)
     except TooLarge:
         return Made(result, None, (*notes, "The result is too large to show here; the file to download is complete."))
-    if (frames := count_frames(result)) > 1:
-        notes = (*notes, f"This is the first of {frames} frames; the file to download has all of them.")
     height, width = after.height, after.width
     if max(height, width) > PREVIEW_SIDE:
         height, width = fit_size(height, width, PREVIEW_SIDE)

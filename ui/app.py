@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute
 from translate.errors import ModelError, nearest
 from translate.inference.engine import Engine
 from translate.tasks import TASKS, Task
-from ui import widgets
+from ui import files, widgets
 from ui.model import Model, models_of
 from ui.studio import STYLES, studio
 from ui.tab import TaskTab
@@ -23,9 +23,6 @@ from ui.tab import TaskTab
 MAX_UPLOAD = "50mb"
 MAX_WAITING = 20
 """Maximum number of requests in the queue; further ones are rejected until there is room."""
-KEEP_SECONDS = 24 * 3600
-"""Uploads and results older than this are deleted, so that a page left open for weeks does not fill the disk."""
-
 _CSS = [Path(__file__).with_name("page.css"), STYLES]
 
 
@@ -44,7 +41,9 @@ def build_page(engines: Sequence[tuple[Engine, Path]]) -> gr.Blocks:
         by_task.setdefault(_task_name(model.engine), []).append(model)
     found = [(TASKS[name], by_task[name]) for name in TASKS if name in by_task]
     title = widgets.title(found[0][0].name) if len(found) == 1 else "Translate pictures"
-    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(3600, KEEP_SECONDS), fill_width=True) as page:
+    with gr.Blocks(
+        title=title, analytics_enabled=False, delete_cache=(3600, files.KEEP_SECONDS), fill_width=True
+    ) as page:
         if len(found) == 1:
             _tab(*found[0], heading=True)
         else:

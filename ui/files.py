@@ -1,7 +1,10 @@
 """An uploaded file -> the file that `translate convert` makes of it, to the byte."""
 
+import contextlib
 import re
 import secrets
+import shutil
+import time
 from pathlib import Path, PurePosixPath
 
 from translate.conversion.plan import make_plan
@@ -24,7 +27,11 @@ FORMATS = (
 NAME = "{stem}-{model}"
 """How results are named, as in `translate convert --name`."""
 
+KEEP_SECONDS = 24 * 3600
+"""Uploads and results older than this are deleted, so that a page left open for weeks does not fill the disk."""
+
 _LONGEST_STEM = 80
+_NAME_LENGTH = 32
 
 
 def convert_file(engine: Engine, source: Path, folder: Path, how: Conversion) -> tuple[Path, tuple[str, ...]]:
@@ -62,8 +69,12 @@ def safe_name(name: str) -> str:
 
 
 def new_folder(cache: Path) -> Path:
-    """Create a folder with an unguessable name."""
-    folder = cache / secrets.token_hex(16)
+    """Create a folder with an unguessable name; those of yesterday are deleted, so that the disk does not fill."""
+    for old in cache.glob("[0-9a-f]" * _NAME_LENGTH):
+        with contextlib.suppress(OSError):  # another thread was faster
+            if time.time() - old.stat().st_mtime > KEEP_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
+    folder = cache / secrets.token_hex(_NAME_LENGTH // 2)
     folder.mkdir(parents=True)
     return folder
 

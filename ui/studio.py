@@ -1,6 +1,5 @@
 """The tab of a task whose input is drawn: a canvas of our own, which sends its drawings to `ui.routes`."""
 
-import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,9 @@ def studio(task: Task, models: Sequence[Model], *, heading: bool) -> gr.HTML:
     """
     headline = f"# {widgets.title(task.name)}\n" if heading else ""
     gr.Markdown(f"{headline}{task.summary}.", elem_classes="intro")
-    template = (_FOLDER / "studio.html").read_text(encoding="utf-8")
-    for token, text in (("@Input", task.input_label), ("@Output", task.output_label)):
-        template = template.replace(token, html.escape(text)).replace(token.lower(), html.escape(text.lower()))
     return gr.HTML(
         settings(task, models),
-        html_template=template,
+        html_template=widgets.labelled(_FOLDER / "studio.html", task),
         js_on_load="\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS),
         apply_default_css=False,
         elem_classes="sketch",

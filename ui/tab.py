@@ -28,6 +28,8 @@ class Choices(NamedTuple):
     style: Any
     detail: Any
     output_format: Any
+    compared: Any
+    """What is compared, a mapping with `strength`, or None before there is a result."""
 
 
 class TaskTab:
@@ -66,12 +68,12 @@ class TaskTab:
                 self.notes = gr.HTML(visible=False, elem_classes="notes", apply_default_css=False)
                 self.download = widgets.download(task)
         self.about = gr.Markdown(widgets.about(spec, task), elem_classes="about")
-        self.choices = Choices(model, label, style, detail, output_format)
+        self.choices = Choices(model, label, style, detail, output_format, self.result)
         self.cache = Path(self.source.GRADIO_CACHE)
         self._connect()
 
     def _connect(self) -> None:
-        model, label, style, detail, output_format = self.choices
+        model, label, style, detail, output_format, _ = self.choices
         inputs, outputs = [self.source, *self.choices], [self.result, self.notes, self.download]
         event: dict[str, Any] = {"show_progress_on": self.result, **_EVENT}
         self.button.click(self._on_run, inputs, outputs, **event)
@@ -79,8 +81,12 @@ class TaskTab:
         self.samples.select(self._on_sample, [*self.choices], [self.source, label, *outputs], **event)
         self.random.click(self._on_random_style, inputs, [style, *outputs], **event)
         self.default.click(self._on_default_style, inputs, [style, *outputs], **event)
-        for changed in (label.input, style.submit, detail.release, output_format.input):
+        for changed in (label.input, style.submit, detail.release):
             changed(self._on_change, inputs, outputs, trigger_mode="always_last", **event)
+        # What is shown stays, and is mixed already; only the file to download is made again.
+        quiet = {**event, "show_progress_on": self.download, "trigger_mode": "always_last"}
+        for changed in (output_format.input, self.result.release):
+            changed(self._on_file, inputs, [self.notes, self.download], **quiet)
         if len(self.models) > 1:
             controls = [label, self.styles, style, detail, self.samples, self.about]
             model.input(self._on_model, model, controls, show_progress="hidden", **_EVENT).then(
@@ -97,6 +103,15 @@ class TaskTab:
         """A control was changed; if there is no picture yet, do nothing."""
         with _user_errors():
             return self._run(value, Choices(*raw), lambda: None)
+
+    def _on_file(self, value: Any, *raw: Any) -> list[Any]:
+        """Make only the file to download, in another format or strength."""
+        choices = Choices(*raw)
+        with _user_errors():
+            if not value or not choices.compared:
+                return [gr.skip(), gr.skip()]
+            source = actions.uploaded_file(value, self.cache)
+            return self._made(source, choices, choices.compared.get("strength", 1.0), shown=False)[1:]
 
     def _on_random_style(self, value: Any, *raw: Any) -> list[Any]:
         with _user_errors():
@@ -139,14 +154,17 @@ class TaskTab:
         return self._show(actions.uploaded_file(value, self.cache), choices)
 
     def _show(self, source: Path, choices: Choices) -> list[Any]:
-        """Before and after, notes, and the file to download."""
+        """Before and after, notes, and the file to download; a new result begins with its full strength."""
+        return self._made(source, choices, 1.0, shown=True)
+
+    def _made(self, source: Path, choices: Choices, strength: Any, *, shown: bool) -> list[Any]:
         engine = self._model(choices).engine
-        how = actions.conversion(engine.spec, *choices[1:])
-        made = actions.make(engine, source, self.cache, how)
-        shown = None if made.previews is None else tuple(map(str, made.previews))
+        how = actions.conversion(engine.spec, *choices[1:5], strength)
+        made = actions.make(engine, source, self.cache, how, shown=shown)
+        compared = made.previews and widgets.compared(*made.previews, mixes=engine.spec.scale == 1)
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in made.notes)
         download = gr.DownloadButton(f"Download {made.result.name}", value=made.result, interactive=True)
-        return [shown, gr.update(value=notes, visible=bool(notes)), download]
+        return [compared, gr.update(value=notes, visible=bool(notes)), download]
 
     def _model(self, choices: Choices) -> Model:
         return self.models[choices.model or 0]

@@ -1,8 +1,10 @@
 """The components of a tab, one function each; no events."""
 
+import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 
@@ -18,8 +20,7 @@ MAX_BUTTONS = 6
 
 COLUMN = 320
 """Minimum column width in CSS pixels: two columns side by side on a tablet, stacked on a phone."""
-_HEIGHT = "min(560px, 100vw)"
-"""Height of the input and the result: square next to the tools, and never larger than a phone's screen."""
+_FOLDER = Path(__file__).parent
 
 
 def title(name: str) -> str:
@@ -48,17 +49,29 @@ def output_format() -> gr.Dropdown:
     return gr.Dropdown(list(files.FORMATS), value="same", label="Format", elem_classes="format")
 
 
-def before_and_after(task: Task) -> gr.ImageSlider:
-    """Input and result on top of each other, with a slider between them."""
-    return gr.ImageSlider(
-        label=f"{task.input_label} | {task.output_label}",
-        format="png",
-        interactive=False,
-        buttons=["fullscreen"],
-        height=_HEIGHT,
-        max_height=560,
+def labelled(file: Path, task: Task) -> str:
+    """An HTML template with the task's names of input and result."""
+    template = file.read_text(encoding="utf-8")
+    for token, text in (("@Input", task.input_label), ("@Output", task.output_label)):
+        template = template.replace(token, html.escape(text)).replace(token.lower(), html.escape(text.lower()))
+    return template
+
+
+def before_and_after(task: Task) -> gr.HTML:
+    """Input and result on top of each other, with a line between them to drag, and the strength; see `compared`."""
+    return gr.HTML(
+        None,
+        html_template=labelled(_FOLDER / "compare.html", task),
+        js_on_load=(_FOLDER / "compare.js").read_text(encoding="utf-8"),
+        apply_default_css=False,
         elem_classes="result",
     )
+
+
+def compared(before: Path, after: Path, *, mixes: bool) -> dict[str, Any]:
+    """The value of `before_and_after`: two files of the cache, and whether the result may be mixed with the input."""
+    addresses = [f"gradio_api/file={quote(path.as_posix())}" for path in (before, after)]
+    return {"before": addresses[0], "after": addresses[1], "mixes": mixes, "strength": 1.0}
 
 
 def download(task: Task) -> gr.DownloadButton:

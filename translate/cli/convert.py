@@ -101,6 +101,9 @@ class ConvertOptions:
     different random style. Or the style vector itself, as the page shows it: --style=0.5,-1,0,0.2,0"""
     detail: Annotated[float | None, tyro.conf.arg(metavar="NUMBER")] = None
     """Sharpness, for super-resolution models that support it: from 0 (the default, most faithful) to 1 (sharpest)."""
+    strength: float = 1.0
+    """Share of the result in a mixture with the picture: 1 (the default) is the result, 0 the picture as it was. Not
+    for models that enlarge."""
     framing: Placement = "auto"
     """For models trained on objects of one size, such as sketch-to-photo: auto crops a drawing that is small on its
     sheet, scales it to that size and pastes the result back; off uses the whole sheet as it is."""
@@ -133,6 +136,8 @@ class ConvertOptions:
             )
         if self.detail is not None and not 0.0 <= self.detail <= 1.0:
             raise ConfigError(f"--detail {self.detail:g} is out of range; give 0 (most faithful) to 1 (sharpest)")
+        if not 0.0 <= self.strength <= 1.0:
+            raise ConfigError(f"--strength {self.strength:g} is out of range; give 0 (the picture) to 1 (the result)")
         for name in ("workers", "limit"):
             number = getattr(self, name)
             if number is not None and number < 1:
@@ -166,6 +171,7 @@ class ConvertOptions:
             label=self.label,
             style=self.style,
             detail=self.detail,
+            strength=self.strength,
             framing=self.framing,
             output_format=self.format,
             quality=self.quality,

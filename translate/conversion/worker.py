@@ -18,7 +18,7 @@ from translate.conversion.plan import Job, OutputFormat
 from translate.conversion.resume import Result, WorkerResult, failed_result
 from translate.conversion.sources import Item, Source
 from translate.errors import ImageError, TooLarge
-from translate.inference.controls import Label, Style, numbered_style
+from translate.inference.controls import Label, Style, check_strength, numbered_style
 from translate.inference.engine import Engine
 from translate.inference.placement import Placement, content_share_of
 from translate.pictures.operations import (
@@ -48,6 +48,8 @@ class Conversion:
     model's default."""
     detail: float | None = None
     """From 0 (faithful) to 1 (sharp); None is 0."""
+    strength: float = 1.0
+    """Share of the result in a mixture with the picture, 0 to 1; below 1 not for pictures larger than memory."""
     framing: Placement = "auto"
     """Whether to scale drawings that are small on their sheet to the size that the model was trained on."""
     output_format: OutputFormat = "same"
@@ -64,8 +66,10 @@ class Conversion:
         """Raise errors that would otherwise occur for every picture.
 
         Raises:
-            ConfigError: the model lacks the label, style or detail, or the name template is invalid.
+            ConfigError: the model lacks the label, style or detail, its results cannot be mixed with pictures, or the
+                name template is invalid.
         """
+        check_strength(self.strength, engine.spec)
         engine.controls(label=self.label, style=self.style_of(engine), detail=self.detail)
         check_template(self.name)
 
@@ -80,6 +84,8 @@ class Conversion:
         options = asdict(self)
         if not content_share_of(engine.spec):
             del options["framing"]  # has no effect here, and results from before this option existed stay valid
+        if self.strength == 1.0:
+            del options["strength"]  # the same
         digest.update(json.dumps(options, sort_keys=True).encode())
         return digest.hexdigest()
 
@@ -146,6 +152,8 @@ class Worker:
         controls: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
         if self.how.framing != "auto":
             controls["framing"] = self.how.framing
+        if self.how.strength < 1.0:
+            controls["strength"] = self.how.strength
         notes = self._frames.convert(data, path, title, controls, self._output_options())
         if notes is not None:
             return notes
@@ -161,7 +169,7 @@ class Worker:
         else:
             write_bytes(path, encoded)
             return (*self._notes(picture, result, path), *still_note(data, path))
-        if needs_streaming(height, width, engine):
+        if needs_streaming(height, width, engine) and self.how.strength == 1.0:
             with self._memory.hold(STREAMING_BYTES):
                 return convert_huge(data, path, engine, name=title, **controls, **self._output_options())
         # Reserved in one step: two workers that each waited for the second half of their memory would deadlock.

@@ -48,6 +48,18 @@ def graph_inputs(
     return found
 
 
+def check_strength(strength: float, spec: ModelSpec) -> None:
+    """Reject a strength that is not in 0..1, or below 1 where results are larger than pictures.
+
+    Raises:
+        ConfigError: it is not possible.
+    """
+    if not 0.0 <= strength <= 1.0:  # also rejects NaN
+        raise ConfigError(f"strength is {strength:g}; give 0 (the picture as it was) to 1 (the result)")
+    if strength < 1.0 and spec.scale > 1:
+        raise ConfigError(f"{spec.name} makes pictures larger, so results cannot be mixed with them; omit the strength")
+
+
 def default_inputs(spec: ModelSpec) -> dict[str, NDArray[Any]]:
     """The graph inputs for all controls that a model has, with their default values, see `graph_inputs`."""
     controls: dict[str, NDArray[Any]] = {}
