@@ -185,6 +185,24 @@ def test_open_a_sketch_or_a_photo_or_trace_it(
         expect(page.locator(".status")).to_have_class(re.compile("bad"))
 
 
+def test_drop_and_paste(playwright: Playwright, chromium: str, tmp_path: Path, model: Path) -> None:
+    Image.new("L", (80, 40), 30).save(tmp_path / "dark.png")
+    data = base64.b64encode((tmp_path / "dark.png").read_bytes()).decode()
+    carry = """([event, kind, data, place]) => {
+        const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0)), files = new DataTransfer();
+        files.items.add(new File([bytes], `${event}.png`, {type: "image/png"}));
+        const details = {bubbles: true, cancelable: true, dataTransfer: files, clipboardData: files};
+        document.querySelector(place).dispatchEvent(new window[kind](event, details));
+    }"""
+    with served(model) as address, opened(playwright, chromium, address, tmp_path / "profile") as page:
+        wait_until(page, lambda found: True)
+        for event, kind, place in (("drop", "DragEvent", "canvas"), ("paste", "ClipboardEvent", "body")):
+            page.evaluate(carry, [event, kind, data, place])
+            expect(page.locator(".opened .name")).to_have_text(re.compile(rf"^{event}\.png"), timeout=PATIENCE_MS)
+            page.get_by_text("Drawing", exact=True).click()
+            wait_until(page, lambda found: found.shape == (40, 80, 3) and abs(found - 225).max() < 3)
+
+
 def test_looks(playwright: Playwright, chromium: str, tmp_path: Path) -> None:
     models = [save_sum(tmp_path / f"{spec.name}.onnx", spec) for spec in (COLOURS, NUMBERED, INVERT)]
 
