@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
@@ -91,6 +92,16 @@ def test_a_browser_that_leaves_during_an_upload_is_no_error(tmp_path: Path) -> N
             with socket.create_connection((place.hostname, place.port)) as connection:
                 connection.sendall(head + b"Content-Length: 1000\r\n\r\n--b\r\n")
             assert urlopen(address).status == 200
+
+
+def test_only_files_of_the_page_are_served(tmp_path: Path) -> None:
+    model = save_model(tmp_path / "model.onnx", INVERT)
+    with served(model) as address:
+        for path in (model, tmp_path, "../model.onnx"):
+            with pytest.raises(HTTPError) as caught:
+                urlopen(f"{address}gradio_api/file={path}")
+            assert caught.value.code in (403, 404)
+            caught.value.close()
 
 
 NIGHT = ModelSpec(name="night", task="day-to-night", architecture="", labels=("street", "square"), style_size=8)

@@ -166,6 +166,14 @@ def test_open_a_sketch_or_a_photo_or_trace_it(
         traced = wait_until(page, lambda found: ink(found) > 0)
         assert np.median(traced) == 0  # the picture underneath is not part of the drawing
         page.screenshot(path=SCREENSHOTS / "trace.png", full_page=True)
+        page.get_by_role("button", name="Clear").click()
+        expect(page.locator(".underlay")).to_be_visible()
+        expect(page.locator(".result img")).to_be_hidden()
+        for _ in range(3):  # the clearing, the line, and the choice to trace
+            page.get_by_role("button", name="Undo").click()
+        wait_until(page, near(255 - photo_HWC.astype(int)))
+        expect(page.locator(".underlay")).to_be_hidden()
+        expect(page.get_by_label("Drawing", exact=True)).to_be_checked()
 
         chosen.set_input_files(tmp_path / "lines.tif")
         wait_until(page, near(lines_HWC))

@@ -41,7 +41,8 @@ class Sheet {
   }
 
   clear() {
-    if (!this.blank) this.begin({ width: this.base.width, height: this.base.height });
+    const { width, height, ...facts } = this.base;
+    if (!this.blank) this.begin({ width, height, ...(facts.mode === "trace" ? facts : {}) }); // what is traced stays
     this.changed(true);
   }
 

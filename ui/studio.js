@@ -11,8 +11,10 @@ const TEXT = {
   hint: `Draw here, or drop a picture`,
   example: `An example: draw here to begin your own`,
   empty: `The ${input} is empty: draw something or open a picture first.`,
-  drawnOver: (w, h) => `You drew on the picture, so the file is made from this sheet of ${w} x ${h} pixels.`,
+  drawnOver: ({ width, height }) =>
+    `You drew on it, so the file is made from this sheet of ${width} x ${height} pixels.`,
   lines: `These lines are what the model sees.`,
+  large: `This file is too large; use one of up to ${config.most_bytes / 1e6} MB.`,
   reading: "Reading the picture ...",
   matching: "Trying looks like that of the photo ...",
   saving: "Making the file ...",
@@ -23,7 +25,6 @@ const TEXT = {
 
 let model = config.models[0];
 let label = null;
-let opened = null; // the picture that was opened: {name, file, drawing, lines, mode}
 let lifted = 0; // when the pen was lifted
 
 const sheet = new Sheet(find("canvas"), changed);
@@ -72,6 +73,7 @@ async function show(answer) {
 
 function refresh() {
   const { base, strokes, blank } = sheet;
+  const { opened, mode } = base;
   find(".sheet").classList.toggle("erases", sheet.erases);
   find(".hint").textContent = base.example ? TEXT.example : blank ? TEXT.hint : "";
   button("undo").disabled = sheet.steps.length < 2;
@@ -79,13 +81,12 @@ function refresh() {
   button("clear").disabled = blank;
   all("[data-pen]").forEach((pen) => press(pen, !sheet.erases && +pen.dataset.pen === sheet.width));
   press(find("[data-eraser]"), sheet.erases);
-  const note = base.lines ? TEXT.lines : base.file && strokes ? TEXT.drawnOver(sheet.size.width, sheet.size.height) : "";
+  const note = mode === "lines" ? TEXT.lines : base.file && strokes ? TEXT.drawnOver(sheet.size) : "";
   find(".opened").hidden = !opened;
-  if (opened) {
-    find(".opened .name").textContent = note && opened === base.opened ? `${opened.name}. ${note}` : opened.name;
-    all(".opened input").forEach((choice) => (choice.checked = choice.value === opened.mode));
-  }
-  find(".underlay").hidden = opened?.mode !== "trace";
+  find(".opened .name").textContent = note ? `${base.name}. ${note}` : (base.name ?? "");
+  all(".opened input").forEach((choice) => (choice.checked = choice.value === mode));
+  find(".underlay").hidden = mode !== "trace";
+  if (mode === "trace") find(".underlay").src = opened.plain.src;
 }
 
 function press(toggle, on) {
@@ -115,23 +116,21 @@ const picture = async (address) => {
 
 function open(file) {
   if (!file) return;
+  if (file.size > config.most_bytes) return say(TEXT.large, true);
   return busy(TEXT.reading, async () => {
     const wanted = { ...settings(), style: "", name: file.name };
     const found = await (await ask("sketch/picture", wanted, { method: "POST", body: file })).json();
     const [plain, lines] = await Promise.all([found.picture, found.lines].map(picture));
-    opened = { name: file.name, file, plain, lines };
-    find(".underlay").src = found.picture;
-    use(found.drawing ? "drawing" : "lines");
+    use(found.drawing ? "drawing" : "lines", { name: file.name, file, plain, lines });
   });
 }
 
-function use(mode) {
-  opened.mode = mode;
+// Use the picture that was opened in one of three ways.
+function use(mode, opened = sheet.base.opened) {
   const { plain, lines, file, name } = opened;
-  const size = { width: plain.naturalWidth, height: plain.naturalHeight, name, opened };
-  if (mode === "drawing") sheet.begin({ picture: plain, file, ...size });
-  else if (mode === "lines") sheet.begin({ picture: lines, lines: true, ...size });
-  else sheet.begin(size);
+  const size = { width: plain.naturalWidth, height: plain.naturalHeight };
+  const used = { drawing: { picture: plain, file }, lines: { picture: lines }, trace: {} }[mode];
+  sheet.begin({ ...used, ...size, name, opened, mode });
   changed(true);
 }
 
@@ -142,7 +141,6 @@ async function example(number, chosen) {
     const shown = await picture(URL.createObjectURL(file));
     if (!chosen && !sheet.blank) return;
     if (sample.label) choose(sample.label);
-    opened = null;
     const facts = { file, name: sample.name, example: !chosen };
     sheet.begin({ picture: shown, width: shown.naturalWidth, height: shown.naturalHeight, ...facts });
     if (!chosen) sheet.steps = [sheet.steps[0], sheet.steps.at(-1)];
@@ -181,6 +179,7 @@ function save() {
 function like(file) {
   if (!file) return;
   if (sheet.blank) return say(TEXT.empty, true);
+  if (file.size + 1e6 > config.most_bytes) return say(TEXT.large, true);
   return busy(TEXT.matching, async () => {
     const body = new FormData();
     body.append("drawing", await sheet.png(512));
@@ -289,7 +288,7 @@ function setModel(index) {
 const actions = {
   undo: () => sheet.undo(),
   redo: () => sheet.redo(),
-  clear: () => { opened = null; sheet.clear(); },
+  clear: () => sheet.clear(),
   upload: () => find(".file").click(),
   dice: () => look.set(look.random()),
   plain: () => look.set(null),

@@ -10,6 +10,7 @@ from translate.pictures.operations import READABLE
 from translate.tasks import Task
 from ui import files, widgets
 from ui.model import Model
+from ui.routes import MAX_UPLOAD_BYTES
 
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("sheet.js", "live.js", "look.js", "studio.js")
@@ -42,6 +43,7 @@ def settings(task: Task, models: Sequence[Model]) -> dict[str, Any]:
         "output": task.output_label,
         "formats": files.FORMATS,
         "readable": ",".join(sorted(READABLE)),
+        "most_bytes": MAX_UPLOAD_BYTES,
         "most_buttons": widgets.MAX_BUTTONS,
         "models": [_model(model, title, task) for title, model in zip(widgets.names(models), models, strict=True)],
     }
