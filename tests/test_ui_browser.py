@@ -140,8 +140,8 @@ def test_a_tab_per_task_with_its_choices(
             ["Sketch to photo", "Day to night", "Super resolution"], timeout=PATIENCE_MS
         )
         page.get_by_role("tab", name="Day to night").click()
-        page.locator(".samples:visible").get_by_role("button").first.click()
-        # The label comes from the name of the sample: the second label, in the default style.
+        # A first look finds the first sample with its result. The label comes from its name: the second, in the
+        # default style.
         wait_for(page, expected(label="square"))
         expect(page.get_by_role("radio", name="Square")).to_be_checked()
         page.get_by_role("radio", name="Street").click()
@@ -180,8 +180,11 @@ def test_a_tab_per_task_with_its_choices(
         expect(page.get_by_role("button", name="Random style")).to_be_hidden()
 
         page.get_by_role("tab", name="Super resolution").click()
-        page.locator(".samples:visible").get_by_role("button").first.click()
         large = three_tasks["large"]
+        wait_for(page, expected(large))
+        page.locator(".samples:visible").get_by_role("button").nth(1).click()
+        expect(page.get_by_text("Download street-1-large.png")).to_be_visible(timeout=PATIENCE_MS)
+        page.locator(".samples:visible").get_by_role("button").first.click()
         wait_for(page, expected(large))
         slider = page.locator(".detail input[type=number]")
         slider.fill("0.5")

@@ -226,6 +226,7 @@ def test_looks(playwright: Playwright, chromium: str, tmp_path: Path) -> None:
         sliders = page.get_by_role("slider")
         expect(sliders).to_have_count(5)
         expect(page.get_by_label("Brightness")).to_have_value("0.5")
+        expect(page.get_by_label("Hue")).to_have_css("background-image", re.compile("^linear-gradient"))
         brighter = style_after(page, lambda: page.get_by_label("Brightness").press("ArrowRight"))
         assert brighter == "0.55,1,0,0,-0.5"
         assert style_after(page, lambda: page.get_by_label("Hue").fill("90")) == "0.55,0,1,0,-0.5"

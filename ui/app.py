@@ -3,8 +3,9 @@
 Uploaded files are limited in bytes by Gradio (`MAX_UPLOAD`) or `ui.routes`, and in pixels by the Engine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.themes import Base, Default
@@ -45,17 +46,22 @@ def build_page(engines: Sequence[tuple[Engine, Path]]) -> gr.Blocks:
         title=title, analytics_enabled=False, delete_cache=(3600, files.KEEP_SECONDS), fill_width=True
     ) as page:
         if len(found) == 1:
-            _tab(*found[0], heading=True)
+            _tab(*found[0], heading=True, shown=page.load)
         else:
             with gr.Tabs(overflow_behavior="wrap"):
                 for task, models in found:
-                    with gr.Tab(widgets.title(task.name)):
-                        _tab(task, models, heading=False)
+                    with gr.Tab(widgets.title(task.name)) as tab:
+                        first = task is found[0][0]  # the one that is selected already
+                        _tab(task, models, heading=False, shown=page.load if first else tab.select)
     return page.queue(max_size=MAX_WAITING, api_open=False)
 
 
-def _tab(task: Task, models: Sequence[Model], *, heading: bool) -> None:
-    (studio if task.draws_input else TaskTab)(task, models, heading=heading)
+def _tab(task: Task, models: Sequence[Model], *, heading: bool, shown: Callable[..., Any]) -> None:
+    """The widgets of a task; `shown` is the event of the first look at them, which should find something finished."""
+    if task.draws_input:
+        studio(task, models, heading=heading)
+    else:
+        TaskTab(task, models, heading=heading).begin_with_example(shown)
 
 
 def serve(page: gr.Blocks, routes: Sequence[BaseRoute], host: str, port: int, *, open_browser: bool = False) -> str:

@@ -17,6 +17,7 @@ function mix() {
 async function show() {
   const value = props.value ?? {};
   const some = Boolean(value.before);
+  const another = Boolean(before.src);
   if (some) {
     const next = [value.before, value.after].map((path) => Object.assign(new Image(), { src: new URL(path, document.baseURI).href }));
     await Promise.all(next.map((image) => image.decode()));
@@ -30,7 +31,7 @@ async function show() {
   strength.value = value.strength ?? 1;
   cut();
   mix();
-  if (some && element.offsetParent) find(".frame").scrollIntoView({ block: "nearest", behavior: "smooth" }); // on a phone
+  if (another && element.offsetParent) find(".frame").scrollIntoView({ block: "nearest", behavior: "smooth" }); // on a phone
 }
 
 split.addEventListener("input", cut);

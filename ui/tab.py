@@ -93,6 +93,11 @@ class TaskTab:
                 self._on_change, inputs, outputs, **event
             )
 
+    def begin_with_example(self, when: Callable[..., Any]) -> None:
+        """Show the first sample with its result `when` an event happens, if nothing is shown yet."""
+        outputs = [self.source, self.choices.label, self.result, self.notes, self.download]
+        when(self._on_first, [self.source, *self.choices], outputs, show_progress_on=self.result, **_EVENT)
+
     # --- event handlers: raw values in, values for the output components back
 
     def _on_run(self, value: Any, *raw: Any) -> list[Any]:
@@ -122,11 +127,19 @@ class TaskTab:
         with _user_errors():
             return [0, *self._run(value, Choices(*raw)._replace(style=0), lambda: None)]
 
-    def _on_sample(self, event: gr.SelectData, *raw: Any) -> list[Any]:
+    def _on_first(self, value: Any, *raw: Any) -> list[Any]:
         choices = Choices(*raw)
+        if value or choices.compared or not self._model(choices).samples:
+            return [gr.skip()] * 5
+        return self._example(0, choices)
+
+    def _on_sample(self, event: gr.SelectData, *raw: Any) -> list[Any]:
+        return self._example(event.index, Choices(*raw))
+
+    def _example(self, number: int, choices: Choices) -> list[Any]:
         model = self._model(choices)
         with _user_errors():
-            sample = model.samples[event.index]
+            sample = model.samples[number]
             label = model.engine.spec.label_of(sample.name) or choices.label
             source = actions.linked(sample, self.cache, sample.name)
             return [str(source), label, *self._show(source, choices._replace(label=label))]
