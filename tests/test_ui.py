@@ -1,5 +1,6 @@
 """The page without a browser: what the buttons do, and how the command ends when it cannot begin."""
 
+import asyncio
 import dataclasses
 import gc
 import socket
@@ -40,6 +41,7 @@ pytestmark = [
 def collected() -> Generator[None]:
     """Collect the garbage here, where it is excused, and not in some later test."""
     yield
+    asyncio.set_event_loop(None)  # the last one is kept there
     gc.collect()
 
 
