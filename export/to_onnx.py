@@ -87,7 +87,7 @@ def build_graph(
 
 def without_controls(spec: ModelSpec) -> ModelSpec:
     """The spec of the same model when its controls are fixed."""
-    return dataclasses.replace(spec, labels=(), style_size=0, default_style=(), detail=False)
+    return dataclasses.replace(spec, labels=(), style_size=0, style_kind="", default_style=(), detail=False)
 
 
 def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path, training: str = "") -> ModelSpec:

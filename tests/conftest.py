@@ -1,8 +1,10 @@
 """Tiny ONNX models and pictures, made in the test's own folder."""
 
 import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before torch is imported. On tiny tensors threads only wait for each other; and a forked process would use another
 # number than this one, so that its sums, and with them its weights, would differ in the last bits.
@@ -16,6 +18,11 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from translate.spec import METADATA_KEY, ModelSpec
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Playwright
+
+SCREENSHOTS = Path(__file__).resolve().parent.parent / "screenshots"
 
 INVERT = ModelSpec(name="invert", task="sketch-to-photo", architecture="255 - x")
 DOUBLE = ModelSpec(name="double", task="super-resolution", architecture="nearest", scale=2)
@@ -213,3 +220,23 @@ def pairs_folder(tmp_path: Path) -> Path:
         save(tmp_path / "data" / "source" / f"{number}.png", picture(number))
         save(tmp_path / "data" / "target" / f"{number}.png", picture(number) + 10)
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a browser."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        # Where it matters that they run, a missing browser must not pass for a success.
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("no browser found; install Chromium to run these tests")
+    return path
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Generator["Playwright"]:
+    from playwright.sync_api import sync_playwright
+
+    SCREENSHOTS.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        yield playwright

@@ -57,6 +57,9 @@ class ModelSpec:
     style_size: int = 0
     """Length of the optional graph input `style`, float32 (1, style_size), for models with many results per input.
     Standard normal numbers select one; zeros are the mean style."""
+    style_kind: Literal["", "learned", "colours"] = ""
+    """What the style means. colours: brightness, orange-blue, green-magenta, contrast and texture; learned: nothing
+    that has a name. Empty in older files, see `colour_style`."""
     default_style: tuple[float, ...] = ()
     """Default style vector, `style_size` numbers; empty: the mean style."""
     detail: bool = False
@@ -95,6 +98,12 @@ class ModelSpec:
     """SHA-256 of the exported weights (names and bytes, sorted by name), hexadecimal."""
     producer: str = ""
     """Program and version that wrote the file."""
+
+    @property
+    def colour_style(self) -> bool:
+        """Whether the style is five numbers with names: brightness, orange-blue, green-magenta, contrast, texture."""
+        colours = self.style_size == 5 and self.output_channels == 3
+        return colours and self.style_kind != "learned"
 
     def label_of(self, file_name: str) -> str | None:
         """The label that a file name begins with, as in `handbag-02.png`; the longest if several match, else None."""

@@ -1,95 +1,85 @@
 """The work behind the buttons: from the browser's raw input to a finished file, independent of any widget.
 
 Gradio would decode uploads itself, in every format Pillow knows and with hardly any limit on pixels. The events
-therefore pass raw values (`preprocess=False`), and pictures are read here with `translate.pictures.operations`.
+therefore pass raw values (`preprocess=False`), and files are converted by `ui.files`.
 """
 
-import re
+import os
 import secrets
 import shutil
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from translate.errors import ConfigError, ImageError
-from translate.inference.controls import numbered_style
+from translate.conversion.worker import Conversion
+from translate.errors import ConfigError, ImageError, TooLarge
 from translate.inference.engine import Engine
-from translate.pictures.operations import READABLE, Picture, flatten, read_picture, resize, write_picture
+from translate.pictures.animation import count_frames
+from translate.pictures.operations import Picture, fit_size, flatten, read_picture, resize, with_bits, write_picture
 from translate.spec import ModelSpec
+from ui import files
 
 STYLE_COUNT = 1 << 32
 """Styles are numbered from 0 to one less than this."""
+PREVIEW_SIDE = 1600
+"""Longer side in pixels of what is shown of a result; what is downloaded is never reduced."""
 
 
-def picture_files(folder: Path) -> list[Path]:
-    """Return the pictures in a samples folder, sorted by name; none if the folder does not exist."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in READABLE)
+@dataclass(frozen=True)
+class Made:
+    """A finished conversion."""
+
+    result: Path
+    """The file to download."""
+    previews: tuple[Path, Path] | None
+    """Before and after, of the same size; None if they are too large to show."""
+    notes: tuple[str, ...]
 
 
-def drawn_picture(
-    value: Mapping[str, Any] | None, blobs: MutableMapping[str, Any], engine: Engine, cache: Path
-) -> Picture | None:
-    """Read the contents of the canvas, all layers combined; None if it is empty.
+def uploaded_file(value: Mapping[str, Any], cache: Path) -> Path:
+    """Return an uploaded file under the name that it had, in a folder of its own.
 
     Args:
-        value: raw value of a `gr.ImageEditor`: `composite` (a file) or `id` (a key of `blobs`), or None.
-        blobs: the editor's `blob_storage` with the bytes sent by the browser; the entry is removed.
-        engine: limits the size by its memory.
-        cache: folder for a temporary file.
+        value: the raw value of a component with one file: its `path`, and `orig_name` if known.
+        cache: where uploads are stored.
 
     Raises:
-        ImageError: not a readable picture, or too large for the memory.
-    """
-    if not value:
-        return None
-    stored = blobs.pop(value["id"], None) if value["id"] else None
-    if stored is None or not stored.composite:
-        return uploaded_picture(value["composite"], engine, cache) if value["composite"] else None
-    path = _new_path(cache, "drawing.png")
-    try:
-        path.write_bytes(stored.composite)
-        return uploaded_picture({"path": str(path)}, engine, cache)
-    finally:
-        shutil.rmtree(path.parent)
-
-
-def uploaded_picture(value: Mapping[str, Any], engine: Engine, cache: Path) -> Picture:
-    """Read an uploaded file; `value` is the raw value of a component with one file and contains its `path`.
-
-    Raises:
-        ImageError: not in `cache`, where uploads are stored, not a readable picture, or too large for the memory; the
-            message contains only the file name, not its folder.
+        ImageError: not in `cache`, or not named like a picture.
     """
     path = Path(value["path"])
+    name = files.safe_name(value.get("orig_name") or path.name)
     # The path comes from the browser; it must not give access to other files on this computer.
-    if not path.resolve().is_relative_to(cache.resolve()):
-        raise ImageError(f"{path.name}: not an uploaded file; upload it again")
+    if not path.resolve().is_relative_to(cache.resolve()) or not path.is_file():
+        raise ImageError(f"{name}: not an uploaded file; upload it again")
+    return linked(path, cache, name)
+
+
+def linked(path: Path, cache: Path, name: str) -> Path:
+    """Give a file a second name, in a new folder of the cache."""
+    target = files.new_folder(cache) / name
     try:
-        return read_picture(path, max_pixels=engine.max_pixels)
-    except ImageError as error:
-        # Do not reveal the server's folder, which also means nothing to the user.
-        raise ImageError(str(error).replace(str(path), path.name)) from None
+        os.link(path, target)
+    except OSError:  # another disk
+        shutil.copyfile(path, target)
+    return target
 
 
-def is_blank(picture: Picture) -> bool:
-    """Whether the picture, composited on white, is a single colour."""
-    rgb_HWC = flatten(picture)
-    return bool((rgb_HWC == rgb_HWC[0, 0]).all())
-
-
-def controls(spec: ModelSpec, label: Any, style: Any, detail: Any) -> dict[str, Any]:
-    """Return the controls on the page that the model supports, as keyword arguments of `Engine.apply`.
+def conversion(
+    spec: ModelSpec, label: Any, style: Any, detail: Any, output_format: Any, strength: Any = 1.0
+) -> Conversion:
+    """Return the controls on the page that the model supports, as `translate convert` would be given them.
 
     Args:
         spec: the model.
         label: class label, or None for the first.
         style: style number, as in `translate convert --style`; None is 0, the default style.
         detail: from 0 (faithful) to 1 (sharp), or None for 0.
+        output_format: one of `ui.files.FORMATS`.
+        strength: share of the result in a mixture with the picture, for models that do not enlarge.
 
     Raises:
-        ConfigError: the style number is invalid.
+        ConfigError: the style number or the format is invalid.
     """
     found: dict[str, Any] = {}
     if spec.labels:
@@ -98,10 +88,14 @@ def controls(spec: ModelSpec, label: Any, style: Any, detail: Any) -> dict[str, 
         number = style or 0
         if not 0 <= number < STYLE_COUNT or number != int(number):
             raise ConfigError(f"the style is {number:g}; give a whole number from 0 (the default) to {STYLE_COUNT - 1}")
-        found["style"] = numbered_style(int(number), spec)
+        found["style"] = int(number)
     if spec.detail:
         found["detail"] = detail
-    return found
+    if spec.scale == 1:
+        found["strength"] = strength
+    if output_format not in [value for _, value in files.FORMATS]:
+        raise ConfigError(f"the format {output_format} is unknown; choose one of the list")
+    return Conversion(**found, output_format=output_format, name=files.NAME)
 
 
 def random_style() -> int:
@@ -109,35 +103,28 @@ def random_style() -> int:
     return 1 + secrets.randbelow(9999)
 
 
-def translate(
-    engine: Engine, picture: Picture, cache: Path, input_name: str, chosen: Mapping[str, Any]
-) -> tuple[Path, Path]:
-    """Run the model and return two PNG files of the same size: the input on white, enlarged, and the result.
-
-    Args:
-        engine: the model.
-        picture: the input.
-        cache: folder for the files.
-        input_name: file name for the input; the result is named after the model.
-        chosen: label, style and detail, see `controls`.
+def make(engine: Engine, source: Path, cache: Path, how: Conversion, *, shown: bool = True) -> Made:
+    """Convert a file, and if it is to be shown, reduce it and the result for the page.
 
     Raises:
-        ImageError: too large for the memory, or the file cannot be written.
-        ConfigError: the model lacks a label or detail.
+        TranslateError: it cannot be converted.
     """
-    result = engine.apply(picture, **chosen)
-    before = Picture(resize(flatten(picture), result.height, result.width))
-    return save(before, cache, input_name), save(result, cache, engine.spec.name)
-
-
-def save(picture: Picture, cache: Path, name: str) -> Path:
-    """Write the picture as `name`.png into a new folder with an unguessable name, and return the path."""
-    path = _new_path(cache, re.sub(r"[^\w.-]+", "-", name) + ".png")
-    write_picture(path, picture)
-    return path
-
-
-def _new_path(cache: Path, name: str) -> Path:
-    folder = cache / secrets.token_hex(16)
-    folder.mkdir(parents=True)
-    return folder / name
+    result, notes = files.convert_file(engine, source, files.new_folder(cache), how)
+    if (frames := count_frames(result)) > 1:
+        notes = (*notes, f"This is the first of {frames} frames; the file to download has all of them.")
+    if not shown:
+        return Made(result, None, notes)
+    try:
+        before = read_picture(source, max_pixels=engine.max_pixels)
+        after = read_picture(result, max_pixels=engine.max_pixels * engine.spec.scale**2)
+    except TooLarge:
+        return Made(result, None, (*notes, "The result is too large to show here; the file to download is complete."))
+    height, width = after.height, after.width
+    if max(height, width) > PREVIEW_SIDE:
+        height, width = fit_size(height, width, PREVIEW_SIDE)
+        notes = (*notes, f"Shown smaller: the file to download has {after.width} x {after.height} pixels.")
+    folder = files.new_folder(cache)
+    previews = folder / "before.png", folder / "after.png"
+    for path, picture in zip(previews, (before, after), strict=True):
+        write_picture(path, Picture(resize(flatten(with_bits(picture, 8)), height, width)))
+    return Made(result, previews, notes)

@@ -1,38 +1,30 @@
-"""The web page: one tab per task, with widgets around `Engine`.
+"""The web page: one tab per task, with widgets around `Engine` and `Worker`.
 
-One limit cannot be enforced here: Gradio keeps canvas data from the browser in memory, whatever its size, before this
-code sees it, and pasted pictures are decoded by the browser. One more reason to listen on this machine only by default.
-Uploaded files are limited in bytes by Gradio (`MAX_UPLOAD`) and in pixels by the Engine.
+Uploaded files are limited in bytes by Gradio (`MAX_UPLOAD`) or `ui.routes`, and in pixels by the Engine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.themes import Base, Default
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from translate.errors import ModelError, nearest
 from translate.inference.engine import Engine
-from translate.tasks import TASKS
-from ui import actions, widgets
-from ui.tab import Model, TaskTab
+from translate.tasks import TASKS, Task
+from ui import files, widgets
+from ui.model import Model, models_of
+from ui.studio import STYLES, studio
+from ui.tab import TaskTab
 
 MAX_UPLOAD = "50mb"
 MAX_WAITING = 20
 """Maximum number of requests in the queue; further ones are rejected until there is room."""
-KEEP_SECONDS = 24 * 3600
-"""Uploads and results older than this are deleted, so that a page left open for weeks does not fill the disk."""
-
-# The editor starts with its image tool; select the brush, so that users can draw at once.
-_SELECT_BRUSH = """() => new MutationObserver(() =>
-    document.querySelectorAll('.canvas button[aria-label="Brush"]:not([data-seen])').forEach(pen => {
-        pen.dataset.seen = true;
-        pen.click();
-    })
-).observe(document.body, {childList: true, subtree: true})"""
-_CSS = Path(__file__).with_name("page.css")
+_CSS = [Path(__file__).with_name("page.css"), STYLES]
 
 
 def build_page(engines: Sequence[tuple[Engine, Path]]) -> gr.Blocks:
@@ -46,23 +38,37 @@ def build_page(engines: Sequence[tuple[Engine, Path]]) -> gr.Blocks:
         ModelError: a model is for a task that this version does not know.
     """
     by_task: dict[str, list[Model]] = {}
-    for engine, samples in engines:
-        by_task.setdefault(_task_name(engine), []).append(Model(engine, actions.picture_files(samples)))
+    for model in models_of(engines):
+        by_task.setdefault(_task_name(model.engine), []).append(model)
     found = [(TASKS[name], by_task[name]) for name in TASKS if name in by_task]
     title = widgets.title(found[0][0].name) if len(found) == 1 else "Translate pictures"
-    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(3600, KEEP_SECONDS), fill_width=True) as page:
+    with gr.Blocks(
+        title=title, analytics_enabled=False, delete_cache=(3600, files.KEEP_SECONDS), fill_width=True
+    ) as page:
         if len(found) == 1:
-            TaskTab(*found[0], heading=True)
+            _tab(*found[0], heading=True, shown=page.load)
         else:
             with gr.Tabs(overflow_behavior="wrap"):
                 for task, models in found:
-                    with gr.Tab(widgets.title(task.name)):
-                        TaskTab(task, models, heading=False)
+                    with gr.Tab(widgets.title(task.name)) as tab:
+                        first = task is found[0][0]  # the one that is selected already
+                        _tab(task, models, heading=False, shown=page.load if first else tab.select)
     return page.queue(max_size=MAX_WAITING, api_open=False)
 
 
-def serve(page: gr.Blocks, host: str, port: int, *, open_browser: bool = False) -> str:
-    """Serve the page in the background and return its address; `page.close()` stops it."""
+def _tab(task: Task, models: Sequence[Model], *, heading: bool, shown: Callable[..., Any]) -> None:
+    """The widgets of a task; `shown` is the event of the first look at them, which should find something finished."""
+    if task.draws_input:
+        studio(task, models, heading=heading)
+    else:
+        TaskTab(task, models, heading=heading).begin_with_example(shown)
+
+
+def serve(page: gr.Blocks, routes: Sequence[BaseRoute], host: str, port: int, *, open_browser: bool = False) -> str:
+    """Serve the page in the background and return its address; `page.close()` stops it.
+
+    `routes`: answered before those of Gradio.
+    """
     _, address, _ = page.launch(
         server_name=f"[{host}]" if ":" in host else host,
         server_port=port,
@@ -77,10 +83,9 @@ def serve(page: gr.Blocks, host: str, port: int, *, open_browser: bool = False) 
         mcp_server=False,
         pwa=False,
         ssr_mode=False,
-        app_kwargs={"exception_handlers": {ClientDisconnect: _nothing}},
+        app_kwargs={"exception_handlers": {ClientDisconnect: _nothing}, "routes": list(routes)},
         theme=_theme(),
         css_paths=_CSS,
-        js=_SELECT_BRUSH,
     )
     return address
 

@@ -17,6 +17,7 @@ from translate.errors import ConfigError, ModelError, TranslateError
 from translate.inference.engine import Device, Engine
 from translate.inference.models import resolve, shipped
 from translate.options import parse_options
+from ui.model import models_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +59,12 @@ def main(argv: list[str]) -> int:
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
         # Imported here because it takes seconds and reads the variables above.
         from ui.app import build_page, serve
+        from ui.routes import Studio
 
-        page = build_page(engines)
+        page, routes = build_page(engines), Studio(models_of(engines), Path(cache)).routes()
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            address = serve(page, options.host, options.port, open_browser=options.open)
+            address = serve(page, routes, options.host, options.port, open_browser=options.open)
             sys.stdout.write(f"The page is open at {address} (press Ctrl-C to stop)\n")
             sys.stdout.flush()
             stop = threading.Event()

@@ -1,27 +1,26 @@
 """The components of a tab, one function each; no events."""
 
+import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 
 from translate.inference.placement import content_share_of
+from translate.pictures.operations import READABLE
 from translate.spec import ModelSpec
 from translate.tasks import Task
+from ui import files
+from ui.model import Model
 
-CANVAS_SIDE = 512
-"""Width and height of an empty canvas in pixels."""
-BRUSH_RADIUS = 2
-"""Radius of the brush in canvas pixels: lines as thin as those in the training data."""
-ERASER_RADIUS = 12
 MAX_BUTTONS = 6
 """Maximum number of choices shown as buttons; more are shown as a drop-down list."""
 
 COLUMN = 320
 """Minimum column width in CSS pixels: two columns side by side on a tablet, stacked on a phone."""
-_HEIGHT = "min(560px, 100vw)"
-"""Height of the input and the result: square next to the tools, and never larger than a phone's screen."""
+_FOLDER = Path(__file__).parent
 
 
 def title(name: str) -> str:
@@ -29,51 +28,55 @@ def title(name: str) -> str:
     return name.replace("-", " ").replace("_", " ").capitalize()
 
 
-def canvas(task: Task) -> gr.ImageEditor:
-    """A white canvas with only a brush and an eraser."""
-    return gr.ImageEditor(
-        label=task.input_label,
-        format="png",
-        sources=("clipboard",),
-        brush=gr.Brush(default_size=BRUSH_RADIUS, colors=["#000000", "#ffffff"], color_mode="fixed"),
-        eraser=gr.Eraser(default_size=ERASER_RADIUS),
-        transforms=(),
-        layers=False,
-        canvas_size=(CANVAS_SIDE, CANVAS_SIDE),
-        buttons=[],
-        height=_HEIGHT,
-        elem_classes="canvas",
-    )
+def names(models: Sequence[Model]) -> list[str]:
+    """Names of the models for people; those that share one are numbered."""
+    found = [title(model.engine.spec.name) for model in models]
+    return [name if found.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(found, 1)]
 
 
-def picture(task: Task) -> gr.Image:
-    """An image upload."""
-    return gr.Image(
-        label=task.input_label,
-        sources=["upload", "clipboard"],
-        format="png",
-        buttons=[],
-        height=_HEIGHT,
-        elem_classes="source",
-    )
+def spoken(path: Path) -> str:
+    """The name of a sample picture for people: `shoe-pen_1.png` -> `shoe pen 1`."""
+    return path.stem.replace("-", " ").replace("_", " ")
 
 
-def before_and_after(task: Task) -> gr.ImageSlider:
-    """Input and result on top of each other, with a slider between them."""
-    return gr.ImageSlider(
-        label=f"{task.input_label} | {task.output_label}",
-        format="png",
-        interactive=False,
-        buttons=["fullscreen"],
-        height=_HEIGHT,
-        max_height=560,
+def file(task: Task) -> gr.File:
+    """An upload of one picture; it stays the file that it was."""
+    return gr.File(label=task.input_label, file_types=sorted(READABLE), height=140, elem_classes="source")
+
+
+def output_format() -> gr.Dropdown:
+    """The format of the file to download."""
+    return gr.Dropdown(list(files.FORMATS), value="same", label="Format", elem_classes="format")
+
+
+def labelled(file: Path, task: Task) -> str:
+    """An HTML template with the task's names of input and result."""
+    template = file.read_text(encoding="utf-8")
+    for token, text in (("@Input", task.input_label), ("@Output", task.output_label)):
+        template = template.replace(token, html.escape(text)).replace(token.lower(), html.escape(text.lower()))
+    return template
+
+
+def before_and_after(task: Task) -> gr.HTML:
+    """Input and result on top of each other, with a line between them to drag, and the strength; see `compared`."""
+    return gr.HTML(
+        None,
+        html_template=labelled(_FOLDER / "compare.html", task),
+        js_on_load=(_FOLDER / "compare.js").read_text(encoding="utf-8"),
+        apply_default_css=False,
         elem_classes="result",
     )
 
 
+def compared(before: Path, after: Path, *, mixes: bool) -> dict[str, Any]:
+    """The value of `before_and_after`: two files of the cache, and whether the result may be mixed with the input."""
+    addresses = [f"gradio_api/file={quote(path.as_posix())}" for path in (before, after)]
+    return {"before": addresses[0], "after": addresses[1], "mixes": mixes, "strength": 1.0}
+
+
 def download(task: Task) -> gr.DownloadButton:
     """The download button, disabled until there is a result."""
-    return gr.DownloadButton(f"Download the {task.output_label.lower()} (PNG)", interactive=False)
+    return gr.DownloadButton(f"Download the {task.output_label.lower()}", interactive=False)
 
 
 def choice(
@@ -111,7 +114,7 @@ def gallery(samples: Sequence[Path]) -> gr.Gallery:
         label="Or try an example",
         interactive=False,
         allow_preview=False,
-        object_fit="contain",
+        object_fit="cover",
         buttons=[],
         visible=bool(samples),
         elem_classes="samples",
@@ -120,7 +123,7 @@ def gallery(samples: Sequence[Path]) -> gr.Gallery:
 
 def thumbnails(samples: Sequence[Path]) -> list[tuple[str, str]]:
     """The items of a gallery: files, with their names for screen readers."""
-    return [(str(path), path.stem.replace("-", " ").replace("_", " ")) for path in samples]
+    return [(str(path), spoken(path)) for path in samples]
 
 
 def about(spec: ModelSpec, task: Task) -> str:

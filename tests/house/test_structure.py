@@ -16,8 +16,8 @@ FLOORS = (
     ("options", "files", "networks", "spec"),
     ("pictures", "metrics"),
     ("data", "inference", "html", "video"),
-    ("trainers", "conversion", "evaluation", "ui"),
-    ("training",),
+    ("trainers", "conversion", "evaluation"),
+    ("training", "ui"),
     ("monitoring", "export"),
     ("cli",),
 )

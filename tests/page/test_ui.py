@@ -1,5 +1,6 @@
 """The page without a browser: what the buttons do, and how the command ends when it cannot begin."""
 
+import asyncio
 import dataclasses
 import gc
 import socket
@@ -7,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -16,16 +17,18 @@ from conftest import DOUBLE, INVERT, save_model
 from PIL import Image
 from test_engine import ALL, save_sum
 
+from translate.conversion.worker import Conversion
 from translate.errors import ConfigError, ImageError, ModelError, TranslateError
 from translate.inference import models
-from translate.inference.controls import numbered_style
 from translate.inference.engine import Engine
-from translate.pictures.operations import Picture, read_picture
 from translate.spec import ModelSpec
 from translate.tasks import TASKS
 from ui import actions
 from ui.app import build_page
 from ui.command import UiOptions, check_free, load, main
+from ui.model import models_of, picture_files
+from ui.studio import settings
+from ui.widgets import title
 
 # Gradio leaves the event loops of every page it builds to the garbage collector.
 pytestmark = [
@@ -38,16 +41,13 @@ pytestmark = [
 def collected() -> Generator[None]:
     """Collect the garbage here, where it is excused, and not in some later test."""
     yield
+    asyncio.set_event_loop(None)  # the last one is kept there
     gc.collect()
 
 
 @pytest.fixture
 def engine(invert_model: Path) -> Engine:
     return Engine(invert_model, threads=1)
-
-
-def stored(path: Path) -> SimpleNamespace:
-    return SimpleNamespace(composite=path.read_bytes())
 
 
 def test_without_torch() -> None:
@@ -62,83 +62,36 @@ def test_help_without_gradio() -> None:
     assert "--port" in shown.stdout
 
 
-def test_drawing_is_read_once_and_leaves_no_file(engine: Engine, tmp_path: Path, image_HWC: np.ndarray) -> None:
-    Image.fromarray(image_HWC).save(tmp_path / "in.png")
-    blobs = {"one": stored(tmp_path / "in.png")}
-    value = {"background": None, "layers": [], "composite": None, "id": "one"}
-    picture = actions.drawn_picture(value, blobs, engine, tmp_path / "cache")
-    assert picture is not None
-    np.testing.assert_array_equal(picture.rgb_HWC, image_HWC)
-    assert blobs == {}
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_drawing_as_a_file(engine: Engine, tmp_path: Path, image_HWC: np.ndarray) -> None:
-    Image.fromarray(image_HWC).save(tmp_path / "in.png")
-    value = {"background": None, "layers": [], "composite": {"path": str(tmp_path / "in.png")}, "id": None}
-    picture = actions.drawn_picture(value, {}, engine, tmp_path)
-    assert picture is not None
-    np.testing.assert_array_equal(picture.rgb_HWC, image_HWC)
-
-
-@pytest.mark.parametrize("value", [None, {"composite": None, "id": None}, {"composite": None, "id": "gone"}])
-def test_no_drawing(value: dict[str, object] | None, engine: Engine, tmp_path: Path) -> None:
-    assert actions.drawn_picture(value, {}, engine, tmp_path) is None
-
-
-def test_bad_uploads_are_refused_without_the_servers_paths(engine: Engine, tmp_path: Path) -> None:
-    bad = tmp_path / "bad.png"
-    bad.write_bytes(b"GIF89a")
-    with pytest.raises(ImageError, match=r"^bad\.png: damaged picture"):
-        actions.uploaded_picture({"path": str(bad)}, engine, bad.parent)
-    Image.new("L", (300, 300)).save(bad)
-    engine.memory_bytes = 1
-    with pytest.raises(ImageError, match=r"^bad\.png: 300 x 300 pixels is too large"):
-        actions.uploaded_picture({"path": str(bad)}, engine, bad.parent)
-
-
-def test_only_uploads_are_read(engine: Engine, tmp_path: Path) -> None:
+def test_only_uploads_are_read(tmp_path: Path) -> None:
     private = tmp_path / "private.png"
     Image.new("RGB", (32, 32)).save(private)
-    with pytest.raises(ImageError, match=r"^private\.png: not an uploaded file; upload it again$"):
-        actions.uploaded_picture({"path": str(private)}, engine, tmp_path / "cache")
+    for path in (private, tmp_path / "cache" / ".." / "private.png", tmp_path / "cache" / "none.png"):
+        with pytest.raises(ImageError, match=r"^mine\.png: not an uploaded file; upload it again$"):
+            actions.uploaded_file({"path": str(path), "orig_name": "mine.png"}, tmp_path / "cache")
 
 
-@pytest.mark.parametrize(("ink", "blank"), [(255, True), (0, False)])
-def test_blank(ink: int, blank: bool) -> None:
-    rgb_HWC = np.full((9, 8, 3), 255, np.uint8)
-    rgb_HWC[4, 4] = ink
-    assert actions.is_blank(Picture(rgb_HWC)) == blank
-    assert actions.is_blank(Picture(rgb_HWC, np.zeros((9, 8), np.uint8)))
-
-
-def test_results_lie_apart_and_are_lossless(engine: Engine, tmp_path: Path, image_HWC: np.ndarray) -> None:
-    pairs = [actions.translate(engine, Picture(image_HWC), tmp_path, "Sketch", {}) for _ in range(2)]
-    assert len({path.parent for pair in pairs for path in pair}) == 4
-    assert {tuple(path.name for path in pair) for pair in pairs} == {("Sketch.png", "invert.png")}
-    np.testing.assert_array_equal(read_picture(pairs[0][0]).rgb_HWC, image_HWC)
-    np.testing.assert_array_equal(read_picture(pairs[0][1]).rgb_HWC, 255 - image_HWC)
-    assert actions.save(Picture(image_HWC), tmp_path, "../a b").name == "..-a-b.png"
-
-
-def test_before_is_as_large_as_after_and_lies_on_white(double_model: Path, tmp_path: Path) -> None:
-    clear = Picture(np.zeros((8, 12, 3), np.uint8), np.zeros((8, 12), np.uint8))
-    before, after = (
-        read_picture(path) for path in actions.translate(Engine(double_model), clear, tmp_path, "Small", {})
-    )
-    assert before.rgb_HWC.shape == after.rgb_HWC.shape == (16, 24, 3)
-    assert before.alpha_HW is None
-    assert (before.rgb_HWC == 255).all()
-    assert after.alpha_HW is not None
+def test_uploads_get_their_names_back_and_lie_apart(tmp_path: Path) -> None:
+    (tmp_path / "0a1b").mkdir()
+    stored = tmp_path / "0a1b" / "mypicture.png"
+    stored.write_bytes(b"1")
+    value = {"path": str(stored), "orig_name": "my: picture.png"}
+    found = [actions.uploaded_file(value, tmp_path) for _ in range(2)]
+    assert [path.name for path in found] == ["my- picture.png"] * 2
+    assert found[0].parent != found[1].parent
+    assert found[0].read_bytes() == b"1"
 
 
 def test_only_choices_that_the_model_has_are_taken() -> None:
     spec = dataclasses.replace(ALL, style_size=3)
-    assert actions.controls(INVERT, "x", 3, 0.5) == {}
-    found = actions.controls(spec, "dusk", 3, 0.5)
-    np.testing.assert_array_equal(found.pop("style"), numbered_style(3, spec))
-    assert found == {"label": "dusk", "detail": 0.5}
-    assert actions.controls(spec, None, None, None)["style"].tolist() == [0, 0, 0]
+    plain = Conversion(name="{stem}-{model}")
+    assert actions.conversion(INVERT, "x", 3, 0.5, "same") == plain
+    found = actions.conversion(spec, "dusk", 3, 0.5, "webp", 0.25)
+    chosen = {"label": "dusk", "style": 3, "detail": 0.5, "strength": 0.25}
+    assert found == dataclasses.replace(plain, **chosen, output_format="webp")
+    assert actions.conversion(DOUBLE, None, None, None, "same", 0.25) == plain  # it enlarges
+    assert actions.conversion(spec, None, None, None, "same") == dataclasses.replace(plain, style=0)
+    with pytest.raises(ConfigError, match=r"^the format exe is unknown"):
+        actions.conversion(INVERT, None, None, None, "exe")
     assert all(1 <= actions.random_style() <= 9999 for _ in range(100))
 
 
@@ -147,18 +100,19 @@ def test_invalid_styles(style: float) -> None:
     with pytest.raises(
         ConfigError, match=r"^the style is .*; give a whole number from 0 \(the default\) to 4294967295$"
     ):
-        actions.controls(ALL, None, style, None)
+        actions.conversion(ALL, None, style, None, "same")
 
 
 def test_samples(tmp_path: Path, image_HWC: np.ndarray) -> None:
-    assert actions.picture_files(tmp_path / "none") == []
+    assert picture_files(tmp_path / "none") == []
     for name in ("b.png", "a.JPG", "notes.txt"):
         (tmp_path / name).touch()
-    assert [path.name for path in actions.picture_files(tmp_path)] == ["a.JPG", "b.png"]
+    assert [path.name for path in picture_files(tmp_path)] == ["a.JPG", "b.png"]
 
 
 def words(page: gr.Blocks) -> str:
-    return "\n".join(str(getattr(block, "value", "")) for block in page.blocks.values())
+    parts = (str(getattr(block, name, "")) for block in page.blocks.values() for name in ("value", "html_template"))
+    return "\n".join(parts)
 
 
 def test_page_of_one_model_says_what_it_is(tmp_path: Path) -> None:
@@ -169,7 +123,7 @@ def test_page_of_one_model_says_what_it_is(tmp_path: Path) -> None:
     assert not any(isinstance(block, gr.Tab) for block in page.blocks.values())
     assert "# Sketch to photo" in text
     assert "Turn a line drawing into a photograph." in text
-    assert "Make the photo" in text
+    assert "Download the photo" in text
     assert "256 pixels" in text
     assert "CC0" in text
 
@@ -180,16 +134,17 @@ def test_page_has_a_tab_per_task_in_the_order_of_tasks(engine: Engine, double_mo
     tabs = [block.label for block in page.blocks.values() if isinstance(block, gr.Tab)]
     assert tabs == ["Sketch to photo", "Night to day", "Super resolution"]
     assert page.title == "Translate pictures"
-    assert sum(isinstance(block, gr.ImageSlider) for block in page.blocks.values()) == 3
+    assert sum("result" in (block.elem_classes or []) for block in page.blocks.values()) == 2
     text = words(page)
     assert "2 times as wide and high" in text
     assert "The day picture has the size of the night picture." in text
     choices = [block for block in page.blocks.values() if isinstance(block, gr.Radio) and block.label == "Model"]
     assert [(block.visible, [name for name, _ in block.choices]) for block in choices] == [
-        (True, ["Invert (1)", "Invert (2)"]),
         (False, ["N"]),
         (False, ["Double"]),
     ]
+    (drawn,) = [block.value for block in page.blocks.values() if "sketch" in (block.elem_classes or [])]
+    assert [(model["title"], model["index"]) for model in drawn["models"]] == [("Invert (1)", 2), ("Invert (2)", 3)]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -197,7 +152,9 @@ def test_every_task_has_a_page(task: str, tmp_path: Path) -> None:
     spec = ModelSpec(name="m", task=task, architecture="")
     text = words(build_page([(Engine(save_model(tmp_path / "m.onnx", spec)), tmp_path)]))
     assert TASKS[task].summary in text
-    assert f"Make the {TASKS[task].output_label.lower()}" in text
+    verb = "Download" if TASKS[task].draws_input else "Make"
+    assert f"{verb} the {TASKS[task].output_label.lower()}" in text
+    assert "@" not in "".join(line for line in text.splitlines() if "<" in line)  # every token has become a word
 
 
 def choices_shown(page: gr.Blocks) -> dict[str, bool]:
@@ -208,14 +165,18 @@ def choices_shown(page: gr.Blocks) -> dict[str, bool]:
     return {"Style": rows[0].visible, **{name: labelled[name].visible for name in names}}
 
 
+def scene(spec: ModelSpec, **changes: Any) -> ModelSpec:
+    return dataclasses.replace(spec, task="day-to-night", **changes)
+
+
 @pytest.mark.parametrize(
     ("specs", "shown"),
     [
-        ([INVERT], set()),
-        ([INVERT, ALL], {"Model"}),
-        ([dataclasses.replace(ALL, labels=())], {"Style", "Fine detail"}),
-        ([dataclasses.replace(ALL, style_size=0, detail=False)], {"What is it?"}),
-        ([ALL, INVERT], {"Model", "What is it?", "Style", "Fine detail"}),
+        ([scene(INVERT)], set()),
+        ([scene(INVERT), scene(ALL)], {"Model"}),
+        ([scene(ALL, labels=())], {"Style", "Fine detail"}),
+        ([scene(ALL, style_size=0, detail=False)], {"What is it?"}),
+        ([scene(ALL), scene(INVERT)], {"Model", "What is it?", "Style", "Fine detail"}),
     ],
 )
 def test_choices_are_shown_only_where_the_model_has_them(
@@ -227,18 +188,34 @@ def test_choices_are_shown_only_where_the_model_has_them(
 
 
 def test_many_labels_are_a_list(tmp_path: Path) -> None:
-    spec = dataclasses.replace(INVERT, labels=tuple(f"kind{number}" for number in range(7)))
+    spec = scene(INVERT, labels=tuple(f"kind{number}" for number in range(7)))
     page = build_page([(Engine(save_sum(tmp_path / "m.onnx", spec)), tmp_path)])
-    (found,) = [block for block in page.blocks.values() if isinstance(block, gr.Dropdown)]
+    found, _ = [block for block in page.blocks.values() if isinstance(block, gr.Dropdown)]
     assert (found.label, found.value, len(found.choices)) == ("What is it?", "kind0", 7)
 
 
-def test_events_are_private_and_take_turns(engine: Engine, tmp_path: Path) -> None:
+def test_events_are_private_and_take_turns(tmp_path: Path) -> None:
+    engine = Engine(save_sum(tmp_path / "m.onnx", scene(INVERT)))
     events = build_page([(engine, tmp_path), (engine, tmp_path)]).fns.values()
     assert {(event.api_visibility, event.concurrency_limit, event.preprocess) for event in events} == {
         ("private", 1, False)
     }
     assert len({event.concurrency_id for event in events}) == 1
+
+
+def test_the_canvas_knows_what_each_model_takes(tmp_path: Path) -> None:
+    colours = dataclasses.replace(ALL, task="sketch-to-photo", style_size=5, default_style=(0.5, 0.0, 1.0, -1.0, 0.25))
+    specs = INVERT, colours, dataclasses.replace(colours, style_kind="learned")
+    engines = [Engine(save_sum(tmp_path / f"{number}.onnx", spec)) for number, spec in enumerate(specs)]
+    (tmp_path / "day-1.png").touch()
+    found = models_of([(engine, tmp_path) for engine in engines])
+    plain, five, numbered = settings(TASKS["sketch-to-photo"], found)["models"]
+    assert (plain["style"], five["style"], numbered["style"]) == ("", "colours", "number")
+    assert five["usual"] == [0.5, 0.0, 1.0, -1.0, 0.25]
+    assert five["command"] == "1.onnx"
+    assert five["samples"] == [{"name": "day-1.png", "title": "day 1", "label": "day"}]
+    assert [label["title"] for label in five["labels"]] == [title(label) for label in ALL.labels]
+    assert [entry.command for entry in models_of(load([], "cpu"))] == [entry.name for entry in models.shipped()]
 
 
 def test_unknown_task(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from translate.conversion.ray_backend import RayBackend
 from translate.conversion.resume import Existing, Result, ResumeState
 from translate.conversion.worker import Conversion, Worker
 from translate.errors import ConfigError, ImageError, one_line
+from translate.inference.controls import style_as_text, style_from_text
 from translate.inference.engine import Device, Engine, cores
 from translate.inference.models import resolve, shipped
 from translate.inference.placement import Placement
@@ -96,11 +97,17 @@ class ConvertOptions:
     label: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Class label to generate, for a model trained with --labels. Default: the label that the file name begins with,
     otherwise the model's first."""
-    style: Annotated[int | None, tyro.conf.arg(metavar="NUMBER")] = None
+    style: Annotated[
+        int | tuple[float, ...] | None,
+        text_option("NUMBER|NUMBERS", style_from_text, lambda style: "None" if style is None else style_as_text(style)),
+    ] = None
     """Style to generate, for a model trained with --style-size: 0 is the model's default, every other number a
-    different random style."""
+    different random style. Or the style vector itself, as the page shows it: --style=0.5,-1,0,0.2,0"""
     detail: Annotated[float | None, tyro.conf.arg(metavar="NUMBER")] = None
     """Sharpness, for super-resolution models that support it: from 0 (the default, most faithful) to 1 (sharpest)."""
+    strength: float = 1.0
+    """Share of the result in a mixture with the picture: 1 (the default) is the result, 0 the picture as it was. Not
+    for models that enlarge."""
     framing: Placement = "auto"
     """For models trained on objects of one size, such as sketch-to-photo: auto crops a drawing that is small on its
     sheet, scales it to that size and pastes the result back; off uses the whole sheet as it is."""
@@ -127,12 +134,14 @@ class ConvertOptions:
             raise ConfigError(f"--model is missing; give a .onnx file or the name of a model: {names}")
         if not 1 <= self.quality <= 100:
             raise ConfigError(f"--quality {self.quality} is out of range; give 1 to 100 (92 is a good value)")
-        if self.style is not None and self.style < 0:
+        if isinstance(self.style, int) and self.style < 0:
             raise ConfigError(
                 f"--style {self.style} is out of range; give 0 (the model's default), or 1 or more for a random style"
             )
         if self.detail is not None and not 0.0 <= self.detail <= 1.0:
             raise ConfigError(f"--detail {self.detail:g} is out of range; give 0 (most faithful) to 1 (sharpest)")
+        if not 0.0 <= self.strength <= 1.0:
+            raise ConfigError(f"--strength {self.strength:g} is out of range; give 0 (the picture) to 1 (the result)")
         for name in ("workers", "limit"):
             number = getattr(self, name)
             if number is not None and number < 1:
@@ -167,6 +176,7 @@ class ConvertOptions:
             label=self.label,
             style=self.style,
             detail=self.detail,
+            strength=self.strength,
             framing=self.framing,
             output_format=self.format,
             quality=self.quality,

@@ -20,7 +20,7 @@ from translate.conversion.plan import Job, OutputFormat
 from translate.conversion.resume import Result, WorkerResult, failed_result
 from translate.conversion.sources import Item, Source
 from translate.errors import ImageError, TooLarge, one_line
-from translate.inference.controls import Label, Style, numbered_style
+from translate.inference.controls import Label, Style, check_strength, numbered_style
 from translate.inference.engine import Engine
 from translate.inference.placement import Placement, content_share_of
 from translate.pictures.formats import PAGED
@@ -55,6 +55,8 @@ class Conversion:
     model's default."""
     detail: float | None = None
     """From 0 (faithful) to 1 (sharp); None is 0."""
+    strength: float = 1.0
+    """Share of the result in a mixture with the picture, 0 to 1; below 1 not for pictures larger than memory."""
     framing: Placement = "auto"
     """Whether to scale drawings that are small on their sheet to the size that the model was trained on."""
     output_format: OutputFormat = "same"
@@ -74,9 +76,11 @@ class Conversion:
         """Raise errors that would otherwise occur for every picture.
 
         Raises:
-            ConfigError: the model lacks the label, style or detail, or the name template or the pages are invalid.
+            ConfigError: the model lacks the label, style or detail, its results cannot be mixed with pictures, or the
+                name template or the pages are invalid.
         """
         check_pages(self.pages)
+        check_strength(self.strength, engine.spec)
         engine.controls(label=self.label, style=self.style_of(engine), detail=self.detail)
         check_template(self.name)
 
@@ -93,6 +97,8 @@ class Conversion:
             del options["framing"]  # has no effect here, and results from before this option existed stay valid
         if self.pages == "all":
             del options["pages"]  # for the same reason
+        if self.strength == 1.0:
+            del options["strength"]  # the same
         digest.update(json.dumps(options, sort_keys=True).encode())
         return digest.hexdigest()
 
@@ -166,6 +172,8 @@ class Worker:
         controls: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
         if self.how.framing != "auto":
             controls["framing"] = self.how.framing
+        if self.how.strength < 1.0:
+            controls["strength"] = self.how.strength
         notes = self._frames.convert(data, path, title, controls, self._output_options())
         if notes is not None:
             return notes
@@ -201,7 +209,7 @@ class Worker:
         else:
             write_bytes(path, encoded)
             return self._notes(picture, result, path), picture.pages
-        if needs_streaming(height, width, engine):
+        if needs_streaming(height, width, engine) and self.how.strength == 1.0:
             with self._memory.hold(STREAMING_BYTES):
                 options = {**controls, **self._output_options()}
                 return convert_huge(data, path, engine, name=title, page=page, **options), count_pages(data)

@@ -48,6 +48,18 @@ def graph_inputs(
     return found
 
 
+def check_strength(strength: float, spec: ModelSpec) -> None:
+    """Reject a strength that is not in 0..1, or below 1 where results are larger than pictures.
+
+    Raises:
+        ConfigError: it is not possible.
+    """
+    if not 0.0 <= strength <= 1.0:  # also rejects NaN
+        raise ConfigError(f"strength is {strength:g}; give 0 (the picture as it was) to 1 (the result)")
+    if strength < 1.0 and spec.scale > 1:
+        raise ConfigError(f"{spec.name} makes pictures larger, so results cannot be mixed with them; omit the strength")
+
+
 def default_inputs(spec: ModelSpec) -> dict[str, NDArray[Any]]:
     """The graph inputs for all controls that a model has, with their default values, see `graph_inputs`."""
     controls: dict[str, NDArray[Any]] = {}
@@ -65,6 +77,32 @@ def numbered_style(number: int, spec: ModelSpec) -> NDArray[np.float32]:
     if number == 0:
         return np.array(spec.default_style or (0.0,) * spec.style_size, np.float32)
     return np.random.default_rng(number).standard_normal(spec.style_size, np.float32)
+
+
+def style_from_text(text: str) -> int | tuple[float, ...]:
+    """Read a style as it is typed: `42` is the number of a style, `0.5,-1,0` a style vector.
+
+    Raises:
+        ConfigError: neither.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        numbers = tuple(float(number) for number in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) < 2 or not np.isfinite(numbers).all():
+        raise ConfigError(
+            f"style is {text!r}; give a whole number, or the numbers of a style vector with commas between them"
+        )
+    return numbers
+
+
+def style_as_text(style: int | Sequence[float]) -> str:
+    """The inverse of `style_from_text`."""
+    return str(style) if isinstance(style, int) else ",".join(f"{number:g}" for number in style)
 
 
 def _label_number(label: Label, spec: ModelSpec) -> int:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from translate.errors import ConfigError, ImageError, ModelError
 from translate.inference.batching import Batcher
-from translate.inference.controls import Label, Style, default_inputs, graph_inputs
+from translate.inference.controls import Label, Style, check_strength, default_inputs, graph_inputs
 from translate.inference.models import resolve
 from translate.inference.placement import Placement, content_share_of, frame_of, through_frame
 from translate.inference.session import Device, Session
@@ -30,6 +30,7 @@ from translate.pictures.operations import (
     flatten,
     grey,
     is_ink,
+    mixed,
     relight,
     resize,
     to_bits,
@@ -230,6 +231,7 @@ class Engine:
         style: Style | None = None,
         detail: float | None = None,
         framing: Placement = "auto",
+        strength: float = 1.0,
     ) -> Picture:
         """Convert a picture of any supported size; the result is `spec.scale` times as large.
 
@@ -244,14 +246,16 @@ class Engine:
 
         Single-channel models get the picture in greyscale, and their result is returned as three equal channels. The
         result has the bit depth that the model returns (see `result_bits`); profile, EXIF and notes are passed on.
-        `label`, `style` and `detail`: as for calling the Engine; `framing`: as for `sheet`.
+        `label`, `style` and `detail`: as for calling the Engine; `framing`: as for `sheet`; `strength`: below 1, the
+        result is mixed with the picture, see `translate.pictures.operations.mixed`.
 
         Raises:
             ImageError: the picture is too large for the memory, or the model has a number of channels that a Picture
                 cannot have.
-            ConfigError: the model lacks a label, style or detail.
+            ConfigError: the model lacks a label, style or detail, or its results cannot be mixed with the picture.
         """
         self.check_format()
+        check_strength(strength, self.spec)
         controls = self.controls(label=label, style=style, detail=detail)
         scale = self.spec.scale
         height, width = picture.height, picture.width
@@ -261,10 +265,16 @@ class Engine:
             if alpha_HW is not None:
                 alpha_HW = resize(alpha_HW, height * scale, width * scale)
             if self.spec.working_size is None:
-                return _finished(picture, self._scene(covered(picture), controls), alpha_HW)
-            if alpha_HW is not None and is_ink(alpha_HW.mean() / white_of(alpha_HW)):
-                alpha_HW = None
-            return _finished(picture, self.sheet(flatten(picture), controls, framing), alpha_HW)
+                given_HWC = covered(picture)
+                result_HWC = self._scene(given_HWC, controls)
+            else:
+                if alpha_HW is not None and is_ink(alpha_HW.mean() / white_of(alpha_HW)):
+                    alpha_HW = None
+                given_HWC = flatten(picture)
+                result_HWC = self.sheet(given_HWC, controls, framing)
+            if strength < 1.0:
+                result_HWC = mixed(given_HWC, result_HWC, strength)
+            return _finished(picture, result_HWC, alpha_HW)
         except MemoryError:
             raise _too_large(height, width) from None
 

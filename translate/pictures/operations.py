@@ -40,6 +40,7 @@ __all__ = [
     "grey",
     "is_ink",
     "lost",
+    "mixed",
     "read_picture",
     "relight",
     "resize",
@@ -163,6 +164,17 @@ def relight(picture: Pixels, before: Pixels, after: Pixels) -> Pixels:
         detail += became
         changed[rows] = np.clip(np.rint(detail, out=detail), 0, white, out=detail)
     return changed
+
+
+def mixed(before: Pixels, after: Pixels, strength: float) -> Pixels:
+    """Mix two pictures: 0 is `before`, 1 is `after`, both (H, W, 3); the result has the type of `after`."""
+    before = to_bits(before, 16 if after.dtype == np.uint16 else 8)
+    mixture = np.empty_like(after)
+    for top in range(0, len(after), BAND):
+        rows = slice(top, top + BAND)
+        part = before[rows].astype(np.float32)
+        mixture[rows] = np.rint(part + np.float32(strength) * (after[rows] - part))
+    return mixture
 
 
 def _light(rgb_HWC: NDArray[np.float32], dim: np.float32) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ many outputs: Zhu et al., "Toward Multimodal Image-to-Image Translation", 2017 (
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Literal, NamedTuple
 
@@ -122,7 +122,8 @@ class Pix2Pix(Trainer):
         initialise(config.networks, self.generator, self.discriminator)
         self.game = AdversarialGame(config, seen, self.discriminator, self.generator)
         self.perception = PerceptualLoss() if config.game.perceptual_weight else None
-        self.spec = self.make_spec(task, self.generator, describe(config), config.style_size)
+        spec = self.make_spec(task, self.generator, describe(config), config.style_size)
+        self.spec = replace(spec, style_kind=config.style_kind if config.style_size else "")
 
     @property
     def config(self) -> Pix2PixConfig:

@@ -155,7 +155,8 @@ def _settings_from(spec: ModelSpec) -> dict[str, Any]:
     if spec.labels:
         settings |= {"labels": True, "label_names": spec.labels}
     if spec.style_size:
-        colours = spec.style_size == colour_style_size(spec.output_channels)
+        # Files of earlier versions do not say it; pictures of one channel have three such numbers.
+        colours = spec.style_kind != "learned" and spec.style_size == colour_style_size(spec.output_channels)
         settings |= {"style_size": spec.style_size, "style_kind": "colours" if colours else "learned"}
     if spec.working_size:
         settings |= {"framing": "fit", "image_size": spec.working_size}

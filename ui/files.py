@@ -1,0 +1,89 @@
+"""An uploaded file -> the file that `translate convert` makes of it, to the byte."""
+
+import contextlib
+import re
+import secrets
+import shutil
+import time
+from pathlib import Path, PurePosixPath
+
+from translate.conversion.plan import make_plan
+from translate.conversion.worker import Conversion, Worker
+from translate.errors import ImageError, TranslateError
+from translate.inference.engine import Engine
+from translate.pictures.operations import READABLE
+
+FORMATS = (
+    ("As the original", "same"),
+    ("PNG", "png"),
+    ("JPEG", "jpg"),
+    ("WebP", "webp"),
+    ("AVIF", "avif"),
+    ("TIFF", "tiff"),
+    ("BMP", "bmp"),
+)
+"""Formats to choose from: on the page, and for `translate convert --format`."""
+
+NAME = "{stem}-{model}"
+"""How results are named, as in `translate convert --name`."""
+
+KEEP_SECONDS = 24 * 3600
+"""Uploads and results older than this are deleted, so that a page left open for weeks does not fill the disk."""
+
+_LONGEST_STEM = 80
+_NAME_LENGTH = 32
+
+
+def convert_file(engine: Engine, source: Path, folder: Path, how: Conversion) -> tuple[Path, tuple[str, ...]]:
+    """Convert one file and return the result and notes for the user; named by `how.name`, in `folder`.
+
+    Raises:
+        TranslateError: it cannot be converted; the message contains the name of the file, but no folder.
+    """
+    try:
+        how.check(engine)
+        plan = make_plan(source, folder, how.output_format)
+        with plan.opened() as destination:
+            worker = Worker(plan.source, destination, engine, how)
+            (job,) = plan.jobs(how.name, worker.template_fields)
+            result = worker.convert(job).result
+        if not isinstance(result.target, Path):
+            raise ImageError(result.reason or f"{source}: cannot be converted")
+    except TranslateError as error:
+        raise ImageError(_without_folders(str(error), source, folder)) from None
+    return result.target, tuple(_without_folders(note, source, folder) for note in result.notes)
+
+
+def safe_name(name: str) -> str:
+    """The name of an uploaded file, without folders and without characters that some systems do not allow.
+
+    Raises:
+        ImageError: its suffix is not that of a picture.
+    """
+    plain = PurePosixPath(name.replace("\\", "/")).name
+    suffix = PurePosixPath(plain).suffix
+    if suffix.lower() not in READABLE:
+        raise ImageError(f"{plain or 'this file'}: not a picture that can be read; use {_kinds()}")
+    stem = re.sub(r"[^\w .()+-]+", "-", plain.removesuffix(suffix)).strip(" .-")[:_LONGEST_STEM]
+    return (stem or "picture") + suffix
+
+
+def new_folder(cache: Path) -> Path:
+    """Create a folder with an unguessable name; those of yesterday are deleted, so that the disk does not fill."""
+    for old in cache.glob("[0-9a-f]" * _NAME_LENGTH):
+        with contextlib.suppress(OSError):  # another thread was faster
+            if time.time() - old.stat().st_mtime > KEEP_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
+    folder = cache / secrets.token_hex(_NAME_LENGTH // 2)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _kinds() -> str:
+    *kinds, last = sorted({suffix[1:].upper() for suffix in READABLE} - {"JPEG", "TIFF", "HEIF"})
+    return f"{', '.join(kinds)} or {last}"
+
+
+def _without_folders(text: str, source: Path, folder: Path) -> str:
+    # Do not reveal the server's folders, which also mean nothing to the user.
+    return text.replace(f"{source.parent}/", "").replace(f"{folder}/", "").replace(str(folder), "the folder")
