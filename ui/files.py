@@ -11,7 +11,8 @@ from translate.conversion.plan import make_plan
 from translate.conversion.worker import Conversion, Worker
 from translate.errors import ImageError, TranslateError
 from translate.inference.engine import Engine
-from translate.pictures.operations import READABLE
+from translate.pictures.formats import FORMATS as PICTURES
+from translate.pictures.formats import READABLE, listed
 
 FORMATS = (
     ("As the original", "same"),
@@ -63,7 +64,7 @@ def safe_name(name: str) -> str:
     plain = PurePosixPath(name.replace("\\", "/")).name
     suffix = PurePosixPath(plain).suffix
     if suffix.lower() not in READABLE:
-        raise ImageError(f"{plain or 'this file'}: not a picture that can be read; use {_kinds()}")
+        raise ImageError(f"{plain or 'this file'}: not a picture that can be read; use {listed(PICTURES)}")
     stem = re.sub(r"[^\w .()+-]+", "-", plain.removesuffix(suffix)).strip(" .-")[:_LONGEST_STEM]
     return (stem or "picture") + suffix
 
@@ -77,11 +78,6 @@ def new_folder(cache: Path) -> Path:
     folder = cache / secrets.token_hex(_NAME_LENGTH // 2)
     folder.mkdir(parents=True)
     return folder
-
-
-def _kinds() -> str:
-    *kinds, last = sorted({suffix[1:].upper() for suffix in READABLE} - {"JPEG", "TIFF", "HEIF"})
-    return f"{', '.join(kinds)} or {last}"
 
 
 def _without_folders(text: str, source: Path, folder: Path) -> str:

@@ -166,7 +166,7 @@ def test_ctrl_c_ends_a_film_at_once(tmp_path: Path, engine: Engine) -> None:
 def test_a_film_that_is_broken_off_is_made_by_the_same_command(tmp_path: Path, number: signal.Signals) -> None:
     model = save_model(tmp_path / "m.onnx", DOUBLE)
     (tmp_path / "in").mkdir()
-    source = write_film(tmp_path / "in" / "a.mp4", clip(250, 96, 128))
+    source = write_film(tmp_path / "in" / "a.mp4", clip(1000, 96, 128))
     command = ["convert", tmp_path / "in", tmp_path / "out", "--model", model, "--device", "cpu", "--json"]
     with started(*command) as process:
         until(lambda: list(tmp_path.glob("out/.*.part.mp4")), process)
@@ -182,7 +182,7 @@ def test_a_film_that_is_broken_off_is_made_by_the_same_command(tmp_path: Path, n
         out, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert json.loads(out.splitlines()[-1])["converted"] == 1
     assert tree(tmp_path / "out") == [".translate.jsonl", "a.mp4"]
-    assert len(times(tmp_path / "out" / "a.mp4")) == len(times(source)) == 250
+    assert len(times(tmp_path / "out" / "a.mp4")) == len(times(source)) == 1000
 
 
 def test_command(

@@ -136,7 +136,7 @@ def test_safe_names(name: str, safe: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a", "a.svg", ".png", "a.png/b", "a.mp4"])
 def test_names_that_are_not_pictures(name: str) -> None:
-    with pytest.raises(ImageError, match=r"not a picture that can be read; use AVIF, BMP, GIF, .* or WEBP$"):
+    with pytest.raises(ImageError, match=r"not a picture that can be read; use PNG, JPEG, WebP, .* or TGA$"):
         files.safe_name(name)
 
 

@@ -83,7 +83,7 @@ def test_label_and_style(chosen: dict[str, str], added: int, web: TestClient) ->
         ("live/t/1?model=2", png(grey(1)), 400, ""),
         ("live/t/1?model=-1", png(grey(1)), 400, ""),
         ("live/t/1", png(np.zeros((1025, 1025), np.uint8)), 422, "The drawing: 1025 x 1025 pixels is too large"),
-        ("picture?name=a.svg", b"<svg>", 422, r"a\.svg: not a picture that can be read; use AVIF"),
+        ("picture?name=a.svg", b"<svg>", 422, r"a\.svg: not a picture that can be read; use PNG"),
         ("picture?name=a.png", b"<svg>", 422, r"a\.png: not a PNG"),
         ("picture", png(grey(1)), 422, "this file: not a picture"),
         ("file?name=a.png&format=exe", png(grey(1)), 400, ""),
