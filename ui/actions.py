@@ -75,7 +75,7 @@ def conversion(
         label: class label, or None for the first.
         style: style number, as in `translate convert --style`; None is 0, the default style.
         detail: from 0 (faithful) to 1 (sharp), or None for 0.
-        output_format: one of `ui.files.FORMATS`.
+        output_format: one of `ui.files.OUTPUT_FORMATS`.
         strength: share of the result in a mixture with the picture, for models that do not enlarge.
 
     Raises:
@@ -93,7 +93,7 @@ def conversion(
         found["detail"] = detail
     if spec.scale == 1:
         found["strength"] = strength
-    if output_format not in [value for _, value in files.FORMATS]:
+    if output_format not in [value for _, value in files.OUTPUT_FORMATS]:
         raise ConfigError(f"the format {output_format} is unknown; choose one of the list")
     return Conversion(**found, output_format=output_format, name=files.NAME)
 

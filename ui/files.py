@@ -11,10 +11,9 @@ from translate.conversion.plan import make_plan
 from translate.conversion.worker import Conversion, Worker
 from translate.errors import ImageError, TranslateError
 from translate.inference.engine import Engine
-from translate.pictures.formats import FORMATS as PICTURES
-from translate.pictures.formats import READABLE, listed
+from translate.pictures.formats import FORMATS, READABLE, listed
 
-FORMATS = (
+OUTPUT_FORMATS = (
     ("As the original", "same"),
     ("PNG", "png"),
     ("JPEG", "jpg"),
@@ -64,7 +63,7 @@ def safe_name(name: str) -> str:
     plain = PurePosixPath(name.replace("\\", "/")).name
     suffix = PurePosixPath(plain).suffix
     if suffix.lower() not in READABLE:
-        raise ImageError(f"{plain or 'this file'}: not a picture that can be read; use {listed(PICTURES)}")
+        raise ImageError(f"{plain or 'this file'}: not a picture that can be read; use {listed(FORMATS)}")
     stem = re.sub(r"[^\w .()+-]+", "-", plain.removesuffix(suffix)).strip(" .-")[:_LONGEST_STEM]
     return (stem or "picture") + suffix
 

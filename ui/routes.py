@@ -102,7 +102,7 @@ class Studio:
         query, engine = request.query_params, self._engine(request)
         body, name = await request.body(), files.safe_name(query.get("name", ""))
         output_format = query.get("format", "same")
-        if output_format not in [value for _, value in files.FORMATS]:
+        if output_format not in [value for _, value in files.OUTPUT_FORMATS]:
             raise HTTPException(400)
         how = Conversion(
             label=query.get("label"),

@@ -41,7 +41,7 @@ def settings(task: Task, models: Sequence[Model]) -> dict[str, Any]:
     return {
         "input": task.input_label,
         "output": task.output_label,
-        "formats": files.FORMATS,
+        "formats": files.OUTPUT_FORMATS,
         "readable": ",".join(sorted(READABLE)),
         "most_bytes": MAX_UPLOAD_BYTES,
         "most_buttons": widgets.MAX_BUTTONS,

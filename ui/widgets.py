@@ -46,7 +46,7 @@ def file(task: Task) -> gr.File:
 
 def output_format() -> gr.Dropdown:
     """The format of the file to download."""
-    return gr.Dropdown(list(files.FORMATS), value="same", label="Format", elem_classes="format")
+    return gr.Dropdown(list(files.OUTPUT_FORMATS), value="same", label="Format", elem_classes="format")
 
 
 def labelled(file: Path, task: Task) -> str:

@@ -30,7 +30,7 @@ WITHOUT_TORCH = (
     "errors", "spec", "files", "machine", "options", "threads", "html", "tasks", "pictures", "inference", "conversion",
     "cli", "ui", "video",
 )  # fmt: skip
-WITH_TORCH = ("translate.cli.train",)
+WITH_TORCH = ("translate.cli.train", "translate.cli.resume")
 LATER = ("torch", "gradio", "onnx", "jinja2", "markupsafe", "matplotlib", "cv2", "av", "fsspec", "ray")
 """Imported when they are needed, if ever."""
 AT_ONCE = {"ui": ("gradio", "jinja2", "markupsafe", "fsspec"), "video": ("av",)}

@@ -50,7 +50,7 @@ def commanded(model: Path, source: Path, out: Path, *options: str) -> Path:
     return result
 
 
-@pytest.mark.parametrize("output_format", [value for _, value in files.FORMATS])
+@pytest.mark.parametrize("output_format", [value for _, value in files.OUTPUT_FORMATS])
 def test_every_format_is_what_the_command_makes(output_format: str, tmp_path: Path, image_HWC: np.ndarray) -> None:
     model = save_model(tmp_path / "model.onnx", DOUBLE)
     engine = Engine(model)

@@ -31,7 +31,7 @@ COMMANDS = {
     "ui": Command("ui.command:main", "open the web interface in the browser"),
     "data": Command("translate.cli.data:main", "check a folder of training pictures for problems"),
     "train": Command("translate.cli.train:main", "train a model on a folder of photographs"),
-    "resume": Command("translate.cli.train:resume", "continue a training run"),
+    "resume": Command("translate.cli.resume:main", "continue a training run"),
     "report": Command("translate.cli.report:main", "write an HTML report of a training run"),
     "evaluate": Command("translate.cli.evaluate:main", "evaluate a model on test pictures: metrics and an HTML page"),
     "export": Command("export.command:main", "export a trained model to one .onnx file"),

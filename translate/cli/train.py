@@ -1,4 +1,4 @@
-"""The commands `translate train` and `translate resume`."""
+"""The command `translate train`."""
 
 import argparse
 import contextlib
@@ -62,45 +62,14 @@ def main(argv: list[str]) -> int:
     require("train", *PACKAGES)
     others = [word for word in rest if word not in ("-h", "--help", "--help-all")]  # the defaults are the preset's
     if "--help-all" in rest:
-        return _train(TASKS[name], [*others, "--help"])
+        return train(TASKS[name], [*others, "--help"])
     if len(others) < len(rest):
         whole = io.StringIO()
         with contextlib.redirect_stdout(whole), contextlib.suppress(SystemExit):
-            _train(TASKS[name], [*others, "--help"])
+            train(TASKS[name], [*others, "--help"])
         print(short_help(whole.getvalue(), IMPORTANT, f"All options: translate train {name} --help-all"))  # noqa: T201
         return 0
-    return _train(TASKS[name], rest)
-
-
-def resume(argv: list[str]) -> int:
-    """Run `translate resume RUN ...`; returns the exit status."""
-    if not argv or argv[0] in ("-h", "--help"):
-        print(_RESUME)  # noqa: T201 - help goes to standard output
-        return 0
-    require("train", *PACKAGES)
-    run, *rest = argv
-    threads = prepare(rest)  # before torch is imported
-    from translate.training.snapshot import FILE_NAME, read_header
-
-    task = read_header(Path(run) / FILE_NAME).task
-    if task not in TASKS:
-        raise ConfigError(
-            f"{run} was trained for the task {task!r}, which this version does not know; update translate"
-        )
-    return _train(TASKS[task], ["--out", run, "--resume", *rest], threads)
-
-
-_RESUME = """\
-usage: translate resume RUN [--stop-after TIME|Nimages] [OPTIONS]
-
-Continue a training run from its last snapshot, with its settings. RUN is the folder given as --out.
-
-options:
-  those of translate train that do not change what is learnt: --max-time, --max-images, --stop-after, --device,
-  --threads, --workers, --precision, --compile, --cache, --metrics, --validations, --sample-grids and others
-
-example:
-  translate resume runs/shoes --stop-after 9m"""
+    return train(TASKS[name], rest)
 
 
 def _overview() -> str:
@@ -113,7 +82,8 @@ def _overview() -> str:
     )
 
 
-def _train(task: Task, argv: list[str], threads: Threads | None = None) -> int:
+def train(task: Task, argv: list[str], threads: Threads | None = None) -> int:
+    """Train with the options in `argv`; returns the exit status. `threads`: if they have been chosen already."""
     threads = threads or prepare(argv)  # OpenMP reads its variables when torch is imported
     import torch
     from rich.console import Console
@@ -124,24 +94,14 @@ def _train(task: Task, argv: list[str], threads: Threads | None = None) -> int:
     from translate.training.batches import SPLIT, list_training_data, open_training_data
     from translate.training.fit import fit
     from translate.training.run import Run
-    from translate.training.snapshot import Header, read_tensors
+    from translate.training.snapshot import read_tensors
 
     trainer_class = load_object(task.trainer)
     saved = _saved_header(task, argv)
     options = _parse(task, trainer_class, saved, argv)
     split = SPLIT if saved is None else saved.split
     listings, config = list_training_data(task, options.config, options.data, options.val, split)
-    header = saved or Header(
-        task=task.name, trainer=task.trainer, config={}, data="", images_seen=0, steps=0, seconds_used=0.0
-    )
-    header = dataclasses.replace(
-        header,
-        config=config.settings(),
-        data=str(options.data.resolve()),
-        validation="" if options.val is None else str(options.val.resolve()),
-        files=listings.digest,
-        split=split,
-    )
+    header = _header(task, saved, options, config, listings, split)
     _refuse_old_run(options.out, fresh=saved is None)
     _refuse_name(options.out)
     if threads.count:
@@ -175,6 +135,25 @@ def _train(task: Task, argv: list[str], threads: Threads | None = None) -> int:
     if run.fabric.is_global_zero:
         _say_end(task, run, options.out, ended)
     return EXIT_STATUS[ended]
+
+
+def _header(
+    task: Task, saved: "Header | None", options: Any, config: "TrainConfig", listings: "Listings", split: str
+) -> "Header":
+    """The header of the run: as saved, or new, with the settings and the files of now."""
+    from translate.training.snapshot import Header
+
+    header = saved or Header(
+        task=task.name, trainer=task.trainer, config={}, data="", images_seen=0, steps=0, seconds_used=0.0
+    )
+    return dataclasses.replace(
+        header,
+        config=config.settings(),
+        data=str(options.data.resolve()),
+        validation="" if options.val is None else str(options.val.resolve()),
+        files=listings.digest,
+        split=split,
+    )
 
 
 def _start(trainer: "Trainer", task: Task, listings: "Listings") -> str:

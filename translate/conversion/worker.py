@@ -177,18 +177,17 @@ class Worker:
         notes = self._frames.convert(data, path, title, controls, self._output_options())
         if notes is not None:
             return notes
-        pages = self.how.pages
-        count = count_pages(data) if path.suffix.lower() in PAGED and pages != "first" else 1
-        wanted = chosen_pages(pages, count)
-        if len(wanted) > 1:
+        pages, paged = self.how.pages, path.suffix.lower() in PAGED
+        chosen = chosen_pages(pages, count_pages(data) if paged and pages != "first" else 1)
+        if len(chosen) > 1:
             return convert_pages(
-                path, wanted, lambda part, page: self._convert_page(data, part, title, controls, page)[0]
+                path, chosen, lambda part, page: self._convert_page(data, part, title, controls, page)[0]
             )
         first = first_page(pages)
         if first > 1 and count_pages(data) == 1:
             first = 1  # there is nothing to choose from
         notes, count = self._convert_page(data, path, title, controls, first)
-        if path.suffix.lower() not in PAGED:
+        if not paged:
             notes = (*notes, *page_note(count, path, pages))
         return (*notes, *still_note(data, path))
 

@@ -24,6 +24,7 @@ from translate.machine import cores
 from translate.pictures.operations import (
     BYTES_PER_DECODED_PIXEL,
     Picture,
+    Pixels,
     available_memory_bytes,
     covered,
     fit_size,
@@ -37,9 +38,6 @@ from translate.pictures.operations import (
     white_of,
 )
 from translate.spec import METADATA_KEY, ModelSpec
-
-Pixels = NDArray[Any]
-"""uint8 or uint16 array of pixels; the suffix of the variable gives its shape."""
 
 WHOLE_SHARE = 0.75
 """A picture is processed whole if that takes at most this fraction of the available memory."""

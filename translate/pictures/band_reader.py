@@ -23,7 +23,7 @@ from translate.pictures.by_libvips import EXTRA_SAMPLES, UNSPECIFIED
 from translate.pictures.coded_colours import CodedColours
 from translate.pictures.colours import SourceColours
 from translate.pictures.formats import FORMATS, HEAD_BYTES, listed, recognise
-from translate.pictures.libvips import one_line, vips
+from translate.pictures.libvips import blob, one_line, vips
 from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import xmp as xmp_packet
 from translate.pictures.metadata.facts import Facts
@@ -226,11 +226,11 @@ class RowReader:
         if self._format == "jpeg":
             with self._file() as file, JpegImageFile(file, self._name) as opened:  # reads the head only
                 return _Stored(facts_of(opened))
-        icc, xmp = _blob(image, "icc-profile-data"), _blob(image, "xmp-data")
+        icc, xmp = blob(image, "icc-profile-data"), blob(image, "xmp-data")
         if self._format == "tiff":
             return replace(self._in_tiff, facts=replace(self._in_tiff.facts, icc=icc, xmp=xmp))
         if self._format == "webp":
-            exif = _blob(image, "exif-data")
+            exif = blob(image, "exif-data")
             return _Stored(Facts(icc, exif.removeprefix(b"Exif\0\0") if exif else None, xmp))
         with self._file() as file:  # of which only what is looked at comes into memory
             facts = read_facts(self._source if isinstance(self._source, bytes) else mapped(file))
@@ -288,10 +288,6 @@ def _format_of(source: Path | bytes, name: str) -> Format:
     raise ImageError(
         f"{name}: too large to be read at once, and only {listed(by_band, 'and')} can be read row by row; convert it"
     )
-
-
-def _blob(image: Any, name: str) -> bytes | None:
-    return bytes(image.get(name)) if image.get_typeof(name) else None
 
 
 def _mirrored(band: Picture) -> Picture:

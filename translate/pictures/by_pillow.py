@@ -42,7 +42,7 @@ def read_by_pillow(handle: BinaryIO, kind: str, name: str, max_pixels: int | Non
         hdr = coded is not None and coded.is_hdr and not image.info.get("icc_profile")
         needed = BYTES_PER_WEBP_PIXEL if kind == "WebP" else BYTES_PER_DECODED_PIXEL
         check_size(name, image.height, image.width, BYTES_PER_16_BIT_PIXEL if hdr else needed, max_pixels)
-        if hdr and (kind == "AVIF" or kind == "HEIC"):
+        if hdr and kind in ("AVIF", "HEIC"):
             deep_HWN = read_deep(handle, kind)
             if deep_HWN is not None:
                 alpha_HW = np.ascontiguousarray(deep_HWN[..., -1]) if deep_HWN.shape[2] in (2, 4) else None

@@ -195,8 +195,7 @@ def _suffixes(formats: Iterable[PictureFormat]) -> frozenset[str]:
 
 def listed(formats: Iterable[PictureFormat], last: str = "or") -> str:
     """Their names in a sentence: `PNG, JPEG or WebP`."""
-    *names, final = [one.name for one in formats]
-    return f"{', '.join(names)} {last} {final}" if names else final
+    return _in_words([one.name for one in formats], last)
 
 
 READABLE = _suffixes(FORMATS) | frozenset(suffix for one in FORMATS for suffix in one.also)
@@ -287,8 +286,12 @@ def left_out(suffixes: Mapping[str, int]) -> str:
 
 def usual_suffixes(formats: Iterable[PictureFormat]) -> str:
     """The usual suffixes in a sentence: `.png, .jpg or .webp`."""
-    *names, final = [one.suffixes[0] for one in formats]
-    return f"{', '.join(names)} or {final}" if names else final
+    return _in_words([one.suffixes[0] for one in formats], "or")
+
+
+def _in_words(words: list[str], last: str) -> str:
+    *others, final = words
+    return f"{', '.join(others)} {last} {final}" if others else final
 
 
 def as_markdown() -> str:

@@ -73,7 +73,7 @@ def with_profile(image: Any, icc: bytes) -> Any:
     return image
 
 
-def blob(image: Any, name: Literal["icc-profile-data", "xmp-data"]) -> bytes | None:
+def blob(image: Any, name: Literal["icc-profile-data", "xmp-data", "exif-data"]) -> bytes | None:
     """Return what the file says beside the pixels, if it does."""
     return bytes(image.get(name)) if image.get_typeof(name) else None
 

@@ -34,7 +34,6 @@ SOURCES = 1
 MAX_HELD_OUT = 64
 """Maximum number of validation images, evenly spread over a larger --val folder."""
 
-
 SPLIT = "content"
 """How pictures are held out by new runs, see `translate.data.split.hold_out`."""
 
@@ -187,9 +186,8 @@ def _list(task: Task, config: TrainConfig, data: Path) -> Listing:
         folders=config.data.folders,
         makes_source=task.makes_source,
         labels=config.data.labels,
-        kinds=config.data.label_names
-        if config.start_from
-        else (),  # the start model may have more classes than the data
+        # The start model may have more classes than the data.
+        kinds=config.data.label_names if config.start_from else (),
         source_side=config.data.source_side,
     )
 
