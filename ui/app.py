@@ -17,9 +17,11 @@ from translate.errors import ModelError, nearest
 from translate.inference.engine import Engine
 from translate.tasks import TASKS, Task
 from ui import files, widgets
-from ui.model import Model, models_of
+from ui.model import Model
+from ui.site import Site
 from ui.studio import STYLES, studio
 from ui.tab import TaskTab
+from ui.words import translations
 
 MAX_UPLOAD = "50mb"
 MAX_WAITING = 20
@@ -27,18 +29,18 @@ MAX_WAITING = 20
 _CSS = [Path(__file__).with_name("page.css"), STYLES]
 
 
-def build_page(engines: Sequence[tuple[Engine, Path]]) -> gr.Blocks:
+def build_page(site: Site) -> gr.Blocks:
     """Build the page without starting a server.
 
     Args:
-        engines: models, each with a folder of sample pictures, which need not exist. Models for the same task share a
-            tab, and tabs are in the order of `TASKS`; a single task is shown without tabs.
+        site: what is on it. Models for the same task share a tab, and tabs are in the order of `TASKS`; a single task
+            is shown without tabs.
 
     Raises:
         ModelError: a model is for a task that this version does not know.
     """
     by_task: dict[str, list[Model]] = {}
-    for model in models_of(engines):
+    for model in site.models:
         by_task.setdefault(_task_name(model.engine), []).append(model)
     found = [(TASKS[name], by_task[name]) for name in TASKS if name in by_task]
     title = widgets.title(found[0][0].name) if len(found) == 1 else "Translate pictures"
@@ -86,6 +88,7 @@ def serve(page: gr.Blocks, routes: Sequence[BaseRoute], host: str, port: int, *,
         app_kwargs={"exception_handlers": {ClientDisconnect: _nothing}, "routes": list(routes)},
         theme=_theme(),
         css_paths=_CSS,
+        i18n=translations,
     )
     return address
 

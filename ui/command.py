@@ -60,8 +60,10 @@ def main(argv: list[str]) -> int:
         # Imported here because it takes seconds and reads the variables above.
         from ui.app import build_page, serve
         from ui.routes import Studio
+        from ui.site import Site
 
-        page, routes = build_page(engines), Studio(models_of(engines), Path(cache)).routes()
+        site = Site(models_of(engines), Path(cache))
+        page, routes = build_page(site), Studio(site).routes()
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             address = serve(page, routes, options.host, options.port, open_browser=options.open)

@@ -8,7 +8,7 @@ import asyncio
 import base64
 import shutil
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -29,7 +29,7 @@ from translate.inference.looks import matching_style
 from translate.pictures.lines import draw_lines, is_drawing
 from translate.pictures.operations import Picture, decode, encode, fit_size, flatten, resize, with_bits
 from ui import files
-from ui.model import Model
+from ui.site import Site
 
 MAX_UPLOAD_BYTES = 50 * 1000**2
 MAX_SHEET_BYTES = 8 * 1000**2
@@ -44,10 +44,10 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 
 class Studio:
-    """The requests of all sketch canvases; `cache` is a private folder for files while they are converted."""
+    """The requests of all sketch canvases."""
 
-    def __init__(self, models: Sequence[Model], cache: Path) -> None:
-        self._models, self._cache = models, cache
+    def __init__(self, site: Site) -> None:
+        self._models, self._cache = site.models, site.cache
         self._newest: OrderedDict[str, int] = OrderedDict()
         # One drawing at a time. Other work does not wait for this and this not for it: a large picture of another tab
         # makes drawing slower, but does not stop it.

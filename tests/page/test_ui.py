@@ -27,6 +27,7 @@ from ui import actions
 from ui.app import build_page
 from ui.command import UiOptions, check_free, load, main
 from ui.model import models_of, picture_files
+from ui.site import Site
 from ui.studio import settings
 from ui.widgets import title
 
@@ -48,6 +49,10 @@ def collected() -> Generator[None]:
 @pytest.fixture
 def engine(invert_model: Path) -> Engine:
     return Engine(invert_model, threads=1)
+
+
+def page_of(engines: list[tuple[Engine, Path]]) -> gr.Blocks:
+    return build_page(Site(models_of(engines), Path("unused")))
 
 
 def test_without_torch() -> None:
@@ -117,7 +122,7 @@ def words(page: gr.Blocks) -> str:
 
 def test_page_of_one_model_says_what_it_is(tmp_path: Path) -> None:
     spec = ModelSpec(name="sketch-to-photo", task="sketch-to-photo", architecture="", working_size=256, licence="CC0")
-    page = build_page([(Engine(save_model(tmp_path / "m.onnx", spec)), tmp_path)])
+    page = page_of([(Engine(save_model(tmp_path / "m.onnx", spec)), tmp_path)])
     text = words(page)
     assert page.title == "Sketch to photo"
     assert not any(isinstance(block, gr.Tab) for block in page.blocks.values())
@@ -130,7 +135,7 @@ def test_page_of_one_model_says_what_it_is(tmp_path: Path) -> None:
 
 def test_page_has_a_tab_per_task_in_the_order_of_tasks(engine: Engine, double_model: Path, tmp_path: Path) -> None:
     night = Engine(save_model(tmp_path / "n.onnx", ModelSpec(name="n", task="night-to-day", architecture="")))
-    page = build_page([(Engine(double_model), tmp_path), (night, tmp_path), (engine, tmp_path), (engine, tmp_path)])
+    page = page_of([(Engine(double_model), tmp_path), (night, tmp_path), (engine, tmp_path), (engine, tmp_path)])
     tabs = [block.label for block in page.blocks.values() if isinstance(block, gr.Tab)]
     assert tabs == ["Sketch to photo", "Night to day", "Super resolution"]
     assert page.title == "Translate pictures"
@@ -150,7 +155,7 @@ def test_page_has_a_tab_per_task_in_the_order_of_tasks(engine: Engine, double_mo
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_has_a_page(task: str, tmp_path: Path) -> None:
     spec = ModelSpec(name="m", task=task, architecture="")
-    text = words(build_page([(Engine(save_model(tmp_path / "m.onnx", spec)), tmp_path)]))
+    text = words(page_of([(Engine(save_model(tmp_path / "m.onnx", spec)), tmp_path)]))
     assert TASKS[task].summary in text
     verb = "Download" if TASKS[task].draws_input else "Make"
     assert f"{verb} the {TASKS[task].output_label.lower()}" in text
@@ -183,20 +188,20 @@ def test_choices_are_shown_only_where_the_model_has_them(
     specs: list[ModelSpec], shown: set[str], tmp_path: Path
 ) -> None:
     engines = [(Engine(save_sum(tmp_path / "m.onnx", spec)), tmp_path) for spec in specs]
-    found = choices_shown(build_page(engines))
+    found = choices_shown(page_of(engines))
     assert {name for name, visible in found.items() if visible} == shown
 
 
 def test_many_labels_are_a_list(tmp_path: Path) -> None:
     spec = scene(INVERT, labels=tuple(f"kind{number}" for number in range(7)))
-    page = build_page([(Engine(save_sum(tmp_path / "m.onnx", spec)), tmp_path)])
+    page = page_of([(Engine(save_sum(tmp_path / "m.onnx", spec)), tmp_path)])
     found, _ = [block for block in page.blocks.values() if isinstance(block, gr.Dropdown)]
     assert (found.label, found.value, len(found.choices)) == ("What is it?", "kind0", 7)
 
 
 def test_events_are_private_and_take_turns(tmp_path: Path) -> None:
     engine = Engine(save_sum(tmp_path / "m.onnx", scene(INVERT)))
-    events = build_page([(engine, tmp_path), (engine, tmp_path)]).fns.values()
+    events = page_of([(engine, tmp_path), (engine, tmp_path)]).fns.values()
     assert {(event.api_visibility, event.concurrency_limit, event.preprocess) for event in events} == {
         ("private", 1, False)
     }
@@ -221,7 +226,7 @@ def test_the_canvas_knows_what_each_model_takes(tmp_path: Path) -> None:
 def test_unknown_task(tmp_path: Path) -> None:
     spec = ModelSpec(name="x", task="scetch-to-photo", architecture="")
     with pytest.raises(ModelError, match=r"task 'scetch-to-photo'; did you mean sketch-to-photo\?"):
-        build_page([(Engine(save_model(tmp_path / "x.onnx", spec)), tmp_path)])
+        page_of([(Engine(save_model(tmp_path / "x.onnx", spec)), tmp_path)])
 
 
 def test_load(invert_model: Path, double_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

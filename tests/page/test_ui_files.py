@@ -21,6 +21,7 @@ from translate.spec import ModelSpec
 from ui import actions, files
 from ui.model import Model
 from ui.routes import Studio
+from ui.site import Site
 
 STYLED = ModelSpec(name="styled", task="sketch-to-photo", architecture="", labels=("shoe", "bag"), style_size=5)
 
@@ -152,7 +153,7 @@ def test_old_files_are_deleted(tmp_path: Path) -> None:
 
 def client(cache: Path, *models: Path) -> TestClient:
     found = [Model(Engine(path), [], index) for index, path in enumerate(models)]
-    return TestClient(Starlette(routes=Studio(found, cache).routes()))
+    return TestClient(Starlette(routes=Studio(Site(found, cache)).routes()))
 
 
 def test_a_drawing_s_file_is_what_the_command_makes(tmp_path: Path, image_HWC: np.ndarray) -> None:

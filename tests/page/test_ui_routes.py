@@ -23,6 +23,7 @@ from translate.spec import ModelSpec
 from ui import routes
 from ui.model import Model
 from ui.routes import Studio
+from ui.site import Site
 
 STYLED = ModelSpec(name="styled", task="sketch-to-photo", architecture="", labels=("shoe", "bag"), style_size=2)
 
@@ -42,7 +43,7 @@ def studio(tmp_path: Path) -> Studio:
     sample = tmp_path / "shoe-1.png"
     Image.new("L", (32, 32), 255).save(sample)
     paths = save_model(tmp_path / "invert.onnx", INVERT), save_sum(tmp_path / "styled.onnx", STYLED)
-    return Studio([Model(Engine(path), [sample], index) for index, path in enumerate(paths)], tmp_path / "cache")
+    return Studio(Site([Model(Engine(path), [sample], index) for index, path in enumerate(paths)], tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ def test_samples(web: TestClient, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not shipped(), reason="no model is shipped")
 def test_a_look_is_read_off_a_photo(tmp_path: Path) -> None:
-    web = TestClient(Starlette(routes=Studio([Model(Engine("sketch-to-photo"), [], 0)], tmp_path).routes()))
+    web = TestClient(Starlette(routes=Studio(Site([Model(Engine("sketch-to-photo"), [], 0)], tmp_path)).routes()))
     drawing_HWC = np.full((64, 64, 3), 255, np.uint8)
     drawing_HWC[16:48, 16:48] = 0
     drawing_HWC[18:46, 18:46] = 255
