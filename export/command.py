@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -89,11 +88,10 @@ def main(argv: list[str]) -> int:
         "safetensors",
         "torchmetrics",
     )
-    from export.cost import gmacs, parameters
-    from export.to_onnx import build_graph, constants, without_controls, write_model
-    from export.verify import compare, demand, save_for_report, table, working_memory
+    from export.to_onnx import constants
+    from export.verify import save_for_report
+    from export.written import write_verified
     from translate.inference.placement import typical_share
-    from translate.trainers.base import pixel_translator
     from translate.training.exported import training_facts
     from translate.training.snapshot import BEST_NAME, FILE_NAME, read_header
 
@@ -107,20 +105,15 @@ def main(argv: list[str]) -> int:
     pictures = _real_inputs(trainer, task, header, options, spec.input_bits)
     if spec.working_size is not None:
         spec = dataclasses.replace(spec, content_share=typical_share(pictures))
-    translator = pixel_translator(generator, spec).eval()
-    spec = dataclasses.replace(spec, parameters=parameters(translator.generator), gmacs_256=gmacs(translator, spec))
-    model = build_graph(generator, spec, options.weights, options.controls)
-    if options.controls == "fixed":
-        spec = without_controls(spec)
-    # Verified as a temporary file first: a model with different output is never written to the output file.
-    with tempfile.TemporaryDirectory() as folder:
-        trial = Path(folder) / "trial.onnx"
-        write_model(model, spec, trial)
-        rows = compare(translator, trial, pictures[:: -(-len(pictures) // COMPARED)], spec)
-        spec = dataclasses.replace(spec, bytes_per_pixel=working_memory(trial, spec))
-    print(table(rows))  # noqa: T201
-    demand(rows, options.output)
-    write_model(model, spec, options.output, training_facts(trainer, translator.generator, constants(model)))
+    rows = write_verified(
+        generator,
+        spec,
+        pictures[:: -(-len(pictures) // COMPARED)],
+        options.output,
+        weights=options.weights,
+        controls=options.controls,
+        training=lambda exported, model: training_facts(trainer, exported, constants(model)),
+    )
     save_for_report([dataclasses.asdict(row) for row in rows], options.run / "parity.json")
     if spec.metrics:
         save_for_report(dict(spec.metrics), options.run / "metrics.json")

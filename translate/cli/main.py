@@ -35,6 +35,7 @@ COMMANDS = {
     "report": Command("translate.cli.report:main", "write an HTML report of a training run"),
     "evaluate": Command("translate.cli.evaluate:main", "evaluate a model on test pictures: metrics and an HTML page"),
     "export": Command("export.command:main", "export a trained model to one .onnx file"),
+    "import": Command("export.import_command:main", "turn a model of another program into one .onnx file"),
 }
 
 _EXAMPLES = """\

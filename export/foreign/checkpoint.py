@@ -1,0 +1,123 @@
+"""Reads the tensors of a checkpoint, and nothing else in it: a pickle can run any program when it is opened."""
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from translate.errors import ModelError, nearest
+
+_WRAPPERS = ("params_ema", "params-ema", "ema", "params", "state_dict", "model_state_dict", "model", "weights")
+"""Names under which training programs put the weights of their one network; the first that is there is taken, since
+averaged weights make better pictures."""
+_PREFIX = re.compile(r"^(module|_orig_mod|net|netG|net_g|generator)\.")
+"""What parallel training, compilation and wrappers put in front of every name."""
+
+
+def read_state(path: Path, network: str = "") -> dict[str, Tensor]:
+    """The weights of one network, float32, without prefixes that say nothing.
+
+    Args:
+        path: a `.pth` file (or `.pt`, `.ckpt`, `.bin`: whatever `torch.save` wrote) or a `.safetensors` file.
+        network: which network, if the file holds several, e.g. `G_A`.
+
+    Raises:
+        ModelError: not a checkpoint, more than tensors, or several networks and none or a wrong one is named.
+    """
+    found = _chosen(_loaded(path), path, network)
+    while found and all(_PREFIX.match(name) for name in found):
+        found = {_PREFIX.sub("", name): tensor for name, tensor in found.items()}
+    # Instance normalisation once kept running statistics, which were never used.
+    unused = {
+        name
+        for name in found
+        if name.endswith((".running_mean", ".running_var", ".num_batches_tracked"))
+        and f"{name.rpartition('.')[0]}.weight" not in found
+    }
+    state = {name: tensor for name, tensor in found.items() if name not in unused}
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+
+
+def _loaded(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}; give the .pth file of a generator") from None
+    if not start:
+        raise ModelError(f"{path} is empty (0 bytes); copy or download it again")
+    if start.lstrip()[:1] == b"<":
+        raise ModelError(f"{path} is a web page, not a checkpoint; download the file itself")
+    if path.suffix == ".onnx":
+        raise ModelError(f"{path} is an ONNX file, not a checkpoint; give the .pth file that it was made from")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old ways to pickle; whether it can be read is said below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(_refusal(path, str(error))) from None
+    except Exception as error:  # damaged files make torch fail in many ways
+        raise ModelError(
+            f"{path} cannot be read as a checkpoint ({type(error).__name__}); it may be cut short or of another kind: "
+            "expected is what torch.save writes, or safetensors"
+        ) from None
+
+
+def _refusal(path: Path, reason: str) -> str:
+    """What a pickle with more than tensors holds."""
+    named = re.search(r"GLOBAL ([\w.]+)", reason)
+    if zipfile.is_zipfile(path):
+        objects = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    else:
+        objects = [named[1]] if named else []
+    if not objects:
+        return f"{path} is not a checkpoint; expected is what torch.save writes, or safetensors"
+    return (
+        f"{path} holds more than tensors ({', '.join(sorted(objects)[:3])}), which could run a program when it is "
+        "opened; where it was made, save only the weights: torch.save(net.state_dict(), 'net.pth')"
+    )
+
+
+def _chosen(found: Any, path: Path, network: str) -> dict[str, Tensor]:
+    networks = _networks(found)
+    if network:
+        if network not in networks:
+            raise ModelError(f"{path} has no network {network}; {nearest(network, filter(None, networks))}")
+        return networks[network]
+    if not networks:
+        raise ModelError(f"{path} holds no weights; expected is a dictionary of tensors by name, as net.state_dict()")
+    for name in ("", *_WRAPPERS):
+        if name in networks:
+            return networks[name]
+    # Discriminators are beside the generators in some files, and are never what is wanted.
+    generators = [name for name in networks if not re.match(r"(net_?)?[dD](_|$|isc)", name)]
+    if len(generators) == 1:
+        return networks[generators[0]]
+    raise ModelError(f"{path} holds several networks ({', '.join(sorted(networks))}); choose one with --network")
+
+
+def _networks(found: Any) -> dict[str, dict[str, Tensor]]:
+    """The networks by name; the name is empty if the file is the one network itself."""
+    if not isinstance(found, Mapping):
+        return {}
+    tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+    if not tensors:
+        inner = {str(name): _networks(value) for name, value in found.items()}
+        return {name: networks[""] for name, networks in inner.items() if "" in networks}
+    # Names such as netG_A.model.1.weight beside netG_B.model.1.weight.
+    first = {name.partition(".")[0] for name in tensors}
+    if len(first) > 1 and all(re.match(r"(net_?)?[gGdD](_|$)", name) for name in first):
+        return {
+            top: {name.partition(".")[2]: value for name, value in tensors.items() if name.startswith(f"{top}.")}
+            for top in sorted(first)
+        }
+    return {"": tensors}

@@ -1,0 +1,363 @@
+"""`translate import`: generators of other programs become files that do the same, or one line says why not.
+
+The networks here are written from the layouts of the classic code base, with its names of weights.
+
+Shape suffixes: N batch, H height, W width, C channels.
+"""
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from export.foreign.checkpoint import read_state
+from export.foreign.recognise import recognise
+from translate.cli.main import main
+from translate.inference.engine import Engine
+
+Norm = Any
+BATCH, INSTANCE = nn.BatchNorm2d, partial(nn.InstanceNorm2d, affine=False, track_running_stats=False)
+
+
+class TheirLevel(nn.Module):
+    def __init__(self, outer: int, inner: int, norm: Norm, deeper: nn.Module | None, given: int | None, made: int = 3):
+        super().__init__()
+        self.outermost, bias = given is not None, norm is not BATCH
+        down = nn.Conv2d(given or outer, inner, 4, 2, 1, bias=bias)
+        if given is not None:
+            layers = [down, deeper, nn.ReLU(True), nn.ConvTranspose2d(2 * inner, made, 4, 2, 1), nn.Tanh()]
+        elif deeper is None:
+            up = nn.ConvTranspose2d(inner, outer, 4, 2, 1, bias=bias)
+            layers = [nn.LeakyReLU(0.2, True), down, nn.ReLU(True), up, norm(outer)]
+        else:
+            up = nn.ConvTranspose2d(2 * inner, outer, 4, 2, 1, bias=bias)
+            layers = [nn.LeakyReLU(0.2, True), down, norm(inner), deeper]
+            layers += [nn.ReLU(True), up, norm(outer), nn.Dropout(0.5)]
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x) if self.outermost else torch.cat([x, self.model(x)], 1)
+
+
+class TheirUNet(nn.Module):
+    def __init__(self, levels: int, width: int, norm: Norm, given: int = 3):
+        super().__init__()
+        widths = [width * min(8, 2**level) for level in range(levels)]
+        level = None
+        for outer, inner in reversed(list(pairwise(widths))):
+            level = TheirLevel(outer, inner, norm, level, None)
+        self.model = TheirLevel(3, width, norm, level, given)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)
+
+
+class TheirBlock(nn.Module):
+    def __init__(self, width: int, norm: Norm, bias: bool, dropout: bool):
+        super().__init__()
+        layers = [nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3, bias=bias), norm(width), nn.ReLU(True)]
+        layers += [nn.Dropout(0.5)] if dropout else []
+        self.conv_block = nn.Sequential(
+            *layers, nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3, bias=bias), norm(width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv_block(x)
+
+
+class TheirDown(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        line = torch.tensor([1.0, 2.0, 1.0])
+        self.register_buffer("filt", (torch.outer(line, line) / 16).repeat(channels, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(nn.ReflectionPad2d(1)(x), self.get_buffer("filt"), stride=2, groups=x.shape[1])
+
+
+class TheirUp(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        line = torch.tensor([1.0, 3.0, 3.0, 1.0])
+        self.register_buffer("filt", (torch.outer(line, line) / 16).repeat(channels, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = nn.ReplicationPad2d(1)(x)
+        return F.conv_transpose2d(padded, self.get_buffer("filt"), stride=2, padding=2, groups=x.shape[1])[
+            :, :, 1:, 1:
+        ][:, :, :-1, :-1]
+
+
+def their_resnet(
+    blocks: int,
+    width: int,
+    norm: Norm,
+    *,
+    steps: int = 2,
+    blur: bool = False,
+    dropout: bool = False,
+) -> nn.Module:
+    bias = norm is not BATCH
+    layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7, bias=bias), norm(width), nn.ReLU(True)]
+    for step in range(steps):
+        wide = width * 2 ** (step + 1)
+        layers += [nn.Conv2d(wide // 2, wide, 3, 1 if blur else 2, 1, bias=bias), norm(wide), nn.ReLU(True)]
+        layers += [TheirDown(wide)] if blur else []
+    layers += [TheirBlock(width * 2**steps, norm, bias, dropout) for _ in range(blocks)]
+    for step in range(steps):
+        wide = width * 2 ** (steps - step)
+        if blur:
+            layers += [TheirUp(wide), nn.Conv2d(wide, wide // 2, 3, 1, 1, bias=bias)]
+        else:
+            layers.append(nn.ConvTranspose2d(wide, wide // 2, 3, 2, 1, 1, bias=bias))
+        layers += [norm(wide // 2), nn.ReLU(True)]
+    layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
+    network = nn.Module()
+    network.model = nn.Sequential(*layers)
+    network.forward = network.model.forward
+    return network
+
+
+NETWORKS = {
+    "U-Net 128": lambda: TheirUNet(7, 2, BATCH),
+    "U-Net 256": lambda: TheirUNet(8, 2, BATCH),
+    "U-Net 512": lambda: TheirUNet(9, 1, BATCH),
+    "U-Net 128 of four channels, instance": lambda: TheirUNet(7, 2, INSTANCE, given=4),
+    "ResNet-6": lambda: their_resnet(6, 4, INSTANCE),
+    "ResNet-9": lambda: their_resnet(9, 4, INSTANCE),
+    "ResNet-9, batch, dropout": lambda: their_resnet(9, 4, BATCH, dropout=True),
+    "CUT": lambda: their_resnet(9, 4, INSTANCE, blur=True),
+    "pix2pixHD": lambda: their_resnet(9, 2, INSTANCE, steps=4),
+}
+
+
+def built(name: str, seed: int = 0) -> nn.Module:
+    """A network with weights that matter: large enough for results that are not grey, statistics other than 0 and 1."""
+    torch.manual_seed(seed)
+    network = NETWORKS[name]()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.randn_like(parameter) * (0.3 if parameter.ndim == 4 else 1.0))
+        for label, buffer in network.named_buffers():
+            if label.endswith(("running_mean", "running_var")):
+                buffer.uniform_(0.5, 2.0)
+    return network
+
+
+def as_tested(network: nn.Module) -> nn.Module:
+    """In training mode as their test.py leaves it, but without dropout."""
+    network.train()
+    for part in network.modules():
+        if isinstance(part, nn.Dropout):
+            part.eval()
+    return network
+
+
+def saved(network: nn.Module, path: Path, **how: Any) -> Path:
+    torch.save(network.state_dict(), path, **how)
+    return path
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_recognised(name: str, tmp_path: Path) -> None:
+    theirs = built(name)
+    path = saved(theirs, tmp_path / "net.pth")
+    found = recognise(read_state(path), path)
+    side = 2 * found.generator.size_multiple if name.startswith("U-Net") else 40 if "HD" not in name else 48
+    x = torch.rand(1, found.generator.in_channels, side, side + found.generator.size_multiple) * 2 - 1
+    with torch.no_grad():
+        if "batch" in found.title:
+            running = recognise(read_state(path), path, "running").generator
+            torch.testing.assert_close(running(x), theirs.eval()(x), atol=2e-5, rtol=0)
+            assert (running(x) - found.generator(x)).abs().max() > 0.01
+        torch.testing.assert_close(found.generator(x), as_tested(theirs)(x), atol=2e-5, rtol=0)
+    assert found.task == ("pix2pix" if name.startswith("U-Net") else "cyclegan")
+
+
+@pytest.mark.parametrize("name", ["U-Net 128", "ResNet-9, batch, dropout", "CUT", "pix2pixHD"])
+def test_imported(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    theirs = built(name)
+    path, out = saved(theirs, tmp_path / "latest_net_G.pth"), tmp_path / "out" / "m.onnx"
+    assert main(["import", str(path), "-o", str(out), "--weights", "float32", "--licence", "CC0-1.0"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "note: the training data is unknown; --training-data stores it in the file\n" in printed.out
+    engine = Engine(out, device="cpu")
+    assert (engine.spec.name, engine.spec.licence, engine.spec.scale) == ("latest_net_G", "CC0-1.0", 1)
+    assert engine.spec.working_size == (128 if name.startswith("U-Net") else None)
+    multiple = engine.spec.size_multiple
+    for height, width in ((256, 256), (131, 77)):
+        image_HWC = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
+        padded_HWC = np.pad(image_HWC, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="edge")
+        x = torch.from_numpy(padded_HWC).permute(2, 0, 1)[None].float() / 127.5 - 1
+        with torch.no_grad():
+            made = as_tested(theirs)(x)[0].permute(1, 2, 0)[:height, :width]
+        expected_HWC = ((made + 1) * 127.5).clamp(0, 255).round().numpy().astype(np.uint8)
+        found_HWC = engine(image_HWC[None])[0]
+        assert np.abs(found_HWC.astype(int) - expected_HWC).max() <= 1
+        assert expected_HWC.std() > 20  # not a grey picture, which anything would be like
+    assert [file.name for file in out.parent.iterdir()] == ["m.onnx"]
+
+
+def test_community(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("spandrel")
+    from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
+
+    torch.manual_seed(0)
+    theirs = SRVGGNetCompact(num_feat=8, num_conv=3, upscale=4)
+    torch.save({"params": theirs.state_dict()}, tmp_path / "4x.pth")
+    assert main(["import", str(tmp_path / "4x.pth"), "-o", str(tmp_path / "m.onnx"), "--weights", "float32"]) == 0
+    assert "RealESRGAN Compact" in capsys.readouterr().out
+    engine = Engine(tmp_path / "m.onnx", device="cpu")
+    assert (engine.spec.scale, engine.spec.task) == (4, "super-resolution")
+    image_HWC = np.random.default_rng(0).integers(0, 256, (37, 50, 3), np.uint8)
+    with torch.no_grad():
+        made = theirs(torch.from_numpy(image_HWC).permute(2, 0, 1)[None].float() / 255)[0].permute(1, 2, 0)
+    expected_HWC = (made * 255).clamp(0, 255).round().numpy()
+    assert np.abs(engine(image_HWC[None])[0] - expected_HWC).max() <= 1
+    assert expected_HWC.std() > 20
+
+
+def their_span() -> nn.Module:
+    from spandrel.architectures.SPAN import SPAN
+
+    return SPAN(num_in_ch=3, num_out_ch=3, feature_channels=8, upscale=2)
+
+
+def their_esrgan() -> nn.Module:
+    from spandrel.architectures.ESRGAN.__arch.RRDB import RRDBNet
+
+    return RRDBNet(in_nc=3, out_nc=3, num_filters=8, num_blocks=1, scale=4, plus=False)
+
+
+@pytest.mark.parametrize("make", [their_span, their_esrgan])
+def test_community_networks(make: Callable[[], nn.Module], tmp_path: Path) -> None:
+    """Recognised, with the signal range of this program; SPAN assigns to weights whenever it is run, which no export
+    can follow, so its kernels are folded before."""
+    torch.manual_seed(0)
+    theirs = make().eval()
+    path = saved(theirs, tmp_path / "net.pth")
+    generator = recognise(read_state(path), path).generator
+    picture = torch.rand(1, 3, 24, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(generator(picture * 2 - 1), theirs(picture) * 2 - 1, atol=1e-5, rtol=0)
+    assert all("update_params" not in vars(type(part)) or "update_params" in vars(part) for part in generator.modules())
+
+
+def under(prefix: str, state: Any) -> Any:
+    return {f"{prefix}.{name}": value for name, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("wrap", "network"),
+    [
+        (lambda state: under("module", state), ""),
+        (lambda state: {name: value.half() for name, value in state.items()}, ""),
+        (lambda state: {"state_dict": state, "epoch": 3}, ""),
+        (lambda state: {"params": {name: value * 0 for name, value in state.items()}, "params_ema": state}, ""),
+        (lambda state: {"G_A": state, "D_A": {"w": torch.zeros(3)}}, ""),
+        (lambda state: {"G_A": state, "G_B": {name: value * 0 for name, value in state.items()}}, "G_A"),
+        (lambda state: under("netG_A", state) | under("netG_B", {n: v * 0 for n, v in state.items()}), "netG_A"),
+        (lambda state: state | {"model.2.running_mean": torch.zeros(4), "model.2.running_var": torch.ones(4)}, ""),
+    ],
+    ids=["parallel", "half", "nested", "averaged", "discriminator", "two", "prefixes", "old instance norm"],
+)
+def test_ways_to_save(wrap: Callable[[Any], Any], network: str, tmp_path: Path) -> None:
+    state = built("ResNet-6").state_dict()
+    torch.save(wrap(state), tmp_path / "net.pth")
+    found = read_state(tmp_path / "net.pth", network)
+    assert found.keys() == state.keys()
+    assert all(torch.allclose(found[name], state[name], atol=2e-3, rtol=1e-3) for name in state)
+    assert all(value.dtype == torch.float32 for value in found.values())
+
+
+def test_safetensors(tmp_path: Path) -> None:
+    state = built("ResNet-6").state_dict()
+    save_file(state, tmp_path / "net.safetensors")
+    assert read_state(tmp_path / "net.safetensors").keys() == state.keys()
+
+
+def refusal(path: Path, capsys: pytest.CaptureFixture[str], *more: str) -> str:
+    """The one line with which `path` is refused; nothing is written."""
+    out = path.parent / "out" / "m.onnx"
+    assert main(["import", str(path), "-o", str(out), *more]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert not out.parent.exists()
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+class Evil:
+    """Runs a program when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path("ran").touch, ())
+
+
+def test_code_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model.1.weight": torch.zeros(3), "more": Evil()}, tmp_path / "zip.pth")
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Evil()))
+    torch.save(built("ResNet-6"), tmp_path / "whole.pth")
+    assert "holds more than tensors" in refusal(tmp_path / "zip.pth", capsys)
+    assert "plain.pth is not a checkpoint" in refusal(tmp_path / "plain.pth", capsys)
+    assert "save only the weights: torch.save(net.state_dict(), 'net.pth')" in refusal(tmp_path / "whole.pth", capsys)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_is_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = saved(built("ResNet-6"), tmp_path / "whole.pth").read_bytes()
+    (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.pth").touch()
+    (tmp_path / "page.pth").write_text("\n<!doctype html><html>404</html>")
+    (tmp_path / "noise.pth").write_bytes(np.random.default_rng(0).bytes(5000))
+    (tmp_path / "noise.safetensors").write_bytes(np.random.default_rng(0).bytes(5000))
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x08")
+    with zipfile.ZipFile(tmp_path / "zip.pth", "w") as archive:
+        archive.writestr("cat.jpg", b"meow")
+    torch.save({"epoch": 3}, tmp_path / "numbers.pth")
+    torch.save(torch.zeros(3), tmp_path / "tensor.pth")
+    expected = {
+        "missing.pth": "No such file", "empty.pth": "0 bytes", "page.pth": "a web page", "model.onnx": "an ONNX file",
+        "cut.pth": "cannot be read", "noise.pth": "checkpoint", "noise.safetensors": "cannot be read",
+        "zip.pth": "cannot be read", "numbers.pth": "no weights", "tensor.pth": "no weights", "": "Is a directory",
+    }  # fmt: skip
+    for name, words in expected.items():
+        assert words in refusal(tmp_path / name, capsys), name
+
+
+def test_what_fits_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = built("ResNet-6").state_dict()
+    del state["model.13.conv_block.1.bias"]
+    torch.save(state, tmp_path / "net.pth")
+    line = refusal(tmp_path / "net.pth", capsys)
+    assert "fits no network known here; nearest: ResNet, 6 blocks, 2 downsampling steps, width 4" in line
+    assert "(differences: 1, first: model.13.conv_block.1.bias is missing)" in line
+    assert line.count("(differences: ") == 3
+    torch.save(nn.Linear(3, 3).state_dict(), tmp_path / "linear.pth")
+    assert "nearest: " in refusal(tmp_path / "linear.pth", capsys)
+    torch.save({"G_A": state, "G_B": state}, tmp_path / "two.pth")
+    assert "several networks (G_A, G_B); choose one with --network" in refusal(tmp_path / "two.pth", capsys)
+    assert "has no network G_C; did you mean G_B?" in refusal(tmp_path / "two.pth", capsys, "--network", "G_C")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--task", "pix2pixx"], "--task pix2pixx is unknown; did you mean pix2pix?"),
+        (["--working-size", "8"], "--working-size 8 is out of range"),
+    ],
+)
+def test_options(more: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert words in refusal(saved(built("ResNet-6"), tmp_path / "net.pth"), capsys, *more)
