@@ -157,8 +157,10 @@ def _trainer(path: Path, header: "Header") -> tuple[Any, Any]:
     task = TASKS[header.task]
     trainer_class = load_object(task.trainer)  # from the task, never a module named by an untrusted file
     config = config_from_json(trainer_class.config_class, header.config, str(path))
-    # Activation checkpointing cannot be exported and does not affect the result; a few pictures need no cache.
-    return trainer_class(config.replace(checkpoint_activations=False, cache=""), task), task
+    # Activation checkpointing cannot be exported and does not affect the result; a few pictures need no cache, and no
+    # sources without targets.
+    without = {"checkpoint_activations": False, "cache": "", "unpaired_sources": "", "unpaired_label": ""}
+    return trainer_class(config.replace(**without), task), task
 
 
 def _generator(trainer: Any, task: Any, path: Path, direction: str) -> tuple[Any, Any]:

@@ -139,7 +139,9 @@ def test_pairs_without_partner_and_of_two_sizes(tmp_path: Path, capsys: pytest.C
     assert sizes["names"] == ["source/26.png = target/26.png (48x32, 32x32)"]
     assert answer["splits"][0]["counts"] == {"pairs": 5}
     main(["data", "check", str(tmp_path), *PAIRS.split()])
-    assert "and 6 more" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "and 6 more" in text
+    assert "Next:" not in text
 
 
 def test_equal_masks_are_no_duplicates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,6 +174,29 @@ def test_near_duplicates_across_splits(tmp_path: Path, capsys: pytest.CaptureFix
     assert finding["kind"] == "near-duplicates"
     (name,) = finding["names"]
     assert name.startswith("test/night/y.jpg ~ train/night/2.png (")
+
+
+def drawing(number: int, shift: int = 0) -> Image.Image:
+    """A thin ellipse on white, of another shape for every number."""
+    paper = Image.new("RGB", (256, 256), "white")
+    box = (30 + 4 * number + shift, 60 + shift, 220 + shift, 200 - 5 * number + shift)
+    ImageDraw.Draw(paper).ellipse(box, outline="black", width=1)
+    return paper
+
+
+def test_drawings_are_duplicates_only_if_their_lines_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(4):
+        save(tmp_path / "train" / f"{number}.png", np.asarray(drawing(number)))
+        save(tmp_path / "test" / f"other{number}.png", np.asarray(drawing(number + 6)))
+    thumbs = [thumbnails.thumbnail(np.asarray(drawing(number))).astype(float) for number in (3, 6)]
+    assert np.sqrt(((thumbs[0] - thumbs[1]) ** 2).mean()) < NEAR  # as near as photographs that are near-duplicates
+    options = f"--task super-resolution --val {tmp_path / 'test'}"
+    assert ask(capsys, tmp_path / "train", options)[1]["findings"] == []
+    save(tmp_path / "test" / "moved.png", np.asarray(drawing(1, shift=1)))
+    save(tmp_path / "test" / "resized.png", np.asarray(drawing(2).resize((200, 200))))
+    found = ask(capsys, tmp_path / "train", options)[1]["findings"]
+    names = [name for finding in found for name in finding["names"] if finding["kind"] == "near-duplicates"]
+    assert [name.split(" (")[0] for name in names] == ["test/moved.png ~ train/1.png", "test/resized.png ~ train/2.png"]
 
 
 def test_copies_in_another_folder_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,21 +3,30 @@
 Shape suffixes: B batch, C channels, H height, W width, K side of a kernel.
 """
 
-from io import BytesIO
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from kornia.filters import gaussian_blur2d
-from PIL import Image
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from translate.data import second_order
 from translate.data.degradation import degrade, reduce_bicubic
-from translate.data.second_order import FIRST, KERNELS, SECOND, _compressed, _gaussian, _noisy, _sinc, degrade_twice
+from translate.data.second_order import (
+    FIRST,
+    KERNELS,
+    SECOND,
+    Stage,
+    _compressed,
+    _filtered,
+    _gaussian,
+    _noisy,
+    _sinc,
+    degrade_twice,
+)
 from translate.data.sharpening import _blurred, sharpen
-from translate.networks.pixels import signal_to_pixels
 
 
 def seeded(seed: int) -> Generator:
@@ -88,20 +97,61 @@ def test_twice_spoils_more_than_once() -> None:
     assert twice > 2 * once
 
 
-def test_the_last_steps_come_in_either_order(photo_BCHW: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some pictures reach their final size before the last compression, some after."""
-    sizes: list[tuple[int, ...]] = []
+def steps_of(photo_BCHW: Tensor, monkeypatch: pytest.MonkeyPatch, **options: float) -> list[list[str]]:
+    """The steps that each picture goes through."""
+    steps: list[list[str]] = []
 
-    def note(pictures: list[Tensor], _: list[Generator]) -> list[Tensor]:
-        sizes.extend(tuple(picture.shape[-2:]) for picture in pictures)
-        return pictures
+    def noted(name: str, step: Callable[..., Tensor]) -> None:
+        def note(picture: Tensor, generator: Generator, *more: Any) -> Tensor:
+            own = f"{name} {1 if more[0] is FIRST else 2}" if name == "round" else name
+            if own == "round 1":
+                steps.append([])
+            steps[-1].append(own)
+            return step(picture, generator, *more)
 
-    monkeypatch.setattr(second_order, "_compressed", note)
-    degrade_twice(photo_BCHW.repeat(4, 1, 1, 1), seeded(0), 2)
-    reduced = [size == (36, 24) for size in sizes[32:]]  # of 32 pictures, after the first round's
-    assert len(reduced) == 32
-    assert 8 <= sum(reduced) <= 26
-    assert not all(reduced)
+        monkeypatch.setattr(second_order, step.__name__, note)
+
+    for name, step in (("round", second_order._round), ("jpeg", _compressed), ("reduce", second_order._reduced)):
+        noted(name, step)
+    degrade_twice(photo_BCHW, seeded(0), 2, **options)
+    return steps
+
+
+def test_two_rounds_whose_last_steps_come_in_either_order(photo_BCHW: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = steps_of(photo_BCHW.repeat(4, 1, 1, 1), monkeypatch)
+    assert len(steps) == 32
+    assert all(own[:3] == ["round 1", "jpeg", "round 2"] for own in steps)
+    last = [own[3:] for own in steps]
+    assert all(own in (["reduce", "jpeg"], ["jpeg", "reduce"]) for own in last)
+    assert 8 <= last.count(["reduce", "jpeg"]) <= 24
+
+
+def test_the_second_round_adds_to_the_first(photo_BCHW: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    many_BCHW = photo_BCHW.repeat(4, 1, 1, 1)
+    clean_BCHW = reduce_bicubic(many_BCHW, 2)
+    twice = (degrade_twice(many_BCHW, seeded(0), 2) - clean_BCHW).square().mean(dim=(1, 2, 3)).median()
+    nothing = Stage(0.0, (0.2, 0.3), 0.0, 0.0, (1.0, 1.0), (0.0, 0.0), (0.0, 0.0))
+    monkeypatch.setattr(second_order, "SECOND", nothing)
+    once = (degrade_twice(many_BCHW, seeded(0), 2) - clean_BCHW).square().mean(dim=(1, 2, 3)).median()
+    assert twice > 1.1 * once
+
+
+def test_a_share_of_the_pictures_stays_clean(photo_BCHW: Tensor) -> None:
+    many_BCHW = photo_BCHW.repeat(16, 1, 1, 1)
+    clean_BCHW = reduce_bicubic(many_BCHW, 2)
+
+    def spared(clean: float) -> float:
+        return (
+            (degrade_twice(many_BCHW, seeded(0), 2, clean=clean) == clean_BCHW).flatten(1).all(1).float().mean().item()
+        )
+
+    assert spared(0.0) == 0.0
+    assert 0.15 < spared(0.25) < 0.35
+    assert spared(1.0) == 1.0
+    # The others are as they are without clean ones.
+    plain_BCHW, some_BCHW = degrade_twice(many_BCHW, seeded(0), 2), degrade_twice(many_BCHW, seeded(0), 2, clean=0.25)
+    other_B = (some_BCHW != clean_BCHW).flatten(1).any(1)
+    assert torch.equal(some_BCHW[other_B], plain_BCHW[other_B])
 
 
 def test_positions_stay(photo_BCHW: Tensor) -> None:
@@ -125,6 +175,15 @@ def test_kernels_sum_to_one_and_are_symmetric(side: int) -> None:
             assert kernel_KK.sum().item() == pytest.approx(1.0, abs=1e-5)
             torch.testing.assert_close(kernel_KK, kernel_KK.flip(0, 1))
     assert KERNELS == (7, 9, 11, 13, 15, 17, 19, 21)
+
+
+@pytest.mark.parametrize("side", [7, 21])
+def test_filtering_is_a_convolution(photo_BCHW: Tensor, side: int) -> None:
+    kernel_KK = _gaussian(side, seeded(5), (0.5, 3.0))
+    picture_13HW = photo_BCHW[:1, :, :33, :47]
+    padded_31HW = F.pad(picture_13HW, (side // 2,) * 4, mode="replicate").transpose(0, 1)
+    expected_13HW = F.conv2d(padded_31HW, kernel_KK[None, None]).transpose(0, 1)
+    torch.testing.assert_close(_filtered(picture_13HW, kernel_KK), expected_13HW, rtol=0, atol=1e-5)
 
 
 def test_gaussians_are_as_wide_as_stated_and_some_are_drawn_out() -> None:
@@ -153,23 +212,6 @@ def test_noise_is_of_all_four_kinds() -> None:
     assert kinds == {(False, False), (False, True), (True, False), (True, True)}
     assert min(strengths) < 3
     assert 15 < max(strengths) < 35  # 128 photons of 256, three times as noisy: 34 levels
-
-
-def test_compression_is_near_pillow_s(photo_BCHW: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of pictures of different sizes in one batch."""
-    monkeypatch.setattr(second_order, "QUALITY", (50.0, 50.0))
-    noise_BCHW = 0.1 * torch.randn(photo_BCHW.shape, generator=seeded(2))
-    unit_BCHW = ((photo_BCHW + 1) / 2 + noise_BCHW).clamp(0, 1)
-    pictures = [unit_BCHW[:1], unit_BCHW[1:2, :, :33, :47]]
-    for original_13HW, ours_13HW in zip(pictures, _compressed(pictures, [seeded(0), seeded(1)]), strict=True):
-        original_HWC = signal_to_pixels(original_13HW * 2 - 1)[0].numpy()
-        file = BytesIO()
-        Image.fromarray(original_HWC).save(file, "JPEG", quality=50)
-        theirs_HWC = np.asarray(Image.open(file)).astype(float)
-        ours_HWC = signal_to_pixels(ours_13HW * 2 - 1)[0].numpy().astype(float)
-        loss = np.abs(theirs_HWC - original_HWC).mean()
-        assert np.abs(ours_HWC - original_HWC).mean() == pytest.approx(loss, rel=0.15)
-        assert np.abs(ours_HWC - theirs_HWC).mean() < loss / 2
 
 
 def test_second_round_is_milder() -> None:

@@ -188,7 +188,7 @@ def listings(pairs: Path) -> list[Listing]:
 def test_layouts_give_the_same_pairs_in_register(pairs: Path, framing: Framing) -> None:
     two, one, right = (PictureDataset(listing, framing, RGB, 0) for listing in listings(pairs))
     for position in range(8):
-        source_HWC, target_HWC, label, rejected = two[position]
+        source_HWC, target_HWC, label, rejected, _ = two[position]
         assert (label, rejected) == (0, ())
         inside = target_HWC != 255  # around is white in both
         assert ((source_HWC.int() + target_HWC - 255).abs() <= 1)[inside].all()

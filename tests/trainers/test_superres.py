@@ -218,6 +218,18 @@ def test_makes_its_own_sources_as_the_settings_say() -> None:
         assert source_BCHW.shape == (2, 3, 8, 8)
     source_BCHW = made(degradation="second-order").source_maker()(photo_BCHW, Generator().manual_seed(3))
     assert torch.equal(source_BCHW, degrade_twice(photo_BCHW, Generator().manual_seed(3), 4))
+    photo_BCHW = pictures(12, 3, 32, 32)
+    trainer = made(degradation="second-order", clean_share=0.5)
+    source_BCHW = trainer.source_maker()(photo_BCHW, Generator().manual_seed(3))
+    expected_BCHW, none_BCHW = (degrade_twice(photo_BCHW, Generator().manual_seed(3), 4, clean=x) for x in (0.5, 0.0))
+    assert torch.equal(source_BCHW, expected_BCHW)
+    assert not torch.equal(source_BCHW, none_BCHW)
+
+
+def test_an_older_run_has_no_clean_pictures() -> None:
+    saved = SuperRes.presets["robust"].settings()
+    assert saved.pop("clean_share") == 0.1
+    assert config_from_json(SuperResConfig, saved, "the snapshot").clean_share == 0.0
 
 
 def test_learns_from_sharpened_targets_if_asked() -> None:
@@ -252,6 +264,7 @@ def test_classic_weights_on_request() -> None:
         ({"scale": 3}, "--image-size is 32; it must be a multiple of --scale 3"),
         ({"scale": 9}, "--scale is 9; it must be between 1 and 8"),
         ({"degradation": "second-order", "jpeg": 0.5}, "--jpeg is 0.5, but --degradation second-order sets its own"),
+        ({"clean_share": 0.1}, "--clean-share is 0.1, but it is for --degradation second-order"),
         ({"sharpen_target": 9.0}, "--sharpen-target is 9; it must be between 0 and 5"),
         ({"labels": True}, "--labels has no effect on super-resolution"),
         ({"channels": "1:3"}, "--channels is 1:3, but super-resolution needs the same"),

@@ -105,8 +105,8 @@ def _check(options: CheckOptions) -> int:
         answer = {"task": options.task, "square": task.image_size, "splits": described, "findings": findings}
         sys.stdout.write(json.dumps(answer) + "\n")
     else:
-        # With drawings among the photographs, the training command would learn the wrong thing: do not suggest it.
-        advice = [] if any(finding.kind == "drawings" for finding in found) else _advise(options, splits)
+        # With findings, the next step is what they say, not training.
+        advice = [] if found else _advise(options, splits)
         sys.stdout.write("\n".join([*_describe(described, task), *_list_findings(found), *advice]))
         sys.stdout.write("\n")
     return 1 if found else 0

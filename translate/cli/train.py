@@ -34,6 +34,7 @@ PACKAGES = ("torch", "torchvision", "kornia", "albumentations", "lightning_fabri
 CHANGEABLE = {
     "max_seconds", "max_images", "device", "precision", "compile", "checkpoint_activations", "workers", "cache",
     "snapshot_seconds", "sample_grids", "validations", "metrics", "best_by", "patience", "label_names", "accumulate",
+    "unpaired_sources",
 }  # fmt: skip
 """Settings that a resumed run may change: they alter how long and where, not what is learnt."""
 
@@ -45,8 +46,9 @@ EXIT_STATUS = {"done": 0, "stop-after": 0, "early-stop": 0, "SIGHUP": 129, "SIGI
 
 IMPORTANT = (
     "help", "help-all", "data", "out", "val", "preset", "max-time", "max-images", "stop-after", "start-from", "layout",
-    "folders", "labels", "image-size", "batch-size", "device", "workers", "metrics", "seed", "style-size", "scale",
-    "degradation", "discriminator", "adversarial-weight", "l1-weight", "cycle-weight", "perceptual-weight",
+    "folders", "labels", "unpaired-sources", "image-size", "batch-size", "device", "workers", "metrics", "seed",
+    "style-size", "scale", "degradation", "discriminator", "adversarial-weight", "l1-weight", "cycle-weight",
+    "perceptual-weight",
 )  # fmt: skip
 """Options that `--help` shows; `--help-all` shows every one."""
 
@@ -223,8 +225,11 @@ def _say_start(
 ) -> None:
     processes = f" in {run.fabric.world_size} processes" if run.fabric.world_size > 1 else ""
     start = f", from image {run.progress.images_seen} on" if resumed else ""
+    unpaired = training_data.stream.unpaired
+    beside = f" and {len(unpaired.pictures)} unpaired sources" if unpaired else ""
     console.print(
-        f"{len(training_data.stream)} pictures to learn from, {training_data.held_out_count} held out for measuring; "
+        f"{len(training_data.stream)} pictures{beside} to learn from, {training_data.held_out_count} held out for "
+        "measuring; "
         f"training on the {run.fabric.device.type}{processes}{start}",
         highlight=False,
         soft_wrap=True,

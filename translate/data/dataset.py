@@ -7,9 +7,11 @@ number of loader processes or GPUs changes the samples.
 Shape suffixes: B batch, H height, W width, C channels.
 """
 
+import math
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +40,16 @@ class Item(NamedTuple):
     """Class label of the target."""
     rejected: tuple[str, ...]
     """One line for each file that could not be used and was replaced by another."""
+    unpaired: tuple[Tensor, int] | None = None
+    """A source without a target, (H, W, C), and its class label; None beside most samples."""
+
+
+class RawUnpaired(NamedTuple):
+    """Sources without targets that accompany a batch; U of them."""
+
+    source_UHWC: Tensor
+    label_U: Tensor
+    """int64."""
 
 
 class RawBatch(NamedTuple):
@@ -48,6 +60,26 @@ class RawBatch(NamedTuple):
     label_B: Tensor
     """int64."""
     rejected: tuple[str, ...]
+    unpaired: RawUnpaired | None = None
+
+
+@dataclass(frozen=True)
+class UnpairedSources:
+    """Sources without targets, some of which accompany the samples of a `PictureDataset`.
+
+    Which ones follows from the position of the sample, too, so batches of equal size get equally many, give or take
+    one.
+    """
+
+    pictures: "PictureDataset"
+    """The sources, listed as targets."""
+    share: float
+    """Number of them for each sample, 0 to 1."""
+
+    def at(self, position: int) -> Item | None:
+        """The source that accompanies the sample at `position`, as target of the item, or None."""
+        before, now = (math.floor(place * self.share) for place in (position, position + 1))
+        return self.pictures[before] if now > before else None
 
 
 class PictureDataset(Dataset[Item]):
@@ -59,6 +91,8 @@ class PictureDataset(Dataset[Item]):
         formats: channels and bits of source and target.
         seed: for order and augmentation.
         cache: of decoded images, one for both sides or one each (see `open_caches`).
+        unpaired: sources without targets that accompany the samples.
+        prepare: applied to every picture that is read, before the framing; not for cached ones.
 
     Raises:
         DataError: none of the first few files of one side is usable.
@@ -71,8 +105,11 @@ class PictureDataset(Dataset[Item]):
         formats: tuple[PixelFormat, PixelFormat],
         seed: int,
         cache: Cache | tuple[Cache, Cache] | None = None,
+        unpaired: UnpairedSources | None = None,
+        prepare: Callable[[Pixels], Pixels] | None = None,
     ):
         self.listing, self.framing, self.formats, self.seed = listing, framing, formats, seed
+        self.unpaired, self._prepare = unpaired, prepare
         self._caches = cache if isinstance(cache, tuple) else (cache, cache)
         self._files = (listing.sources, listing.targets)
         # Sides that share an index. The targets come last, and only they have labels.
@@ -97,7 +134,11 @@ class PictureDataset(Dataset[Item]):
             entropy = np.random.SeedSequence((self.seed, position, *stream))
             squares += frame(self.framing, pictures, int(entropy.generate_state(1)[0]))
         *source, target_HWC = [_to_tensor(square_HWC) for square_HWC in squares]
-        return Item(source[0] if source else None, target_HWC, self.listing.labels[index], tuple(rejected))
+        item = Item(source[0] if source else None, target_HWC, self.listing.labels[index], tuple(rejected))
+        extra = None if self.unpaired is None else self.unpaired.at(position)
+        if extra is None:
+            return item
+        return item._replace(unpaired=(extra.target_HWC, extra.label), rejected=item.rejected + extra.rejected)
 
     def plain(self, count: int) -> RawBatch:
         """`count` samples, or all if there are fewer, evenly spread over the listing and not augmented.
@@ -201,6 +242,8 @@ class PictureDataset(Dataset[Item]):
             assert cache.format == self.formats[side]
             return cache.read(path), cache.original_size(path)
         picture_HWC = read_pixels(path, self.formats[side])
+        if self._prepare is not None:
+            picture_HWC = self._prepare(picture_HWC)
         return picture_HWC, picture_HWC.shape[:2]
 
     def _nothing(self, sides: Sequence[int], found: str, reasons: list[str]) -> DataError:
@@ -314,7 +357,15 @@ def _collate(items: list[Item]) -> RawBatch:
         torch.stack([item.target_HWC for item in items]),
         torch.tensor([item.label for item in items], dtype=torch.int64),
         tuple(line for item in items for line in item.rejected),
+        _collate_unpaired([item.unpaired for item in items if item.unpaired is not None]),
     )
+
+
+def _collate_unpaired(found: list[tuple[Tensor, int]]) -> RawUnpaired | None:
+    if not found:
+        return None
+    sources, labels = zip(*found, strict=True)
+    return RawUnpaired(torch.stack(sources), torch.tensor(labels, dtype=torch.int64))
 
 
 def _quiet_worker(_: int) -> None:

@@ -38,6 +38,8 @@ class Framing:
     """Side of the samples in pixels."""
     augment: Literal["none", "flip", "full"]
     """Patches are cropped at random even with none; full adds geometric and colour changes that suit the kind."""
+    colours: bool = True
+    """Whether full augmentation may change colours."""
 
 
 def frame(framing: Framing, pictures: list[Pixels], seed: int) -> list[Pixels]:
@@ -129,7 +131,7 @@ def _pipeline(framing: Framing, white: int, coloured: bool) -> albumentations.Co
         steps = [albumentations.RandomCrop(size, size)]
         if framing.augment != "none":
             steps.append(albumentations.D4(p=1.0) if full else albumentations.HorizontalFlip(p=0.5))
-    if full and coloured and framing.kind != "patch":
+    if full and coloured and framing.colours and framing.kind != "patch":
         # Last, so that the seeds of the other steps do not depend on it. Small, because strong colour changes would
         # become part of what the discriminator considers real.
         steps.append(albumentations.HueSaturationValue(hue_shift_limit=6, sat_shift_limit=12, val_shift_limit=0, p=0.3))

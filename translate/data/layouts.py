@@ -134,8 +134,37 @@ def list_pictures(
     if not files:
         kinds, count = f"{', '.join(one.name for one in FORMATS)} or .npy", rest.total()
         found = f"{count} file{'s' if count > 1 else ''}, none of them {kinds}" if count else "no files"
-        raise DataError(f"{folder} contains {found}; put pictures there or give another folder with --data")
+        raise DataError(f"{folder} contains {found}; put pictures there or give another folder")
     return sorted(files)
+
+
+def list_unpaired(
+    folder: Path, kinds: tuple[str, ...] = (), label: str = "", left_out: LeftOut = lambda path, reason: None
+) -> Listing:
+    """Find sources that have no targets; they are listed as targets of their own.
+
+    Args:
+        folder: searched as `list_files` does.
+        kinds: the label names of the run; () without labels.
+        label: the label of all of them; empty: their sub-folders are the labels, if there are any.
+        left_out: see `list_pictures`.
+
+    Raises:
+        ConfigError: there is no such label.
+        DataError: missing or empty, or the sub-folders are not labels.
+    """
+    if label and label not in kinds:
+        known = f"the labels are {', '.join(kinds)}" if kinds else "this run has no class labels; add --labels"
+        raise ConfigError(f"--unpaired-label is {label}, but {known}, or omit it")
+    files = list_pictures(folder, left_out)
+    if label:
+        numbers = (kinds.index(label),) * len(files)
+    else:
+        try:
+            _, numbers = _labels(folder, files, bool(kinds), kinds)
+        except DataError as error:
+            raise DataError(f"{error}, or give --unpaired-label for all of {folder}") from None
+    return Listing("photos", True, (), tuple(files), numbers, kinds)
 
 
 def present_folders(data: Path, folders: tuple[str, str]) -> tuple[str, str] | None:

@@ -10,10 +10,11 @@ from math import cos, pi, sin
 from typing import NamedTuple
 
 import torch
-from kornia.enhance import jpeg_codec_differentiable
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from translate.data.degradation import reduce_bicubic
+from translate.data.jpeg import compress
 from translate.networks.pixels import pixels_to_signal, signal_to_pixels
 
 KERNELS = tuple(range(7, 22, 2))
@@ -46,7 +47,7 @@ FIRST = Stage(1.0, (0.2, 3.0), 0.2, 0.7, (0.15, 1.5), (1.0, 30.0), (0.05, 3.0))
 SECOND = Stage(0.8, (0.2, 1.5), 0.3, 0.4, (0.3, 1.2), (1.0, 25.0), (0.05, 2.5))
 
 
-def degrade_twice(photo_BCHW: Tensor, generator: Generator, scale: int, *, bits: int = 8) -> Tensor:
+def degrade_twice(photo_BCHW: Tensor, generator: Generator, scale: int, *, clean: float = 0.0, bits: int = 8) -> Tensor:
     """Two rounds of blur, resize, noise and JPEG; the order of the last steps of the second round is random.
 
     Kinds and strengths are random for each image, independent of the rest of the batch. Does not synchronise with the
@@ -56,6 +57,7 @@ def degrade_twice(photo_BCHW: Tensor, generator: Generator, scale: int, *, bits:
         photo_BCHW: float, range [-1, 1], sides divisible by `scale`.
         generator: random generator, on the CPU.
         scale: at least 1.
+        clean: fraction of the images, chosen at random, that are only reduced, by `reduce_bicubic`.
         bits: 8 or 16, bit depth of the result.
 
     Returns:
@@ -70,22 +72,31 @@ def degrade_twice(photo_BCHW: Tensor, generator: Generator, scale: int, *, bits:
         raise ValueError(f"found {height} x {width}, expected sides divisible by {scale}")
     seeds = torch.randint(2**62, (len(photo_BCHW),), generator=generator).tolist()
     generators = [Generator().manual_seed(seed) for seed in seeds]
-    # Between the first and the last resize the sizes differ, so images are processed one by one, except by the codec.
-    pictures = list(((photo_BCHW + 1.0) / 2.0).split(1))
-    pictures = [_round(picture, own, FIRST, (height, width)) for picture, own in zip(pictures, generators, strict=True)]
-    pictures = _compressed(pictures, generators)
+    # Drawn only if there are clean ones, so that without them equal seeds give what they always gave.
+    spared = (torch.rand(len(photo_BCHW), generator=generator) < clean).tolist() if clean else [False] * len(seeds)
+    # Between the first and the last resize the sizes differ, so images are processed one by one.
+    pictures = [
+        reduce_bicubic(photo_1CHW, scale, bits=bits)
+        if whole
+        else pixels_to_signal(signal_to_pixels(_degraded(photo_1CHW, own, scale), bits), bits)
+        for photo_1CHW, own, whole in zip(photo_BCHW.split(1), generators, spared, strict=True)
+    ]
+    return torch.cat(pictures).contiguous()
+
+
+def _degraded(photo_1CHW: Tensor, generator: Generator, scale: int) -> Tensor:
+    """Both rounds for one image; input and output in [-1, 1]."""
+    height, width = photo_1CHW.shape[-2:]
     size = (height // scale, width // scale)
-    pictures = [_round(picture, own, SECOND, size) for picture, own in zip(pictures, generators, strict=True)]
+    picture_1CHW = _round((photo_1CHW + 1.0) / 2.0, generator, FIRST, (height, width))
+    picture_1CHW = _compressed(picture_1CHW, generator)
+    picture_1CHW = _round(picture_1CHW, generator, SECOND, size)
     # Half of the images are resized and sharpened before compression, half after it.
-    before = [_uniform(own, 0.0, 1.0) < 0.5 for own in generators]
-    for step in (True, False):
-        chosen = [number for number, reduced in enumerate(before) if reduced == step]
-        for number in chosen:
-            pictures[number] = _reduced(pictures[number], generators[number], size) if step else pictures[number]
-        compressed = _compressed([pictures[number] for number in chosen], [generators[number] for number in chosen])
-        for number, picture in zip(chosen, compressed, strict=True):
-            pictures[number] = picture if step else _reduced(picture, generators[number], size)
-    return pixels_to_signal(signal_to_pixels(torch.cat(pictures) * 2.0 - 1.0, bits), bits).contiguous()
+    if _uniform(generator, 0.0, 1.0) < 0.5:
+        picture_1CHW = _compressed(_reduced(picture_1CHW, generator, size), generator)
+    else:
+        picture_1CHW = _reduced(_compressed(picture_1CHW, generator), generator, size)
+    return picture_1CHW * 2.0 - 1.0
 
 
 def _round(picture_1CHW: Tensor, generator: Generator, stage: Stage, size: tuple[int, int]) -> Tensor:
@@ -148,10 +159,18 @@ def _ringing(picture_1CHW: Tensor, generator: Generator) -> Tensor:
 
 
 def _filtered(picture_1CHW: Tensor, kernel_KK: Tensor) -> Tensor:
+    """Filter with a kernel that is equal when turned by 180 degrees, by its Fourier transform.
+
+    That takes the same time for all kernels; with large ones, a convolution takes ten times as long on a CPU.
+    """
     reach = kernel_KK.shape[0] // 2
-    padded = F.pad(picture_1CHW, (reach,) * 4, mode="replicate").transpose(0, 1)
-    kernel_11KK = kernel_KK[None, None].to(picture_1CHW, non_blocking=True)
-    return F.conv2d(padded, kernel_11KK).transpose(0, 1)
+    padded_1CHW = F.pad(picture_1CHW, (reach,) * 4, mode="replicate")
+    height, width = padded_1CHW.shape[2:]
+    # Sides without large prime factors.
+    sides = [-(-side // 16) * 16 for side in (height, width)]
+    kernel = torch.fft.rfft2(kernel_KK.to(picture_1CHW, non_blocking=True), sides)
+    filtered_1CHW = torch.fft.irfft2(torch.fft.rfft2(padded_1CHW, sides) * kernel, sides)
+    return filtered_1CHW[..., 2 * reach : height, 2 * reach : width]
 
 
 def _drawn_size(size: tuple[int, int], generator: Generator, stage: Stage) -> tuple[int, int]:
@@ -187,19 +206,7 @@ def _noisy(picture_1CHW: Tensor, generator: Generator, stage: Stage) -> Tensor:
     return (picture_1CHW + noise).clamp(0.0, 1.0)
 
 
-def _compressed(pictures: list[Tensor], generators: list[Generator]) -> list[Tensor]:
-    """JPEG for images (1, 3, H, W) in [0, 1] of any sizes, in one batch, because the codec has many small steps."""
-    # The codec reads the qualities before it moves them to the device: left on the CPU, this does not synchronise.
-    quality_B = torch.tensor([_uniform(generator, *QUALITY) for generator in generators])
-    if not pictures or pictures[0].shape[1] != 3:
-        return pictures
-    # At least one block of margin for every image, so that the result does not depend on the sizes of the others.
-    height, width = (16 + max(picture.shape[side] for picture in pictures) for side in (2, 3))
-    padded_B3HW = torch.cat([_padded(picture.clamp(0.0, 1.0), height, width) for picture in pictures])
-    coded_B3HW = jpeg_codec_differentiable(padded_B3HW, quality_B)
-    coded = zip(coded_B3HW.split(1), pictures, strict=True)
-    return [coded_13HW[..., : picture.shape[2], : picture.shape[3]] for coded_13HW, picture in coded]
-
-
-def _padded(picture_1CHW: Tensor, height: int, width: int) -> Tensor:
-    return F.pad(picture_1CHW, (0, width - picture_1CHW.shape[3], 0, height - picture_1CHW.shape[2]), mode="replicate")
+def _compressed(picture_1CHW: Tensor, generator: Generator) -> Tensor:
+    """JPEG; input and output in [0, 1]."""
+    quality = torch.tensor([_uniform(generator, *QUALITY)])
+    return compress(picture_1CHW.clamp(0.0, 1.0), quality) if picture_1CHW.shape[1] == 3 else picture_1CHW

@@ -137,6 +137,36 @@ def typical_share(pictures: Sequence[Pixels]) -> float:
     return round(float(np.median(shares)), 3) if shares else 0.0
 
 
+def cut_out(sheet: Pixels, frame: Box) -> Pixels:
+    """Cut a square out of a sheet; outside the sheet it is filled with paper.
+
+    Args:
+        sheet: (H, W, C).
+        frame: the square; part of it is on the sheet.
+
+    Returns:
+        (S, S, C).
+    """
+    height, width, channels = sheet.shape
+    side = frame.bottom - frame.top
+    rows, columns = _seen(frame.top, frame.bottom, height), _seen(frame.left, frame.right, width)
+    crop_SSC = np.empty((side, side, channels), sheet.dtype)
+    crop_SSC[...] = np.median(sheet[rows, columns].reshape(-1, channels), axis=0).astype(sheet.dtype)
+    crop_SSC[_moved(rows, -frame.top), _moved(columns, -frame.left)] = sheet[rows, columns]
+    return crop_SSC
+
+
+def framed(content_share: float, sheet: Pixels) -> Pixels:
+    """The sheet as a model with this `content_share` sees it: cut out as `frame_of` says, or the whole of it.
+
+    Args:
+        content_share: see `frame_of`.
+        sheet: (H, W, C), of 1 or 3 channels.
+    """
+    frame = frame_of(np.broadcast_to(sheet, (*sheet.shape[:2], 3)), content_share)
+    return sheet if frame is None else cut_out(sheet, frame)
+
+
 def through_frame(sheet: Pixels, frame: Box, size: int, scale: int, model: Callable[[Pixels], Pixels]) -> Pixels:
     """Run a model on a square crop of a sheet and paste the result into the sheet.
 
@@ -153,11 +183,8 @@ def through_frame(sheet: Pixels, frame: Box, size: int, scale: int, model: Calla
     height, width = sheet.shape[:2]
     side = frame.bottom - frame.top
     rows, columns = _seen(frame.top, frame.bottom, height), _seen(frame.left, frame.right, width)
-    crop_SSC = np.empty((side, side, 3), sheet.dtype)
-    crop_SSC[...] = np.median(sheet[rows, columns].reshape(-1, 3), axis=0).astype(sheet.dtype)
     inside = _moved(rows, -frame.top), _moved(columns, -frame.left)
-    crop_SSC[inside] = sheet[rows, columns]
-    output_SSC = model(resize(crop_SSC, size, size))
+    output_SSC = model(resize(cut_out(sheet, frame), size, size))
     result_HWC = np.empty((height * scale, width * scale, 3), output_SSC.dtype)
     result_HWC[...] = _background(output_SSC)
     large_SSC = resize(output_SSC, side * scale, side * scale)

@@ -18,6 +18,15 @@ SourceMaker = Callable[[Tensor, Generator], Tensor]
 """(photo_BCHW in [-1, 1], random generator on the CPU) -> source_BCHW in [-1, 1]."""
 
 
+class Unpaired(NamedTuple):
+    """Sources without targets for one step; U of them."""
+
+    source_UCHW: Tensor
+    """Float, of the channels and the size of the other sources, in [-1, 1]."""
+    label_U: Tensor
+    """int64."""
+
+
 class Batch(NamedTuple):
     """Images for one step, float (B, C, H, W) in [-1, 1], and the progress of the run."""
 
@@ -30,6 +39,8 @@ class Batch(NamedTuple):
     """Fraction of the run's budget used, 0 to 1, for training in phases."""
     step: int = 0
     """Index of this step, from 0."""
+    unpaired: Unpaired | None = None
+    """For trainers whose config has `learns_unpaired`."""
 
 
 class Term(NamedTuple):

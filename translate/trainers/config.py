@@ -4,7 +4,8 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import tyro
 
@@ -18,6 +19,13 @@ Config = TypeVar("Config", bound="TrainConfig")
 def _seconds(value: float | None) -> str:
     return "none" if value is None else f"{value:.12g}s"
 
+
+def _absolute(folder: str) -> str:
+    """So that a run can be resumed from elsewhere."""
+    return str(Path(folder).resolve()) if folder else ""
+
+
+_FOLDER = text_option("FOLDER", _absolute, str)
 
 UNPREFIXED = tyro.conf.arg(name="")
 """Annotation of a group: its options have no prefix."""
@@ -84,9 +92,21 @@ class DataConfig:
     """Side of the training samples in pixels."""
     cache: Annotated[str, tyro.conf.arg(metavar="FOLDER")] = ""
     """Folder for a cache of decoded images, for this and later runs; worth it on a GPU or for very large photos."""
+    unpaired_sources: Annotated[str, _FOLDER, tyro.conf.arg(name="unpaired-sources")] = ""
+    """Folder of sources without targets, such as real drawings, to learn from beside the pairs of pix2pix. Their
+    results are compared with real images and with the edges of the source only; with --labels, their sub-folders are
+    the labels."""
+    unpaired_share: float = 0.25
+    """Number of unpaired sources for each training image; time and memory grow by this share."""
+    unpaired_label: str = ""
+    """Class label of all unpaired sources, instead of sub-folders."""
 
     def __post_init__(self) -> None:
         check_range(self, "image_size", 16, 4096)
+        if not 0.0 < self.unpaired_share <= 1.0:
+            raise ConfigError(f"--unpaired-share is {self.unpaired_share:g}; it must be above 0 and at most 1")
+        if self.unpaired_label and not self.unpaired_sources:
+            raise ConfigError("--unpaired-label is for the pictures of --unpaired-sources; add that, or omit it")
         self.formats  # noqa: B018 - validates the text
 
     @property
@@ -234,9 +254,13 @@ class TrainConfig:
     optimisation: Annotated[OptimisationConfig, UNPREFIXED] = OptimisationConfig()
     validation: Annotated[ValidationConfig, UNPREFIXED] = ValidationConfig()
     machine: Annotated[MachineConfig, UNPREFIXED] = MachineConfig()
+    learns_unpaired: ClassVar[bool] = False
+    """Whether the trainer can learn from sources without targets beside its pairs."""
 
     def __post_init__(self) -> None:
         check_range(self, "seed", 0, 2**31 - 1)
+        if self.data.unpaired_sources and not self.learns_unpaired:
+            raise ConfigError("--unpaired-sources is for pix2pix and sketch-to-photo, which learn from pairs; omit it")
 
     @classmethod
     def of(cls, **settings: Any) -> Self:

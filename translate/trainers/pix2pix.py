@@ -15,9 +15,11 @@ from torch.nn import functional as F
 
 from translate.errors import ConfigError
 from translate.losses.diversity import diversity
+from translate.losses.edges import unmatched_edges
 from translate.losses.style import kl_to_standard_normal
 from translate.networks.colour_style import ColourStyle, colour_style_size
 from translate.networks.condition import condition_vector, label_planes
+from translate.networks.precision import full_precision
 from translate.networks.style_encoder import StyleEncoder
 from translate.tasks import Task
 from translate.trainers.adversarial import AdversarialGame, DiscriminatorInput, make_discriminator
@@ -49,10 +51,15 @@ class Pix2PixConfig(TranslatorConfig):
     BicycleGAN)."""
     diversity_weight: float = 0.0
     """Weight of the diversity loss, which makes outputs of different learned styles differ; 8 in DSGAN (2019)."""
+    unpaired_edge_weight: float = 2.0
+    """Weight of the loss that keeps edges of results of --unpaired-sources near edges of the source."""
+    learns_unpaired: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("l1_weight", "style_kl_weight", "style_recovery_weight", "diversity_weight"):
+        for name in (
+            "l1_weight", "style_kl_weight", "style_recovery_weight", "diversity_weight", "unpaired_edge_weight",
+        ):  # fmt: skip
             check_range(self, name, 0.0, 1e6)
         check_range(self, "warm_start", 0.0, 1.0)
         check_range(self, "style_size", 0, 512)
@@ -66,13 +73,18 @@ class Pix2PixConfig(TranslatorConfig):
 
 
 class Results(NamedTuple):
-    """The generated images of a step, and what they are compared with."""
+    """The generated images of a step, and what they are compared with.
+
+    The last U images are those of unpaired sources, if there are any.
+    """
 
     fake_BCHW: Tensor
-    """With styles 2B images: B with the styles encoded from the targets, then B with random styles."""
+    """With learned styles 2B images: B with the styles encoded from the targets, then B with random styles."""
     target_BCHW: Tensor
     given_BCHW: Tensor
     style_terms: Mapping[str, Term]
+    fake_given_BCHW: Tensor | None = None
+    """What the generated images are conditioned on, if it is not `given_BCHW`."""
 
 
 class Pix2Pix(Trainer):
@@ -132,11 +144,12 @@ class Pix2Pix(Trainer):
 
     def step(self, batch: Batch, update: Update) -> None:
         """Update the discriminator, then the generator, with the same generated images."""
-        results = self.translate(batch)
         if batch.share < self.config.warm_start:
-            update("generator", self.closeness(batch, results))
+            batch = batch._replace(unpaired=None)  # without the discriminator there is little to learn from them
+            update("generator", self.closeness(batch, self.translate(batch)))
             return
-        inputs = DiscriminatorInput(results.target_BCHW, results.fake_BCHW, results.given_BCHW)
+        results = self.translate(batch)
+        inputs = DiscriminatorInput(results.target_BCHW, results.fake_BCHW, results.given_BCHW, results.fake_given_BCHW)
         update(
             "discriminator",
             self.game.discriminator_terms(self.discriminator, self.game.discriminator_input(inputs), batch.step),
@@ -144,7 +157,9 @@ class Pix2Pix(Trainer):
         if self.game.updates_generator(batch.step, batch.share - self.config.warm_start):
             matched = len(batch.target_BCHW)
             game = self.game.generator_terms(self.discriminator, self.generator, inputs, matched=matched)
-            update("generator", {**game, **self.closeness(batch, results)})
+            update(
+                "generator", {**game, **self.closeness(batch, results), **self._unpaired_terms(batch, results, game)}
+            )
 
     def trials(self, batch: Batch) -> Sequence[Trial]:
         """Source and output, or source and target."""
@@ -161,15 +176,18 @@ class Pix2Pix(Trainer):
     def translate(self, batch: Batch) -> Results:
         """Generate the images that both losses are computed on."""
         if not self._learns_styles:
-            condition_BD = self._condition(batch.label_B, self._colours(batch.target_BCHW))
-            fake_BCHW = self._generate(batch.source_BCHW, condition_BD)
-            return Results(fake_BCHW, batch.target_BCHW, self._given(batch.source_BCHW, batch.label_B), {})
+            return self._results(batch, batch, self._colours(batch.target_BCHW))
         mean_BS, logvar_BS = self.encoder(batch.target_BCHW)
         self.encoder.update(mean_BS, logvar_BS)
         encoded_BS = mean_BS + torch.randn_like(mean_BS) * (0.5 * logvar_BS).exp()
         random_BS = torch.randn_like(encoded_BS)
-        source_BCHW, label_B = torch.cat([batch.source_BCHW] * 2), torch.cat([batch.label_B] * 2)
-        fake_BCHW = self._generate(source_BCHW, self._condition(label_B, torch.cat([encoded_BS, random_BS])))
+        twice = batch._replace(
+            source_BCHW=torch.cat([batch.source_BCHW] * 2),
+            target_BCHW=torch.cat([batch.target_BCHW] * 2),
+            label_B=torch.cat([batch.label_B] * 2),
+        )
+        results = self._results(batch, twice, torch.cat([encoded_BS, random_BS]))
+        fake_BCHW = results.fake_BCHW if batch.unpaired is None else results.fake_BCHW[: len(twice.label_B)]
         terms = {
             "kl": Term(self.config.style_kl_weight, kl_to_standard_normal(mean_BS, logvar_BS)),
             "style": Term(self.config.style_recovery_weight, self._recovery(fake_BCHW[len(random_BS) :], random_BS)),
@@ -179,7 +197,48 @@ class Pix2Pix(Trainer):
             # The first half has encoded styles. Detached, so that the encoder cannot lower the loss by spreading them.
             value = diversity(first_BCHW.detach(), second_BCHW, encoded_BS, random_BS)
             terms["diversity"] = Term(self.config.diversity_weight, value)
-        return Results(fake_BCHW, torch.cat([batch.target_BCHW] * 2), self._given(source_BCHW, label_B), terms)
+        return results._replace(style_terms=terms)
+
+    def _results(self, batch: Batch, asked: Batch, style_BS: Tensor | None) -> Results:
+        """Translate the sources of `asked`, and the unpaired ones of `batch` with styles of its targets."""
+        given_BCHW = self._given(asked.source_BCHW, asked.label_B)
+        if batch.unpaired is None:
+            fake_BCHW = self._generate(asked.source_BCHW, self._condition(asked.label_B, style_BS))
+            return Results(fake_BCHW, asked.target_BCHW, given_BCHW, {})
+        source_UCHW, label_U = batch.unpaired
+        row_U = rows_like(label_U, batch.label_B)
+        if style_BS is not None:
+            # Of one image each. Detached, because only its own result may tell the encoder about an image.
+            style_BS = torch.cat([style_BS, style_BS[row_U].detach()])
+        fake_BCHW = self._generate(
+            torch.cat([asked.source_BCHW, source_UCHW]),
+            self._condition(torch.cat([asked.label_B, label_U]), style_BS),
+        )
+        # Without the source: otherwise the discriminator would recognise these results by the kind of their lines,
+        # which no real image comes with. Instead they compete with real images that are shown without a source, too.
+        none_UCHW = torch.zeros_like(source_UCHW)
+        return Results(
+            fake_BCHW,
+            torch.cat([asked.target_BCHW, batch.target_BCHW[row_U]]),
+            torch.cat([given_BCHW, self._given(none_UCHW, batch.label_B[row_U])]),
+            {},
+            torch.cat([given_BCHW, self._given(none_UCHW, label_U)]),
+        )
+
+    def _unpaired_terms(self, batch: Batch, results: Results, game: Mapping[str, Term]) -> dict[str, Term]:
+        """What unpaired sources add to or change in the terms of the generator."""
+        if batch.unpaired is None:
+            return {}
+        source_UCHW, count = batch.unpaired.source_UCHW, len(results.fake_BCHW)
+        paired = count - len(source_UCHW)
+        with full_precision(source_UCHW.device):
+            edges = unmatched_edges(source_UCHW, results.fake_BCHW[paired:].float())
+        # Every result counts as much as it does without unpaired ones.
+        weight, value = game["adversarial"]
+        return {
+            "adversarial": Term(weight * count / paired, value),
+            "unpaired_edges": Term(self.config.unpaired_edge_weight * len(source_UCHW) / paired, edges),
+        }
 
     def closeness(self, batch: Batch, results: Results) -> dict[str, Term]:
         """Reconstruction losses of the outputs with the target's own style, and the style losses."""
@@ -221,3 +280,9 @@ class Pix2Pix(Trainer):
         if not self.labels:
             return source_BCHW
         return torch.cat([source_BCHW, label_planes(label_B, self.labels, source_BCHW)], dim=1)
+
+
+def rows_like(label_U: Tensor, label_B: Tensor) -> Tensor:
+    """For each label the row of a random image with that label, or of any if there is none, (U,) int64."""
+    chance_UB = torch.rand(len(label_U), len(label_B)).to(label_B.device, non_blocking=True)
+    return (chance_UB + (label_U[:, None] == label_B)).argmax(dim=1)

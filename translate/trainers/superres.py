@@ -96,6 +96,9 @@ class SuperResConfig(AdversarialConfig):
     degradation: Literal["simple", "second-order"] = "simple"
     """Degradation of the low-resolution images. simple: as set by --blur, --noise and --jpeg; second-order: two rounds
     of random blur, resizing, noise and JPEG compression (Real-ESRGAN, 2021)."""
+    clean_share: float = 0.0
+    """Fraction of training images that are only downscaled with --degradation second-order, so that the model also
+    keeps what is good; 0.1 in --preset robust."""
     sharpen_target: float = 0.0
     """Amount of unsharp masking of the targets in the adversarial phase; with 0.5, as in Real-ESRGAN, the output is
     sharper than the ground truth."""
@@ -112,7 +115,7 @@ class SuperResConfig(AdversarialConfig):
         check_range(self, "scale", 1, 8)
         check_range(self, "fidelity_weight", 0.0, 1e6)
         check_range(self, "sharpen_target", 0.0, 5.0)
-        for name in ("adversarial_start", "blur", "noise", "jpeg"):
+        for name in ("adversarial_start", "clean_share", "blur", "noise", "jpeg"):
             check_range(self, name, 0.0, 1.0)
         self._check_generator()
         self._check_game()
@@ -162,6 +165,10 @@ class SuperResConfig(AdversarialConfig):
                         f"{option_name(name)} is {getattr(self, name)}, but --degradation second-order sets its own; "
                         "omit it, or use --degradation simple"
                     )
+        elif self.clean_share:
+            raise ConfigError(
+                f"--clean-share is {self.clean_share:g}, but it is for --degradation second-order; omit it, or use that"
+            )
         if self.jpeg and self.data.formats[0].channels != 3:
             raise ConfigError(f"--jpeg needs 3 channels, but --channels is {self.data.channels}; omit --jpeg")
         if self.data.labels:
@@ -212,7 +219,7 @@ class SuperRes(Trainer):
         "fidelity": _FIDELITY,
         # A third of the compute per image, and half of it per training step.
         "fast": _FIDELITY.replace(preset="fast", generator="compact", generator_blocks=8),
-        "robust": _MODERN.replace(preset="robust", degradation="second-order"),
+        "robust": _MODERN.replace(preset="robust", degradation="second-order", clean_share=0.1),
         "classic": _MODERN.replace(
             preset="classic",
             adversarial_start=0.83,
@@ -277,7 +284,8 @@ class SuperRes(Trainer):
 
         def make(photo_BCHW: Tensor, generator: Generator) -> Tensor:
             if config.degradation == "second-order":
-                return degrade_twice(photo_BCHW, generator, config.scale, bits=config.data.formats[0].bits)
+                bits, clean = config.data.formats[0].bits, config.clean_share
+                return degrade_twice(photo_BCHW, generator, config.scale, clean=clean, bits=bits)
             shares = (config.blur, config.noise, config.jpeg)
             return degrade(photo_BCHW, generator, config.scale, *shares, bits=config.data.formats[0].bits)
 

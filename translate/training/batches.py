@@ -3,10 +3,12 @@
 Shape suffixes: B batch, C channels, H height, W width.
 """
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +18,27 @@ from rich.progress import Progress
 from torch import Generator, Tensor
 
 from translate.data.cache import Cache
-from translate.data.dataset import PictureDataset, RawBatch, open_caches
+from translate.data.dataset import PictureDataset, RawBatch, RawUnpaired, UnpairedSources, open_caches
 from translate.data.framing import Framing
-from translate.data.layouts import Listing, list_files
+from translate.data.layouts import Listing, list_files, list_unpaired
 from translate.data.split import hold_out, hold_out_spaced, refuse_overlap, spaced_count
-from translate.errors import ConfigError, DataError
+from translate.errors import ConfigError, DataError, one_line
+from translate.inference.placement import framed, typical_share
 from translate.networks.pixels import pixels_to_signal
 from translate.networks.precision import full_precision
 from translate.tasks import Task
 from translate.tasks.base import load_object
-from translate.trainers.base import Batch, SourceMaker, Trainer
+from translate.trainers.base import Batch, SourceMaker, Trainer, Unpaired
 from translate.trainers.config import TrainConfig
 
 SOURCES = 1
 """Distinguishes the seeds of synthetic sources."""
+
+UNPAIRED = 2
+"""Distinguishes the seeds of unpaired sources."""
+
+FRAMED = 32
+"""Number of training images that say how large things are in them."""
 
 MAX_HELD_OUT = 64
 """Maximum number of validation images, evenly spread over a larger --val folder."""
@@ -44,11 +53,14 @@ class Listings:
 
     train: Listing
     held_out: Listing
+    unpaired: Listing | None = None
+    """Sources without targets, listed as targets."""
 
     @property
     def left_out(self) -> tuple[str, ...]:
         """What was found and is not used, one line each."""
-        return tuple(dict.fromkeys((*self.train.left_out, *self.held_out.left_out)))
+        unpaired = self.unpaired.left_out if self.unpaired else ()
+        return tuple(dict.fromkeys((*self.train.left_out, *self.held_out.left_out, *unpaired)))
 
     @property
     def digest(self) -> str:
@@ -103,7 +115,13 @@ class TrainingData:
             if source_BCHW.shape[1] != source_format.channels:  # the channels of a drawing are equal
                 source_BCHW = source_BCHW[:, :1].expand(-1, source_format.channels, -1, -1)
             source_BCHW = source_BCHW.contiguous(memory_format=torch.channels_last)
-        return Batch(source_BCHW, target_BCHW, raw.label_B.to(device, non_blocking=True), share, step)
+        unpaired = None
+        if raw.unpaired is not None:
+            unpaired = Unpaired(
+                _signal(raw.unpaired.source_UHWC, source_format.bits, device),
+                raw.unpaired.label_U.to(device, non_blocking=True),
+            )
+        return Batch(source_BCHW, target_BCHW, raw.label_B.to(device, non_blocking=True), share, step, unpaired)
 
 
 def list_training_data(
@@ -115,7 +133,7 @@ def list_training_data(
 
     Raises:
         DataError: files missing, unmatched, or in both `data` and `validation`.
-        ConfigError: the labels differ from those the run was started with.
+        ConfigError: the labels differ from those the run was started with, or unpaired sources have another.
     """
     listing, wanted = _list(task, config, data), config.validation.held_out
     if config.data.label_names and listing.label_names != config.data.label_names:
@@ -136,7 +154,21 @@ def list_training_data(
         listings = Listings(*hold_out(listing, None if wanted < 0 else wanted))
     else:
         listings = Listings(*hold_out_spaced(listing, spaced_count(listing) if wanted < 0 else wanted))
+    if config.data.unpaired_sources:
+        listings = dataclasses.replace(listings, unpaired=_list_unpaired(config, listing.label_names))
     return listings, config.replace(label_names=listing.label_names)
+
+
+def _list_unpaired(config: TrainConfig, kinds: tuple[str, ...]) -> Listing:
+    left_out: list[str] = []
+    folder = Path(config.data.unpaired_sources)
+    listing = list_unpaired(
+        folder,
+        kinds,
+        config.data.unpaired_label,
+        lambda path, reason: left_out.append(one_line(f"{path}: left out: {reason}")),
+    )
+    return dataclasses.replace(listing, left_out=tuple(left_out))
 
 
 def open_training_data(
@@ -151,11 +183,26 @@ def open_training_data(
     framing = Framing(config.data.framing, config.data.image_size, config.data.augmentation)
     cache = _open_cache(config, listings.train, framing, console) if config.data.cache else None
     stream = PictureDataset(listings.train, framing, config.data.formats, config.seed, cache)
+    if listings.unpaired is not None:
+        stream.unpaired = _unpaired_sources(config, task, listings.unpaired, stream)
     held_out = None
     if listings.held_out.targets:
         measured = PictureDataset(listings.held_out, framing, config.data.formats, config.seed)
         held_out = measured.plain(min(len(measured), max(MAX_HELD_OUT, config.validation.held_out)))
     return TrainingData(stream, held_out, trainer.source_maker() or _task_source_maker(task), config)
+
+
+def _unpaired_sources(config: TrainConfig, task: Task, listing: Listing, stream: PictureDataset) -> UnpairedSources:
+    """Unpaired sources, framed and augmented like the others; those that are made from targets have no colours."""
+    framing = dataclasses.replace(stream.framing, colours=not task.makes_source)
+    source_format = config.data.formats[0]
+    prepare = None
+    if framing.kind == "fit" and source_format.channels in (1, 3):
+        share = typical_share(list(stream.plain(FRAMED).target_BHWC.numpy()))
+        prepare = partial(framed, share)
+    seed = seed_number(config.seed, UNPAIRED)
+    pictures = PictureDataset(listing, framing, (source_format, source_format), seed, prepare=prepare)
+    return UnpairedSources(pictures, config.data.unpaired_share)
 
 
 def _open_cache(
@@ -201,7 +248,16 @@ def parts(raw: RawBatch, count: int) -> Iterator[RawBatch]:
     """`raw` in `count` equal parts."""
     size = len(raw.target_BHWC) // count
     for number in range(count):
-        yield _select(raw, slice(number * size, (number + 1) * size))
+        part = _select(raw, slice(number * size, (number + 1) * size))
+        yield part._replace(unpaired=_part(raw.unpaired, number, count))
+
+
+def _part(unpaired: RawUnpaired | None, number: int, count: int) -> RawUnpaired | None:
+    """One of `count` parts, as equal as possible."""
+    if unpaired is None:
+        return None
+    first, end = (len(unpaired.label_U) * place // count for place in (number, number + 1))
+    return RawUnpaired(unpaired.source_UHWC[first:end], unpaired.label_U[first:end]) if end > first else None
 
 
 def _select(raw: RawBatch, chosen: slice | Tensor) -> RawBatch:
