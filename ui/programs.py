@@ -215,15 +215,12 @@ class Programs:
         return JSONResponse(self.models())
 
     async def _convert_route(self, request: Request) -> Response:
-        most = self._site.limits.upload_bytes
         async with request.form(max_files=1, max_fields=len(Wanted.model_fields), max_part_size=1000) as form:
             values = dict(form)
             picture = values.pop("picture", None)
             if not isinstance(picture, UploadFile):
                 raise ConfigError("picture: missing; send the file as a field of a form")
             wanted = Wanted.of(values)
-            if (picture.size or 0) > most:
-                raise ImageError(f"{picture.filename} is too large; use one of up to {most // 1000**2} MB")
             source = self.new_source(picture.filename or "")
             await asyncio.to_thread(_store, picture, source)
         async with self.made(source, wanted) as (path, notes):

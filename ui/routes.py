@@ -162,10 +162,10 @@ def guarded(answer: Answer, most_bytes: int) -> Answer:
         except ClientDisconnect:
             return Response(status_code=499)
         except TranslateError as error:
-            text = str(error)
-            return PlainTextResponse(
-                text if text.endswith((".", "?")) else f"{text}.", 503 if isinstance(error, Busy) else 422
-            )
+            text = str(error) if str(error).endswith((".", "?")) else f"{error}."
+            if isinstance(error, Busy):
+                return PlainTextResponse(text, 503, {"Retry-After": "60"})
+            return PlainTextResponse(text, 422)
 
     return answered
 

@@ -164,8 +164,10 @@ class _Uvicorn(uvicorn.Server):
 
 def _mounted(outer: FastAPI, page: gr.Blocks, site: Site, root_path: str, looks: dict[str, Any]) -> App:
     """Mount Gradio below all other routes."""
-    # Gradio fetches files for whoever names an address instead of a file.
+    # Gradio would fetch files for whoever names an address instead of a file. And only pages that it calls launched
+    # refuse files of the server that were not uploaded: a mounted one copies whatever path a request names.
     processing_utils.async_ssrf_protected_download = _fetch_nothing
+    page.has_launched = True
     gr.mount_gradio_app(
         outer,
         page,
