@@ -103,13 +103,15 @@ def random_style() -> int:
     return 1 + secrets.randbelow(9999)
 
 
-def make(engine: Engine, source: Path, cache: Path, how: Conversion, *, shown: bool = True) -> Made:
-    """Convert a file, and if it is to be shown, reduce it and the result for the page.
+def make(
+    engine: Engine, source: Path, cache: Path, how: Conversion, *, shown: bool = True, most_pixels: int | None = None
+) -> Made:
+    """Convert a file of at most so many pixels, and if it is to be shown, reduce it and the result for the page.
 
     Raises:
         TranslateError: it cannot be converted.
     """
-    result, notes = files.convert_file(engine, source, files.new_folder(cache), how)
+    result, notes = files.convert_file(engine, source, files.new_folder(cache), how, most_pixels=most_pixels)
     if (frames := count_frames(result)) > 1:
         notes = (*notes, f"This is the first of {frames} frames; the file to download has all of them.")
     if not shown:

@@ -1,6 +1,6 @@
 """The web page: one tab per task, with widgets around `Engine` and `Worker`.
 
-Uploaded files are limited in bytes by Gradio (`MAX_UPLOAD`) or `ui.routes`, and in pixels by the Engine.
+Uploads are limited in bytes (`ui.guard`, and each file of several by Gradio) and in pixels (`ui.files.check_pixels`).
 """
 
 from collections.abc import Callable, Sequence
@@ -9,23 +9,17 @@ from typing import Any
 
 import gradio as gr
 from gradio.themes import Base, Default
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute
 
 from translate.errors import ModelError, nearest
 from translate.inference.engine import Engine
 from translate.tasks import TASKS, Task
 from ui import files, widgets
 from ui.model import Model
-from ui.site import Site
+from ui.site import Limits, Site
 from ui.studio import STYLES, studio
 from ui.tab import TaskTab
 from ui.words import translations
 
-MAX_UPLOAD = "50mb"
-MAX_WAITING = 20
-"""Maximum number of requests in the queue; further ones are rejected until there is room."""
 _CSS = [Path(__file__).with_name("page.css"), STYLES]
 
 
@@ -48,54 +42,29 @@ def build_page(site: Site) -> gr.Blocks:
         title=title, analytics_enabled=False, delete_cache=(3600, files.KEEP_SECONDS), fill_width=True
     ) as page:
         if len(found) == 1:
-            _tab(*found[0], heading=True, shown=page.load)
+            _tab(*found[0], site.limits, heading=True, shown=page.load)
         else:
             with gr.Tabs(overflow_behavior="wrap"):
                 for task, models in found:
                     with gr.Tab(widgets.title(task.name)) as tab:
                         first = task is found[0][0]  # the one that is selected already
-                        _tab(task, models, heading=False, shown=page.load if first else tab.select)
-    return page.queue(max_size=MAX_WAITING, api_open=False)
+                        shown = page.load if first else tab.select
+                        _tab(task, models, site.limits, heading=False, shown=shown)
+    limits = site.limits
+    return page.queue(max_size=limits.waiting, default_concurrency_limit=limits.at_once, api_open=False)
 
 
-def _tab(task: Task, models: Sequence[Model], *, heading: bool, shown: Callable[..., Any]) -> None:
+def looks() -> dict[str, Any]:
+    """How the page looks and what it says, for the server that shows it."""
+    return {"theme": _theme(), "css_paths": _CSS, "i18n": translations}
+
+
+def _tab(task: Task, models: Sequence[Model], limits: Limits, *, heading: bool, shown: Callable[..., Any]) -> None:
     """The widgets of a task; `shown` is the event of the first look at them, which should find something finished."""
     if task.draws_input:
-        studio(task, models, heading=heading)
+        studio(task, models, heading=heading, limits=limits)
     else:
-        TaskTab(task, models, heading=heading).begin_with_example(shown)
-
-
-def serve(page: gr.Blocks, routes: Sequence[BaseRoute], host: str, port: int, *, open_browser: bool = False) -> str:
-    """Serve the page in the background and return its address; `page.close()` stops it.
-
-    `routes`: answered before those of Gradio.
-    """
-    _, address, _ = page.launch(
-        server_name=f"[{host}]" if ":" in host else host,
-        server_port=port,
-        inbrowser=open_browser,
-        share=False,
-        quiet=True,
-        prevent_thread_lock=True,
-        max_file_size=MAX_UPLOAD,
-        footer_links=[],
-        run_history=False,
-        enable_monitoring=False,
-        mcp_server=False,
-        pwa=False,
-        ssr_mode=False,
-        app_kwargs={"exception_handlers": {ClientDisconnect: _nothing}, "routes": list(routes)},
-        theme=_theme(),
-        css_paths=_CSS,
-        i18n=translations,
-    )
-    return address
-
-
-def _nothing(_: Request, __: Exception) -> Response:
-    """A browser that leaves in the middle of an upload is no error: no traceback in the terminal."""
-    return Response(status_code=499)
+        TaskTab(task, models, heading=heading, limits=limits).begin_with_example(shown)
 
 
 def _theme() -> Base:

@@ -1,23 +1,32 @@
 """The command `translate ui`."""
 
+import getpass
+import ipaddress
 import os
+import re
 import signal
 import socket
 import sys
 import tempfile
 import threading
+import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from translate.errors import ConfigError, ModelError, TranslateError
+from translate.errors import ConfigError, ModelError, TranslateError, require
 from translate.inference.engine import Device, Engine
 from translate.inference.models import resolve, shipped
 from translate.options import parse_options
+from ui.accounts import Accounts, hash_password
 from ui.model import models_of
+
+if TYPE_CHECKING:
+    from ui.server import Application, Server
+    from ui.site import Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +36,28 @@ class UiOptions:
     model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE.onnx", help_behavior_hint="(default: all)")] = ()
     """One or more names of shipped models (see `translate models`) or files written by `translate export`."""
     host: str = "127.0.0.1"
-    """Address to listen on. 127.0.0.1 is this machine only; 0.0.0.0 gives the whole network access, without a
-    password."""
+    """Address to listen on. 127.0.0.1 is this machine only; 0.0.0.0 is the whole network and needs --auth-file or
+    --without-password."""
     port: int = 7860
     """Port to listen on, 1 to 65535."""
+    root_path: Annotated[str, tyro.conf.arg(metavar="/PATH", help_behavior_hint="(default: none)")] = ""
+    """Path of the public address behind a reverse proxy, as /tool in https://example.org/tool/."""
+    auth_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """File of lines NAME:PASSWORD; everything but /healthz needs one of them."""
+    without_password: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Let everyone who reaches --host use the page."""
+    hash_password: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Read a password and print what may stand for it in --auth-file, then end."""
+    max_upload_mb: int = 50
+    """Maximum size of an uploaded file in MB."""
+    max_pixels: int = 100_000_000
+    """Maximum width * height of an uploaded picture, all frames and pages together."""
+    concurrency: int = 1
+    """Number of pictures that are converted at the same time; more need more memory."""
+    queue_size: int = 20
+    """Maximum number of requests that wait for that; further ones are refused."""
+    mcp: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Offer tools for language models at /mcp (needs the extra mcp)."""
     device: Device = "auto"
     """Where to run the models; auto uses an NVIDIA GPU if available."""
     open: bool = True
@@ -40,15 +67,34 @@ class UiOptions:
         """Validate the options.
 
         Raises:
-            ConfigError: the port is out of range.
+            ConfigError: one is out of range, or the network would get in without a password.
         """
         if not 1 <= self.port <= 65535:
             raise ConfigError(f"--port {self.port} is out of range; give 1 to 65535 (7860 is usual)")
+        if not re.fullmatch(r"(/[\w.~-]+)*/?", self.root_path):
+            raise ConfigError(f"--root-path {self.root_path} is no path; write it as /tool")
+        for name in ("max_upload_mb", "max_pixels", "concurrency", "queue_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)} is too small; give 1 or more")
+        if not (self.auth_file or self.without_password or self.hash_password or is_loopback(self.host)):
+            raise ConfigError(
+                f"--host {self.host} lets the network in without a password; give --auth-file FILE, "
+                "or --without-password if everyone may use the page"
+            )
 
 
 def main(argv: list[str]) -> int:
-    """Serve the page until Ctrl-C, the normal way to stop it; returns 0."""
+    """Serve the page until Ctrl-C or SIGTERM, the normal ways to stop it; returns 0.
+
+    Pictures in work are finished first, within `ui.server.STOP_SECONDS`; a second Ctrl-C does not wait for them.
+    """
     options = parse_options(UiOptions, argv, "translate ui")
+    if options.hash_password:
+        sys.stdout.write(f"{hash_password(_typed_password())}\n")
+        return 0
+    accounts = Accounts.read(options.auth_file) if options.auth_file else None
+    if options.mcp:
+        require("mcp", "mcp")
     check_free(options.host, options.port)
     engines = load(options.model, options.device)
     # Drawings and results are private: they are kept in a temporary folder that is deleted when the page is closed.
@@ -58,23 +104,76 @@ def main(argv: list[str]) -> int:
         # Gradio would check its own page through a configured proxy; this program makes no other requests.
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
         # Imported here because it takes seconds and reads the variables above.
-        from ui.app import build_page, serve
-        from ui.routes import Studio
-        from ui.site import Site
+        from ui.server import Server
+        from ui.site import Limits, Site
 
-        site = Site(models_of(engines), Path(cache))
-        page, routes = build_page(site), Studio(site).routes()
+        limits = Limits(
+            upload_bytes=options.max_upload_mb * 1000**2,
+            pixels=options.max_pixels,
+            at_once=options.concurrency,
+            waiting=options.queue_size,
+        )
+        app = application(options, Site(models_of(engines), Path(cache), limits), accounts)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            address = serve(page, routes, options.host, options.port, open_browser=options.open)
-            sys.stdout.write(f"The page is open at {address} (press Ctrl-C to stop)\n")
-            sys.stdout.flush()
-            stop = threading.Event()
-            while not stop.wait(1):  # without a timeout, Windows would not notice Ctrl-C
-                pass
-        except KeyboardInterrupt:
-            page.close(verbose=False)
+        finished = serve_until_interrupted(Server(app, options.host, options.port), options.open)
+    if not finished:
+        os._exit(0)  # threads that compute would be waited for
     return 0
+
+
+def application(options: UiOptions, site: "Site", accounts: Accounts | None) -> "Application":
+    """The page with everything that is served beside it."""
+    from ui.app import build_page, looks
+    from ui.programs import Programs
+    from ui.routes import Studio
+    from ui.server import Application
+
+    page, programs = build_page(site), Programs(site)
+    programs.publish(page)
+    routes, running = [*Studio(site).routes(), *programs.routes()], []
+    if options.mcp:
+        from ui.mcp_tools import server
+
+        mcp = server(site, programs, any_host=accounts is not None or not is_loopback(options.host))
+        routes += mcp.streamable_http_app().routes
+        running.append(mcp.session_manager.run())
+    root_path = options.root_path.rstrip("/")
+    return Application(page, routes, site, looks=looks(), accounts=accounts, root_path=root_path, running=running)
+
+
+def serve_until_interrupted(server: "Server", open_browser: bool) -> bool:
+    """Serve until Ctrl-C; whether everything in work was finished."""
+    try:
+        server.start()
+        sys.stdout.write(f"The page is open at {server.address} (press Ctrl-C to stop)\n")
+        sys.stdout.flush()
+        if open_browser:
+            webbrowser.open(server.address)
+        stop = threading.Event()
+        while not stop.wait(1):  # without a timeout, Windows would not notice Ctrl-C
+            pass
+    except KeyboardInterrupt:
+        pass
+    try:
+        return server.stop()
+    except KeyboardInterrupt:
+        return False
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address; False for a name that is not known."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
+
+
+def _typed_password() -> str:
+    password = getpass.getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise ConfigError("no password was given; type one")
+    return password
 
 
 def load(models: Sequence[str], device: Device) -> list[tuple[Engine, Path]]:

@@ -9,9 +9,13 @@ from pathlib import Path, PurePosixPath
 
 from translate.conversion.plan import make_plan
 from translate.conversion.worker import Conversion, Worker
-from translate.errors import ImageError, TranslateError
+from translate.errors import ImageError, TooLarge, TranslateError
 from translate.inference.engine import Engine
+from translate.pictures.animation import count_frames
 from translate.pictures.formats import FORMATS, READABLE, listed
+from translate.pictures.operations import decode
+from translate.pictures.pages import count_pages
+from ui import metrics
 
 OUTPUT_FORMATS = (
     ("As the original", "same"),
@@ -30,18 +34,38 @@ NAME = "{stem}-{model}"
 KEEP_SECONDS = 24 * 3600
 """Uploads and results older than this are deleted, so that a page left open for weeks does not fill the disk."""
 
+MOST_PAGES = 1000
+
 _LONGEST_STEM = 80
 _NAME_LENGTH = 32
 
 
-def convert_file(engine: Engine, source: Path, folder: Path, how: Conversion) -> tuple[Path, tuple[str, ...]]:
+def convert_file(
+    engine: Engine, source: Path, folder: Path, how: Conversion, *, most_pixels: int | None = None
+) -> tuple[Path, tuple[str, ...]]:
     """Convert one file and return the result and notes for the user; named by `how.name`, in `folder`.
+
+    Args:
+        engine: the model.
+        source: the file.
+        folder: where the result goes.
+        how: the options.
+        most_pixels: see `check_pixels`; None: no other limit than the memory.
 
     Raises:
         TranslateError: it cannot be converted; the message contains the name of the file, but no folder.
     """
+    with metrics.counted(engine.spec.name):
+        return _converted(engine, source, folder, how, most_pixels)
+
+
+def _converted(
+    engine: Engine, source: Path, folder: Path, how: Conversion, most_pixels: int | None
+) -> tuple[Path, tuple[str, ...]]:
     try:
         how.check(engine)
+        if most_pixels is not None:
+            check_pixels(source, source.name, most_pixels)
         plan = make_plan(source, folder, how.output_format)
         with plan.opened() as destination:
             worker = Worker(plan.source, destination, engine, how)
@@ -52,6 +76,36 @@ def convert_file(engine: Engine, source: Path, folder: Path, how: Conversion) ->
     except TranslateError as error:
         raise ImageError(_without_folders(str(error), source, folder)) from None
     return result.target, tuple(_without_folders(note, source, folder) for note in result.notes)
+
+
+def check_pixels(data: Path | bytes, name: str, most: int) -> None:
+    """Look at the sizes that a picture file states, before anything of it is decoded.
+
+    Args:
+        data: the file, or its bytes.
+        name: what errors call it.
+        most: maximum height * width, all frames and pages together.
+
+    Raises:
+        TooLarge: it has more.
+        ImageError: more than `MOST_PAGES` pages, damaged, or not a picture.
+    """
+    frames, pages, total = count_frames(data), count_pages(data), 0
+    if pages > MOST_PAGES:
+        raise ImageError(f"{name}: has {pages} pages, at most {MOST_PAGES} are taken here; split it")
+    for page in range(1, pages + 1):
+        try:
+            decode(data, name, max_pixels=0, page=page)
+        except TooLarge as found:
+            total += found.height * found.width * frames
+            if total > most:
+                raise TooLarge(
+                    f"{name}: {found.width} x {found.height} pixels"
+                    f"{f' and {frames} frames' if frames > 1 else ' and several pages' if page > 1 else ''}"
+                    f" is too large, at most {most / 1e6:g} megapixels are taken here; make it smaller",
+                    found.height,
+                    found.width,
+                ) from None
 
 
 def safe_name(name: str) -> str:

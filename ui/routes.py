@@ -28,10 +28,9 @@ from translate.inference.engine import Engine
 from translate.inference.looks import matching_style
 from translate.pictures.lines import draw_lines, is_drawing
 from translate.pictures.operations import Picture, decode, encode, fit_size, flatten, resize, with_bits
-from ui import files
-from ui.site import Site
+from ui import files, metrics
+from ui.site import Busy, Site
 
-MAX_UPLOAD_BYTES = 50 * 1000**2
 MAX_SHEET_BYTES = 8 * 1000**2
 """Maximum size of a drawing that is sent while it is drawn; usual ones have some kilobytes."""
 MAX_SHEET_PIXELS = 1024 * 1024
@@ -47,20 +46,21 @@ class Studio:
     """The requests of all sketch canvases."""
 
     def __init__(self, site: Site) -> None:
-        self._models, self._cache = site.models, site.cache
+        self._models, self._cache, self._limits, self._line = site.models, site.cache, site.limits, site.line
         self._newest: OrderedDict[str, int] = OrderedDict()
-        # One drawing at a time. Other work does not wait for this and this not for it: a large picture of another tab
-        # makes drawing slower, but does not stop it.
-        self._turn, self._slow = asyncio.Lock(), asyncio.Lock()
+        # Drawings do not wait for other work, and it does not for them: a large picture of another tab makes drawing
+        # slower, but does not stop it. Nor are they refused when many wait, as of each tab only the newest does.
+        self._turn = asyncio.Semaphore(site.limits.at_once)
 
     def routes(self) -> list[BaseRoute]:
         """The routes, for the application that serves the page."""
+        most = self._limits.upload_bytes
         return [
-            Route("/sketch/live/{tab}/{number:int}", _guarded(self._live, MAX_SHEET_BYTES), methods=["POST"]),
-            Route("/sketch/picture", _guarded(self._picture, MAX_UPLOAD_BYTES), methods=["POST"]),
-            Route("/sketch/look", _guarded(self._look, MAX_UPLOAD_BYTES), methods=["POST"]),
-            Route("/sketch/file", _guarded(self._file, MAX_UPLOAD_BYTES), methods=["POST"]),
-            Route("/sketch/sample/{model:int}/{number:int}", _guarded(self._sample, 0), methods=["GET"]),
+            Route("/sketch/live/{tab}/{number:int}", guarded(self._live, MAX_SHEET_BYTES), methods=["POST"]),
+            Route("/sketch/picture", guarded(self._picture, most), methods=["POST"]),
+            Route("/sketch/look", guarded(self._look, most), methods=["POST"]),
+            Route("/sketch/file", guarded(self._file, most), methods=["POST"]),
+            Route("/sketch/sample/{model:int}/{number:int}", guarded(self._sample, 0), methods=["GET"]),
         ]
 
     async def _live(self, request: Request) -> Response:
@@ -82,19 +82,21 @@ class Studio:
         """Picture of any kind -> what can be put on the sheet: itself, and its lines."""
         body, name = await request.body(), files.safe_name(request.query_params.get("name", ""))
         engine = self._engine(request)
-        async with self._slow:
-            found = await asyncio.to_thread(_opened, engine, body, name)
+        async with self._line.turn():
+            found = await asyncio.to_thread(_opened, engine, body, name, self._limits.pixels)
         return JSONResponse(found)
 
     async def _look(self, request: Request) -> Response:
         """Drawing and photograph -> the style that makes the drawing look like the photograph."""
-        async with request.form(max_files=2, max_fields=0, max_part_size=MAX_UPLOAD_BYTES) as form:
+        async with request.form(max_files=2, max_fields=0, max_part_size=self._limits.upload_bytes) as form:
             parts = [form.get(name) for name in ("drawing", "photo")]
             drawing, photo = [await part.read() if isinstance(part, UploadFile) else b"" for part in parts]
             name = parts[1].filename if isinstance(parts[1], UploadFile) else None
         engine, label = self._engine(request), request.query_params.get("label")
-        async with self._slow:
-            style = await asyncio.to_thread(_matching, engine, drawing, photo, name or "The photo", label)
+        async with self._line.turn():
+            style = await asyncio.to_thread(
+                _matching, engine, drawing, photo, name or "The photo", label, self._limits.pixels
+            )
         return JSONResponse({"style": style})
 
     async def _file(self, request: Request) -> Response:
@@ -112,8 +114,8 @@ class Studio:
         )
         folder = files.new_folder(self._cache)
         try:
-            async with self._slow:
-                path, notes = await asyncio.to_thread(_converted, engine, body, folder, name, how)
+            async with self._line.turn():
+                path, notes = await asyncio.to_thread(_converted, engine, body, folder, name, how, self._limits.pixels)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -143,10 +145,10 @@ class Studio:
         return found
 
 
-def _guarded(answer: Answer, most_bytes: int) -> Answer:
+def guarded(answer: Answer, most_bytes: int) -> Answer:
     """Refuse what is too long and what another website asks for; errors become one line of text."""
 
-    async def guarded(request: Request) -> Response:
+    async def answered(request: Request) -> Response:
         # Browsers say who asks: another site must not use this program through the browser of its user.
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return PlainTextResponse("only the page itself may ask for this", 403)
@@ -160,18 +162,22 @@ def _guarded(answer: Answer, most_bytes: int) -> Answer:
         except ClientDisconnect:
             return Response(status_code=499)
         except TranslateError as error:
-            text = str(error)
-            return PlainTextResponse(text if text.endswith((".", "?")) else f"{text}.", 422)
+            text = str(error) if str(error).endswith((".", "?")) else f"{error}."
+            if isinstance(error, Busy):
+                return PlainTextResponse(text, 503, {"Retry-After": "60"})
+            return PlainTextResponse(text, 422)
 
-    return guarded
+    return answered
 
 
 def _photo(engine: Engine, body: bytes, chosen: dict[str, Any]) -> bytes:
-    sheet = decode(body, "The drawing", max_pixels=min(MAX_SHEET_PIXELS, engine.max_pixels))
-    return encode(engine.apply(Picture(flatten(sheet)), **chosen), ".jpg")
+    with metrics.counted(engine.spec.name):
+        sheet = decode(body, "The drawing", max_pixels=min(MAX_SHEET_PIXELS, engine.max_pixels))
+        return encode(engine.apply(Picture(flatten(sheet)), **chosen), ".jpg")
 
 
-def _opened(engine: Engine, body: bytes, name: str) -> dict[str, Any]:
+def _opened(engine: Engine, body: bytes, name: str, most: int) -> dict[str, Any]:
+    files.check_pixels(body, name, most)
     picture = with_bits(decode(body, name, max_pixels=engine.max_pixels), 8)
     rgb_HWC = flatten(picture)
     if max(rgb_HWC.shape) > OPENED_SIDE:
@@ -187,17 +193,20 @@ def _as_address(picture: Picture) -> str:
     return f"data:image/png;base64,{base64.b64encode(encode(picture, '.png')).decode()}"
 
 
-def _matching(engine: Engine, drawing: bytes, photo: bytes, name: str, label: str | None) -> list[float]:
+def _matching(engine: Engine, drawing: bytes, photo: bytes, name: str, label: str | None, most: int) -> list[float]:
     sheet = decode(drawing, "The drawing", max_pixels=min(MAX_SHEET_PIXELS, engine.max_pixels))
+    files.check_pixels(photo, name, most)
     liked = decode(photo, name, max_pixels=engine.max_pixels)
     return [round(float(number), 2) for number in matching_style(engine, sheet, liked, label=label)]
 
 
-def _converted(engine: Engine, body: bytes, folder: Path, name: str, how: Conversion) -> tuple[Path, tuple[str, ...]]:
+def _converted(
+    engine: Engine, body: bytes, folder: Path, name: str, how: Conversion, most: int
+) -> tuple[Path, tuple[str, ...]]:
     source = folder / "in" / name
     source.parent.mkdir()
     try:
         source.write_bytes(body)
     except OSError as error:
         raise ImageError(f"{name}: cannot be stored ({error.strerror}); the disk may be full") from None
-    return files.convert_file(engine, source, folder / "out", how)
+    return files.convert_file(engine, source, folder / "out", how, most_pixels=most)

@@ -10,25 +10,26 @@ from translate.pictures.operations import READABLE
 from translate.tasks import Task
 from ui import files, widgets
 from ui.model import Model
-from ui.routes import MAX_UPLOAD_BYTES
+from ui.site import Limits
 
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("sheet.js", "live.js", "look.js", "studio.js")
 STYLES = _FOLDER / "studio.css"
 
 
-def studio(task: Task, models: Sequence[Model], *, heading: bool) -> gr.HTML:
+def studio(task: Task, models: Sequence[Model], *, heading: bool, limits: Limits) -> gr.HTML:
     """The canvas, the controls and the result.
 
     Args:
         task: the task.
         models: at least one model for it.
         heading: whether to show the name of the task as a heading.
+        limits: how large uploads may be.
     """
     headline = f"# {widgets.title(task.name)}\n" if heading else ""
     gr.Markdown(f"{headline}{task.summary}.", elem_classes="intro")
     return gr.HTML(
-        settings(task, models),
+        settings(task, models, limits),
         html_template=widgets.labelled(_FOLDER / "studio.html", task),
         js_on_load="\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS),
         apply_default_css=False,
@@ -36,14 +37,14 @@ def studio(task: Task, models: Sequence[Model], *, heading: bool) -> gr.HTML:
     )
 
 
-def settings(task: Task, models: Sequence[Model]) -> dict[str, Any]:
+def settings(task: Task, models: Sequence[Model], limits: Limits) -> dict[str, Any]:
     """What the canvas has to know."""
     return {
         "input": task.input_label,
         "output": task.output_label,
         "formats": files.OUTPUT_FORMATS,
         "readable": ",".join(sorted(READABLE)),
-        "most_bytes": MAX_UPLOAD_BYTES,
+        "most_bytes": limits.upload_bytes,
         "most_buttons": widgets.MAX_BUTTONS,
         "models": [_model(model, title, task) for title, model in zip(widgets.names(models), models, strict=True)],
     }

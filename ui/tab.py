@@ -12,11 +12,11 @@ from translate.errors import TranslateError
 from translate.tasks import Task
 from ui import actions, widgets
 from ui.model import Model
+from ui.site import Limits
 
-# Every engine uses all cores, so two at once would only slow each other down: one queue for all tabs.
-_ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "engine", "concurrency_limit": 1}
-# Programs should use the command line or the library; these events expect raw values from the page.
-_EVENT: dict[str, Any] = {"api_visibility": "private", "preprocess": False, **_ONE_AT_A_TIME}
+# An engine uses all cores, so two at once mostly slow each other down: one queue for all tabs, see `Limits.at_once`.
+# Programs have functions of their own (`ui.programs`); these events expect raw values from the page.
+_EVENT: dict[str, Any] = {"api_visibility": "private", "preprocess": False, "concurrency_id": "engine"}
 
 
 class Choices(NamedTuple):
@@ -39,10 +39,11 @@ class TaskTab:
         task: the task.
         models: at least one model for the task. Controls that the selected model does not have are hidden.
         heading: whether to show the name of the task as a heading.
+        limits: how large uploads may be.
     """
 
-    def __init__(self, task: Task, models: Sequence[Model], *, heading: bool) -> None:
-        self.task, self.models = task, models
+    def __init__(self, task: Task, models: Sequence[Model], *, heading: bool, limits: Limits) -> None:
+        self.task, self.models, self.limits = task, models, limits
         spec = models[0].engine.spec
         headline = f"# {widgets.title(task.name)}\n" if heading else ""
         gr.Markdown(f"{headline}{task.summary}.", elem_classes="intro")
@@ -173,7 +174,7 @@ class TaskTab:
     def _made(self, source: Path, choices: Choices, strength: Any, *, shown: bool) -> list[Any]:
         engine = self._model(choices).engine
         how = actions.conversion(engine.spec, *choices[1:5], strength)
-        made = actions.make(engine, source, self.cache, how, shown=shown)
+        made = actions.make(engine, source, self.cache, how, shown=shown, most_pixels=self.limits.pixels)
         compared = made.previews and widgets.compared(*made.previews, mixes=engine.spec.scale == 1)
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in made.notes)
         download = gr.DownloadButton(f"Download {made.result.name}", value=made.result, interactive=True)

@@ -27,7 +27,7 @@ from ui import actions
 from ui.app import build_page
 from ui.command import UiOptions, check_free, load, main
 from ui.model import models_of, picture_files
-from ui.site import Site
+from ui.site import Limits, Site
 from ui.studio import settings
 from ui.widgets import title
 
@@ -201,11 +201,12 @@ def test_many_labels_are_a_list(tmp_path: Path) -> None:
 
 def test_events_are_private_and_take_turns(tmp_path: Path) -> None:
     engine = Engine(save_sum(tmp_path / "m.onnx", scene(INVERT)))
-    events = page_of([(engine, tmp_path), (engine, tmp_path)]).fns.values()
-    assert {(event.api_visibility, event.concurrency_limit, event.preprocess) for event in events} == {
-        ("private", 1, False)
+    page = build_page(Site(models_of([(engine, tmp_path), (engine, tmp_path)]), Path("unused"), Limits(at_once=3)))
+    assert {(event.api_visibility, event.concurrency_id, event.preprocess) for event in page.fns.values()} == {
+        ("private", "engine", False)
     }
-    assert len({event.concurrency_id for event in events}) == 1
+    page._queue.create_event_queue_for_fn(next(iter(page.fns.values())))
+    assert page._queue.event_queue_per_concurrency_id["engine"].concurrency_limit == 3
 
 
 def test_the_canvas_knows_what_each_model_takes(tmp_path: Path) -> None:
@@ -214,7 +215,7 @@ def test_the_canvas_knows_what_each_model_takes(tmp_path: Path) -> None:
     engines = [Engine(save_sum(tmp_path / f"{number}.onnx", spec)) for number, spec in enumerate(specs)]
     (tmp_path / "day-1.png").touch()
     found = models_of([(engine, tmp_path) for engine in engines])
-    plain, five, numbered = settings(TASKS["sketch-to-photo"], found)["models"]
+    plain, five, numbered = settings(TASKS["sketch-to-photo"], found, Limits())["models"]
     assert (plain["style"], five["style"], numbered["style"]) == ("", "colours", "number")
     assert five["usual"] == [0.5, 0.0, 1.0, -1.0, 0.25]
     assert five["command"] == "1.onnx"
