@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
+
 from translate.conversion.worker import Conversion
 from translate.errors import ConfigError, ImageError, TooLarge
 from translate.inference.engine import Engine
@@ -19,6 +21,7 @@ from translate.pictures.animation import count_frames
 from translate.pictures.operations import Picture, fit_size, flatten, read_picture, resize, with_bits, write_picture
 from translate.spec import ModelSpec
 from ui import files
+from ui.words import text
 
 STYLE_COUNT = 1 << 32
 """Styles are numbered from 0 to one less than this."""
@@ -93,9 +96,7 @@ def conversion(
         found["detail"] = detail
     if spec.scale == 1:
         found["strength"] = strength
-    if output_format not in [value for _, value in files.OUTPUT_FORMATS]:
-        raise ConfigError(f"the format {output_format} is unknown; choose one of the list")
-    return Conversion(**found, output_format=output_format, name=files.NAME)
+    return Conversion(**found, output_format=files.output_format(output_format), name=files.NAME)
 
 
 def random_style() -> int:
@@ -103,26 +104,30 @@ def random_style() -> int:
     return 1 + secrets.randbelow(9999)
 
 
-def make(engine: Engine, source: Path, cache: Path, how: Conversion, *, shown: bool = True) -> Made:
+def make(
+    engine: Engine, source: Path, cache: Path, how: Conversion, *, shown: bool = True, request: gr.Request | None = None
+) -> Made:
     """Convert a file, and if it is to be shown, reduce it and the result for the page.
+
+    `request`: decides the language of the notes, see `ui.words.text`.
 
     Raises:
         TranslateError: it cannot be converted.
     """
     result, notes = files.convert_file(engine, source, files.new_folder(cache), how)
     if (frames := count_frames(result)) > 1:
-        notes = (*notes, f"This is the first of {frames} frames; the file to download has all of them.")
+        notes = (*notes, text("tab.frames", request, frames=frames))
     if not shown:
         return Made(result, None, notes)
     try:
         before = read_picture(source, max_pixels=engine.max_pixels)
         after = read_picture(result, max_pixels=engine.max_pixels * engine.spec.scale**2)
     except TooLarge:
-        return Made(result, None, (*notes, "The result is too large to show here; the file to download is complete."))
+        return Made(result, None, (*notes, text("tab.not_shown", request)))
     height, width = after.height, after.width
     if max(height, width) > PREVIEW_SIDE:
         height, width = fit_size(height, width, PREVIEW_SIDE)
-        notes = (*notes, f"Shown smaller: the file to download has {after.width} x {after.height} pixels.")
+        notes = (*notes, text("tab.smaller", request, width=after.width, height=after.height))
     folder = files.new_folder(cache)
     previews = folder / "before.png", folder / "after.png"
     for path, picture in zip(previews, (before, after), strict=True):

@@ -16,12 +16,12 @@ from starlette.routing import BaseRoute
 from translate.errors import ModelError, nearest
 from translate.inference.engine import Engine
 from translate.tasks import TASKS, Task
-from ui import files, widgets
+from ui import files
 from ui.model import Model
 from ui.site import Site
 from ui.studio import STYLES, studio
 from ui.tab import TaskTab
-from ui.words import translations
+from ui.words import HEAD, text, translations, word
 
 MAX_UPLOAD = "50mb"
 MAX_WAITING = 20
@@ -43,16 +43,16 @@ def build_page(site: Site) -> gr.Blocks:
     for model in site.models:
         by_task.setdefault(_task_name(model.engine), []).append(model)
     found = [(TASKS[name], by_task[name]) for name in TASKS if name in by_task]
-    title = widgets.title(found[0][0].name) if len(found) == 1 else "Translate pictures"
+    key = f"task.{found[0][0].name}.name" if len(found) == 1 else "page.title"
     with gr.Blocks(
-        title=title, analytics_enabled=False, delete_cache=(3600, files.KEEP_SECONDS), fill_width=True
+        title=text(key), analytics_enabled=False, delete_cache=(3600, files.KEEP_SECONDS), fill_width=True
     ) as page:
         if len(found) == 1:
             _tab(*found[0], heading=True, shown=page.load)
         else:
             with gr.Tabs(overflow_behavior="wrap"):
                 for task, models in found:
-                    with gr.Tab(widgets.title(task.name)) as tab:
+                    with gr.Tab(word(f"task.{task.name}.name")) as tab:
                         first = task is found[0][0]  # the one that is selected already
                         _tab(task, models, heading=False, shown=page.load if first else tab.select)
     return page.queue(max_size=MAX_WAITING, api_open=False)
@@ -88,6 +88,7 @@ def serve(page: gr.Blocks, routes: Sequence[BaseRoute], host: str, port: int, *,
         app_kwargs={"exception_handlers": {ClientDisconnect: _nothing}, "routes": list(routes)},
         theme=_theme(),
         css_paths=_CSS,
+        head=HEAD,
         i18n=translations,
     )
     return address

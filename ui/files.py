@@ -6,15 +6,16 @@ import secrets
 import shutil
 import time
 from pathlib import Path, PurePosixPath
+from typing import cast
 
-from translate.conversion.plan import make_plan
+from translate.conversion.plan import OutputFormat, make_plan
 from translate.conversion.worker import Conversion, Worker
-from translate.errors import ImageError, TranslateError
+from translate.errors import ConfigError, ImageError, TranslateError
 from translate.inference.engine import Engine
 from translate.pictures.formats import FORMATS, READABLE, listed
 
 OUTPUT_FORMATS = (
-    ("As the original", "same"),
+    ("choice.same", "same"),
     ("PNG", "png"),
     ("JPEG", "jpg"),
     ("WebP", "webp"),
@@ -22,7 +23,7 @@ OUTPUT_FORMATS = (
     ("TIFF", "tiff"),
     ("BMP", "bmp"),
 )
-"""Formats to choose from: on the page, and for `translate convert --format`."""
+"""Formats to choose from: name, or key of one in `ui.words`, and value of `translate convert --format`."""
 
 NAME = "{stem}-{model}"
 """How results are named, as in `translate convert --name`."""
@@ -52,6 +53,17 @@ def convert_file(engine: Engine, source: Path, folder: Path, how: Conversion) ->
     except TranslateError as error:
         raise ImageError(_without_folders(str(error), source, folder)) from None
     return result.target, tuple(_without_folders(note, source, folder) for note in result.notes)
+
+
+def output_format(value: object) -> OutputFormat:
+    """Check a format that the browser asks for.
+
+    Raises:
+        ConfigError: it is none of `OUTPUT_FORMATS`.
+    """
+    if value not in [known for _, known in OUTPUT_FORMATS]:
+        raise ConfigError(f"the format {value} is unknown; choose one of the list")
+    return cast("OutputFormat", value)
 
 
 def safe_name(name: str) -> str:

@@ -10,7 +10,7 @@ import shutil
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote
 
 from starlette.background import BackgroundTask
@@ -20,7 +20,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from translate.conversion.plan import OutputFormat
 from translate.conversion.worker import Conversion
 from translate.errors import ImageError, TranslateError
 from translate.inference.controls import numbered_style, style_from_text
@@ -30,6 +29,7 @@ from translate.pictures.lines import draw_lines, is_drawing
 from translate.pictures.operations import Picture, decode, encode, fit_size, flatten, resize, with_bits
 from ui import files
 from ui.site import Site
+from ui.words import text
 
 MAX_UPLOAD_BYTES = 50 * 1000**2
 MAX_SHEET_BYTES = 8 * 1000**2
@@ -101,13 +101,10 @@ class Studio:
         """File -> the file that `translate convert` makes of it."""
         query, engine = request.query_params, self._engine(request)
         body, name = await request.body(), files.safe_name(query.get("name", ""))
-        output_format = query.get("format", "same")
-        if output_format not in [value for _, value in files.OUTPUT_FORMATS]:
-            raise HTTPException(400)
         how = Conversion(
             label=query.get("label"),
             style=style_from_text(query["style"]) if query.get("style") else None,
-            output_format=cast("OutputFormat", output_format),
+            output_format=files.output_format(query.get("format", "same")),
             name=files.NAME,
         )
         folder = files.new_folder(self._cache)
@@ -149,19 +146,19 @@ def _guarded(answer: Answer, most_bytes: int) -> Answer:
     async def guarded(request: Request) -> Response:
         # Browsers say who asks: another site must not use this program through the browser of its user.
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return PlainTextResponse("only the page itself may ask for this", 403)
+            return PlainTextResponse(text("page.other_site", request), 403)
         length = request.headers.get("content-length", "0" if request.method == "GET" else "")
         if not length.isdecimal():
-            return PlainTextResponse("the length is missing", 411)
+            return PlainTextResponse(text("page.no_length", request), 411)
         if int(length) > most_bytes:
-            return PlainTextResponse(f"This file is too large; use one of up to {most_bytes // 1000**2} MB.", 422)
+            return PlainTextResponse(text("page.too_large", request, megabytes=most_bytes // 1000**2), 422)
         try:
             return await answer(request)
         except ClientDisconnect:
             return Response(status_code=499)
         except TranslateError as error:
-            text = str(error)
-            return PlainTextResponse(text if text.endswith((".", "?")) else f"{text}.", 422)
+            said = str(error)
+            return PlainTextResponse(said if said.endswith((".", "?")) else f"{said}.", 422)
 
     return guarded
 

@@ -12,6 +12,7 @@ from translate.errors import TranslateError
 from translate.tasks import Task
 from ui import actions, widgets
 from ui.model import Model
+from ui.words import text, title, word
 
 # Every engine uses all cores, so two at once would only slow each other down: one queue for all tabs.
 _ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "engine", "concurrency_limit": 1}
@@ -44,30 +45,29 @@ class TaskTab:
     def __init__(self, task: Task, models: Sequence[Model], *, heading: bool) -> None:
         self.task, self.models = task, models
         spec = models[0].engine.spec
-        headline = f"# {widgets.title(task.name)}\n" if heading else ""
-        gr.Markdown(f"{headline}{task.summary}.", elem_classes="intro")
+        widgets.intro(task, heading=heading)
         names = [(name, index) for index, name in enumerate(widgets.names(models))]
-        model = widgets.choice("Model", names, len(models), visible=len(models) > 1, name="models")
+        model = widgets.choice(word("choice.model"), names, len(models), visible=len(models) > 1, name="models")
         with gr.Row():
             with gr.Column(min_width=widgets.COLUMN):
                 self.source = widgets.file(task)
                 most = max(len(each.engine.spec.labels) for each in models)
                 label = widgets.choice(
-                    "What is it?", _labels(spec.labels), most, visible=bool(spec.labels), name="labels"
+                    word("choice.label"), _labels(spec.labels), most, visible=bool(spec.labels), name="labels"
                 )
                 with gr.Row(visible=bool(spec.style_size), elem_classes="styles") as self.styles:
                     style = widgets.style_number()
-                    self.random = gr.Button("Random style", min_width=120)
-                    self.default = gr.Button("Default (0)", min_width=72)
+                    self.random = gr.Button(word("tab.random_style"), min_width=120)
+                    self.default = gr.Button(word("tab.default_style"), min_width=72)
                 detail = widgets.detail(visible=spec.detail)
                 output_format = widgets.output_format()
-                self.button = gr.Button(f"Make the {task.output_label.lower()}", variant="primary")
+                self.button = gr.Button(word(f"task.{task.name}.make"), variant="primary")
                 self.samples = widgets.gallery(models[0].samples)
             with gr.Column(min_width=widgets.COLUMN):
                 self.result = widgets.before_and_after(task)
                 self.notes = gr.HTML(visible=False, elem_classes="notes", apply_default_css=False)
                 self.download = widgets.download(task)
-        self.about = gr.Markdown(widgets.about(spec, task), elem_classes="about")
+        self.about = widgets.about_box(spec)
         self.choices = Choices(model, label, style, detail, output_format, self.result)
         self.cache = Path(self.source.GRADIO_CACHE)
         self._connect()
@@ -100,49 +100,49 @@ class TaskTab:
 
     # --- event handlers: raw values in, values for the output components back
 
-    def _on_run(self, value: Any, *raw: Any) -> list[Any]:
-        with _user_errors():
-            return self._run(value, Choices(*raw), _warn_missing)
+    def _on_run(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
+        with _user_errors(request):
+            return self._run(request, value, Choices(*raw), _warn_missing)
 
-    def _on_change(self, value: Any, *raw: Any) -> list[Any]:
+    def _on_change(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
         """A control was changed; if there is no picture yet, do nothing."""
-        with _user_errors():
-            return self._run(value, Choices(*raw), lambda: None)
+        with _user_errors(request):
+            return self._run(request, value, Choices(*raw), _nothing)
 
-    def _on_file(self, value: Any, *raw: Any) -> list[Any]:
+    def _on_file(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
         """Make only the file to download, in another format or strength."""
         choices = Choices(*raw)
-        with _user_errors():
+        with _user_errors(request):
             if not value or not choices.compared:
                 return [gr.skip(), gr.skip()]
             source = actions.uploaded_file(value, self.cache)
-            return self._made(source, choices, choices.compared.get("strength", 1.0), shown=False)[1:]
+            return self._made(request, source, choices, choices.compared.get("strength", 1.0), shown=False)[1:]
 
-    def _on_random_style(self, value: Any, *raw: Any) -> list[Any]:
-        with _user_errors():
+    def _on_random_style(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
+        with _user_errors(request):
             style = actions.random_style()
-            return [style, *self._run(value, Choices(*raw)._replace(style=style), _warn_missing)]
+            return [style, *self._run(request, value, Choices(*raw)._replace(style=style), _warn_missing)]
 
-    def _on_default_style(self, value: Any, *raw: Any) -> list[Any]:
-        with _user_errors():
-            return [0, *self._run(value, Choices(*raw)._replace(style=0), lambda: None)]
+    def _on_default_style(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
+        with _user_errors(request):
+            return [0, *self._run(request, value, Choices(*raw)._replace(style=0), _nothing)]
 
-    def _on_first(self, value: Any, *raw: Any) -> list[Any]:
+    def _on_first(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
         choices = Choices(*raw)
         if value or choices.compared or not self._model(choices).samples:
             return [gr.skip()] * 5
-        return self._example(0, choices)
+        return self._example(request, 0, choices)
 
-    def _on_sample(self, event: gr.SelectData, *raw: Any) -> list[Any]:
-        return self._example(event.index, Choices(*raw))
+    def _on_sample(self, request: gr.Request, event: gr.SelectData, *raw: Any) -> list[Any]:
+        return self._example(request, event.index, Choices(*raw))
 
-    def _example(self, number: int, choices: Choices) -> list[Any]:
+    def _example(self, request: gr.Request, number: int, choices: Choices) -> list[Any]:
         model = self._model(choices)
-        with _user_errors():
+        with _user_errors(request):
             sample = model.samples[number]
             label = model.engine.spec.label_of(sample.name) or choices.label
             source = actions.linked(sample, self.cache, sample.name)
-            return [str(source), label, *self._show(source, choices._replace(label=label))]
+            return [str(source), label, *self._show(request, source, choices._replace(label=label))]
 
     def _on_model(self, index: Any) -> list[Any]:
         """Show the controls of another model."""
@@ -155,47 +155,55 @@ class TaskTab:
             0,
             gr.update(value=0, visible=spec.detail),
             gr.update(value=widgets.thumbnails(model.samples), visible=bool(model.samples)),
-            widgets.about(spec, self.task),
+            widgets.about(spec),
         ]
 
     # --- helpers of the event handlers
 
-    def _run(self, value: Any, choices: Choices, missing: Callable[[], None]) -> list[Any]:
+    def _run(
+        self, request: gr.Request, value: Any, choices: Choices, missing: Callable[[gr.Request], None]
+    ) -> list[Any]:
         if not value:
-            missing()
+            missing(request)
             return [gr.skip(), gr.skip(), gr.skip()]
-        return self._show(actions.uploaded_file(value, self.cache), choices)
+        return self._show(request, actions.uploaded_file(value, self.cache), choices)
 
-    def _show(self, source: Path, choices: Choices) -> list[Any]:
+    def _show(self, request: gr.Request, source: Path, choices: Choices) -> list[Any]:
         """Before and after, notes, and the file to download; a new result begins with its full strength."""
-        return self._made(source, choices, 1.0, shown=True)
+        return self._made(request, source, choices, 1.0, shown=True)
 
-    def _made(self, source: Path, choices: Choices, strength: Any, *, shown: bool) -> list[Any]:
+    def _made(self, request: gr.Request, source: Path, choices: Choices, strength: Any, *, shown: bool) -> list[Any]:
         engine = self._model(choices).engine
         how = actions.conversion(engine.spec, *choices[1:5], strength)
-        made = actions.make(engine, source, self.cache, how, shown=shown)
+        made = actions.make(engine, source, self.cache, how, shown=shown, request=request)
         compared = made.previews and widgets.compared(*made.previews, mixes=engine.spec.scale == 1)
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in made.notes)
-        download = gr.DownloadButton(f"Download {made.result.name}", value=made.result, interactive=True)
+        download = gr.DownloadButton(
+            text("tab.download", request, name=made.result.name), value=made.result, interactive=True
+        )
         return [compared, gr.update(value=notes, visible=bool(notes)), download]
 
     def _model(self, choices: Choices) -> Model:
         return self.models[choices.model or 0]
 
 
-def _warn_missing() -> None:
-    gr.Warning("There is no picture yet: upload one first.")
+def _warn_missing(request: gr.Request) -> None:
+    gr.Warning(text("tab.no_picture", request))
+
+
+def _nothing(_: gr.Request) -> None:
+    pass
 
 
 def _labels(labels: Sequence[str]) -> list[tuple[str, str]]:
-    return [(widgets.title(label), label) for label in labels]
+    return [(title(label), label) for label in labels]
 
 
 @contextmanager
-def _user_errors() -> Generator[None]:
+def _user_errors(request: gr.Request) -> Generator[None]:
     """Show the message of a `TranslateError` on the page; any other exception is a bug and keeps its traceback."""
     try:
         yield
     except TranslateError as error:
         # Gradio shows messages as HTML, and file names come from the user.
-        raise gr.Error(html.escape(str(error)), title="Conversion failed", print_exception=False) from None
+        raise gr.Error(html.escape(str(error)), title=text("page.failed", request), print_exception=False) from None

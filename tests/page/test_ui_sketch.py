@@ -137,7 +137,7 @@ def test_draw_undo_and_download(playwright: Playwright, chromium: str, tmp_path:
         page.keyboard.press("Delete")
         expect(page.locator(".result img")).to_be_hidden()
         page.get_by_role("button", name="Download the photo").click()
-        said(page, "The sketch is empty: draw something or open a picture first.")
+        said(page, "The sheet is empty: draw something or open a picture first.")
         page.get_by_role("button", name="Undo").click()
         wait_until(page, lambda found: ink(found) == ink(one))
 
