@@ -16,17 +16,17 @@ from starlette.routing import BaseRoute
 from translate.errors import ModelError, nearest
 from translate.inference.engine import Engine
 from translate.tasks import TASKS, Task
-from ui import files
+from ui import files, widgets
 from ui.model import Model
 from ui.site import Site
-from ui.studio import STYLES, studio
+from ui.studio import studio
 from ui.tab import TaskTab
 from ui.words import HEAD, text, translations, word
 
 MAX_UPLOAD = "50mb"
 MAX_WAITING = 20
 """Maximum number of requests in the queue; further ones are rejected until there is room."""
-_CSS = [Path(__file__).with_name("page.css"), STYLES]
+_CSS = [Path(__file__).with_name(name) for name in ("page.css", "controls.css", "studio.css", "compare.css")]
 
 
 def build_page(site: Site) -> gr.Blocks:
@@ -55,6 +55,7 @@ def build_page(site: Site) -> gr.Blocks:
                     with gr.Tab(word(f"task.{task.name}.name")) as tab:
                         first = task is found[0][0]  # the one that is selected already
                         _tab(task, models, heading=False, shown=page.load if first else tab.select)
+        widgets.shortcuts()
     return page.queue(max_size=MAX_WAITING, api_open=False)
 
 

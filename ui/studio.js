@@ -328,10 +328,6 @@ config.models.forEach(({ title }, index) => models.add(new Option(title, index))
 models.addEventListener("change", () => { setModel(+models.value); changed(true); });
 find(".models").hidden = config.models.length < 2;
 config.formats.forEach(([text, value]) => find(".format").add(new Option(value === "same" ? word("choice.same") : text, value)));
-const strokes = { 123: word("keys.pens"), E: word("sketch.eraser"), "Ctrl+Z": word("sketch.undo"), "Ctrl+Shift+Z": word("sketch.redo"),
-  Delete: word("sketch.clear"), O: word("sketch.open"), R: word("sketch.random_look"), 0: word("sketch.usual_look"), V: word("sketch.six"),
-  S: word(`task.${config.task}.download`) };
-find(".keys p").textContent = Object.entries(strokes).map(([key, text]) => `${key}: ${text}`).join(". ") + ".";
 setModel(0);
 refresh();
 if (model.samples.length) example(model.samples.length - 1, false); // a first visit shows what this is about

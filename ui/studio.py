@@ -15,7 +15,6 @@ from ui.words import title
 
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("sheet.js", "live.js", "look.js", "studio.js")
-STYLES = _FOLDER / "studio.css"
 
 
 def studio(task: Task, models: Sequence[Model], *, heading: bool) -> gr.HTML:

@@ -13,6 +13,7 @@ from translate.pictures.operations import READABLE
 from translate.spec import ModelSpec
 from translate.tasks import Task
 from ui import files
+from ui.actions import Shown
 from ui.model import Model
 from ui.words import WORDS, title, word
 
@@ -25,9 +26,17 @@ _FOLDER = Path(__file__).parent
 
 
 def names(models: Sequence[Model]) -> list[str]:
-    """Names of the models for people; those that share one are numbered."""
+    """Names of the models for people, or keys of them in `ui.words`; those that share one are numbered."""
     found = [title(model.engine.spec.name) for model in models]
-    return [name if found.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(found, 1)]
+    numbered = [name if found.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(found, 1)]
+    keys = [f"model.{model.engine.spec.name}" for model in models]
+    alone = [key in WORDS and keys.count(key) == 1 for key in keys]
+    return [key if known else name for key, name, known in zip(keys, numbered, alone, strict=True)]
+
+
+def worded(names: Sequence[tuple[str, Any]]) -> list[tuple[Any, Any]]:
+    """Choices whose names may be keys of `ui.words`."""
+    return [(word(name) if name in WORDS else name, value) for name, value in names]
 
 
 def spoken(path: Path) -> str:
@@ -44,8 +53,7 @@ def file(task: Task) -> gr.File:
 
 def output_format() -> gr.Dropdown:
     """The format of the file to download."""
-    choices = [(word(name) if name in WORDS else name, value) for name, value in files.OUTPUT_FORMATS]
-    return gr.Dropdown(choices, value="same", label=word("choice.format"), elem_classes="format")
+    return gr.Dropdown(worded(files.OUTPUT_FORMATS), value="same", label=word("choice.format"), elem_classes="format")
 
 
 def intro(task: Task, *, heading: bool) -> gr.HTML:
@@ -65,7 +73,7 @@ def template(file: Path, task: Task) -> str:
 
 
 def before_and_after(task: Task) -> gr.HTML:
-    """Input and result on top of each other, with a line between them to drag, and the strength; see `compared`."""
+    """Input and result to compare, and the strength of the result; see `compared` for its value."""
     return gr.HTML(
         None,
         html_template=template(_FOLDER / "compare.html", task),
@@ -75,15 +83,49 @@ def before_and_after(task: Task) -> gr.HTML:
     )
 
 
-def compared(before: Path, after: Path, *, mixes: bool) -> dict[str, Any]:
-    """The value of `before_and_after`: two files of the cache, and whether the result may be mixed with the input."""
-    addresses = [f"gradio_api/file={quote(path.as_posix())}" for path in (before, after)]
-    return {"before": addresses[0], "after": addresses[1], "mixes": mixes, "strength": 1.0}
+def compared(shown: Shown, *, enlarges: bool, suggestion: tuple[str, int] | None) -> dict[str, Any]:
+    """The value of `before_and_after`.
+
+    Args:
+        shown: files of the cache, and facts.
+        enlarges: whether the model does; otherwise its result may be mixed with the input.
+        suggestion: why another model suits better, a key of `ui.words`, and which.
+    """
+    facts: list[tuple[str, dict[str, object]]] = [("compare.size", {"width": shown.width, "height": shown.height})]
+    if enlarges:
+        speed = shown.width * shown.height / 1e6 / shown.seconds
+        facts.append(("compare.speed", {"seconds": f"{shown.seconds:.1f}", "megapixels": f"{speed:.2g}"}))
+    return {
+        "before": _address(shown.before),
+        "after": _address(shown.after),
+        "bicubic": shown.bicubic and _address(shown.bicubic),
+        "width": shown.width,
+        "height": shown.height,
+        "mixes": not enlarges,
+        "strength": 1.0,
+        "facts": facts,
+        "suggestion": suggestion and {"key": suggestion[0], "model": suggestion[1]},
+    }
+
+
+def _address(path: Path) -> str:
+    return f"gradio_api/file={quote(path.as_posix())}"
 
 
 def download(task: Task) -> gr.DownloadButton:
     """The download button, disabled until there is a result."""
-    return gr.DownloadButton(str(word(f"task.{task.name}.download")), interactive=False)
+    return gr.DownloadButton(str(word(f"task.{task.name}.download")), variant="primary", interactive=False)
+
+
+def shortcuts() -> gr.HTML:
+    """A button for the list of keyboard shortcuts, which "?" opens too."""
+    return gr.HTML(
+        None,
+        html_template=(_FOLDER / "shortcuts.html").read_text(encoding="utf-8"),
+        js_on_load=(_FOLDER / "shortcuts.js").read_text(encoding="utf-8"),
+        apply_default_css=False,
+        elem_classes="keys",
+    )
 
 
 def choice(
@@ -92,7 +134,7 @@ def choice(
     """A single choice: buttons, or a drop-down list if there may be many (`most`); the first is selected."""
     kind = gr.Radio if most <= MAX_BUTTONS else gr.Dropdown
     value = choices[0][1] if choices else None
-    return kind(list(choices), value=value, label=label, visible=visible, elem_classes=name)
+    return kind(worded(choices), value=value, label=label, visible=visible, elem_classes=name)
 
 
 def style_number() -> gr.Number:

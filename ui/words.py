@@ -50,10 +50,6 @@ WORDS: dict[str, tuple[str, str]] = {
         "Links ist getreu; rechts ist schärfer, mit erfundenen Einzelheiten: glaubhaft, aber nicht unbedingt wahr.",
     ),
     "tab.strength": ("Strength", "Stärke"),
-    "tab.no_picture": (
-        "There is no picture yet: upload one first.",
-        "Es gibt noch kein Bild: zuerst eines hochladen.",
-    ),
     "tab.download": ("Download {name}", "{name} herunterladen"),
     "tab.frames": (
         "This is the first of {frames} frames; the file to download has all of them.",
@@ -67,6 +63,43 @@ WORDS: dict[str, tuple[str, str]] = {
         "Shown smaller: the file to download has {width} x {height} pixels.",
         "Verkleinert gezeigt: die Datei zum Herunterladen hat {width} x {height} Pixel.",
     ),
+    # before and after
+    "compare.tools": ("View", "Ansicht"),
+    "compare.view": ("How to compare", "Wie verglichen wird"),
+    "compare.line": ("Slide", "Regler"),
+    "compare.line_title": ("On top of each other, with a line to drag", "Übereinander, mit einer Linie zum Ziehen"),
+    "compare.side": ("Side by side", "Nebeneinander"),
+    "compare.side_title": ("All views show the same place", "Alle Ansichten zeigen dieselbe Stelle"),
+    "compare.against": ("Compare with", "Vergleichen mit"),
+    "compare.bicubic": ("Bicubic", "Bikubisch"),
+    "compare.zoom": ("Zoom", "Vergrößerung"),
+    "compare.in": ("Zoom in", "Vergrößern"),
+    "compare.out": ("Zoom out", "Verkleinern"),
+    "compare.fit": ("Fit", "Ganz"),
+    "compare.fit_title": ("The whole picture", "Das ganze Bild"),
+    "compare.full_title": ("Every pixel of the result", "Jedes Pixel des Ergebnisses"),
+    "compare.stage": (
+        "Pictures to compare; zoom with + and -, move with the arrow keys",
+        "Bilder zum Vergleichen; mit + und - vergrößern, mit den Pfeiltasten bewegen",
+    ),
+    "compare.size": ("{width} x {height} pixels.", "{width} x {height} Pixel."),
+    "compare.speed": (
+        "Made in {seconds} s, {megapixels} million pixels per second.",
+        "In {seconds} s erstellt, {megapixels} Millionen Pixel pro Sekunde.",
+    ),
+    "compare.traces": (
+        "This picture shows traces of JPEG compression; the model for photographs from the web removes them.",
+        "Dieses Bild zeigt Spuren von JPEG-Kompression; das Modell für Fotos aus dem Netz entfernt sie.",
+    ),
+    "compare.no_traces": (
+        "This picture shows no traces of JPEG compression; another model keeps more of its detail.",
+        "Dieses Bild zeigt keine Spuren von JPEG-Kompression; ein anderes Modell erhält mehr Einzelheiten.",
+    ),
+    "compare.suggested": ("Use that model", "Dieses Modell verwenden"),
+    # models that are shipped, where their task alone does not say which
+    "model.super-resolution": ("4 times as large", "4-mal so groß"),
+    "model.super-resolution-x2": ("2 times as large", "2-mal so groß"),
+    "model.super-resolution-robust": ("4 times, photographs from the web", "4-mal, Fotos aus dem Netz"),
     # about a model
     "about.working_size": (
         "The model works at {pixels} pixels on the longer side, so finer detail is lost; "
@@ -99,8 +132,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "sketch.clear": ("Clear", "Leeren"),
     "sketch.open": ("Open a picture", "Bild öffnen"),
     "sketch.sheet": (
-        "Sheet to draw on with a mouse, a pen or a finger",
-        "Blatt zum Zeichnen mit Maus, Stift oder Finger",
+        "Sheet to draw on with a mouse, a pen, a finger, or the arrow keys and the space bar",
+        "Blatt zum Zeichnen mit Maus, Stift, Finger oder mit Pfeiltasten und Leertaste",
     ),
     "sketch.hint": ("Draw here, or drop a picture", "Hier zeichnen oder ein Bild ablegen"),
     "sketch.example_hint": (
@@ -160,7 +193,18 @@ WORDS: dict[str, tuple[str, str]] = {
     "look.rough": ("rough", "rau"),
     # keyboard shortcuts
     "keys.title": ("Keyboard shortcuts", "Tastenkürzel"),
-    "keys.pens": ("pens", "Stifte"),
+    "keys.drawing": ("Drawing", "Zeichnen"),
+    "keys.comparing": ("Comparing", "Vergleichen"),
+    "keys.pens": ("Thin, medium, thick pen", "Dünner, mittlerer, dicker Stift"),
+    "keys.download": ("Download", "Herunterladen"),
+    "keys.by_keyboard": (
+        "On the sheet, the arrow keys move the pen and the space bar puts it down or lifts it; "
+        "with Shift it moves further.",
+        "Auf dem Blatt bewegen die Pfeiltasten den Stift, die Leertaste setzt ihn auf oder hebt ihn ab; "
+        "mit der Umschalttaste geht es weiter voran.",
+    ),
+    "keys.move": ("Move a picture that is zoomed in", "Ein vergrößertes Bild verschieben"),
+    "keys.close": ("Close", "Schließen"),
 }
 
 # --- what depends on the task; a task's own words are English, `task.NAME.FIELD` has them in every language
@@ -198,7 +242,6 @@ _GERMAN_TASKS = {
 }  # fmt: skip
 
 _OF_TASKS = {
-    "make": ("Make {the_output}", "{output} erstellen"),
     "download": ("Download {the_output}", "{output} herunterladen"),
     "save": ("Save {the_input}", "{input} speichern"),
     "appears": ("{The_output} appears here.", "Hier erscheint {the_output}."),
