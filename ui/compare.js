@@ -17,6 +17,7 @@ const box = () => views.at(-1).getBoundingClientRect();
 const fitting = () => Math.min(box().width / size.width, box().height / size.height);
 const scale = () => zoom ?? fitting();
 const real = () => 1 / devicePixelRatio; // one pixel of the result on one of the screen
+const least = () => Math.min(fitting(), real());
 
 // Put every picture where zoom and centre say. A share of the picture that is too near its edge is moved inwards.
 function place() {
@@ -33,7 +34,7 @@ function place() {
   });
   find(".zoom output").textContent = `${Math.round((100 * z) / real())} %`;
   stage.classList.toggle("zoomed", zoom !== null);
-  find("[data-do=out]").disabled = zoom === null;
+  find("[data-do=out]").disabled = z <= least();
   find("[data-do=in]").disabled = z >= MOST * real();
 }
 
@@ -41,13 +42,10 @@ function place() {
 function zoomTo(next, x = box().width / 2, y = box().height / 2) {
   if (!size) return;
   const { width, height } = box(), old = scale();
-  next = Math.min(next, MOST * real());
-  if (next <= fitting()) zoom = null;
-  else {
-    const away = [x - width / 2, y - height / 2];
-    centre = centre.map((share, i) => share + (away[i] / [size.width, size.height][i]) * (1 / old - 1 / next));
-    zoom = next;
-  }
+  next = Math.max(least(), Math.min(next, MOST * real()));
+  const away = [x - width / 2, y - height / 2];
+  centre = centre.map((share, i) => share + (away[i] / [size.width, size.height][i]) * (1 / old - 1 / next));
+  zoom = Math.abs(next / fitting() - 1) < 0.001 ? null : next;
   place();
 }
 
@@ -159,18 +157,18 @@ function drag(event) {
 }
 
 stage.addEventListener("wheel", (event) => {
-  if (!size || (event.deltaY > 0 && zoom === null)) return; // nothing to zoom out of: the page scrolls
+  if (!size || (event.deltaY > 0 && scale() <= least())) return; // nothing to zoom out of: the page scrolls
   event.preventDefault();
   zoomTo(scale() * Math.exp(-event.deltaY / 400), ...at(event));
 }, { passive: false });
-stage.addEventListener("dblclick", (event) => (zoom === null ? zoomTo(real(), ...at(event)) : zoomTo(0)));
+stage.addEventListener("dblclick", (event) => (zoom === null ? zoomTo(real(), ...at(event)) : actions.fit()));
 
 // --- keys and buttons
 
 const actions = {
   in: () => zoomTo(scale() * 1.5),
   out: () => zoomTo(scale() / 1.5),
-  fit: () => zoomTo(0),
+  fit: () => { zoom = null; place(); },
   full: () => { zoom = real(); place(); },
   suggested: () => trigger("select"),
 };

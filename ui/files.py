@@ -10,9 +10,10 @@ from typing import cast
 
 from translate.conversion.plan import OutputFormat, make_plan
 from translate.conversion.worker import Conversion, Worker
-from translate.errors import ConfigError, ImageError, TranslateError
+from translate.errors import ConfigError, ImageError, TooLarge, TranslateError
 from translate.inference.engine import Engine
 from translate.pictures.formats import FORMATS, READABLE, listed
+from translate.pictures.operations import read_picture
 
 OUTPUT_FORMATS = (
     ("choice.same", "same"),
@@ -43,6 +44,7 @@ def convert_file(engine: Engine, source: Path, folder: Path, how: Conversion) ->
     """
     try:
         how.check(engine)
+        _check_pixels(source, engine.max_pixels)
         plan = make_plan(source, folder, how.output_format)
         with plan.opened() as destination:
             worker = Worker(plan.source, destination, engine, how)
@@ -53,6 +55,21 @@ def convert_file(engine: Engine, source: Path, folder: Path, how: Conversion) ->
     except TranslateError as error:
         raise ImageError(_without_folders(str(error), source, folder)) from None
     return result.target, tuple(_without_folders(note, source, folder) for note in result.notes)
+
+
+def _check_pixels(source: Path, most: int) -> None:
+    """Refuse what the folder conversion would work on band by band: it takes hours, and one user's queue is everyone's.
+
+    Only the size is read.
+
+    Raises:
+        ImageError: the picture has more than `most` pixels, or is damaged.
+    """
+    try:
+        read_picture(source, max_pixels=1)
+    except TooLarge as found:
+        if found.height * found.width > most:
+            read_picture(source, max_pixels=most)  # raises what names this limit
 
 
 def output_format(value: object) -> OutputFormat:
