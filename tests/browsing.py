@@ -6,11 +6,34 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Page, Playwright
+import numpy as np
+from conftest import INVERT, save_model
+from PIL import Image
+from playwright.sync_api import Browser, Page, Playwright
+from test_engine import save_sum
+
+from translate.spec import ModelSpec
 
 PATIENCE_MS = 20_000
+
+COLOURS = ModelSpec(
+    name="colours",
+    task="sketch-to-photo",
+    architecture="",
+    labels=("shoe", "handbag"),
+    style_size=5,
+    default_style=(0.5, 1.0, 0.0, 0.0, -0.5),
+)
+NUMBERED = ModelSpec(name="numbered", task="sketch-to-photo", architecture="", style_size=8)
+NIGHT = ModelSpec(name="night", task="day-to-night", architecture="", labels=("street", "square"), style_size=8)
+DIM = ModelSpec(name="dim", task="day-to-night", architecture="")
+LARGE = ModelSpec(name="large", task="super-resolution", architecture="", scale=2, detail=True)
+ROBUST = ModelSpec(name="large-robust", task="super-resolution", architecture="", scale=2)
+
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -20,6 +43,15 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A page that runs."""
+
+    address: str
+    models: dict[str, Path]
+    """Model files by name; each has a folder `samples` beside it, with what the first look shows."""
 
 
 @contextmanager
@@ -44,15 +76,44 @@ def served(*models: Path | str) -> Generator[str]:
 
 
 @contextmanager
-def opened(playwright: Playwright, chromium: str, address: str, profile: Path) -> Generator[Page]:
-    """The page in a fresh browser; it must ask no other host for anything and report no error."""
+def served_tiny(folder: Path) -> Generator[Served]:
+    """The page of tiny models of every kind, stored in a folder; the order of its tabs is not theirs."""
+    models: dict[str, Path] = {}
+    picture_HWC = np.random.default_rng(0).integers(100, 164, (24, 40, 3), np.uint8)
+    for spec in (LARGE, ROBUST, NIGHT, DIM, INVERT, COLOURS, NUMBERED):
+        samples = folder / spec.name / "samples"
+        samples.mkdir(parents=True)
+        models[spec.name] = (save_model if spec == INVERT else save_sum)(folder / spec.name / "model.onnx", spec)
+        if spec == INVERT:
+            Image.new("L", (64, 64), 100).save(samples / "grey.png")
+        elif spec.task != INVERT.task:
+            for name in ("square-2", "street-1"):
+                Image.fromarray(picture_HWC).save(samples / f"{name}.png")
+    with served(*models.values()) as address:
+        yield Served(address, models)
+
+
+@contextmanager
+def launched(playwright: Playwright, chromium: str) -> Generator[Browser]:
+    """A browser, for any number of visits."""
+    browser = playwright.chromium.launch(executable_path=chromium, headless=True, args=ARGUMENTS)
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+@contextmanager
+def visited(browser: Browser, address: str, **options: Any) -> Generator[Page]:
+    """The page, by somebody who was never there; it must ask no other host for anything and report no error.
+
+    `options`: of the browser's context, such as `locale`.
+    """
     troubles: list[str] = []
-    context = playwright.chromium.launch_persistent_context(
-        profile, executable_path=chromium, headless=True, args=ARGUMENTS, viewport={"width": 1280, "height": 900}
-    )
+    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", **options})
     try:
         context.set_default_timeout(PATIENCE_MS)
-        page = context.pages[0]
+        page = context.new_page()
         own = (address, "blob:", "data:")
         page.on("request", lambda request: None if request.url.startswith(own) else troubles.append(request.url))
         page.on("pageerror", lambda error: troubles.append(str(error)))
@@ -67,3 +128,10 @@ def opened(playwright: Playwright, chromium: str, address: str, profile: Path) -
         assert troubles == []
     finally:
         context.close()
+
+
+@contextmanager
+def opened(playwright: Playwright, chromium: str, address: str) -> Generator[Page]:
+    """The page in a browser of its own."""
+    with launched(playwright, chromium) as browser, visited(browser, address) as page:
+        yield page

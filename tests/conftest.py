@@ -20,9 +20,8 @@ from PIL import Image
 from translate.spec import METADATA_KEY, ModelSpec
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Playwright
-
-SCREENSHOTS = Path(__file__).resolve().parent.parent / "screenshots"
+    from browsing import Served
+    from playwright.sync_api import Browser, Page, Playwright
 
 INVERT = ModelSpec(name="invert", task="sketch-to-photo", architecture="255 - x")
 DOUBLE = ModelSpec(name="double", task="super-resolution", architecture="nearest", scale=2)
@@ -237,6 +236,32 @@ def chromium() -> str:
 def playwright() -> Generator["Playwright"]:
     from playwright.sync_api import sync_playwright
 
-    SCREENSHOTS.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         yield playwright
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Generator["Served"]:
+    """One page with tiny models of every kind, for all browser tests of a file."""
+    from browsing import served_tiny
+
+    with served_tiny(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: "Playwright", chromium: str) -> Generator["Browser"]:
+    """One browser for all tests of a file."""
+    from browsing import launched
+
+    with launched(playwright, chromium) as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: "Browser", site: "Served") -> Generator["Page"]:
+    """The page, at a first visit."""
+    from browsing import visited
+
+    with visited(browser, site.address) as page:
+        yield page

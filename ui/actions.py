@@ -10,20 +10,37 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
+
+import gradio as gr
 
 from translate.conversion.worker import Conversion
 from translate.errors import ConfigError, ImageError, TooLarge
 from translate.inference.engine import Engine
 from translate.pictures.animation import count_frames
-from translate.pictures.operations import Picture, fit_size, flatten, read_picture, resize, with_bits, write_picture
+from translate.pictures.jpeg_traces import jpeg_traces
+from translate.pictures.operations import (
+    Picture,
+    Pixels,
+    bicubic,
+    fit_size,
+    flatten,
+    read_picture,
+    resize,
+    with_bits,
+    write_picture,
+)
 from translate.spec import ModelSpec
 from ui import files
+from ui.words import text
 
 STYLE_COUNT = 1 << 32
 """Styles are numbered from 0 to one less than this."""
 PREVIEW_SIDE = 1600
 """Longer side in pixels of what is shown of a result; what is downloaded is never reduced."""
+ENLARGED_SIDE = 3000
+"""The same for models that enlarge, whose results are looked at pixel by pixel."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +49,26 @@ class Made:
 
     result: Path
     """The file to download."""
-    previews: tuple[Path, Path] | None
-    """Before and after, of the same size; None if they are too large to show."""
+    shown: "Shown | None"
+    """What is shown of it; None if it is too large, or was not asked for."""
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Pictures to compare, which may be smaller than the files they show."""
+
+    before: Path
+    after: Path
+    bicubic: Path | None
+    """The picture enlarged without a model, of the same size as `after`; None if the model does not enlarge."""
+    height: int
+    width: int
+    """The size of the result in pixels."""
+    seconds: float
+    """How long the conversion took, from reading the file to writing the result."""
+    traces: bool
+    """Whether the picture was compressed strongly, see `translate.pictures.jpeg_traces`."""
 
 
 def uploaded_file(value: Mapping[str, Any], cache: Path) -> Path:
@@ -93,9 +127,7 @@ def conversion(
         found["detail"] = detail
     if spec.scale == 1:
         found["strength"] = strength
-    if output_format not in [value for _, value in files.OUTPUT_FORMATS]:
-        raise ConfigError(f"the format {output_format} is unknown; choose one of the list")
-    return Conversion(**found, output_format=output_format, name=files.NAME)
+    return Conversion(**found, output_format=files.output_format(output_format), name=files.NAME)
 
 
 def random_style() -> int:
@@ -104,29 +136,54 @@ def random_style() -> int:
 
 
 def make(
-    engine: Engine, source: Path, cache: Path, how: Conversion, *, shown: bool = True, most_pixels: int | None = None
+    engine: Engine,
+    source: Path,
+    cache: Path,
+    how: Conversion,
+    *,
+    shown: bool = True,
+    most_pixels: int | None = None,
+    request: gr.Request | None = None,
 ) -> Made:
     """Convert a file of at most so many pixels, and if it is to be shown, reduce it and the result for the page.
+
+    `request`: decides the language of the notes, see `ui.words.text`.
 
     Raises:
         TranslateError: it cannot be converted.
     """
+    begun = perf_counter()
     result, notes = files.convert_file(engine, source, files.new_folder(cache), how, most_pixels=most_pixels)
+    seconds = perf_counter() - begun
     if (frames := count_frames(result)) > 1:
-        notes = (*notes, f"This is the first of {frames} frames; the file to download has all of them.")
+        notes = (*notes, text("tab.frames", request, frames=frames))
     if not shown:
         return Made(result, None, notes)
     try:
-        before = read_picture(source, max_pixels=engine.max_pixels)
-        after = read_picture(result, max_pixels=engine.max_pixels * engine.spec.scale**2)
+        before = with_bits(read_picture(source, max_pixels=engine.max_pixels), 8)
+        after = with_bits(read_picture(result, max_pixels=engine.max_pixels * engine.spec.scale**2), 8)
     except TooLarge:
-        return Made(result, None, (*notes, "The result is too large to show here; the file to download is complete."))
-    height, width = after.height, after.width
-    if max(height, width) > PREVIEW_SIDE:
-        height, width = fit_size(height, width, PREVIEW_SIDE)
-        notes = (*notes, f"Shown smaller: the file to download has {after.width} x {after.height} pixels.")
+        return Made(result, None, (*notes, text("tab.not_shown", request)))
+    traces = jpeg_traces(source, before.rgb_HWC)
+    height, width, most = after.height, after.width, ENLARGED_SIDE if engine.spec.scale > 1 else PREVIEW_SIDE
+    if max(height, width) > most:
+        notes = (*notes, text("tab.smaller", request, width=width, height=height))
+    pictures = _previews(flatten(before), flatten(after), most)
     folder = files.new_folder(cache)
-    previews = folder / "before.png", folder / "after.png"
-    for path, picture in zip(previews, (before, after), strict=True):
-        write_picture(path, Picture(resize(flatten(with_bits(picture, 8)), height, width)))
-    return Made(result, previews, notes)
+    paths = [folder / name for name in ("before.png", "after.png", "bicubic.png")[: len(pictures)]]
+    for path, picture_HWC in zip(paths, pictures, strict=True):
+        write_picture(path, Picture(picture_HWC))
+    return Made(
+        result, Shown(paths[0], paths[1], paths[2] if len(paths) > 2 else None, height, width, seconds, traces), notes
+    )
+
+
+def _previews(before_HWC: Pixels, after_HWC: Pixels, most: int) -> list[Pixels]:
+    """Before and after with at most `most` pixels on the longer side, and if it is larger, before enlarged to after."""
+    height, width = after_HWC.shape[:2]
+    if max(height, width) > most:
+        height, width = fit_size(height, width, most)
+    after_HWC = resize(after_HWC, height, width)
+    if max(before_HWC.shape[:2]) < max(height, width):  # the browser shows its pixels as they are
+        return [before_HWC, after_HWC, bicubic(before_HWC, height, width)]
+    return [resize(before_HWC, height, width), after_HWC]

@@ -16,11 +16,11 @@ from translate.tasks import TASKS, Task
 from ui import files, widgets
 from ui.model import Model
 from ui.site import Limits, Site
-from ui.studio import STYLES, studio
+from ui.studio import studio
 from ui.tab import TaskTab
-from ui.words import translations
+from ui.words import HEAD, text, translations, word
 
-_CSS = [Path(__file__).with_name("page.css"), STYLES]
+_CSS = [Path(__file__).with_name(name) for name in ("page.css", "controls.css", "studio.css", "compare.css")]
 
 
 def build_page(site: Site) -> gr.Blocks:
@@ -37,26 +37,27 @@ def build_page(site: Site) -> gr.Blocks:
     for model in site.models:
         by_task.setdefault(_task_name(model.engine), []).append(model)
     found = [(TASKS[name], by_task[name]) for name in TASKS if name in by_task]
-    title = widgets.title(found[0][0].name) if len(found) == 1 else "Translate pictures"
+    key = f"task.{found[0][0].name}.name" if len(found) == 1 else "page.title"
     with gr.Blocks(
-        title=title, analytics_enabled=False, delete_cache=(3600, files.KEEP_SECONDS), fill_width=True
+        title=text(key), analytics_enabled=False, delete_cache=(3600, files.KEEP_SECONDS), fill_width=True
     ) as page:
         if len(found) == 1:
             _tab(*found[0], site.limits, heading=True, shown=page.load)
         else:
             with gr.Tabs(overflow_behavior="wrap"):
                 for task, models in found:
-                    with gr.Tab(widgets.title(task.name)) as tab:
+                    with gr.Tab(word(f"task.{task.name}.name")) as tab:
                         first = task is found[0][0]  # the one that is selected already
                         shown = page.load if first else tab.select
                         _tab(task, models, site.limits, heading=False, shown=shown)
+        widgets.shortcuts()
     limits = site.limits
     return page.queue(max_size=limits.waiting, default_concurrency_limit=limits.at_once, api_open=False)
 
 
 def looks() -> dict[str, Any]:
     """How the page looks and what it says, for the server that shows it."""
-    return {"theme": _theme(), "css_paths": _CSS, "i18n": translations}
+    return {"theme": _theme(), "css_paths": _CSS, "head": HEAD, "i18n": translations}
 
 
 def _tab(task: Task, models: Sequence[Model], limits: Limits, *, heading: bool, shown: Callable[..., Any]) -> None:
@@ -71,8 +72,11 @@ def _theme() -> Base:
     """Gradio's default theme with system fonts, so that no fonts are requested from other hosts."""
     fonts = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif")
     theme = Default(primary_hue="teal", neutral_hue="stone", font=fonts, font_mono=("monospace",))
-    # Dark enough for white text (contrast 5:1); the theme's default is not.
+    # Text that is faint, but not too faint to read (contrast 4.8:1), and buttons dark enough for white text (5:1): the
+    # theme's defaults are not.
     return theme.set(
+        body_text_color_subdued="*neutral_500",
+        block_info_text_color="*neutral_500",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",

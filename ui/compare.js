@@ -1,44 +1,205 @@
-// Before and after on top of each other, with a line between them to drag. The strength mixes the two here, at once;
-// the file to download is made when the slider is let go. `element`, `props`, `watch` and `trigger` come from Gradio.
+// Before and after: on top of each other with a line between them to drag, or side by side; all views show the same
+// place at the same zoom. The strength mixes the two here, at once; the file to download is mixed when the slider is
+// let go. `element`, `props`, `watch` and `trigger` come from Gradio.
 
 const find = (selector) => element.querySelector(selector);
-const [before, after, split, strength] = [".before", ".after", ".split", ".strength input"].map(find);
+const all = (selector) => [...element.querySelectorAll(selector)];
+const stage = find(".stage"), split = find(".split"), strength = find(".strength input");
+const views = all(".view");
+const MOST = 16; // zoom: CSS pixels for a pixel of the result
+
+let size = null; // width and height of the result
+let zoom = null; // null: as much as fits
+let centre = [0.5, 0.5]; // what is in the middle of a view, as shares of the picture
+let mode = "line", against = "before";
+
+const box = () => views.at(-1).getBoundingClientRect();
+const fitting = () => Math.min(box().width / size.width, box().height / size.height);
+const scale = () => zoom ?? fitting();
+const real = () => 1 / devicePixelRatio; // one pixel of the result on one of the screen
+const least = () => Math.min(fitting(), real());
+
+// Put every picture where zoom and centre say. A share of the picture that is too near its edge is moved inwards.
+function place() {
+  if (!size || !element.offsetParent) return;
+  const { width, height } = box(), z = scale();
+  const spans = [width / (size.width * z), height / (size.height * z)]; // what a view shows, as a share of the picture
+  centre = centre.map((share, i) => (spans[i] >= 1 ? 0.5 : Math.min(1 - spans[i] / 2, Math.max(spans[i] / 2, share))));
+  const [x, y] = [width / 2 - centre[0] * size.width * z, height / 2 - centre[1] * size.height * z];
+  all(".view img").forEach((image) => {
+    if (!image.naturalWidth) return;
+    const factor = (size.width * z) / image.naturalWidth;
+    image.style.transform = `translate(${x}px, ${y}px) scale(${factor}, ${(size.height * z) / image.naturalHeight})`;
+    image.style.imageRendering = factor > 1.5 * real() ? "pixelated" : "auto";
+  });
+  find(".zoom output").textContent = `${Math.round((100 * z) / real())} %`;
+  stage.classList.toggle("zoomed", zoom !== null);
+  find("[data-do=out]").disabled = z <= least();
+  find("[data-do=in]").disabled = z >= MOST * real();
+}
+
+// Zoom to `next`, and keep what is at the point (x, y) of a view where it is.
+function zoomTo(next, x = box().width / 2, y = box().height / 2) {
+  if (!size) return;
+  const { width, height } = box(), old = scale();
+  next = Math.max(least(), Math.min(next, MOST * real()));
+  const away = [x - width / 2, y - height / 2];
+  centre = centre.map((share, i) => share + (away[i] / [size.width, size.height][i]) * (1 / old - 1 / next));
+  zoom = Math.abs(next / fitting() - 1) < 0.001 ? null : next;
+  place();
+}
+
+function pan(x, y) {
+  const z = scale();
+  centre = [centre[0] - x / (size.width * z), centre[1] - y / (size.height * z)];
+  place();
+}
 
 function cut() {
-  after.style.clipPath = `inset(0 0 0 ${split.value}%)`;
+  const line = mode === "line";
+  find(".after").style.clipPath = line ? `inset(0 0 0 ${split.value}%)` : "";
   find(".line").style.left = `${split.value}%`;
 }
 
 function mix() {
-  after.style.opacity = strength.value;
-  find("output").textContent = `${Math.round(100 * strength.value)} %`;
+  find(".after .shown").style.opacity = strength.value;
+  find(".strength output").textContent = `${Math.round(100 * strength.value)} %`;
+}
+
+// Which views there are, and how they lie.
+function arrange() {
+  const value = props.value ?? {}, some = Boolean(size), line = mode === "line";
+  const left = line && value.bicubic ? against : "before";
+  stage.classList.toggle("side", some && !line);
+  find(".before").hidden = !some || (line && left !== "before");
+  find(".bicubic").hidden = !some || !value.bicubic || (line && left !== "bicubic");
+  find(".after").hidden = find(".bar").hidden = find(".below").hidden = !some;
+  find(".line").hidden = split.hidden = !some || !line;
+  find(".against").hidden = !line || !value.bicubic;
+  find(".hint").hidden = some;
+  if (some) stage.tabIndex = 0;
+  if (some) views.concat(stage).forEach((part) => part.style.setProperty("--aspect", `${size.width} / ${size.height}`));
+  cut();
+  place();
 }
 
 async function show() {
   const value = props.value ?? {};
-  const some = Boolean(value.before);
-  const another = Boolean(before.src);
-  if (some) {
-    const next = [value.before, value.after].map((path) => Object.assign(new Image(), { src: new URL(path, document.baseURI).href }));
+  const another = Boolean(size);
+  if (!value.after) size = null;
+  else {
+    const paths = [value.before, value.after, ...(value.bicubic ? [value.bicubic] : [])];
+    const next = paths.map((path) => Object.assign(new Image(), { src: new URL(path, document.baseURI).href }));
     await Promise.all(next.map((image) => image.decode()));
-    if (props.value?.before !== value.before) return; // another came meanwhile
-    [before.src, after.src] = next.map((image) => image.src);
-    find(".frame").style.aspectRatio = `${next[1].naturalWidth} / ${next[1].naturalHeight}`;
+    if (props.value?.after !== value.after) return; // another came meanwhile
+    const [before, after, bicubic] = next.map((image) => image.src);
+    find(".before img").src = find(".under").src = before;
+    find(".after .shown").src = after;
+    if (bicubic) find(".bicubic img").src = bicubic;
+    await Promise.all(all(".view img[src]").map((image) => image.decode()));
+    if (!size || size.width !== value.width || size.height !== value.height) [zoom, centre] = [null, [0.5, 0.5]];
+    size = { width: value.width, height: value.height };
   }
-  element.querySelectorAll(".frame > *").forEach((part) => (part.hidden = !some));
-  find(".hint").hidden = some;
-  find(".strength").hidden = !some || !value.mixes;
+  find(".strength").hidden = !value.mixes;
   strength.value = value.strength ?? 1;
-  cut();
+  find(".facts").textContent = (value.facts ?? []).map(([key, facts]) => word(key, facts)).join(" ");
+  find(".suggestion").hidden = !value.suggestion;
+  find(".suggestion span").textContent = value.suggestion ? word(value.suggestion.key) : "";
+  arrange();
   mix();
-  if (another && element.offsetParent) find(".frame").scrollIntoView({ block: "nearest", behavior: "smooth" }); // on a phone
+  if (another && element.offsetParent) stage.scrollIntoView({ block: "nearest", behavior: "smooth" }); // on a phone
 }
 
+function setMode(next) {
+  mode = next;
+  all(".views input").forEach((choice) => (choice.checked = choice.value === mode));
+  arrange();
+}
+
+// --- mouse, finger and pen: one pointer drags the line or the picture, two pinch
+
+const pointers = new Map();
+const at = (event) => {
+  const view = event.target.closest(".view") ?? views.at(-1);
+  const { left, top } = view.getBoundingClientRect();
+  return [event.clientX - left, event.clientY - top];
+};
+let dragsLine = false;
+
+stage.addEventListener("pointerdown", (event) => {
+  if (event.button || !size) return;
+  stage.setPointerCapture(event.pointerId);
+  pointers.set(event.pointerId, at(event));
+  const { width } = box();
+  const near = Math.abs(at(event)[0] - (split.value / 100) * width) < 24;
+  dragsLine = mode === "line" && pointers.size === 1 && (zoom === null || near);
+  if (dragsLine) drag(event);
+});
+stage.addEventListener("pointermove", (event) => {
+  if (!pointers.has(event.pointerId)) return;
+  const old = pointers.get(event.pointerId), now = [event.clientX - box().left, event.clientY - box().top];
+  if (mode === "side") now.splice(0, 2, old[0] + event.movementX, old[1] + event.movementY);
+  const others = [...pointers].filter(([id]) => id !== event.pointerId);
+  pointers.set(event.pointerId, now);
+  if (others.length) {
+    const other = others[0][1];
+    const apart = (a) => Math.hypot(a[0] - other[0], a[1] - other[1]) || 1;
+    zoomTo((scale() * apart(now)) / apart(old), (now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
+  } else if (dragsLine) drag(event);
+  else if (zoom !== null) pan(now[0] - old[0], now[1] - old[1]);
+});
+for (const kind of ["pointerup", "pointercancel"]) stage.addEventListener(kind, (event) => pointers.delete(event.pointerId));
+
+function drag(event) {
+  const { left, width } = box();
+  split.value = (100 * (event.clientX - left)) / width;
+  cut();
+}
+
+stage.addEventListener("wheel", (event) => {
+  if (!size || (event.deltaY > 0 && scale() <= least())) return; // nothing to zoom out of: the page scrolls
+  event.preventDefault();
+  zoomTo(scale() * Math.exp(-event.deltaY / 400), ...at(event));
+}, { passive: false });
+stage.addEventListener("dblclick", (event) => (zoom === null ? zoomTo(real(), ...at(event)) : actions.fit()));
+
+// --- keys and buttons
+
+const actions = {
+  in: () => zoomTo(scale() * 1.5),
+  out: () => zoomTo(scale() / 1.5),
+  fit: () => { zoom = null; place(); },
+  full: () => { zoom = real(); place(); },
+  suggested: () => trigger("select"),
+};
+for (const [name, act] of Object.entries(actions)) find(`[data-do=${name}]`).addEventListener("click", act);
+const KEYS = {
+  "+": actions.in, "=": actions.in, "-": actions.out, 0: actions.fit, 1: actions.full,
+  c: () => setMode(mode === "line" ? "side" : "line"),
+};
+document.addEventListener("keydown", (event) => {
+  if (!size || !element.isConnected || !element.offsetParent || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input:not([type=range],[type=radio]), select, textarea, dialog")) return;
+  const step = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] }[event.key];
+  const act = step ? event.target === stage && zoom !== null && (() => pan(...step)) : KEYS[event.key.toLowerCase()];
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+
+const group = `compare-${Math.random().toString(36).slice(2)}`;
+for (const [name, act] of [["views", setMode], ["against", (value) => { against = value; arrange(); }]]) {
+  all(`.${name} input`).forEach((choice) => {
+    choice.name = `${name}-${group}`;
+    choice.addEventListener("change", () => act(choice.value));
+  });
+}
 split.addEventListener("input", cut);
 strength.addEventListener("input", mix);
 strength.addEventListener("change", () => {
   props.value = { ...props.value, strength: +strength.value };
   trigger("release");
 });
+new ResizeObserver(place).observe(stage);
 watch("value", show);
 show();

@@ -6,10 +6,11 @@ import secrets
 import shutil
 import time
 from pathlib import Path, PurePosixPath
+from typing import cast
 
-from translate.conversion.plan import make_plan
+from translate.conversion.plan import OutputFormat, make_plan
 from translate.conversion.worker import Conversion, Worker
-from translate.errors import ImageError, TooLarge, TranslateError
+from translate.errors import ConfigError, ImageError, TooLarge, TranslateError
 from translate.inference.engine import Engine
 from translate.pictures.animation import count_frames
 from translate.pictures.formats import FORMATS, READABLE, listed
@@ -18,7 +19,7 @@ from translate.pictures.pages import count_pages
 from ui import metrics
 
 OUTPUT_FORMATS = (
-    ("As the original", "same"),
+    ("choice.same", "same"),
     ("PNG", "png"),
     ("JPEG", "jpg"),
     ("WebP", "webp"),
@@ -26,7 +27,7 @@ OUTPUT_FORMATS = (
     ("TIFF", "tiff"),
     ("BMP", "bmp"),
 )
-"""Formats to choose from: on the page, and for `translate convert --format`."""
+"""Formats to choose from: name, or key of one in `ui.words`, and value of `translate convert --format`."""
 
 NAME = "{stem}-{model}"
 """How results are named, as in `translate convert --name`."""
@@ -64,8 +65,8 @@ def _converted(
 ) -> tuple[Path, tuple[str, ...]]:
     try:
         how.check(engine)
-        if most_pixels is not None:
-            check_pixels(source, source.name, most_pixels)
+        most = engine.max_pixels if most_pixels is None else min(most_pixels, engine.max_pixels)
+        check_pixels(source, source.name, most)
         plan = make_plan(source, folder, how.output_format)
         with plan.opened() as destination:
             worker = Worker(plan.source, destination, engine, how)
@@ -106,6 +107,17 @@ def check_pixels(data: Path | bytes, name: str, most: int) -> None:
                     found.height,
                     found.width,
                 ) from None
+
+
+def output_format(value: object) -> OutputFormat:
+    """Check a format that the browser asks for.
+
+    Raises:
+        ConfigError: it is none of `OUTPUT_FORMATS`.
+    """
+    if value not in [known for _, known in OUTPUT_FORMATS]:
+        raise ConfigError(f"the format {value} is unknown; choose one of the list")
+    return cast("OutputFormat", value)
 
 
 def safe_name(name: str) -> str:

@@ -1,7 +1,5 @@
 // Requests to the program that serves the page. One drawing is on its way, the newest waits, others are forgotten.
 
-const OFFLINE = "The program behind this page does not answer. Is it still running?";
-
 async function ask(path, settings, options = {}) {
   const address = new URL(path, document.baseURI);
   for (const [name, value] of Object.entries(settings)) {
@@ -11,10 +9,10 @@ async function ask(path, settings, options = {}) {
   try {
     answer = await fetch(address, options);
   } catch {
-    throw new Error(OFFLINE);
+    throw new Error(word("page.offline"));
   }
   if (answer.ok) return answer;
-  throw new Error(answer.status === 422 ? await answer.text() : `The program behind this page failed (${answer.status}).`);
+  throw new Error(answer.status === 422 ? await answer.text() : word("page.broken", { status: answer.status }));
 }
 
 class Live {

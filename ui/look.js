@@ -1,11 +1,11 @@
 // The look of the result: five numbers that mean something, or the number of a style.
 
 const PARTS = [
-  { name: "Brightness", ends: ["dark", "light"], index: 0 },
-  { name: "Hue", hue: true },
-  { name: "Colour", ends: ["grey", "strong"], strength: true },
-  { name: "Contrast", ends: ["soft", "hard"], index: 3 },
-  { name: "Texture", ends: ["smooth", "rough"], index: 4 },
+  { name: "look.brightness", ends: ["look.dark", "look.light"], index: 0 },
+  { name: "look.hue", hue: true },
+  { name: "look.colour", ends: ["look.grey", "look.strong"], strength: true },
+  { name: "look.contrast", ends: ["look.soft", "look.hard"], index: 3 },
+  { name: "look.texture", ends: ["look.smooth", "look.rough"], index: 4 },
 ];
 const MOST = 2.5;
 
@@ -23,9 +23,9 @@ class Look {
       [input.min, input.max] = part.hue ? [0, 360] : part.strength ? [0, MOST] : [-MOST, MOST];
       if (part.hue) input.step = 1;
       input.className = part.hue ? "hue" : "";
-      const [low, high] = part.ends ?? ["", ""];
-      const word = (text, kind) => Object.assign(document.createElement("span"), { textContent: text, className: kind });
-      label.append(word(part.name, "what"), word(low, "low"), input, word(high, "high"));
+      const [low, high] = part.ends ?? [];
+      const span = (key, kind) => Object.assign(document.createElement("span"), { textContent: key ? word(key) : "", className: kind });
+      label.append(span(part.name, "what"), span(low, "low"), input, span(high, "high"));
       box.append(label);
       input.addEventListener("input", () => this.moved(false));
       input.addEventListener("change", () => this.moved(true));

@@ -19,6 +19,11 @@ class Model:
     """Its place among all models of the page."""
 
     @property
+    def for_compressed(self) -> bool:
+        """Whether it has learnt to remove the traces of JPEG compression, as `super-resolution-robust`."""
+        return self.engine.spec.scale > 1 and "robust" in self.engine.spec.name
+
+    @property
     def command(self) -> str:
         """What `translate convert --model` takes: the name of a shipped model, or the file without its folder."""
         path = self.engine.path

@@ -10,7 +10,7 @@ import shutil
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote
 
 from starlette.background import BackgroundTask
@@ -20,7 +20,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from translate.conversion.plan import OutputFormat
 from translate.conversion.worker import Conversion
 from translate.errors import ImageError, TranslateError
 from translate.inference.controls import numbered_style, style_from_text
@@ -30,6 +29,7 @@ from translate.pictures.lines import draw_lines, is_drawing
 from translate.pictures.operations import Picture, decode, encode, fit_size, flatten, resize, with_bits
 from ui import files, metrics
 from ui.site import Busy, Site
+from ui.words import text
 
 MAX_SHEET_BYTES = 8 * 1000**2
 """Maximum size of a drawing that is sent while it is drawn; usual ones have some kilobytes."""
@@ -103,13 +103,10 @@ class Studio:
         """File -> the file that `translate convert` makes of it."""
         query, engine = request.query_params, self._engine(request)
         body, name = await request.body(), files.safe_name(query.get("name", ""))
-        output_format = query.get("format", "same")
-        if output_format not in [value for _, value in files.OUTPUT_FORMATS]:
-            raise HTTPException(400)
         how = Conversion(
             label=query.get("label"),
             style=style_from_text(query["style"]) if query.get("style") else None,
-            output_format=cast("OutputFormat", output_format),
+            output_format=files.output_format(query.get("format", "same")),
             name=files.NAME,
         )
         folder = files.new_folder(self._cache)
@@ -151,21 +148,21 @@ def guarded(answer: Answer, most_bytes: int) -> Answer:
     async def answered(request: Request) -> Response:
         # Browsers say who asks: another site must not use this program through the browser of its user.
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return PlainTextResponse("only the page itself may ask for this", 403)
+            return PlainTextResponse(text("page.other_site", request), 403)
         length = request.headers.get("content-length", "0" if request.method == "GET" else "")
         if not length.isdecimal():
-            return PlainTextResponse("the length is missing", 411)
+            return PlainTextResponse(text("page.no_length", request), 411)
         if int(length) > most_bytes:
-            return PlainTextResponse(f"This file is too large; use one of up to {most_bytes // 1000**2} MB.", 422)
+            return PlainTextResponse(text("page.too_large", request, megabytes=most_bytes // 1000**2), 422)
         try:
             return await answer(request)
         except ClientDisconnect:
             return Response(status_code=499)
         except TranslateError as error:
-            text = str(error) if str(error).endswith((".", "?")) else f"{error}."
+            said = str(error) if str(error).endswith((".", "?")) else f"{error}."
             if isinstance(error, Busy):
-                return PlainTextResponse(text, 503, {"Retry-After": "60"})
-            return PlainTextResponse(text, 422)
+                return PlainTextResponse(said, 503, {"Retry-After": "60"})
+            return PlainTextResponse(said, 422)
 
     return answered
 

@@ -97,9 +97,33 @@ class Sheet {
     pen.globalCompositeOperation = "source-over";
   }
 
+  // Begin a stroke; `where` returns its first point, and is asked once the sheet has the size to draw on.
+  start(where, erases) {
+    if (this.base.example) this.begin({}); // an example that nobody chose makes room
+    this.current = { points: [], erases };
+    this.add(this.current);
+    if (this.strokes === 1) this.draw();
+    const unit = Math.max(this.canvas.width, this.canvas.height) / SIDE;
+    this.current.width = (erases ? 24 : this.width) * unit;
+    this.extend([where()]);
+  }
+
+  extend(points) {
+    const from = this.current.points.length;
+    this.current.points.push(...points);
+    this.stroke(this.current, from);
+    this.changed(false);
+  }
+
+  finish() {
+    if (!this.current) return;
+    this.current = null;
+    this.draw(); // smooth where it was joined
+    this.changed(true);
+  }
+
   listen() {
     const canvas = this.canvas;
-    let current = null;
     const place = (event) => {
       const box = canvas.getBoundingClientRect();
       const scale = canvas.width / box.width;
@@ -109,33 +133,43 @@ class Sheet {
       if (event.button || !event.isPrimary) return;
       event.preventDefault();
       canvas.setPointerCapture(event.pointerId);
-      if (this.base.example) this.begin({}); // an example that nobody chose makes room
-      const erases = this.erases || event.buttons === 32; // the other end of a pen
-      current = { points: [], erases };
-      this.add(current);
-      if (this.strokes === 1) this.draw();
-      const unit = Math.max(canvas.width, canvas.height) / SIDE;
-      current.width = (erases ? 24 : this.width) * unit;
-      current.points.push(place(event));
-      this.stroke(current);
-      this.changed(false);
+      this.finish();
+      this.start(() => place(event), this.erases || event.buttons === 32); // 32: the other end of a pen
     });
     canvas.addEventListener("pointermove", (event) => {
-      if (!current || !event.isPrimary) return;
-      const from = current.points.length;
+      if (!this.current || !event.isPrimary || !event.buttons) return;
       const parts = event.getCoalescedEvents?.() ?? [];
-      current.points.push(...(parts.length ? parts : [event]).map(place));
-      this.stroke(current, from);
-      this.changed(false);
+      this.extend((parts.length ? parts : [event]).map(place));
     });
-    const end = (event) => {
-      if (!current || !event.isPrimary) return;
-      current = null;
-      this.draw(); // smooth where it was joined
-      this.changed(true);
-    };
+    const end = (event) => event.isPrimary && this.finish();
     canvas.addEventListener("pointerup", end);
     canvas.addEventListener("pointercancel", end);
+    this.listenToKeys();
+  }
+
+  // A pen that the arrow keys move; the space bar puts it down and lifts it, and so does leaving the sheet.
+  listenToKeys() {
+    const { canvas } = this, mark = canvas.parentElement.querySelector(".mark");
+    const tip = [0.5, 0.5]; // shares of the sheet
+    const here = () => [tip[0] * canvas.width, tip[1] * canvas.height];
+    const shown = () => {
+      mark.hidden = !canvas.matches(":focus-visible");
+      mark.classList.toggle("down", Boolean(this.current));
+      [mark.style.left, mark.style.top] = tip.map((share) => `${100 * share}%`);
+    };
+    const keys = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    canvas.addEventListener("keydown", (event) => {
+      const way = keys[event.key];
+      if (event.ctrlKey || event.metaKey || event.altKey || !(way || event.key === " ")) return;
+      event.preventDefault();
+      if (way) way.forEach((step, i) => (tip[i] = Math.min(1, Math.max(0, tip[i] + step * (event.shiftKey ? 0.1 : 0.02)))));
+      else if (this.current) this.finish();
+      else this.start(here, this.erases);
+      if (way && this.current) this.extend([here()]);
+      shown();
+    });
+    canvas.addEventListener("focus", shown);
+    canvas.addEventListener("blur", () => { this.finish(); shown(); });
   }
 
   // The drawing on white paper as a PNG, its longer side at most `most` pixels.

@@ -4,25 +4,6 @@ const config = props.value;
 const find = (selector) => element.querySelector(selector);
 const all = (selector) => [...element.querySelectorAll(selector)];
 const button = (name) => find(`[data-do=${name}]`);
-const input = config.input.toLowerCase();
-const output = config.output.toLowerCase();
-
-const TEXT = {
-  hint: `Draw here, or drop a picture`,
-  example: `An example: draw here to begin your own`,
-  empty: `The ${input} is empty: draw something or open a picture first.`,
-  drawnOver: ({ width, height }) =>
-    `You drew on it, so the file is made from this sheet of ${width} x ${height} pixels.`,
-  lines: `These lines are what the model sees.`,
-  large: `This file is too large; use one of up to ${config.most_bytes / 1e6} MB.`,
-  reading: "Reading the picture ...",
-  matching: "Trying looks like that of the photo ...",
-  saving: "Making the file ...",
-  copied: "Copied. Run it where the program is installed.",
-  keys: "1, 2, 3: pens. E: eraser. Ctrl+Z: undo. Ctrl+Shift+Z: redo. Delete: clear. O: open a picture. "
-    + "R: random look. 0: usual look. V: six variations. S: download.",
-};
-
 let model = config.models[0];
 let label = null;
 let lifted = 0; // when the pen was lifted
@@ -75,13 +56,13 @@ function refresh() {
   const { base, strokes, blank } = sheet;
   const { opened, mode } = base;
   find(".sheet").classList.toggle("erases", sheet.erases);
-  find(".hint").textContent = base.example ? TEXT.example : blank ? TEXT.hint : "";
+  find(".hint").textContent = base.example ? word("sketch.example_hint") : blank ? word("sketch.hint") : "";
   button("undo").disabled = sheet.steps.length < 2;
   button("redo").disabled = !sheet.undone.length;
   button("clear").disabled = blank;
   all("[data-pen]").forEach((pen) => press(pen, !sheet.erases && +pen.dataset.pen === sheet.width));
   press(find("[data-eraser]"), sheet.erases);
-  const note = mode === "lines" ? TEXT.lines : base.file && strokes ? TEXT.drawnOver(sheet.size) : "";
+  const note = mode === "lines" ? word("sketch.these_lines") : base.file && strokes ? word("sketch.drawn_over", sheet.size) : "";
   find(".opened").hidden = !opened;
   find(".opened .name").textContent = note ? `${base.name}. ${note}` : (base.name ?? "");
   all(".opened input").forEach((choice) => (choice.checked = choice.value === mode));
@@ -116,8 +97,8 @@ const picture = async (address) => {
 
 function open(file) {
   if (!file) return;
-  if (file.size > config.most_bytes) return say(TEXT.large, true);
-  return busy(TEXT.reading, async () => {
+  if (file.size > config.most_bytes) return say(word("page.too_large", { megabytes: config.most_bytes / 1e6 }), true);
+  return busy(word("sketch.reading"), async () => {
     const wanted = { ...settings(), style: "", name: file.name };
     const found = await (await ask("sketch/picture", wanted, { method: "POST", body: file })).json();
     const [plain, lines] = await Promise.all([found.picture, found.lines].map(picture));
@@ -155,7 +136,7 @@ const untouched = () => sheet.base.file && !sheet.strokes;
 const original = async () => (untouched() ? sheet.base.file : sheet.png());
 function name() {
   const { name = "" } = sheet.base;
-  return untouched() ? name : `${name.replace(/\.[^.]*$/, "") || input.replaceAll(" ", "-")}.png`;
+  return untouched() ? name : `${name.replace(/\.[^.]*$/, "") || config.input}.png`;
 }
 
 function download(blob, as) {
@@ -167,8 +148,8 @@ function download(blob, as) {
 }
 
 function save() {
-  if (sheet.blank) return say(TEXT.empty, true);
-  return busy(TEXT.saving, async () => {
+  if (sheet.blank) return say(word("sketch.empty"), true);
+  return busy(word("sketch.saving"), async () => {
     const wanted = { ...settings(), name: name(), format: find(".format").value };
     const answer = await ask("sketch/file", wanted, { method: "POST", body: await original() });
     download(await answer.blob(), decodeURIComponent(answer.headers.get("X-Name")));
@@ -178,9 +159,9 @@ function save() {
 
 function like(file) {
   if (!file) return;
-  if (sheet.blank) return say(TEXT.empty, true);
-  if (file.size + 1e6 > config.most_bytes) return say(TEXT.large, true);
-  return busy(TEXT.matching, async () => {
+  if (sheet.blank) return say(word("sketch.empty"), true);
+  if (file.size + 1e6 > config.most_bytes) return say(word("page.too_large", { megabytes: config.most_bytes / 1e6 }), true);
+  return busy(word("sketch.matching"), async () => {
     const body = new FormData();
     body.append("drawing", await sheet.png(512));
     body.append("photo", file);
@@ -190,12 +171,12 @@ function like(file) {
 }
 
 async function six() {
-  if (sheet.blank) return say(TEXT.empty, true);
+  if (sheet.blank) return say(word("sketch.empty"), true);
   const box = find(".six");
   box.hidden = false;
   const tiles = Array.from({ length: 6 }, (_, number) => {
     const tile = Object.assign(document.createElement("button"), { type: "button", disabled: true });
-    tile.setAttribute("aria-label", `Variation ${number + 1}`);
+    tile.setAttribute("aria-label", word("sketch.variation", { number: number + 1 }));
     return tile;
   });
   box.replaceChildren(...tiles);
@@ -228,7 +209,7 @@ function command() {
 async function copy() {
   try {
     await navigator.clipboard.writeText(command());
-    say(`${TEXT.copied} ${command()}`);
+    say(`${word("sketch.copied")} ${command()}`);
   } catch {
     say(command()); // browsers let only secure pages copy
   }
@@ -261,7 +242,7 @@ function labels() {
   }
   if (list.options.length) box.append(list);
   list.addEventListener("change", () => (choose(list.value), changed(true)));
-  list.setAttribute("aria-label", "What is it?");
+  list.setAttribute("aria-label", word("choice.label"));
   choose(model.labels[0]?.name ?? null);
 }
 
@@ -280,7 +261,7 @@ function setModel(index) {
     tile.addEventListener("click", () => example(number, true));
     return tile;
   }));
-  find(".about").replaceChildren(...model.about.map((text) => Object.assign(document.createElement("p"), { textContent: text })));
+  find(".about").replaceChildren(...model.about.map(([key, facts]) => Object.assign(document.createElement("p"), { textContent: word(key, facts) })));
 }
 
 // --- events
@@ -293,7 +274,7 @@ const actions = {
   dice: () => look.set(look.random()),
   plain: () => look.set(null),
   like: () => find(".likeness").click(),
-  paper: async () => (sheet.blank ? say(TEXT.empty, true) : download(await original(), name())),
+  paper: async () => (sheet.blank ? say(word("sketch.empty"), true) : download(await original(), name())),
   six, copy, save,
 };
 for (const [name, act] of Object.entries(actions)) button(name).addEventListener("click", act);
@@ -346,8 +327,7 @@ const models = find(".models select");
 config.models.forEach(({ title }, index) => models.add(new Option(title, index)));
 models.addEventListener("change", () => { setModel(+models.value); changed(true); });
 find(".models").hidden = config.models.length < 2;
-config.formats.forEach(([text, value]) => find(".format").add(new Option(text, value)));
-find(".keys p").textContent = TEXT.keys;
+config.formats.forEach(([text, value]) => find(".format").add(new Option(value === "same" ? word("choice.same") : text, value)));
 setModel(0);
 refresh();
 if (model.samples.length) example(model.samples.length - 1, false); // a first visit shows what this is about

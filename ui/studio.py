@@ -11,10 +11,10 @@ from translate.tasks import Task
 from ui import files, widgets
 from ui.model import Model
 from ui.site import Limits
+from ui.words import title
 
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("sheet.js", "live.js", "look.js", "studio.js")
-STYLES = _FOLDER / "studio.css"
 
 
 def studio(task: Task, models: Sequence[Model], *, heading: bool, limits: Limits) -> gr.HTML:
@@ -26,11 +26,10 @@ def studio(task: Task, models: Sequence[Model], *, heading: bool, limits: Limits
         heading: whether to show the name of the task as a heading.
         limits: how large uploads may be.
     """
-    headline = f"# {widgets.title(task.name)}\n" if heading else ""
-    gr.Markdown(f"{headline}{task.summary}.", elem_classes="intro")
+    widgets.intro(task, heading=heading)
     return gr.HTML(
         settings(task, models, limits),
-        html_template=widgets.labelled(_FOLDER / "studio.html", task),
+        html_template=widgets.template(_FOLDER / "studio.html", task),
         js_on_load="\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS),
         apply_default_css=False,
         elem_classes="sketch",
@@ -40,29 +39,29 @@ def studio(task: Task, models: Sequence[Model], *, heading: bool, limits: Limits
 def settings(task: Task, models: Sequence[Model], limits: Limits) -> dict[str, Any]:
     """What the canvas has to know."""
     return {
-        "input": task.input_label,
-        "output": task.output_label,
+        "task": task.name,
+        "input": task.input_label.lower().replace(" ", "-"),
         "formats": files.OUTPUT_FORMATS,
         "readable": ",".join(sorted(READABLE)),
         "most_bytes": limits.upload_bytes,
         "most_buttons": widgets.MAX_BUTTONS,
-        "models": [_model(model, title, task) for title, model in zip(widgets.names(models), models, strict=True)],
+        "models": [_model(model, name) for name, model in zip(widgets.names(models), models, strict=True)],
     }
 
 
-def _model(model: Model, title: str, task: Task) -> dict[str, Any]:
+def _model(model: Model, name: str) -> dict[str, Any]:
     spec = model.engine.spec
     kind = "colours" if spec.colour_style else "number" if spec.style_size else ""
     return {
         "index": model.index,
-        "title": title,
+        "title": name,
         "command": model.command,
-        "labels": [{"name": label, "title": widgets.title(label)} for label in spec.labels],
+        "labels": [{"name": label, "title": title(label)} for label in spec.labels],
         "style": kind,
         "usual": list(spec.default_style or (0.0,) * spec.style_size),
         "samples": [
             {"name": path.name, "title": widgets.spoken(path), "label": spec.label_of(path.name)}
             for path in model.samples
         ],
-        "about": widgets.about(spec, task).split("\n\n"),
+        "about": widgets.about(spec),
     }

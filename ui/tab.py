@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from translate.errors import TranslateError
+from translate.inference.engine import Engine
+from translate.inference.kept import KeepingEngine
 from translate.tasks import Task
 from ui import actions, widgets
 from ui.model import Model
 from ui.site import Limits
+from ui.words import text, title, word
 
 # An engine uses all cores, so two at once mostly slow each other down: one queue for all tabs, see `Limits.at_once`.
 # Programs have functions of their own (`ui.programs`); these events expect raw values from the page.
@@ -45,54 +48,54 @@ class TaskTab:
     def __init__(self, task: Task, models: Sequence[Model], *, heading: bool, limits: Limits) -> None:
         self.task, self.models, self.limits = task, models, limits
         spec = models[0].engine.spec
-        headline = f"# {widgets.title(task.name)}\n" if heading else ""
-        gr.Markdown(f"{headline}{task.summary}.", elem_classes="intro")
+        widgets.intro(task, heading=heading)
         names = [(name, index) for index, name in enumerate(widgets.names(models))]
-        model = widgets.choice("Model", names, len(models), visible=len(models) > 1, name="models")
-        with gr.Row():
+        with gr.Row(elem_classes="work"):
             with gr.Column(min_width=widgets.COLUMN):
                 self.source = widgets.file(task)
+                model = widgets.choice(word("choice.model"), names, len(models), visible=len(models) > 1, name="models")
                 most = max(len(each.engine.spec.labels) for each in models)
                 label = widgets.choice(
-                    "What is it?", _labels(spec.labels), most, visible=bool(spec.labels), name="labels"
+                    word("choice.label"), _labels(spec.labels), most, visible=bool(spec.labels), name="labels"
                 )
                 with gr.Row(visible=bool(spec.style_size), elem_classes="styles") as self.styles:
                     style = widgets.style_number()
-                    self.random = gr.Button("Random style", min_width=120)
-                    self.default = gr.Button("Default (0)", min_width=72)
+                    self.random = gr.Button(word("tab.random_style"), min_width=120)
+                    self.default = gr.Button(word("tab.default_style"), min_width=72)
                 detail = widgets.detail(visible=spec.detail)
-                output_format = widgets.output_format()
-                self.button = gr.Button(f"Make the {task.output_label.lower()}", variant="primary")
                 self.samples = widgets.gallery(models[0].samples)
-            with gr.Column(min_width=widgets.COLUMN):
+            with gr.Column(min_width=widgets.COLUMN, scale=2):
                 self.result = widgets.before_and_after(task)
                 self.notes = gr.HTML(visible=False, elem_classes="notes", apply_default_css=False)
-                self.download = widgets.download(task)
-        self.about = gr.Markdown(widgets.about(spec, task), elem_classes="about")
+                with gr.Row(elem_classes="save"):
+                    output_format = widgets.output_format()
+                    self.download = widgets.download(task)
+        self.about = widgets.about_box(spec)
         self.choices = Choices(model, label, style, detail, output_format, self.result)
         self.cache = Path(self.source.GRADIO_CACHE)
+        self.engines = [_keeping(each.engine, self.cache) for each in models]
         self._connect()
 
     def _connect(self) -> None:
         model, label, style, detail, output_format, _ = self.choices
         inputs, outputs = [self.source, *self.choices], [self.result, self.notes, self.download]
         event: dict[str, Any] = {"show_progress_on": self.result, **_EVENT}
-        self.button.click(self._on_run, inputs, outputs, **event)
         self.source.upload(self._on_run, inputs, outputs, **event)
         self.samples.select(self._on_sample, [*self.choices], [self.source, label, *outputs], **event)
         self.random.click(self._on_random_style, inputs, [style, *outputs], **event)
         self.default.click(self._on_default_style, inputs, [style, *outputs], **event)
         for changed in (label.input, style.submit, detail.release):
-            changed(self._on_change, inputs, outputs, trigger_mode="always_last", **event)
+            changed(self._on_run, inputs, outputs, trigger_mode="always_last", **event)
         # What is shown stays, and is mixed already; only the file to download is made again.
         quiet = {**event, "show_progress_on": self.download, "trigger_mode": "always_last"}
         for changed in (output_format.input, self.result.release):
             changed(self._on_file, inputs, [self.notes, self.download], **quiet)
         if len(self.models) > 1:
+            hidden: dict[str, Any] = {"show_progress": "hidden", **_EVENT}
             controls = [label, self.styles, style, detail, self.samples, self.about]
-            model.input(self._on_model, model, controls, show_progress="hidden", **_EVENT).then(
-                self._on_change, inputs, outputs, **event
-            )
+            suggested = self.result.select(_on_suggested, self.result, model, **hidden)
+            for chosen in (model.input, suggested.then):
+                chosen(self._on_model, model, controls, **hidden).then(self._on_run, inputs, outputs, **event)
 
     def begin_with_example(self, when: Callable[..., Any]) -> None:
         """Show the first sample with its result `when` an event happens, if nothing is shown yet."""
@@ -101,49 +104,45 @@ class TaskTab:
 
     # --- event handlers: raw values in, values for the output components back
 
-    def _on_run(self, value: Any, *raw: Any) -> list[Any]:
-        with _user_errors():
-            return self._run(value, Choices(*raw), _warn_missing)
+    def _on_run(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
+        """There is another picture, or a control was changed; if there is no picture yet, do nothing."""
+        with _user_errors(request):
+            return self._run(request, value, Choices(*raw))
 
-    def _on_change(self, value: Any, *raw: Any) -> list[Any]:
-        """A control was changed; if there is no picture yet, do nothing."""
-        with _user_errors():
-            return self._run(value, Choices(*raw), lambda: None)
-
-    def _on_file(self, value: Any, *raw: Any) -> list[Any]:
+    def _on_file(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
         """Make only the file to download, in another format or strength."""
         choices = Choices(*raw)
-        with _user_errors():
+        with _user_errors(request):
             if not value or not choices.compared:
                 return [gr.skip(), gr.skip()]
             source = actions.uploaded_file(value, self.cache)
-            return self._made(source, choices, choices.compared.get("strength", 1.0), shown=False)[1:]
+            return self._made(request, source, choices, choices.compared.get("strength", 1.0), shown=False)[1:]
 
-    def _on_random_style(self, value: Any, *raw: Any) -> list[Any]:
-        with _user_errors():
+    def _on_random_style(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
+        with _user_errors(request):
             style = actions.random_style()
-            return [style, *self._run(value, Choices(*raw)._replace(style=style), _warn_missing)]
+            return [style, *self._run(request, value, Choices(*raw)._replace(style=style))]
 
-    def _on_default_style(self, value: Any, *raw: Any) -> list[Any]:
-        with _user_errors():
-            return [0, *self._run(value, Choices(*raw)._replace(style=0), lambda: None)]
+    def _on_default_style(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
+        with _user_errors(request):
+            return [0, *self._run(request, value, Choices(*raw)._replace(style=0))]
 
-    def _on_first(self, value: Any, *raw: Any) -> list[Any]:
+    def _on_first(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
         choices = Choices(*raw)
         if value or choices.compared or not self._model(choices).samples:
             return [gr.skip()] * 5
-        return self._example(0, choices)
+        return self._example(request, 0, choices)
 
-    def _on_sample(self, event: gr.SelectData, *raw: Any) -> list[Any]:
-        return self._example(event.index, Choices(*raw))
+    def _on_sample(self, request: gr.Request, event: gr.SelectData, *raw: Any) -> list[Any]:
+        return self._example(request, event.index, Choices(*raw))
 
-    def _example(self, number: int, choices: Choices) -> list[Any]:
+    def _example(self, request: gr.Request, number: int, choices: Choices) -> list[Any]:
         model = self._model(choices)
-        with _user_errors():
+        with _user_errors(request):
             sample = model.samples[number]
             label = model.engine.spec.label_of(sample.name) or choices.label
             source = actions.linked(sample, self.cache, sample.name)
-            return [str(source), label, *self._show(source, choices._replace(label=label))]
+            return [str(source), label, *self._show(request, source, choices._replace(label=label))]
 
     def _on_model(self, index: Any) -> list[Any]:
         """Show the controls of another model."""
@@ -156,47 +155,65 @@ class TaskTab:
             0,
             gr.update(value=0, visible=spec.detail),
             gr.update(value=widgets.thumbnails(model.samples), visible=bool(model.samples)),
-            widgets.about(spec, self.task),
+            widgets.about(spec),
         ]
 
     # --- helpers of the event handlers
 
-    def _run(self, value: Any, choices: Choices, missing: Callable[[], None]) -> list[Any]:
+    def _run(self, request: gr.Request, value: Any, choices: Choices) -> list[Any]:
         if not value:
-            missing()
             return [gr.skip(), gr.skip(), gr.skip()]
-        return self._show(actions.uploaded_file(value, self.cache), choices)
+        return self._show(request, actions.uploaded_file(value, self.cache), choices)
 
-    def _show(self, source: Path, choices: Choices) -> list[Any]:
+    def _show(self, request: gr.Request, source: Path, choices: Choices) -> list[Any]:
         """Before and after, notes, and the file to download; a new result begins with its full strength."""
-        return self._made(source, choices, 1.0, shown=True)
+        return self._made(request, source, choices, 1.0, shown=True)
 
-    def _made(self, source: Path, choices: Choices, strength: Any, *, shown: bool) -> list[Any]:
-        engine = self._model(choices).engine
+    def _made(self, request: gr.Request, source: Path, choices: Choices, strength: Any, *, shown: bool) -> list[Any]:
+        engine = self.engines[choices.model or 0]
         how = actions.conversion(engine.spec, *choices[1:5], strength)
-        made = actions.make(engine, source, self.cache, how, shown=shown, most_pixels=self.limits.pixels)
-        compared = made.previews and widgets.compared(*made.previews, mixes=engine.spec.scale == 1)
+        most = self.limits.pixels
+        made = actions.make(engine, source, self.cache, how, shown=shown, most_pixels=most, request=request)
+        compared = None
+        if made.shown:
+            suggestion = self._suggestion(self._model(choices), made.shown.traces)
+            compared = widgets.compared(made.shown, enlarges=engine.spec.scale > 1, suggestion=suggestion)
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in made.notes)
-        download = gr.DownloadButton(f"Download {made.result.name}", value=made.result, interactive=True)
+        download = gr.DownloadButton(
+            text("tab.download", request, name=made.result.name), value=made.result, interactive=True
+        )
         return [compared, gr.update(value=notes, visible=bool(notes)), download]
+
+    def _suggestion(self, model: Model, traces: bool) -> tuple[str, int] | None:
+        """A model for enlarging that suits a picture with or without traces of compression better: why, and its index;
+        None if there is none or this one suits."""
+        suited = [index for index, other in enumerate(self.models) if other.for_compressed == traces]
+        if model.engine.spec.scale == 1 or model.for_compressed == traces or not suited:
+            return None
+        return "compare.traces" if traces else "compare.no_traces", suited[0]
 
     def _model(self, choices: Choices) -> Model:
         return self.models[choices.model or 0]
 
 
-def _warn_missing() -> None:
-    gr.Warning("There is no picture yet: upload one first.")
+def _on_suggested(compared: Any) -> Any:
+    return compared["suggestion"]["model"]
+
+
+def _keeping(engine: Engine, cache: Path) -> Engine:
+    """Results that can be mixed are kept, so that another strength does not run the model again."""
+    return KeepingEngine(engine, cache / "kept") if engine.spec.scale == 1 else engine
 
 
 def _labels(labels: Sequence[str]) -> list[tuple[str, str]]:
-    return [(widgets.title(label), label) for label in labels]
+    return [(title(label), label) for label in labels]
 
 
 @contextmanager
-def _user_errors() -> Generator[None]:
+def _user_errors(request: gr.Request) -> Generator[None]:
     """Show the message of a `TranslateError` on the page; any other exception is a bug and keeps its traceback."""
     try:
         yield
     except TranslateError as error:
         # Gradio shows messages as HTML, and file names come from the user.
-        raise gr.Error(html.escape(str(error)), title="Conversion failed", print_exception=False) from None
+        raise gr.Error(html.escape(str(error)), title=text("page.failed", request), print_exception=False) from None

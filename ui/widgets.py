@@ -1,19 +1,21 @@
 """The components of a tab, one function each; no events."""
 
-import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
+from gradio.i18n import I18nData
 
 from translate.inference.placement import content_share_of
 from translate.pictures.operations import READABLE
 from translate.spec import ModelSpec
 from translate.tasks import Task
 from ui import files
+from ui.actions import Shown
 from ui.model import Model
+from ui.words import WORDS, title, word
 
 MAX_BUTTONS = 6
 """Maximum number of choices shown as buttons; more are shown as a drop-down list."""
@@ -23,15 +25,18 @@ COLUMN = 320
 _FOLDER = Path(__file__).parent
 
 
-def title(name: str) -> str:
-    """`day-to-night` -> `Day to night`."""
-    return name.replace("-", " ").replace("_", " ").capitalize()
-
-
 def names(models: Sequence[Model]) -> list[str]:
-    """Names of the models for people; those that share one are numbered."""
+    """Names of the models for people, or keys of them in `ui.words`; those that share one are numbered."""
     found = [title(model.engine.spec.name) for model in models]
-    return [name if found.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(found, 1)]
+    numbered = [name if found.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(found, 1)]
+    keys = [f"model.{model.engine.spec.name}" for model in models]
+    alone = [key in WORDS and keys.count(key) == 1 for key in keys]
+    return [key if known else name for key, name, known in zip(keys, numbered, alone, strict=True)]
+
+
+def worded(names: Sequence[tuple[str, Any]]) -> list[tuple[Any, Any]]:
+    """Choices whose names may be keys of `ui.words`."""
+    return [(word(name) if name in WORDS else name, value) for name, value in names]
 
 
 def spoken(path: Path) -> str:
@@ -41,56 +46,100 @@ def spoken(path: Path) -> str:
 
 def file(task: Task) -> gr.File:
     """An upload of one picture; it stays the file that it was."""
-    return gr.File(label=task.input_label, file_types=sorted(READABLE), height=140, elem_classes="source")
+    return gr.File(
+        label=word(f"task.{task.name}.input"), file_types=sorted(READABLE), height=140, elem_classes="source"
+    )
 
 
 def output_format() -> gr.Dropdown:
     """The format of the file to download."""
-    return gr.Dropdown(list(files.OUTPUT_FORMATS), value="same", label="Format", elem_classes="format")
+    return gr.Dropdown(worded(files.OUTPUT_FORMATS), value="same", label=word("choice.format"), elem_classes="format")
 
 
-def labelled(file: Path, task: Task) -> str:
-    """An HTML template with the task's names of input and result."""
-    template = file.read_text(encoding="utf-8")
-    for token, text in (("@Input", task.input_label), ("@Output", task.output_label)):
-        template = template.replace(token, html.escape(text)).replace(token.lower(), html.escape(text.lower()))
-    return template
+def intro(task: Task, *, heading: bool) -> gr.HTML:
+    """What the task does, below its name as a heading if there is no tab that says it."""
+    headline = f'<h1>${{word("task.{task.name}.name")}}</h1>' if heading else ""
+    return gr.HTML(
+        None,
+        html_template=f'{headline}<p>${{word("task.{task.name}.summary")}}.</p>',
+        apply_default_css=False,
+        elem_classes="intro",
+    )
+
+
+def template(file: Path, task: Task) -> str:
+    """An HTML template; its words are looked up in the browser, `@task` stands for the task in their keys."""
+    return file.read_text(encoding="utf-8").replace("@task", task.name)
 
 
 def before_and_after(task: Task) -> gr.HTML:
-    """Input and result on top of each other, with a line between them to drag, and the strength; see `compared`."""
+    """Input and result to compare, and the strength of the result; see `compared` for its value."""
     return gr.HTML(
         None,
-        html_template=labelled(_FOLDER / "compare.html", task),
+        html_template=template(_FOLDER / "compare.html", task),
         js_on_load=(_FOLDER / "compare.js").read_text(encoding="utf-8"),
         apply_default_css=False,
         elem_classes="result",
     )
 
 
-def compared(before: Path, after: Path, *, mixes: bool) -> dict[str, Any]:
-    """The value of `before_and_after`: two files of the cache, and whether the result may be mixed with the input."""
-    addresses = [f"gradio_api/file={quote(path.as_posix())}" for path in (before, after)]
-    return {"before": addresses[0], "after": addresses[1], "mixes": mixes, "strength": 1.0}
+def compared(shown: Shown, *, enlarges: bool, suggestion: tuple[str, int] | None) -> dict[str, Any]:
+    """The value of `before_and_after`.
+
+    Args:
+        shown: files of the cache, and facts.
+        enlarges: whether the model does; otherwise its result may be mixed with the input.
+        suggestion: why another model suits better, a key of `ui.words`, and which.
+    """
+    facts: list[tuple[str, dict[str, object]]] = [("compare.size", {"width": shown.width, "height": shown.height})]
+    if enlarges:
+        speed = shown.width * shown.height / 1e6 / shown.seconds
+        facts.append(("compare.speed", {"seconds": f"{shown.seconds:.1f}", "megapixels": f"{speed:.2g}"}))
+    return {
+        "before": _address(shown.before),
+        "after": _address(shown.after),
+        "bicubic": shown.bicubic and _address(shown.bicubic),
+        "width": shown.width,
+        "height": shown.height,
+        "mixes": not enlarges,
+        "strength": 1.0,
+        "facts": facts,
+        "suggestion": suggestion and {"key": suggestion[0], "model": suggestion[1]},
+    }
+
+
+def _address(path: Path) -> str:
+    return f"gradio_api/file={quote(path.as_posix())}"
 
 
 def download(task: Task) -> gr.DownloadButton:
     """The download button, disabled until there is a result."""
-    return gr.DownloadButton(f"Download the {task.output_label.lower()}", interactive=False)
+    return gr.DownloadButton(str(word(f"task.{task.name}.download")), variant="primary", interactive=False)
+
+
+def shortcuts() -> gr.HTML:
+    """A button for the list of keyboard shortcuts, which "?" opens too."""
+    return gr.HTML(
+        None,
+        html_template=(_FOLDER / "shortcuts.html").read_text(encoding="utf-8"),
+        js_on_load=(_FOLDER / "shortcuts.js").read_text(encoding="utf-8"),
+        apply_default_css=False,
+        elem_classes="keys",
+    )
 
 
 def choice(
-    label: str, choices: Sequence[tuple[str, Any]], most: int, *, visible: bool, name: str
+    label: I18nData, choices: Sequence[tuple[str, Any]], most: int, *, visible: bool, name: str
 ) -> gr.Radio | gr.Dropdown:
     """A single choice: buttons, or a drop-down list if there may be many (`most`); the first is selected."""
     kind = gr.Radio if most <= MAX_BUTTONS else gr.Dropdown
     value = choices[0][1] if choices else None
-    return kind(list(choices), value=value, label=label, visible=visible, elem_classes=name)
+    return kind(worded(choices), value=value, label=label, visible=visible, elem_classes=name)
 
 
 def style_number() -> gr.Number:
     """The style, as a number that can be used again."""
-    return gr.Number(0, label="Style", precision=0, minimum=0, min_width=72)
+    return gr.Number(0, label=word("tab.style"), precision=0, minimum=0, min_width=72)
 
 
 def detail(*, visible: bool) -> gr.Slider:
@@ -100,8 +149,8 @@ def detail(*, visible: bool) -> gr.Slider:
         1,
         0,
         step=0.05,
-        label="Fine detail",
-        info="Sharper results contain more invented detail: plausible, but not necessarily true.",
+        label=word("tab.detail"),
+        info=word("tab.detail_info"),
         visible=visible,
         elem_classes="detail",
     )
@@ -111,7 +160,7 @@ def gallery(samples: Sequence[Path]) -> gr.Gallery:
     """Thumbnails of sample pictures to click on; hidden if there are none."""
     return gr.Gallery(
         thumbnails(samples),
-        label="Or try an example",
+        label=word("choice.examples"),
         interactive=False,
         allow_preview=False,
         object_fit="cover",
@@ -126,19 +175,27 @@ def thumbnails(samples: Sequence[Path]) -> list[tuple[str, str]]:
     return [(str(path), spoken(path)) for path in samples]
 
 
-def about(spec: ModelSpec, task: Task) -> str:
-    """A short text about sizes, training data and licence."""
-    given, result = task.input_label.lower(), task.output_label.lower()
+def about(spec: ModelSpec) -> list[tuple[str, dict[str, object]]]:
+    """What is worth knowing about a model: keys of `ui.words` and their facts."""
+    found: list[tuple[str, dict[str, object]]]
     if spec.working_size is not None:
-        size = (
-            f"The model works at {spec.working_size} pixels on the longer side, so finer detail in the {given} is "
-            f"lost; the {result} has the size of the {given}."
-        )
+        found = [("about.working_size", {"pixels": spec.working_size})]
         if content_share_of(spec):
-            size += f" A {given} that is small on its sheet is cropped first."
+            found.append(("about.cropped", {}))
     elif spec.scale == 1:
-        size = f"The {result} has the size of the {given}."
+        found = [("about.same_size", {})]
     else:
-        size = f"The {result} is {spec.scale} times as wide and high as the {given}."
-    known = "" if spec.training_data == "unknown" else f"The model was trained on {spec.training_data}.\n\n"
-    return f"{size}\n\n{known}Pictures stay on the computer that runs this page. Model licence: {spec.licence}."
+        found = [("about.scale", {"scale": spec.scale})]
+    if spec.training_data != "unknown":
+        found.append(("about.data", {"data": spec.training_data}))
+    return [*found, ("about.private", {"licence": spec.licence})]
+
+
+def about_box(spec: ModelSpec) -> gr.HTML:
+    """`about` as small print."""
+    return gr.HTML(
+        about(spec),
+        html_template='${value.map(([key, facts]) => "<p>" + escaped(word(key, facts)) + "</p>").join("")}',
+        apply_default_css=False,
+        elem_classes="about",
+    )

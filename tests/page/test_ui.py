@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import gc
+import re
 import socket
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from ui.command import UiOptions, check_free, load, main
 from ui.model import models_of, picture_files
 from ui.site import Limits, Site
 from ui.studio import settings
-from ui.widgets import title
+from ui.words import WORDS, title, word
 
 # Gradio leaves the event loops of every page it builds to the garbage collector.
 pytestmark = [
@@ -116,8 +117,11 @@ def test_samples(tmp_path: Path, image_HWC: np.ndarray) -> None:
 
 
 def words(page: gr.Blocks) -> str:
-    parts = (str(getattr(block, name, "")) for block in page.blocks.values() for name in ("value", "html_template"))
-    return "\n".join(parts)
+    """What is in the page, in English; as the browser puts it together."""
+    names = ("value", "label", "html_template")
+    parts = (str(getattr(block, name, "")) for block in page.blocks.values() for name in names)
+    looked_up = r'\$\{word\("(.*?)"\)\}|__i18n__\{.*?"key": "(.*?)"\}'
+    return re.sub(looked_up, lambda found: WORDS[found[1] or found[2]][0], "\n".join(parts))
 
 
 def test_page_of_one_model_says_what_it_is(tmp_path: Path) -> None:
@@ -126,10 +130,10 @@ def test_page_of_one_model_says_what_it_is(tmp_path: Path) -> None:
     text = words(page)
     assert page.title == "Sketch to photo"
     assert not any(isinstance(block, gr.Tab) for block in page.blocks.values())
-    assert "# Sketch to photo" in text
+    assert "<h1>Sketch to photo</h1>" in text
     assert "Turn a line drawing into a photograph." in text
     assert "Download the photo" in text
-    assert "256 pixels" in text
+    assert "['about.working_size', {'pixels': 256}]" in text
     assert "CC0" in text
 
 
@@ -137,13 +141,15 @@ def test_page_has_a_tab_per_task_in_the_order_of_tasks(engine: Engine, double_mo
     night = Engine(save_model(tmp_path / "n.onnx", ModelSpec(name="n", task="night-to-day", architecture="")))
     page = page_of([(Engine(double_model), tmp_path), (night, tmp_path), (engine, tmp_path), (engine, tmp_path)])
     tabs = [block.label for block in page.blocks.values() if isinstance(block, gr.Tab)]
-    assert tabs == ["Sketch to photo", "Night to day", "Super resolution"]
+    assert [str(label) for label in tabs] == [
+        str(word(f"task.{name}.name")) for name in ("sketch-to-photo", "night-to-day", "super-resolution")
+    ]
     assert page.title == "Translate pictures"
     assert sum("result" in (block.elem_classes or []) for block in page.blocks.values()) == 2
     text = words(page)
-    assert "2 times as wide and high" in text
-    assert "The day picture has the size of the night picture." in text
-    choices = [block for block in page.blocks.values() if isinstance(block, gr.Radio) and block.label == "Model"]
+    assert "['about.scale', {'scale': 2}]" in text
+    assert "'about.same_size'" in text
+    choices = [block for block in page.blocks.values() if "models" in (block.elem_classes or [])]
     assert [(block.visible, [name for name, _ in block.choices]) for block in choices] == [
         (False, ["N"]),
         (False, ["Double"]),
@@ -165,9 +171,9 @@ def test_every_task_has_a_page(task: str, tmp_path: Path) -> None:
 def choices_shown(page: gr.Blocks) -> dict[str, bool]:
     """The choices of a page of one task, and which of them are shown."""
     rows = [block for block in page.blocks.values() if getattr(block, "elem_classes", None) == ["styles"]]
-    names = ("Model", "What is it?", "Fine detail")
-    labelled = {block.label: block for block in page.blocks.values() if getattr(block, "label", None) in names}
-    return {"Style": rows[0].visible, **{name: labelled[name].visible for name in names}}
+    names = {"Model": "choice.model", "What is it?": "choice.label", "Fine detail": "tab.detail"}
+    labelled = {str(getattr(block, "label", None)): block for block in page.blocks.values()}
+    return {"Style": rows[0].visible, **{name: labelled[str(word(key))].visible for name, key in names.items()}}
 
 
 def scene(spec: ModelSpec, **changes: Any) -> ModelSpec:
@@ -196,7 +202,7 @@ def test_many_labels_are_a_list(tmp_path: Path) -> None:
     spec = scene(INVERT, labels=tuple(f"kind{number}" for number in range(7)))
     page = page_of([(Engine(save_sum(tmp_path / "m.onnx", spec)), tmp_path)])
     found, _ = [block for block in page.blocks.values() if isinstance(block, gr.Dropdown)]
-    assert (found.label, found.value, len(found.choices)) == ("What is it?", "kind0", 7)
+    assert (found.elem_classes, found.value, len(found.choices)) == (["labels"], "kind0", 7)
 
 
 def test_events_are_private_and_take_turns(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_label_and_style(chosen: dict[str, str], added: int, web: TestClient) ->
         ("picture?name=a.svg", b"<svg>", 422, r"a\.svg: not a picture that can be read; use PNG"),
         ("picture?name=a.png", b"<svg>", 422, r"a\.png: not a PNG"),
         ("picture", png(grey(1)), 422, "this file: not a picture"),
-        ("file?name=a.png&format=exe", png(grey(1)), 400, ""),
+        ("file?name=a.png&format=exe", png(grey(1)), 422, "the format exe is unknown; choose one of the list"),
         ("file?name=a.png&label=x", png(grey(1)), 422, "invert was trained without labels"),
         ("file?name=a.png", b"GIF89a", 422, r"a\.png: damaged picture"),
         ("look", png(grey(1)), 422, "The drawing: "),

@@ -11,28 +11,16 @@ from time import monotonic
 
 import numpy as np
 import pytest
-from browsing import PATIENCE_MS, opened, served
-from conftest import INVERT, SCREENSHOTS, save_model
+from browsing import PATIENCE_MS, Served, opened, served
 from PIL import Image
 from playwright.sync_api import Page, Playwright, Request, expect
-from test_engine import save_sum
 
 from translate.cli.main import main
 from translate.inference.models import shipped
 from translate.pictures.lines import draw_lines
-from translate.spec import ModelSpec
 
 pytestmark = pytest.mark.browser
 
-COLOURS = ModelSpec(
-    name="colours",
-    task="sketch-to-photo",
-    architecture="",
-    labels=("shoe", "handbag"),
-    style_size=5,
-    default_style=(0.5, 1.0, 0.0, 0.0, -0.5),
-)
-NUMBERED = ModelSpec(name="numbered", task="sketch-to-photo", architecture="", style_size=8)
 SHOE = [(0.1, 0.65), (0.35, 0.62), (0.5, 0.42), (0.62, 0.45), (0.65, 0.62), (0.9, 0.7), (0.9, 0.78), (0.1, 0.78)]
 
 
@@ -50,8 +38,8 @@ def stroke(page: Page, points: Sequence[tuple[float, float]], steps: int = 5) ->
 
 def photo(page: Page) -> np.ndarray | None:
     """The photo that is shown, (H, W, 3)."""
-    address = page.locator(".result img").get_attribute("src")
-    if not address or not page.locator(".result img").is_visible():
+    address = page.locator(".studio .result img").get_attribute("src")
+    if not address or not page.locator(".studio .result img").is_visible():
         return None
     read = "async (a) => btoa(String.fromCharCode(...new Uint8Array(await (await fetch(a)).arrayBuffer())))"
     data = base64.b64decode(page.evaluate(read, address))
@@ -92,59 +80,49 @@ def ends_at(inverted_HWC: np.ndarray, x: float, y: float) -> bool:
     return bool(inverted_HWC[round(y * height), round(x * width) - 1, 0] > 128)
 
 
-@pytest.fixture
-def model(tmp_path: Path, image_HWC: np.ndarray) -> Path:
-    """Inverts; its only sample is grey."""
-    (tmp_path / "samples").mkdir()
-    Image.new("L", (64, 64), 100).save(tmp_path / "samples" / "grey.png")
-    return save_model(tmp_path / "model.onnx", INVERT)
+def test_draw_undo_and_download(page: Page, site: Served, tmp_path: Path) -> None:
+    # A first visit shows a finished example, which makes room for what is drawn.
+    wait_until(page, lambda found: found.shape == (64, 64, 3) and abs(found - 155).max() < 3)
+    expect(page.locator(".hint")).to_have_text(re.compile("^An example"))
+    stroke(page, [(0.2, 0.5), (0.8, 0.5)])
+    one = wait_until(page, lambda found: ends_at(found, 0.8, 0.5) and ink(found) < 0.02)
+    rows, columns = np.nonzero(one[..., 0] > 128)
+    assert one.shape == (512, 512, 3)
+    assert np.ptp(rows) < 8
+    assert abs(columns.mean() - 256) < 8
+    assert 290 < np.ptp(columns) < 330
+
+    page.keyboard.press("3")
+    expect(page.get_by_role("button", name="Thick pen")).to_have_attribute("aria-pressed", "true")
+    stroke(page, [(0.2, 0.2), (0.8, 0.2)])
+    two = wait_until(page, lambda found: ends_at(found, 0.8, 0.2) and ink(found) > 2.5 * ink(one))
+    name, drawn = download(page, "Save the sketch")
+    assert name == "sketch.png"
+    name, made = download(page, "Download the photo")
+    assert name == "sketch-invert.png"
+    (tmp_path / "sketch.png").write_bytes(drawn)
+    result = tmp_path / "out" / "sketch.png"
+    model, out = site.models["invert"], tmp_path / "out"
+    assert main(["convert", str(tmp_path / "sketch.png"), str(out), "--model", str(model)]) == 0
+    assert made == result.read_bytes()
+    assert ink(np.asarray(Image.open(BytesIO(made)).convert("RGB"))) == pytest.approx(ink(two), rel=0.1)
+
+    page.keyboard.press("Control+z")
+    wait_until(page, lambda found: ink(found) == ink(one))
+    page.keyboard.press("Control+Shift+Z")
+    wait_until(page, lambda found: ink(found) == ink(two))
+    page.keyboard.press("e")
+    stroke(page, [(0.2, 0.2), (0.8, 0.2)])
+    wait_until(page, lambda found: ink(found) == ink(one))
+    page.keyboard.press("Delete")
+    expect(page.locator(".studio .result img")).to_be_hidden()
+    page.get_by_role("button", name="Download the photo").click()
+    said(page, "The sheet is empty: draw something or open a picture first.")
+    page.get_by_role("button", name="Undo").click()
+    wait_until(page, lambda found: ink(found) == ink(one))
 
 
-def test_draw_undo_and_download(playwright: Playwright, chromium: str, tmp_path: Path, model: Path) -> None:
-    with served(model) as address, opened(playwright, chromium, address, tmp_path / "profile") as page:
-        # A first visit shows a finished example, which makes room for what is drawn.
-        wait_until(page, lambda found: found.shape == (64, 64, 3) and abs(found - 155).max() < 3)
-        expect(page.locator(".hint")).to_have_text(re.compile("^An example"))
-        stroke(page, [(0.2, 0.5), (0.8, 0.5)])
-        one = wait_until(page, lambda found: ends_at(found, 0.8, 0.5) and ink(found) < 0.02)
-        rows, columns = np.nonzero(one[..., 0] > 128)
-        assert one.shape == (512, 512, 3)
-        assert np.ptp(rows) < 8
-        assert abs(columns.mean() - 256) < 8
-        assert 290 < np.ptp(columns) < 330
-
-        page.keyboard.press("3")
-        expect(page.get_by_role("button", name="Thick pen")).to_have_attribute("aria-pressed", "true")
-        stroke(page, [(0.2, 0.2), (0.8, 0.2)])
-        two = wait_until(page, lambda found: ends_at(found, 0.8, 0.2) and ink(found) > 2.5 * ink(one))
-        name, drawn = download(page, "Save the sketch")
-        assert name == "sketch.png"
-        name, made = download(page, "Download the photo")
-        assert name == "sketch-invert.png"
-        (tmp_path / "sketch.png").write_bytes(drawn)
-        result = tmp_path / "out" / "sketch.png"
-        assert main(["convert", str(tmp_path / "sketch.png"), str(tmp_path / "out"), "--model", str(model)]) == 0
-        assert made == result.read_bytes()
-        assert ink(np.asarray(Image.open(BytesIO(made)).convert("RGB"))) == pytest.approx(ink(two), rel=0.1)
-
-        page.keyboard.press("Control+z")
-        wait_until(page, lambda found: ink(found) == ink(one))
-        page.keyboard.press("Control+Shift+Z")
-        wait_until(page, lambda found: ink(found) == ink(two))
-        page.keyboard.press("e")
-        stroke(page, [(0.2, 0.2), (0.8, 0.2)])
-        wait_until(page, lambda found: ink(found) == ink(one))
-        page.keyboard.press("Delete")
-        expect(page.locator(".result img")).to_be_hidden()
-        page.get_by_role("button", name="Download the photo").click()
-        said(page, "The sketch is empty: draw something or open a picture first.")
-        page.get_by_role("button", name="Undo").click()
-        wait_until(page, lambda found: ink(found) == ink(one))
-
-
-def test_open_a_sketch_or_a_photo_or_trace_it(
-    playwright: Playwright, chromium: str, tmp_path: Path, model: Path
-) -> None:
+def test_open_a_sketch_or_a_photo_or_trace_it(page: Page, site: Served, tmp_path: Path) -> None:
     photo_HWC = np.full((160, 120, 3), 255, np.uint8)
     photo_HWC[40:120, 30:90] = (200, 30, 30)
     Image.fromarray(photo_HWC).save(tmp_path / "red thing.png")
@@ -155,51 +133,49 @@ def test_open_a_sketch_or_a_photo_or_trace_it(
     def near(expected_HWC: np.ndarray) -> Callable[[np.ndarray], bool]:
         return lambda found: found.shape == expected_HWC.shape and abs(found - expected_HWC).mean() < 3
 
-    with served(model) as address, opened(playwright, chromium, address, tmp_path / "profile") as page:
-        chosen = page.locator("input.file")
-        chosen.set_input_files(tmp_path / "red thing.png")
-        wait_until(page, near(lines_HWC))
-        expect(page.get_by_label("Lines of a photo")).to_be_checked()
-        expect(page.locator(".opened .name")).to_have_text("red thing.png. These lines are what the model sees.")
-        assert download(page, "Download the photo")[0] == "red thing-invert.png"
+    chosen = page.locator("input.file")
+    chosen.set_input_files(tmp_path / "red thing.png")
+    wait_until(page, near(lines_HWC))
+    expect(page.get_by_label("Lines of a photo")).to_be_checked()
+    expect(page.locator(".opened .name")).to_have_text("red thing.png. These lines are what the model sees.")
+    assert download(page, "Download the photo")[0] == "red thing-invert.png"
 
-        page.get_by_text("Drawing", exact=True).click()
-        wait_until(page, near(255 - photo_HWC.astype(int)))
-        page.get_by_text("Trace it").click()
-        expect(page.locator(".underlay")).to_be_visible()
-        expect(page.locator(".result img")).to_be_hidden()
-        stroke(page, [(0.2, 0.5), (0.8, 0.5)])
-        traced = wait_until(page, lambda found: ink(found) > 0)
-        assert np.median(traced) == 0  # the picture underneath is not part of the drawing
-        page.screenshot(path=SCREENSHOTS / "trace.png", full_page=True)
-        page.get_by_role("button", name="Clear").click()
-        expect(page.locator(".underlay")).to_be_visible()
-        expect(page.locator(".result img")).to_be_hidden()
-        for _ in range(3):  # the clearing, the line, and the choice to trace
-            page.get_by_role("button", name="Undo").click()
-        wait_until(page, near(255 - photo_HWC.astype(int)))
-        expect(page.locator(".underlay")).to_be_hidden()
-        expect(page.get_by_label("Drawing", exact=True)).to_be_checked()
+    page.locator(".opened").get_by_text("Drawing").click()
+    wait_until(page, near(255 - photo_HWC.astype(int)))
+    page.get_by_text("Trace it").click()
+    expect(page.locator(".underlay")).to_be_visible()
+    expect(page.locator(".studio .result img")).to_be_hidden()
+    stroke(page, [(0.2, 0.5), (0.8, 0.5)])
+    traced = wait_until(page, lambda found: ink(found) > 0)
+    assert np.median(traced) == 0  # the picture underneath is not part of the drawing
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator(".underlay")).to_be_visible()
+    expect(page.locator(".studio .result img")).to_be_hidden()
+    for _ in range(3):  # the clearing, the line, and the choice to trace
+        page.get_by_role("button", name="Undo").click()
+    wait_until(page, near(255 - photo_HWC.astype(int)))
+    expect(page.locator(".underlay")).to_be_hidden()
+    expect(page.get_by_label("Drawing", exact=True)).to_be_checked()
 
-        chosen.set_input_files(tmp_path / "lines.tif")
-        wait_until(page, near(lines_HWC))
-        expect(page.get_by_label("Drawing", exact=True)).to_be_checked()
-        name, made = download(page, "Download the photo")
-        assert name == "lines-invert.tif"
-        out = tmp_path / "out"
-        assert main(["convert", str(tmp_path / "lines.tif"), str(out), "--model", str(model)]) == 0
-        assert made == (out / "lines.tif").read_bytes()
-        page.locator(".format").select_option("WebP")
-        assert download(page, "Download the photo")[0] == "lines-invert.webp"
-        stroke(page, [(0.2, 0.5), (0.8, 0.5)])
-        expect(page.locator(".opened .name")).to_have_text(re.compile(r"sheet of 480 x 640 pixels\.$"))
+    chosen.set_input_files(tmp_path / "lines.tif")
+    wait_until(page, near(lines_HWC))
+    expect(page.get_by_label("Drawing", exact=True)).to_be_checked()
+    name, made = download(page, "Download the photo")
+    assert name == "lines-invert.tif"
+    out = tmp_path / "out"
+    assert main(["convert", str(tmp_path / "lines.tif"), str(out), "--model", str(site.models["invert"])]) == 0
+    assert made == (out / "lines.tif").read_bytes()
+    page.locator(".format").select_option("WebP")
+    assert download(page, "Download the photo")[0] == "lines-invert.webp"
+    stroke(page, [(0.2, 0.5), (0.8, 0.5)])
+    expect(page.locator(".opened .name")).to_have_text(re.compile(r"sheet of 480 x 640 pixels\.$"))
 
-        chosen.set_input_files(tmp_path / "broken.png")
-        said(page, re.compile(r"^broken\.png: not a PNG"))
-        expect(page.locator(".status")).to_have_class(re.compile("bad"))
+    chosen.set_input_files(tmp_path / "broken.png")
+    said(page, re.compile(r"^broken\.png: not a PNG"))
+    expect(page.locator(".status")).to_have_class(re.compile("bad"))
 
 
-def test_drop_and_paste(playwright: Playwright, chromium: str, tmp_path: Path, model: Path) -> None:
+def test_drop_and_paste(page: Page, tmp_path: Path) -> None:
     Image.new("L", (80, 40), 30).save(tmp_path / "dark.png")
     data = base64.b64encode((tmp_path / "dark.png").read_bytes()).decode()
     carry = """([event, kind, data, place]) => {
@@ -208,17 +184,15 @@ def test_drop_and_paste(playwright: Playwright, chromium: str, tmp_path: Path, m
         const details = {bubbles: true, cancelable: true, dataTransfer: files, clipboardData: files};
         document.querySelector(place).dispatchEvent(new window[kind](event, details));
     }"""
-    with served(model) as address, opened(playwright, chromium, address, tmp_path / "profile") as page:
-        wait_until(page, lambda found: True)
-        for event, kind, place in (("drop", "DragEvent", "canvas"), ("paste", "ClipboardEvent", "body")):
-            page.evaluate(carry, [event, kind, data, place])
-            expect(page.locator(".opened .name")).to_have_text(re.compile(rf"^{event}\.png"), timeout=PATIENCE_MS)
-            page.get_by_text("Drawing", exact=True).click()
-            wait_until(page, lambda found: found.shape == (40, 80, 3) and abs(found - 225).max() < 3)
+    wait_until(page, lambda found: True)
+    for event, kind, place in (("drop", "DragEvent", "canvas"), ("paste", "ClipboardEvent", "body")):
+        page.evaluate(carry, [event, kind, data, place])
+        expect(page.locator(".opened .name")).to_have_text(re.compile(rf"^{event}\.png"), timeout=PATIENCE_MS)
+        page.locator(".opened").get_by_text("Drawing").click()
+        wait_until(page, lambda found: found.shape == (40, 80, 3) and abs(found - 225).max() < 3)
 
 
-def test_looks(playwright: Playwright, chromium: str, tmp_path: Path) -> None:
-    models = [save_sum(tmp_path / f"{spec.name}.onnx", spec) for spec in (COLOURS, NUMBERED, INVERT)]
+def test_looks(page: Page) -> None:
 
     def style_of(request: Request) -> str:
         found = re.search(r"[?&]style=([^&]*)", request.url)
@@ -229,61 +203,59 @@ def test_looks(playwright: Playwright, chromium: str, tmp_path: Path) -> None:
         with page.expect_request(lambda one: "/sketch/live/" in one.url and re.fullmatch(style, style_of(one))):
             act()
 
-    with served(*models) as address, opened(playwright, chromium, address, tmp_path / "profile") as page:
-        stroke(page, SHOE)
-        wait_until(page, lambda found: True)
-        sliders = page.get_by_role("slider")
-        expect(sliders).to_have_count(5)
-        expect(page.get_by_label("Brightness")).to_have_value("0.5")
-        expect(page.get_by_label("Hue")).to_have_css("background-image", re.compile("^linear-gradient"))
-        asks_for(page, lambda: page.get_by_label("Brightness").press("ArrowRight"), "0.55,1,0,0,-0.5")
-        asks_for(page, lambda: page.get_by_label("Hue").fill("90"), "0.55,0,1,0,-0.5")
-        page.get_by_role("button", name="Copy as a command").click()
-        command = "translate convert sketch.png results --model colours.onnx --label shoe --style=0.55,0,1,0,-0.5"
-        said(page, re.compile(re.escape(command) + "$"))
-        asks_for(page, lambda: page.keyboard.press("0"), "")
-        expect(page.get_by_label("Brightness")).to_have_value("0.5")
-        vector = r"(-?\d(\.\d+)?,){4}-?\d(\.\d+)?"
-        asks_for(page, lambda: page.get_by_role("button", name="Random look").click(), vector)
+    page.get_by_label("Model").filter(visible=True).select_option("Colours")
+    stroke(page, SHOE)
+    wait_until(page, lambda found: True)
+    sliders = page.get_by_role("slider")
+    expect(sliders).to_have_count(5)
+    expect(page.get_by_label("Brightness")).to_have_value("0.5")
+    expect(page.get_by_label("Hue")).to_have_css("background-image", re.compile("^linear-gradient"))
+    asks_for(page, lambda: page.get_by_label("Brightness").press("ArrowRight"), "0.55,1,0,0,-0.5")
+    asks_for(page, lambda: page.get_by_label("Hue").fill("90"), "0.55,0,1,0,-0.5")
+    page.get_by_role("button", name="Copy as a command").click()
+    command = "translate convert sketch.png results --model model.onnx --label shoe --style=0.55,0,1,0,-0.5"
+    said(page, re.compile(re.escape(command) + "$"))
+    asks_for(page, lambda: page.keyboard.press("0"), "")
+    expect(page.get_by_label("Brightness")).to_have_value("0.5")
+    vector = r"(-?\d(\.\d+)?,){4}-?\d(\.\d+)?"
+    asks_for(page, lambda: page.get_by_role("button", name="Random look").click(), vector)
 
-        page.get_by_role("button", name="Six variations").click()
-        sixth = page.get_by_role("button", name="Variation 6")
-        expect(sixth).to_be_enabled(timeout=PATIENCE_MS)
-        asks_for(page, sixth.click, vector)
-        with page.expect_request(re.compile("/sketch/live/.*label=handbag")):
-            page.get_by_text("Handbag", exact=True).click()
+    page.get_by_role("button", name="Six variations").click()
+    sixth = page.get_by_role("button", name="Variation 6")
+    expect(sixth).to_be_enabled(timeout=PATIENCE_MS)
+    asks_for(page, sixth.click, vector)
+    with page.expect_request(re.compile("/sketch/live/.*label=handbag")):
+        page.get_by_text("Handbag", exact=True).click()
 
-        page.get_by_label("Model").select_option("Numbered")
-        expect(page.get_by_label("Brightness")).to_be_hidden()
-        expect(page.get_by_text("Handbag", exact=True)).to_be_hidden()
-        number = page.get_by_label("Style number")
-        number.fill("42")
-        asks_for(page, lambda: number.press("Enter"), "42")
-        number.fill("0.5")
-        number.press("Enter")
-        said(page, re.compile(r"^style is '0\.5'; give a whole number"))
-        page.get_by_label("Model").select_option("Invert")
-        expect(number).to_be_hidden()
-        expect(page.get_by_role("button", name="Random look")).to_be_hidden()
-        wait_until(page, lambda found: ink(found) < 2)
+    page.get_by_label("Model").select_option("Numbered")
+    expect(page.get_by_label("Brightness")).to_be_hidden()
+    expect(page.get_by_text("Handbag", exact=True)).to_be_hidden()
+    number = page.get_by_label("Style number")
+    number.fill("42")
+    asks_for(page, lambda: number.press("Enter"), "42")
+    number.fill("0.5")
+    number.press("Enter")
+    said(page, re.compile(r"^style is '0\.5'; give a whole number"))
+    page.get_by_label("Model").select_option("Invert")
+    expect(number).to_be_hidden()
+    expect(page.get_by_role("button", name="Random look")).to_be_hidden()
+    wait_until(page, lambda found: ink(found) < 2)
 
 
-def test_a_page_without_its_program_says_so(playwright: Playwright, chromium: str, tmp_path: Path, model: Path) -> None:
-    with served(model) as address, opened(playwright, chromium, address, tmp_path / "profile") as page:
-        wait_until(page, lambda found: True)
-        page.route("**/sketch/live/**", lambda route: route.abort())
-        stroke(page, SHOE)
-        said(page, "The program behind this page does not answer. Is it still running?")
+def test_a_page_without_its_program_says_so(page: Page) -> None:
+    wait_until(page, lambda found: True)
+    page.route("**/sketch/live/**", lambda route: route.abort())
+    stroke(page, SHOE)
+    said(page, "The program behind this page does not answer. Is it still running?")
 
 
 @pytest.mark.skipif(not shipped(), reason="no model is shipped")
 def test_the_photo_follows_the_pen(
     playwright: Playwright, chromium: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with served("sketch-to-photo") as address, opened(playwright, chromium, address, tmp_path / "profile") as page:
-        result = page.locator(".result")
+    with served("sketch-to-photo") as address, opened(playwright, chromium, address) as page:
+        result = page.locator(".studio .result")
         expect(result).to_have_attribute("data-pictures", "1", timeout=PATIENCE_MS)
-        page.screenshot(path=SCREENSHOTS / "first.png", full_page=True)
         sent: list[str] = []
         page.on("request", lambda request: sent.append(request.url) if "/sketch/live/" in request.url else None)
         times: list[int] = []
@@ -304,4 +276,24 @@ def test_the_photo_follows_the_pen(
         page.set_viewport_size({"width": 360, "height": 740})
         page.emulate_media(color_scheme="dark")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
-        page.screenshot(path=SCREENSHOTS / "phone.png", full_page=True)
+
+
+def test_drawing_without_a_mouse(page: Page) -> None:
+    wait_until(page, lambda found: True)
+    page.locator("canvas").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".mark")).to_be_visible()
+    page.keyboard.press("Space")
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowDown")  # with the pen lifted
+    drawn_HWC = wait_until(page, lambda found: found.shape[0] == 512 and ends_at(found, 0.78, 0.5))
+    rows, columns = np.nonzero(drawn_HWC[..., 0] > 128)
+    assert np.ptp(rows) < 8
+    assert 0.28 * 512 < np.ptp(columns) < 0.33 * 512
+    assert columns.min() == pytest.approx(0.48 * 512, abs=4)
+    page.keyboard.press("Control+z")
+    expect(page.locator(".studio .result img")).to_be_hidden()
+    page.keyboard.press("Tab")
+    expect(page.locator(".mark")).to_be_hidden()

@@ -7,6 +7,7 @@ from translate.errors import ImageError
 from translate.pictures import operations as images
 from translate.pictures.operations import (
     Picture,
+    bicubic,
     covered,
     fit_size,
     flatten,
@@ -117,6 +118,14 @@ def test_transparent_colours_do_not_bleed(bits: int) -> None:
         alone_HW = resize(to_bits(np.where(inside_HW, 255, 0).astype(np.uint8), 16), height, width)
         assert np.abs(found.alpha_HW / (white // 255) - alone_HW / 257).max() <= 1
     assert resize_picture(picture, 48, 48) is picture
+
+
+def test_bicubic_by_hand() -> None:
+    step_HWC = np.repeat(np.array([[0, 0, 0, 200, 200, 200]], np.uint8), 4, axis=0)[..., None].repeat(3, axis=2)
+    wide_HWC = bicubic(step_HWC, 4, 12)
+    # A quarter and three quarters of the way from 0 to 200: weights 0.227 - 0.023 and 0.867 - 0.070.
+    assert wide_HWC[2, 5:7, 1].tolist() == [41, 159]
+    assert wide_HWC.shape == (4, 12, 3)
 
 
 @pytest.mark.parametrize("bits", BITS)

@@ -264,17 +264,22 @@ class Engine:
                 alpha_HW = resize(alpha_HW, height * scale, width * scale)
             if self.spec.working_size is None:
                 given_HWC = covered(picture)
-                result_HWC = self._scene(given_HWC, controls)
             else:
                 if alpha_HW is not None and is_ink(alpha_HW.mean() / white_of(alpha_HW)):
                     alpha_HW = None
                 given_HWC = flatten(picture)
-                result_HWC = self.sheet(given_HWC, controls, framing)
+            result_HWC = self._changed(given_HWC, controls, framing)
             if strength < 1.0:
                 result_HWC = mixed(given_HWC, result_HWC, strength)
             return _finished(picture, result_HWC, alpha_HW)
         except MemoryError:
             raise _too_large(height, width) from None
+
+    def _changed(self, rgb_HWC: Pixels, controls: Mapping[str, NDArray[Any]], framing: Placement) -> Pixels:
+        """The colours of a picture -> those of the result, (H * scale, W * scale, 3), before they are mixed."""
+        if self.spec.working_size is None:
+            return self._scene(rgb_HWC, controls)
+        return self.sheet(rgb_HWC, controls, framing)
 
     def sheet(self, rgb_HWC: Pixels, controls: Mapping[str, NDArray[Any]], framing: Placement) -> Pixels:
         """Run a model with a `working_size` on a picture of any size.

@@ -31,6 +31,7 @@ __all__ = [
     "Picture",
     "Pixels",
     "available_memory_bytes",
+    "bicubic",
     "covered",
     "decode",
     "encode",
@@ -75,6 +76,15 @@ def resize(image: Pixels, height: int, width: int) -> Pixels:
         plane_HW = _resize_floats(image[(..., *channel)].astype(np.float32), height, width)
         resized[(..., *channel)] = np.clip(np.rint(plane_HW), 0, white_of(image))
     return resized
+
+
+def bicubic(rgb_HWC: Pixels, height: int, width: int) -> Pixels:
+    """Resize (H, W, 3) uint8 to `height` x `width` by cubic convolution, as picture viewers enlarge.
+
+    The usual yardstick of super-resolution (Keys, "Cubic Convolution Interpolation for Digital Image Processing",
+    1981), with Pillow's a = -0.5.
+    """
+    return np.asarray(Image.fromarray(rgb_HWC).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def resize_picture(picture: Picture, height: int, width: int) -> Picture:
