@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute
 from translate.errors import ModelError, nearest
 from translate.inference.engine import Engine
 from translate.tasks import TASKS, Task
-from ui import files, widgets
+from ui import batch, files, widgets
 from ui.model import Model
 from ui.site import Site
 from ui.studio import STYLES, studio
@@ -26,7 +26,7 @@ from ui.words import translations
 MAX_UPLOAD = "50mb"
 MAX_WAITING = 20
 """Maximum number of requests in the queue; further ones are rejected until there is room."""
-_CSS = [Path(__file__).with_name("page.css"), STYLES]
+_CSS = [Path(__file__).with_name("page.css"), STYLES, batch.STYLES]
 
 
 def build_page(site: Site) -> gr.Blocks:
@@ -34,7 +34,7 @@ def build_page(site: Site) -> gr.Blocks:
 
     Args:
         site: what is on it. Models for the same task share a tab, and tabs are in the order of `TASKS`; a single task
-            is shown without tabs.
+            is shown without tabs, unless there are batches.
 
     Raises:
         ModelError: a model is for a task that this version does not know.
@@ -47,14 +47,15 @@ def build_page(site: Site) -> gr.Blocks:
     with gr.Blocks(
         title=title, analytics_enabled=False, delete_cache=(3600, files.KEEP_SECONDS), fill_width=True
     ) as page:
-        if len(found) == 1:
+        if len(found) == 1 and site.jobs is None:
             _tab(*found[0], heading=True, shown=page.load)
         else:
             with gr.Tabs(overflow_behavior="wrap"):
                 for task, models in found:
                     with gr.Tab(widgets.title(task.name)) as tab:
                         first = task is found[0][0]  # the one that is selected already
-                        _tab(task, models, heading=False, shown=page.load if first else tab.select)
+                        _tab(task, models, heading=len(found) == 1, shown=page.load if first else tab.select)
+                batch.batch_tab(site)
     return page.queue(max_size=MAX_WAITING, api_open=False)
 
 

@@ -16,7 +16,9 @@ import tyro
 from translate.errors import ConfigError, ModelError, TranslateError
 from translate.inference.engine import Device, Engine
 from translate.inference.models import resolve, shipped
-from translate.options import parse_options
+from translate.options import parse_duration, parse_options, text_option
+from ui.job_worker import JobWorker
+from ui.jobs import KEEP_SECONDS, JobStore, default_folder
 from ui.model import models_of
 
 
@@ -35,6 +37,12 @@ class UiOptions:
     """Where to run the models; auto uses an NVIDIA GPU if available."""
     open: bool = True
     """Open the page in the browser."""
+    jobs_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: per user)")] = None
+    """Where batches are kept, with their files; they outlive the page. One server at a time works on them."""
+    keep_jobs: Annotated[float, text_option("TIME", parse_duration, lambda seconds: f"{seconds / 86400:g}d")] = (
+        KEEP_SECONDS
+    )
+    """Time after which a batch that has ended is removed, such as 12h or 7d."""
 
     def __post_init__(self) -> None:
         """Validate the options.
@@ -51,6 +59,9 @@ def main(argv: list[str]) -> int:
     options = parse_options(UiOptions, argv, "translate ui")
     check_free(options.host, options.port)
     engines = load(options.model, options.device)
+    jobs = JobStore(options.jobs_dir or default_folder(), options.keep_jobs)
+    if not jobs.lock():
+        sys.stderr.write(f"another server works on the batches in {jobs.folder}; this one only shows them\n")
     # Drawings and results are private: they are kept in a temporary folder that is deleted when the page is closed.
     with tempfile.TemporaryDirectory(prefix="translate-ui-", ignore_cleanup_errors=True) as cache:
         os.environ["GRADIO_TEMP_DIR"] = cache
@@ -59,11 +70,14 @@ def main(argv: list[str]) -> int:
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
         # Imported here because it takes seconds and reads the variables above.
         from ui.app import build_page, serve
+        from ui.batch_routes import Batches
         from ui.routes import Studio
         from ui.site import Site
 
-        site = Site(models_of(engines), Path(cache))
-        page, routes = build_page(site), Studio(site).routes()
+        site = Site(models_of(engines), Path(cache), jobs)
+        page, routes = build_page(site), [*Studio(site).routes(), *Batches(site, jobs).routes()]
+        worker = JobWorker(jobs, site.precedence, options.device)
+        worker.start()
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             address = serve(page, routes, options.host, options.port, open_browser=options.open)
@@ -74,6 +88,9 @@ def main(argv: list[str]) -> int:
                 pass
         except KeyboardInterrupt:
             page.close(verbose=False)
+        finally:
+            worker.close()
+            jobs.close()
     return 0
 
 

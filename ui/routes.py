@@ -47,7 +47,7 @@ class Studio:
     """The requests of all sketch canvases."""
 
     def __init__(self, site: Site) -> None:
-        self._models, self._cache = site.models, site.cache
+        self._models, self._cache, self._precedence = site.models, site.cache, site.precedence
         self._newest: OrderedDict[str, int] = OrderedDict()
         # One drawing at a time. Other work does not wait for this and this not for it: a large picture of another tab
         # makes drawing slower, but does not stop it.
@@ -56,11 +56,11 @@ class Studio:
     def routes(self) -> list[BaseRoute]:
         """The routes, for the application that serves the page."""
         return [
-            Route("/sketch/live/{tab}/{number:int}", _guarded(self._live, MAX_SHEET_BYTES), methods=["POST"]),
-            Route("/sketch/picture", _guarded(self._picture, MAX_UPLOAD_BYTES), methods=["POST"]),
-            Route("/sketch/look", _guarded(self._look, MAX_UPLOAD_BYTES), methods=["POST"]),
-            Route("/sketch/file", _guarded(self._file, MAX_UPLOAD_BYTES), methods=["POST"]),
-            Route("/sketch/sample/{model:int}/{number:int}", _guarded(self._sample, 0), methods=["GET"]),
+            Route("/sketch/live/{tab}/{number:int}", guarded(self._live, MAX_SHEET_BYTES), methods=["POST"]),
+            Route("/sketch/picture", guarded(self._picture, MAX_UPLOAD_BYTES), methods=["POST"]),
+            Route("/sketch/look", guarded(self._look, MAX_UPLOAD_BYTES), methods=["POST"]),
+            Route("/sketch/file", guarded(self._file, MAX_UPLOAD_BYTES), methods=["POST"]),
+            Route("/sketch/sample/{model:int}/{number:int}", guarded(self._sample, 0), methods=["GET"]),
         ]
 
     async def _live(self, request: Request) -> Response:
@@ -75,7 +75,8 @@ class Studio:
         async with self._turn:
             if number < self._newest.get(tab, number) or await request.is_disconnected():
                 return Response(status_code=204)
-            photo = await asyncio.to_thread(_photo, engine, body, chosen)
+            with self._precedence.drawing():
+                photo = await asyncio.to_thread(_photo, engine, body, chosen)
         return Response(photo, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     async def _picture(self, request: Request) -> Response:
@@ -143,7 +144,7 @@ class Studio:
         return found
 
 
-def _guarded(answer: Answer, most_bytes: int) -> Answer:
+def guarded(answer: Answer, most_bytes: int) -> Answer:
     """Refuse what is too long and what another website asks for; errors become one line of text."""
 
     async def guarded(request: Request) -> Response:
