@@ -112,6 +112,7 @@ function shown() {
     find(".drop .chosen").textContent = `${title()} · ${megabytes(size)}`;
   }
   find(".remove").hidden = !chosen.length;
+  find(".drop .buttons").hidden = uploading !== null;
   const start = find(".go .primary");
   start.disabled = !works;
   start.hidden = !chosen.length || uploading !== null;
@@ -292,7 +293,7 @@ function update(made, job) {
   const { state, done, failed, total, part } = job;
   const active = ACTIVE.includes(state);
   made.dataset.state = state;
-  const counted = { n: done + (active ? failed : 0), total };
+  const counted = { n: state === "finished" ? done : done + failed, total };
   const rest = state === "running" ? left(job.seconds_left) : "";
   text(find(".state", made), [word(`batch_${state}`, counted), rest].filter(Boolean).join(" · "));
   const format = job.format === "same" ? "" : job.format.toUpperCase();
@@ -309,9 +310,11 @@ function update(made, job) {
   lines(find("ul", failures), job.failures);
   lines(find(".notes", made), job.notes);
   find(".zip", made).hidden = active || !done;
+  find(".zip", made).classList.toggle("primary", state === "finished");
   find(".stop", made).hidden = !active || !works;
   const again = state === "finished" && failed > 0;
   find(".go-on", made).hidden = !works || !(again || state === "stopped" || state === "failed");
+  find(".go-on", made).classList.toggle("primary", !again);
   text(find(".go-on", made), word(again ? "batch_again" : "batch_go_on"));
   find(".delete", made).hidden = active || !works;
   gallery(made, job);
@@ -404,11 +407,11 @@ find(".cancel").onclick = () => {
 find("form").onsubmit = start;
 find(".model").onchange = controls;
 element.addEventListener("input", numbers);
-const drop = find(".drop");
+// A file dropped beside the frame would replace the page.
 for (const kind of ["dragover", "dragleave", "drop"]) {
-  drop.addEventListener(kind, async (event) => {
+  element.addEventListener(kind, async (event) => {
     event.preventDefault();
-    drop.classList.toggle("over", kind === "dragover");
+    find(".drop").classList.toggle("over", kind === "dragover");
     if (kind === "drop") add(await entries(event.dataTransfer));
   });
 }

@@ -1,6 +1,7 @@
 """Works on the jobs of a store, one after another, as `translate convert` would: a thread beside the page."""
 
 import math
+import os
 import sys
 import threading
 import time
@@ -189,5 +190,5 @@ class Reporter:
 def cleaned(text: str, job: Job) -> str:
     """A message without the folders of the server, which are no business of the page's user."""
     for folder in (job.input, job.output):
-        text = text.replace(f"{folder}/", "").replace(str(folder), "the folder")
+        text = text.replace(f"{folder}{os.sep}", "").replace(f"{folder}/", "").replace(str(folder), "the folder")
     return text

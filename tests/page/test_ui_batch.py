@@ -5,6 +5,8 @@ import stat
 import struct
 import zipfile
 from collections.abc import Generator
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +26,10 @@ from translate.inference.engine import Engine
 from translate.spec import ModelSpec
 from ui import batch, job_files, zipped
 from ui.batch_routes import COOKIE, Batches
-from ui.job_worker import JobWorker
+from ui.job_worker import JobWorker, Precedence
 from ui.jobs import JobStore
 from ui.model import models_of
+from ui.routes import Studio
 from ui.site import Site
 
 ALL = ModelSpec(
@@ -188,6 +191,20 @@ def test_stop_go_on_delete(site: Site, web: TestClient, png: bytes) -> None:
     assert web.post(f"{job}/delete").status_code == 204
     assert shown(web) == []
     assert web.post(f"{job}/delete").status_code == 404
+
+
+def test_drawings_are_announced(site: Site, png: bytes) -> None:
+    class Spy(Precedence):
+        seen = 0
+
+        def drawing(self) -> AbstractContextManager[None]:
+            self.seen += 1
+            return super().drawing()
+
+    spy = Spy()
+    web = TestClient(Starlette(routes=Studio(replace(site, precedence=spy)).routes()))
+    assert web.post("/sketch/live/tab/1", content=png).status_code == 200
+    assert spy.seen == 1
 
 
 # --- who may see what

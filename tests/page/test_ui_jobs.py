@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
+from types import SimpleNamespace
 
 import made_films
 import pytest
@@ -14,12 +15,14 @@ from test_engine import save_sum
 from translate.cli.convert import ConvertOptions
 from translate.cli.main import main
 from translate.conversion.manifest import FILE_NAME, parse_entry, parse_line
+from translate.conversion.moving import FrameProgress
+from translate.conversion.resume import Result
 from translate.conversion.worker import Conversion
 from translate.errors import ConfigError
 from translate.options import parse_options
 from translate.spec import ModelSpec
 from ui import job_worker
-from ui.job_worker import JobWorker, Precedence
+from ui.job_worker import JobWorker, Precedence, Reporter
 from ui.jobs import Job, JobStore, Options, Progress, default_folder, owner_of
 
 ANNA, BERT = owner_of("anna"), owner_of("bert")
@@ -300,6 +303,28 @@ def test_the_progress_of_a_film(
     assert parts[:3] == [1 / 12, 2 / 12, 3 / 12]
     assert main(["convert", str(job.input), str(tmp_path / "out"), "--model", str(options.model)]) == 0
     assert made(job.output) == made(tmp_path / "out")
+
+
+def test_the_time_that_is_left(store: JobStore, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(job_worker, "time", SimpleNamespace(monotonic=lambda: now))
+    claimed = store.claim()
+    assert claimed is not None
+    reporter = Reporter(claimed, store, Hook(0, lambda: None), threading.Event())
+
+    def left() -> float | None:
+        return store.of(ANNA)[0].progress.seconds_left
+
+    for _ in range(4):
+        reporter.picture(Result("a.png", "skipped", None))
+    assert left() is None, "what was there already says nothing"
+    for seconds in (10.0, 20.0):
+        now = seconds
+        reporter.picture(Result("a.png", "converted", None))
+    assert left() == 70.0  # 7 of 13, at 10 seconds each
+    now = 30.0
+    reporter.frame(FrameProgress("a.mp4", 1, 2))
+    assert left() == 78.0  # half a film took 10 seconds: 12 for each of 6.5
 
 
 def test_label_and_style_reach_the_model(store: JobStore, tmp_path: Path, make_pictures: MakePictures) -> None:
