@@ -16,6 +16,7 @@ from ui.site import Site
 from ui.words import TABLE, word
 
 _FOLDER = Path(__file__).parent
+_SCRIPTS = ("batch.js", "batch_upload.js")
 STYLES = _FOLDER / "batch.css"
 
 
@@ -27,7 +28,7 @@ def batch_tab(site: Site) -> gr.Tab | None:
         gr.HTML(
             settings(site, site.jobs),
             html_template=(_FOLDER / "batch.html").read_text(encoding="utf-8"),
-            js_on_load=(_FOLDER / "batch.js").read_text(encoding="utf-8"),
+            js_on_load="\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS),
             apply_default_css=False,
             elem_classes="many",
         )

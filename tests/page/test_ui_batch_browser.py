@@ -137,7 +137,8 @@ def test_a_batch_outlives_the_page_and_the_server(playwright: Playwright, chromi
         page = both.enter_context(opened(playwright, chromium, address, profile))
         open_tab(page)
         expect(page.get_by_text(f"{COUNT} pictures finished")).to_be_visible(timeout=PATIENCE_MS)
-        expect(page.locator(".job .grid img")).to_have_count(COUNT)
+        expect(page.locator(".job .grid img")).to_have_count(COUNT, timeout=PATIENCE_MS)
+        page.wait_for_function("[...document.querySelectorAll('.job .grid img')].every((image) => image.naturalWidth)")
         page.screenshot(path=SCREENSHOTS / "batch.png", full_page=True)
         with page.expect_download() as download:
             page.get_by_role("link", name="Download all (zip)").click()
