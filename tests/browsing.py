@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,20 +57,30 @@ class Served:
 
 @contextmanager
 def served(*models: Path | str) -> Generator[str]:
-    """The page of `models`, as a process; it must end quietly with status 0 on Ctrl-C."""
+    """The page of `models`, as a process with batches of its own; it must end quietly with status 0 on Ctrl-C."""
+    with tempfile.TemporaryDirectory() as jobs, serving(Path(jobs), *models) as (address, process):
+        yield address
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30) == ("", "")
+        assert process.returncode == 0
+
+
+@contextmanager
+def serving(jobs: Path, *models: Path | str) -> Generator[tuple[str, subprocess.Popen[str]]]:
+    """The page of `models` with the batches in a folder; it is killed if it has not ended by the end."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
     command = [sys.executable, "-m", "translate.cli", "ui", "--model", *map(str, models), "--port", port]
     process = subprocess.Popen(
-        [*command, "--no-open", "--device", "cpu"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--no-open", "--device", "cpu", "--jobs-dir", str(jobs)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         line = process.stdout.readline() if process.stdout else ""  # pytest-timeout is the deadline
         assert f"http://127.0.0.1:{port}/" in line, process.communicate(timeout=10)[1]
-        yield f"http://127.0.0.1:{port}/"
-        process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=30) == ("", "")
-        assert process.returncode == 0
+        yield f"http://127.0.0.1:{port}/", process
     finally:
         process.kill()
         process.communicate()

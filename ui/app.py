@@ -13,14 +13,14 @@ from gradio.themes import Base, Default
 from translate.errors import ModelError, nearest
 from translate.inference.engine import Engine
 from translate.tasks import TASKS, Task
-from ui import files, widgets
+from ui import batch, files, widgets
 from ui.model import Model
 from ui.site import Limits, Site
 from ui.studio import studio
 from ui.tab import TaskTab
 from ui.words import HEAD, text, translations, word
 
-_CSS = [Path(__file__).with_name(name) for name in ("page.css", "controls.css", "studio.css", "compare.css")]
+_CSS = [Path(__file__).with_name(f"{name}.css") for name in ("page", "controls", "studio", "compare", "batch")]
 
 
 def build_page(site: Site) -> gr.Blocks:
@@ -28,7 +28,7 @@ def build_page(site: Site) -> gr.Blocks:
 
     Args:
         site: what is on it. Models for the same task share a tab, and tabs are in the order of `TASKS`; a single task
-            is shown without tabs.
+            is shown without tabs, unless there are batches.
 
     Raises:
         ModelError: a model is for a task that this version does not know.
@@ -41,7 +41,7 @@ def build_page(site: Site) -> gr.Blocks:
     with gr.Blocks(
         title=text(key), analytics_enabled=False, delete_cache=(3600, files.KEEP_SECONDS), fill_width=True
     ) as page:
-        if len(found) == 1:
+        if len(found) == 1 and site.jobs is None:
             _tab(*found[0], site.limits, heading=True, shown=page.load)
         else:
             with gr.Tabs(overflow_behavior="wrap"):
@@ -49,7 +49,8 @@ def build_page(site: Site) -> gr.Blocks:
                     with gr.Tab(word(f"task.{task.name}.name")) as tab:
                         first = task is found[0][0]  # the one that is selected already
                         shown = page.load if first else tab.select
-                        _tab(task, models, site.limits, heading=False, shown=shown)
+                        _tab(task, models, site.limits, heading=len(found) == 1, shown=shown)
+                batch.batch_tab(site)
         widgets.shortcuts()
     limits = site.limits
     return page.queue(max_size=limits.waiting, default_concurrency_limit=limits.at_once, api_open=False)

@@ -20,8 +20,10 @@ import tyro
 from translate.errors import ConfigError, ModelError, TranslateError, require
 from translate.inference.engine import Device, Engine
 from translate.inference.models import resolve, shipped
-from translate.options import parse_options
+from translate.options import parse_duration, parse_options, text_option
 from ui.accounts import Accounts, hash_password
+from ui.job_worker import JobWorker
+from ui.jobs import KEEP_SECONDS, JobStore, default_folder
 from ui.model import models_of
 
 if TYPE_CHECKING:
@@ -62,6 +64,12 @@ class UiOptions:
     """Where to run the models; auto uses an NVIDIA GPU if available."""
     open: bool = True
     """Open the page in the browser."""
+    jobs_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: per user)")] = None
+    """Where batches are kept, with their files; they outlive the page. One server at a time works on them."""
+    keep_jobs: Annotated[float, text_option("TIME", parse_duration, lambda seconds: f"{seconds / 86400:g}d")] = (
+        KEEP_SECONDS
+    )
+    """Time after which a batch that has ended is removed, such as 12h or 7d."""
 
     def __post_init__(self) -> None:
         """Validate the options.
@@ -97,6 +105,9 @@ def main(argv: list[str]) -> int:
         require("mcp", "mcp")
     check_free(options.host, options.port)
     engines = load(options.model, options.device)
+    jobs = JobStore(options.jobs_dir or default_folder(), options.keep_jobs)
+    if not jobs.lock():
+        sys.stderr.write(f"another server works on the batches in {jobs.folder}; this one only shows them\n")
     # Drawings and results are private: they are kept in a temporary folder that is deleted when the page is closed.
     with tempfile.TemporaryDirectory(prefix="translate-ui-", ignore_cleanup_errors=True) as cache:
         os.environ["GRADIO_TEMP_DIR"] = cache
@@ -113,9 +124,16 @@ def main(argv: list[str]) -> int:
             at_once=options.concurrency,
             waiting=options.queue_size,
         )
-        app = application(options, Site(models_of(engines), Path(cache), limits), accounts)
+        site = Site(models_of(engines), Path(cache), limits, jobs)
+        app = application(options, site, accounts)
+        worker = JobWorker(jobs, site.precedence, options.device)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        finished = serve_until_interrupted(Server(app, options.host, options.port), options.open)
+        try:
+            worker.start()
+            finished = serve_until_interrupted(Server(app, options.host, options.port), options.open)
+        finally:
+            worker.close()
+            jobs.close()
     if not finished:
         os._exit(0)  # threads that compute would be waited for
     return 0
@@ -124,6 +142,7 @@ def main(argv: list[str]) -> int:
 def application(options: UiOptions, site: "Site", accounts: Accounts | None) -> "Application":
     """The page with everything that is served beside it."""
     from ui.app import build_page, looks
+    from ui.batch_routes import Batches
     from ui.programs import Programs
     from ui.routes import Studio
     from ui.server import Application
@@ -131,6 +150,8 @@ def application(options: UiOptions, site: "Site", accounts: Accounts | None) -> 
     page, programs = build_page(site), Programs(site)
     programs.publish(page)
     routes, running = [*Studio(site).routes(), *programs.routes()], []
+    if site.jobs is not None:
+        routes += Batches(site, site.jobs).routes()
     if options.mcp:
         from ui.mcp_tools import server
 

@@ -23,8 +23,8 @@ _ENDLESS = re.compile(r"/gradio_api/(heartbeat|queue/data)|/mcp")
 """What stays open as long as the page: nothing to wait for, unless it was posted."""
 _FETCHING = re.compile(r"/gradio_api/(file=\w+:|proxy=)")
 """Where Gradio would ask another host on behalf of a user."""
-_UPLOAD = "/gradio_api/upload"
-"""May hold many files; Gradio limits each."""
+_LIMITED = ("/gradio_api/upload", "/batch/")
+"""Where Gradio or our own routes have limits of their own."""
 
 
 class Guard:
@@ -115,7 +115,7 @@ class Guard:
         return None
 
     def _limit(self, scope: Scope) -> float:
-        return float("inf") if scope["path"] == _UPLOAD else self._most_bytes
+        return float("inf") if scope["path"].startswith(_LIMITED) else self._most_bytes
 
 
 async def _unknown(accounts: Accounts, headers: Headers) -> Response | None:

@@ -46,7 +46,8 @@ class Studio:
     """The requests of all sketch canvases."""
 
     def __init__(self, site: Site) -> None:
-        self._models, self._cache, self._limits, self._line = site.models, site.cache, site.limits, site.line
+        self._models, self._cache, self._limits = site.models, site.cache, site.limits
+        self._line, self._precedence = site.line, site.precedence
         self._newest: OrderedDict[str, int] = OrderedDict()
         # Drawings do not wait for other work, and it does not for them: a large picture of another tab makes drawing
         # slower, but does not stop it. Nor are they refused when many wait, as of each tab only the newest does.
@@ -75,7 +76,8 @@ class Studio:
         async with self._turn:
             if number < self._newest.get(tab, number) or await request.is_disconnected():
                 return Response(status_code=204)
-            photo = await asyncio.to_thread(_photo, engine, body, chosen)
+            with self._precedence.drawing():
+                photo = await asyncio.to_thread(_photo, engine, body, chosen)
         return Response(photo, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     async def _picture(self, request: Request) -> Response:

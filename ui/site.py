@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from translate.errors import TranslateError
+from ui.job_worker import Precedence
+from ui.jobs import JobStore
 from ui.model import Model
 
 
@@ -65,6 +67,10 @@ class Site:
     cache: Path
     """A private folder for uploads and results, deleted when the page is closed."""
     limits: Limits = Limits()
+    jobs: JobStore | None = None
+    """The batches; None: the page has none."""
+    precedence: Precedence = field(default_factory=Precedence)
+    """Lets drawings go before batches."""
 
     @cached_property
     def line(self) -> Line:

@@ -36,6 +36,11 @@ def is_video(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in VIDEO_INPUTS
 
 
+def is_device(name: str) -> bool:
+    """Whether a file name, without folders, is that of a device on Windows, such as `con` or `nul.png`."""
+    return _RESERVED.fullmatch(name) is not None
+
+
 def video_suffix(name: str, output_format: str) -> str:
     """Suffix of the result of a video; picture formats have no effect on it."""
     if f".{output_format}" in VIDEO_OUTPUTS:
@@ -108,7 +113,7 @@ def allowed_name(stem: str, ending: str = "", *, windows: bool = os.name == "nt"
     suited, room = stem, LONGEST - len(_encoded(ending))
     if windows and whole != "..":
         suited = _UNSUITABLE.sub("_", stem)
-        suited = f"_{suited}" if _RESERVED.fullmatch(whole) else suited
+        suited = f"_{suited}" if is_device(whole) else suited
         suited = suited if ending else suited.rstrip(". ")
     if suited == stem and len(_encoded(stem)) <= room:
         return whole

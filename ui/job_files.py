@@ -1,0 +1,197 @@
+"""The files of a job: what may come in, what has been made, and what is sent."""
+
+import os
+import re
+import stat
+import struct
+import zipfile
+from dataclasses import asdict
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+
+from translate.conversion.manifest import FILE_NAME, ManifestEntry, format_line, parse_entry, parse_line
+from translate.conversion.naming import LONGEST, is_device, is_video, with_number
+from translate.conversion.sources import is_safe_name
+from translate.conversion.zip_names import member_name, open_archive
+from translate.errors import ImageError, one_line
+from translate.pictures.formats import FORMATS, head_of, listed, may_be_picture
+from translate.pictures.operations import Picture, fit_size, flatten, read_picture, resize, with_bits, write_picture
+from ui.jobs import Job
+from ui.zipped import Entry
+
+MOST_FILES = 10_000
+"""Maximum number of files in a job, or of members of its archive."""
+MOST_BYTES = 4 << 30
+"""Maximum size of a job's uploads."""
+MOST_UNPACKED_BYTES = 8 << 30
+"""Maximum size of an archive's members together: more would hardly be pictures."""
+MOST_MEMBER_BYTES = 512 << 20
+"""Maximum size of one member; it is unpacked in memory."""
+MOST_LIST_BYTES = 4 << 20
+"""Maximum size of the list of members, which is read at once."""
+KEPT_FREE_BYTES = 1 << 30
+"""Space on the disk that uploads must leave."""
+THUMBNAIL_SIDE = 240
+"""Longer side of a thumbnail in pixels."""
+_MOST_THUMBNAIL_PIXELS = 100_000_000
+
+
+def checked_name(name: str) -> str:
+    """The name of an uploaded file, relative to the job's `input`, with forward slashes.
+
+    Raises:
+        ImageError: it would lie elsewhere, is hidden, or is not allowed on some systems.
+    """
+    reason = _why_unsafe(name)
+    if not reason and any(part.startswith(".") for part in PurePosixPath(name).parts):
+        reason = "is hidden"
+    if reason:
+        raise ImageError(f"{one_line(name) or 'this file'} {reason}; rename it")
+    return str(PurePosixPath(name))
+
+
+def free_place(folder: Path, name: str) -> Path:
+    """Where to put a file of this name; with a number if there is one already."""
+    path, number = folder / name, 1
+    while path.exists():
+        number += 1
+        path = folder / with_number(name, number)
+    return path
+
+
+def check_file(path: Path, name: str) -> None:
+    """Refuse what is neither a picture, a film nor an archive that can be read here.
+
+    Raises:
+        ImageError: it is none.
+    """
+    if path.suffix.lower() == ".zip":
+        check_archive(path, name)
+    elif is_video(name):
+        if not reads_films():
+            raise ImageError(f"{name}: films cannot be read here; whoever runs this page has to add the extra 'video'")
+    elif not may_be_picture(name, lambda: head_of(path)):
+        raise ImageError(f"{name}: not a picture that can be read; use {listed(FORMATS)}")
+
+
+def reads_films() -> bool:
+    """Whether the extra `video` is installed."""
+    return find_spec("av") is not None
+
+
+def check_archive(path: Path, name: str) -> None:
+    """Refuse an archive that could do harm. Nothing is unpacked.
+
+    Raises:
+        ImageError: damaged, too large when unpacked, or with members that are encrypted, no files, or lead elsewhere.
+    """
+    _check_list(path, name)
+    try:
+        with open_archive(path) as archive:
+            members = archive.infolist()
+    except Exception as error:  # damage is found in many ways
+        raise ImageError(f"{name}: not a readable zip archive ({one_line(str(error))}); pack it again") from None
+    if len(members) > MOST_FILES:
+        raise ImageError(f"{name}: {len(members)} files are too many; pack up to {MOST_FILES} into one archive")
+    for member in members:
+        if reason := _why_refused(member):
+            raise ImageError(f"{name}: {one_line(member.orig_filename)} {reason}; pack it again without that")
+    total = sum(member.file_size for member in members)
+    if total > MOST_UNPACKED_BYTES:
+        raise ImageError(f"{name}: {_gigabytes(total)} unpacked; pack up to {_gigabytes(MOST_UNPACKED_BYTES)} at once")
+
+
+def _check_list(path: Path, name: str) -> None:
+    """Look at the last record alone: it says how long the list is that `zipfile` would read whole."""
+    with path.open("rb") as file:
+        length = file.seek(0, os.SEEK_END)
+        file.seek(max(0, length - (1 << 16) - 42))
+        tail = file.read()
+    # As `zipfile` looks for it.
+    end = len(tail) - 22 if tail[-22:-18] == b"PK\5\6" and tail[-2:] == b"\0\0" else tail.rfind(b"PK\5\6")
+    if not 0 <= end <= len(tail) - 22:
+        raise ImageError(f"{name}: not a readable zip archive; pack it again")
+    (listed_bytes,) = struct.unpack_from("<I", tail, end + 12)
+    if listed_bytes > MOST_LIST_BYTES or tail[max(0, end - 20) : end].startswith(b"PK\6\7"):
+        raise ImageError(f"{name}: too many files; pack up to {MOST_FILES} into one archive, of up to 4 GB")
+
+
+def _why_refused(member: zipfile.ZipInfo) -> str:
+    if member.flag_bits & 1:
+        return "is encrypted"
+    if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a link or a device, not a file"
+    if member.file_size > MOST_MEMBER_BYTES:
+        return f"is larger than {_gigabytes(MOST_MEMBER_BYTES)}"
+    return _why_unsafe(member.orig_filename) or _why_unsafe(member_name(member) or "folder")
+
+
+def _why_unsafe(name: str) -> str:
+    plain = name.replace("\\", "/")
+    if plain.startswith("/") or re.match(r"[A-Za-z]:", plain):
+        return "is an absolute path"
+    if not is_safe_name(plain.rstrip("/")):
+        return "leads to another folder"
+    parts = PurePosixPath(plain).parts
+    if any(is_device(part) for part in parts):
+        return "has the name of a device"
+    if "\0" in name or any(len(part.encode("utf-8", "replace")) > LONGEST for part in parts):
+        return "has a name that no disk takes"
+    return ""
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / (1 << 30):.1f} GB"
+
+
+# --- what has been made
+
+
+def results(job: Job) -> list[ManifestEntry]:
+    """The finished results, sorted by name."""
+    try:
+        lines = (job.output / FILE_NAME).read_bytes().splitlines()
+    except OSError:
+        return []
+    found = {entry.target: entry for line in lines if (entry := parse_entry(parse_line(line)))}
+    return [found[name] for name in sorted(found) if (job.output / name).is_file()]
+
+
+def result_file(job: Job, name: str) -> Path | None:
+    """The file of a result; None if there is none of this name."""
+    hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
+    if hidden or not is_safe_name(name, windows=True):
+        return None
+    path = job.output / name
+    return path if path.is_file() and path.resolve().is_relative_to(job.output.resolve()) else None
+
+
+def archive_entries(job: Job) -> list[Entry]:
+    """What is in the archive to download: the results, and the record of how they were made.
+
+    The record has only the lines about results, sorted: those about processes name the server's computer.
+    """
+    found = results(job)
+    record = b"".join(format_line(asdict(entry)) for entry in found)
+    files = [Entry(entry.target, job.output / entry.target) for entry in found]
+    return [Entry(FILE_NAME, record), *files]
+
+
+def thumbnail(job: Job, name: str) -> Path | None:
+    """A small copy of a result, made when it is first asked for; None if there is no such picture.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    source = result_file(job, name)
+    if source is None or is_video(name):
+        return None
+    target = job.folder / "thumbnails" / f"{sha256(name.encode()).hexdigest()}.jpg"
+    made = source.stat().st_mtime_ns
+    if not target.is_file() or target.stat().st_mtime_ns < made:
+        picture = read_picture(source, max_pixels=_MOST_THUMBNAIL_PIXELS)
+        size = fit_size(picture.height, picture.width, min(THUMBNAIL_SIDE, max(picture.height, picture.width)))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_picture(target, Picture(resize(flatten(with_bits(picture, 8)), *size)))
+    return target

@@ -1,0 +1,194 @@
+"""Works on the jobs of a store, one after another, as `translate convert` would: a thread beside the page."""
+
+import math
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from translate.conversion.folder import Summary, convert_folder
+from translate.conversion.moving import FrameProgress
+from translate.conversion.resume import Result
+from translate.errors import ModelError, TranslateError, one_line
+from translate.inference.engine import Device, Engine
+from translate.machine import cores
+from ui.jobs import Job, JobStore, Progress
+
+GAP_SECONDS = 0.5
+"""A job goes on when nobody has drawn for this time ..."""
+PATIENCE_SECONDS = 5.0
+"""... but waits at most this long before its next picture."""
+LOOK_SECONDS = 5.0
+"""How often to look whether another server has given up its work, or a job's time is over."""
+FRAME_SECONDS = 0.5
+"""Minimum time between two reports about a film."""
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """The job was stopped or deleted, or the server is closed."""
+
+
+class Precedence:
+    """Whoever draws goes first: jobs wait between two pictures. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._drawing, self._last = 0, -math.inf
+
+    @contextmanager
+    def drawing(self) -> Generator[None]:
+        """While a drawing is converted."""
+        with self._changed:
+            self._drawing += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._drawing, self._last = self._drawing - 1, time.monotonic()
+                self._changed.notify_all()
+
+    def give_way(self, patience: float = PATIENCE_SECONDS) -> None:
+        """Wait until nobody draws, for at most `patience` seconds."""
+        end = time.monotonic() + patience
+        while (now := time.monotonic()) < end:
+            with self._changed:
+                rest = end - now if self._drawing else min(end, self._last + GAP_SECONDS) - now
+                if rest <= 0:
+                    return
+                self._changed.wait(rest)
+
+
+class JobWorker:
+    """The thread that works on jobs, if no other server does.
+
+    Args:
+        store: the jobs.
+        precedence: what goes first.
+        device: where to run the models. Jobs have engines of their own, with one thread per picture, as
+            `translate convert` has them.
+    """
+
+    def __init__(self, store: JobStore, precedence: Precedence, device: Device = "auto") -> None:
+        self._store, self._precedence = store, precedence
+        self._device: Device = device
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Finish the pictures in progress; the job goes on with the next start of a server."""
+        self._closing.set()
+        self._store.news.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while not self._closing.is_set():
+            try:
+                if self._store.lock():
+                    self._store.sweep()
+                    while not self._closing.is_set() and (job := self._store.claim()) is not None:
+                        self._run(job)
+                        self._store.sweep()
+            except Exception:  # a full disk, for example; the thread must not end before the server
+                traceback.print_exc(file=sys.stderr)
+            self._store.news.wait(LOOK_SECONDS)
+            self._store.news.clear()
+
+    def _run(self, job: Job) -> None:
+        try:
+            summary = self._convert(job)
+        except Interrupted:
+            return
+        except TranslateError as error:
+            self._store.finish(job.id, "failed", cleaned(str(error), job))
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            self._store.finish(job.id, "failed", one_line(f"unexpected {type(error).__name__} ({error})"))
+        else:
+            done = summary.converted + summary.skipped
+            notes = [*summary.notes, *(note for result in summary.noted for note in result.notes)]
+            progress = Progress(
+                done=done,
+                failed=len(summary.failed),
+                failures=[cleaned(result.reason or "", job) for result in summary.failed],
+                notes=[cleaned(note, job) for note in notes],
+            )
+            self._store.report(job.id, progress, total=done + len(summary.failed))
+            self._store.finish(job.id, "finished")
+
+    def _convert(self, job: Job) -> Summary:
+        options = job.options
+        if not options.model.is_file():
+            raise ModelError(f"the model {options.command} is not on this computer any more; put it back and go on")
+        report = Reporter(job, self._store, self._precedence, self._closing)
+        engine = Engine(options.model, threads=1, device=self._device)
+        # Not more at once than there are cores: what draws meanwhile need not wait for many pictures.
+        return convert_folder(
+            job.source,
+            job.output,
+            engine,
+            options.how,
+            workers=cores(),
+            on_progress=report.picture,
+            on_frame=report.frame,
+        )
+
+
+class Reporter:
+    """The callbacks of a conversion: they store how far it is, let others go first, and interrupt it.
+
+    Both raise `Interrupted`.
+    """
+
+    def __init__(self, job: Job, store: JobStore, precedence: Precedence, closing: threading.Event) -> None:
+        self._job, self._store, self._precedence, self._closing = job, store, precedence, closing
+        self._begun = self._reported = time.monotonic()
+        self._done = self._converted = 0
+        self._failures: list[str] = []
+        self._part = 0.0
+
+    def picture(self, result: Result) -> None:
+        """After each picture."""
+        self._part = 0.0
+        if result.status == "failed":
+            self._failures.append(cleaned(result.reason or "", self._job))
+        else:
+            self._done += 1
+        self._converted += result.status == "converted"
+        self._report()
+        if result.status == "converted":
+            self._precedence.give_way()
+
+    def frame(self, progress: FrameProgress) -> None:
+        """After each frame of a film."""
+        if time.monotonic() - self._reported >= FRAME_SECONDS:
+            self._part = min(1.0, progress.frame / max(1, progress.frames))
+            self._report()
+
+    def _report(self) -> None:
+        self._reported = time.monotonic()
+        made = self._converted + self._part
+        missing = self._job.total - self._done - len(self._failures) - self._part
+        left = (self._reported - self._begun) / made * max(0.0, missing) if made else None
+        progress = Progress(
+            done=self._done,
+            failed=len(self._failures),
+            part=self._part,
+            seconds_left=left,
+            failures=self._failures,
+        )
+        if not self._store.report(self._job.id, progress) or self._closing.is_set():
+            raise Interrupted
+
+
+def cleaned(text: str, job: Job) -> str:
+    """A message without the folders of the server, which are no business of the page's user."""
+    for folder in (job.input, job.output):
+        text = text.replace(f"{folder}{os.sep}", "").replace(f"{folder}/", "").replace(str(folder), "the folder")
+    return text
