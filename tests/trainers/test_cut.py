@@ -140,6 +140,36 @@ def test_contrast_trains_the_heads_and_the_decoder() -> None:
     assert all(weight.grad is not None and weight.grad.any() for weight in weights)
 
 
+@pytest.mark.parametrize("name", ["lite1", "squeezenet"])
+def test_contrast_through_pretrained_features(name: Any) -> None:
+    trainer = made(contrast_features=name, identity_weight=0.0, patches=8, image_size=64)
+    assert trainer.pretrained is not None
+    smooth_BCHW = F.interpolate(pictures(2, 3, 8, 8), 64, mode="bilinear")
+    features = trainer.pretrained(smooth_BCHW)
+    assert [x_BCHW.shape[1] for x_BCHW in features] == trainer.pretrained.feature_channels
+    for x_BCHW in features:
+        torch.testing.assert_close(x_BCHW.square().mean(dim=1), torch.ones_like(x_BCHW[:, 0]), rtol=1e-4, atol=0)
+    batch = batch_of(smooth_BCHW, smooth_BCHW.flip(0))
+    seen = Calls(trainer.pretrained)
+    term = recorded(trainer, batch).terms["generator"]["contrast"]
+    assert seen.sizes == [2, 2]  # the source and its result
+    stirred(trainer.generator)
+    term = recorded(trainer, batch).terms["generator"]["contrast"]
+    term.value.backward()
+    weights = [*trainer.heads.parameters(), *trainer.generator.parameters()]
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in weights)
+    assert any(weight.grad.any() for weight in trainer.generator.parameters() if weight.grad is not None)
+    # Neither trained nor saved.
+    assert not list(trainer.pretrained.parameters())
+    assert not trainer.pretrained.state_dict()
+
+
+def test_the_generator_s_own_features_unless_asked() -> None:
+    trainer = made()
+    assert trainer.pretrained is None
+    assert trainer.heads.state_dict().keys() == PatchHeads(trainer.generator.feature_channels).state_dict().keys()
+
+
 @pytest.mark.parametrize("options", [{}, {"adversarial": "relativistic", "r1_weight": 1.0}])
 def test_players_keep_apart(options: dict[str, Any]) -> None:
     assert_players_keep_apart(made(**options), some_batch())
@@ -177,6 +207,8 @@ def test_other_channels(channels: int, generator: str) -> None:
         ({"image_size": 34}, "--image-size is 34; this generator needs a multiple of 4"),
         ({"discriminator_layers": 4}, "needs at least 48"),
         ({"patches": 1}, "--patches is 1"),
+        ({"contrast_features": "lite1", "channels": "1"}, "--contrast-features lite1 needs colour images"),
+        ({"contrast_features": "squeezenet", "image_size": 16}, "--image-size is 16; --contrast-features .* least 32"),
         ({"temperature": 0.0}, "--temperature is 0"),
         ({"contrast_weight": -1.0}, "--contrast-weight is -1"),
     ],

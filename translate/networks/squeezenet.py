@@ -25,6 +25,9 @@ POOLED_BEFORE = (2, 4, 6)
 TAPS = (3, 5, 6, 7, 8, 9)
 """Fire modules after which features are taken, in addition to the first convolution."""
 
+TAP_CHANNELS = (64, 128, 256, 384, 384, 512, 512)
+"""Channels of these features, finest first."""
+
 SMALLEST = 32
 """Minimum side of an image for which every layer has an output."""
 
@@ -66,7 +69,7 @@ class SqueezeNet(nn.Module):
         self.register_buffer("means_3", torch.tensor(MEANS_BGR), persistent=False)
 
     def features(self, x_BCHW: Tensor) -> list[Tensor]:
-        """Seven maps after a ReLU, finest first: 64, 128, 256, 384, 384, 512 and 512 channels, at least 0."""
+        """Seven maps after a ReLU, finest first, with `TAP_CHANNELS` channels, at least 0."""
         x_BCHW = signal_to_levels(x_BCHW.flip(1)) - self.means_3[:, None, None]
         x_BCHW = F.relu(self.conv1(x_BCHW))
         maps = [x_BCHW]

@@ -7,7 +7,7 @@ output must match the source patch at the same location better than the other pa
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -16,12 +16,14 @@ from translate.errors import ConfigError
 from translate.losses.patch_nce import patch_nce
 from translate.networks.classic_unet import ClassicUNet
 from translate.networks.patch_heads import PatchHeads
+from translate.networks.squeezenet import SMALLEST
 from translate.tasks import Task
 from translate.trainers.adversarial import AdversarialGame, DiscriminatorInput, make_discriminator
 from translate.trainers.adversarial_config import CLASSIC_UNPAIRED, SMALL_DATA
 from translate.trainers.base import Batch, Term, Trainer, Trial, Update
 from translate.trainers.config import TrainConfig, check_range
 from translate.trainers.generators import TranslatorConfig, describe, initialise, make_translator
+from translate.trainers.perceptual import PretrainedFeatures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,9 @@ class CUTConfig(TranslatorConfig):
     """Flip-equivariance augmentation: mirror the source half of the time, as in FastCUT."""
     patches: int = 256
     """Number of patches per image and layer in the PatchNCE loss."""
+    contrast_features: Literal["generator", "lite1", "squeezenet"] = "generator"
+    """Features that the PatchNCE loss compares. generator: those of the generator's own encoder, as in CUT; lite1 and
+    squeezenet: those of a pretrained classifier, which needs the extra `features` and 3 channels."""
     temperature: float = 0.07
     """Temperature of the PatchNCE loss; lower is stricter."""
 
@@ -54,6 +59,15 @@ class CUTConfig(TranslatorConfig):
             )
         if self.data.labels:
             raise ConfigError("--labels needs pairs; omit it, or train with pix2pix")
+        if self.contrast_features != "generator":
+            option = f"--contrast-features {self.contrast_features}"
+            if {pixels.channels for pixels in self.data.formats} != {3}:
+                raise ConfigError(
+                    f"{option} needs colour images, but --channels is {self.data.channels}; use --contrast-features "
+                    "generator"
+                )
+            if self.data.image_size < SMALLEST:
+                raise ConfigError(f"--image-size is {self.data.image_size}; {option} needs at least {SMALLEST}")
 
 
 _CLASSIC = CUTConfig.of(**{**CLASSIC_UNPAIRED, "initialisation": "xavier"})
@@ -104,7 +118,10 @@ class CUT(Trainer):
         generator = make_translator(config, (source, target), residual=True, antialias=True)
         assert not isinstance(generator, ClassicUNet)  # the settings have been checked
         self.generator = generator
-        self.heads = PatchHeads(self.generator.feature_channels)
+        self.pretrained = (
+            None if config.contrast_features == "generator" else PretrainedFeatures(config.contrast_features)
+        )
+        self.heads = PatchHeads((self.pretrained or generator).feature_channels)
         self.discriminator = make_discriminator(config, target)
         initialise(config.networks, self.generator, self.heads, self.discriminator)
         self.game = AdversarialGame(config, target, self.discriminator, self.generator)
@@ -147,8 +164,8 @@ class CUT(Trainer):
     def _contrast(self, output_BCHW: Tensor, source_BCHW: Tensor, mirrored: bool = False) -> Tensor:
         """Mean of the PatchNCE loss over the layers; `mirrored`: the output is that of the mirrored source."""
         with torch.no_grad():
-            keys, positions = self.heads(self.generator.features(source_BCHW), None, self.config.patches)
-        features = self.generator.features(output_BCHW)
+            keys, positions = self.heads(self._features(source_BCHW), None, self.config.patches)
+        features = self._features(output_BCHW)
         features = [x_BCHW.flip(-1) for x_BCHW in features] if mirrored else features
         queries, _ = self.heads(features, positions, self.config.patches)
         losses = [
@@ -156,3 +173,6 @@ class CUT(Trainer):
             for query_BPD, key_BPD in zip(queries, keys, strict=True)
         ]
         return torch.stack(losses).mean()
+
+    def _features(self, x_BCHW: Tensor) -> list[Tensor]:
+        return self.generator.features(x_BCHW) if self.pretrained is None else self.pretrained(x_BCHW)
