@@ -4,11 +4,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, Playwright
+from playwright.sync_api import HttpCredentials, Page, Playwright
 
 PATIENCE_MS = 20_000
 ARGUMENTS = [
@@ -23,14 +23,13 @@ ARGUMENTS = [
 
 
 @contextmanager
-def served(*models: Path | str) -> Generator[str]:
+def served(*models: Path | str, options: Sequence[object] = ()) -> Generator[str]:
     """The page of `models`, as a process; it must end quietly with status 0 on Ctrl-C."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
     command = [sys.executable, "-m", "translate.cli", "ui", "--model", *map(str, models), "--port", port]
-    process = subprocess.Popen(
-        [*command, "--no-open", "--device", "cpu"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    command += ["--no-open", "--device", "cpu", *map(str, options)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         line = process.stdout.readline() if process.stdout else ""  # pytest-timeout is the deadline
         assert f"http://127.0.0.1:{port}/" in line, process.communicate(timeout=10)[1]
@@ -44,11 +43,21 @@ def served(*models: Path | str) -> Generator[str]:
 
 
 @contextmanager
-def opened(playwright: Playwright, chromium: str, address: str, profile: Path) -> Generator[Page]:
-    """The page in a fresh browser; it must ask no other host for anything and report no error."""
+def opened(
+    playwright: Playwright, chromium: str, address: str, profile: Path, account: HttpCredentials | None = None
+) -> Generator[Page]:
+    """The page in a fresh browser; it must ask no other host for anything and report no error.
+
+    `account`: what the user types when the browser asks for a password.
+    """
     troubles: list[str] = []
     context = playwright.chromium.launch_persistent_context(
-        profile, executable_path=chromium, headless=True, args=ARGUMENTS, viewport={"width": 1280, "height": 900}
+        profile,
+        executable_path=chromium,
+        headless=True,
+        args=ARGUMENTS,
+        viewport={"width": 1280, "height": 900},
+        http_credentials=account,
     )
     try:
         context.set_default_timeout(PATIENCE_MS)
@@ -64,6 +73,6 @@ def opened(playwright: Playwright, chromium: str, address: str, profile: Path) -
         )
         page.goto(address)
         yield page
-        assert troubles == []
+        assert troubles == [], troubles
     finally:
         context.close()
