@@ -73,6 +73,8 @@ def opened(
         )
         page.goto(address)
         yield page
+        if account:  # Gradio's template asks for this without password and prefix, and can do without
+            troubles = [trouble for trouble in troubles if "/manifest.json" not in trouble]
         assert troubles == [], troubles
     finally:
         context.close()
