@@ -145,21 +145,27 @@ class Server:
         """Let pictures in work finish, but not longer than `seconds`, and stop; whether all finished."""
         self._server.seconds = seconds
         self._server.should_exit = True
-        self._thread.join()
+        while not self._server.ended.wait(1):  # without a timeout, Windows would not notice Ctrl-C
+            pass
+        if self._server.finished:
+            self._thread.join()  # which otherwise waits for what is in work
         return self._server.finished
 
 
 class _Uvicorn(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: Application) -> None:
         super().__init__(config)
-        self._app, self.seconds, self.finished = app, STOP_SECONDS, True
+        self._app, self.seconds, self.finished, self.ended = app, STOP_SECONDS, True, threading.Event()
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
-        self.finished = await self._app.finish(self.seconds)
-        # What is cut off now are streams that pages keep open, or what was too slow: no error of this program.
-        for name in ("uvicorn.error", "asyncio"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        await super().shutdown(sockets)
+        try:
+            self.finished = await self._app.finish(self.seconds)
+            # What is cut off now are streams that pages keep open, or what was too slow: no error of this program.
+            for name in ("uvicorn.error", "asyncio"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)
+            await super().shutdown(sockets)
+        finally:
+            self.ended.set()
 
 
 def _mounted(outer: FastAPI, page: gr.Blocks, site: Site, root_path: str, looks: dict[str, Any]) -> App:

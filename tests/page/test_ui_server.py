@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import hashlib
+import logging
 import socket
 import threading
 from collections.abc import Generator
@@ -72,6 +73,16 @@ def app_of(folder: Path, **options: Any) -> Application:
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Application:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
     return app_of(tmp_path)
+
+
+@pytest.fixture
+def quiet() -> Generator[None]:
+    """A server that stops says nothing any more; the next one may."""
+    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="module")
@@ -297,10 +308,13 @@ def test_when_too_many_wait_others_are_refused(
     assert [path for path in (tmp_path / "cache").iterdir() if len(path.name) == 32] == []  # nothing is left behind
 
 
-def test_a_server_in_a_thread_starts_and_stops(app: Application) -> None:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    server = Server(app, "127.0.0.1", port)
+        return probe.getsockname()[1]
+
+
+def test_a_server_in_a_thread_starts_and_stops(app: Application, quiet: None) -> None:
+    server = Server(app, "127.0.0.1", port := free_port())
     server.start()
     assert server.address == f"http://127.0.0.1:{port}/"
     assert httpx.get(f"{server.address}healthz", trust_env=False).json()["status"] == "ok"
@@ -311,6 +325,33 @@ def test_a_server_in_a_thread_starts_and_stops(app: Application) -> None:
         assert b"".join(beats) == b""
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{server.address}healthz", trust_env=False)
+
+
+def test_what_takes_too_long_is_given_up(app: Application, quiet: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go, given_up = threading.Event(), threading.Event(), list[bool]()
+
+    def slow(*_: Any, **__: Any) -> Any:
+        begun.set()
+        given_up.append(not go.wait(60))
+        raise files.ImageError("too late")
+
+    monkeypatch.setattr(files, "convert_file", slow)
+    server = Server(app, "127.0.0.1", free_port())
+    server.start()
+    form, picture = {"model": "invert.onnx"}, {"picture": ("a.png", png())}
+    post = threading.Thread(
+        target=lambda: httpx.post(f"{server.address}api/convert", data=form, files=picture, trust_env=False, timeout=60)
+    )
+    post.start()
+    try:
+        assert begun.wait(60)
+        assert not server.stop(0.0)
+        assert given_up == []  # it did not wait
+    finally:
+        go.set()
+        post.join(60)
+        server._thread.join(60)
+    assert given_up == [False]
 
 
 @pytest.mark.parametrize(

@@ -253,7 +253,7 @@ def test_a_page_without_its_program_says_so(page: Page) -> None:
 def test_the_photo_follows_the_pen(
     playwright: Playwright, chromium: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with served("sketch-to-photo") as address, opened(playwright, chromium, address) as page:
+    with served("sketch-to-photo") as address, opened(playwright, chromium, address, tmp_path) as page:
         result = page.locator(".studio .result")
         expect(result).to_have_attribute("data-pictures", "1", timeout=PATIENCE_MS)
         sent: list[str] = []
