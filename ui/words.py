@@ -42,7 +42,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "choice.same": ("As the original", "Wie das Original"),
     "choice.examples": ("Or try an example", "Oder ein Beispiel ausprobieren"),
     # the tabs of tasks whose input is a file
-    "tab.drop": ("Or drop a picture on the other, or paste one", "Oder ein Bild auf dem anderen ablegen oder einfügen"),
+    "tab.drop": (
+        "Or drop a picture on the large one, or paste it",
+        "Oder ein Bild auf dem großen ablegen oder einfügen",
+    ),
     "tab.style": ("Style", "Stil"),
     "tab.random_style": ("Random style", "Zufälliger Stil"),
     "tab.default_style": ("Default (0)", "Standard (0)"),
