@@ -8,7 +8,7 @@ RUNS ?= runs/models
 BIN := .venv/bin
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: demo test check fix bench models docs clean
+.PHONY: demo test check fix bench screenshots models docs clean
 
 demo: .venv/base  ## convert the samples of every shipped model, then serve the page until Ctrl-C (SERVE=0: do not)
 	$(BIN)/translate demo --out $(OUT)
@@ -31,6 +31,9 @@ fix: .venv/all  ## mend what lint and format can mend
 bench: .venv/all  ## print speed ratios
 	$(BIN)/python benchmarks/convert.py --model sketch-to-photo
 	$(BIN)/python benchmarks/train_step.py
+
+screenshots: .venv/all  ## take pictures of the page, every tab, on desktop and phone, light and dark, into screenshots/
+	$(BIN)/python benchmarks/screenshots.py
 
 models: .venv/all  ## train and measure every shipped model from the packs in DATA=, in BUDGET= all together; again to go on
 	$(BIN)/python benchmarks/models.py --data $(DATA) --budget $(BUDGET) --out $(RUNS)

@@ -169,22 +169,41 @@ const actions = {
   in: () => zoomTo(scale() * 1.5),
   out: () => zoomTo(scale() / 1.5),
   fit: () => { zoom = null; place(); },
-  full: () => { zoom = real(); place(); },
+  full: () => zoomTo(real()),
   suggested: () => trigger("select"),
 };
 for (const [name, act] of Object.entries(actions)) find(`[data-do=${name}]`).addEventListener("click", act);
 const KEYS = {
   "+": actions.in, "=": actions.in, "-": actions.out, 0: actions.fit, 1: actions.full,
+  o: () => chooser()?.click(),
   c: () => setMode(mode === "line" ? "side" : "line"),
 };
 document.addEventListener("keydown", (event) => {
-  if (!size || !element.isConnected || !element.offsetParent || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!element.isConnected || !element.offsetParent || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input:not([type=range],[type=radio]), select, textarea, dialog")) return;
   const step = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] }[event.key];
   const act = step ? event.target === stage && zoom !== null && (() => pan(...step)) : KEYS[event.key.toLowerCase()];
   if (!act) return;
   event.preventDefault();
   act();
+});
+
+// --- a picture that is dropped or pasted goes the way of one that is chosen by the button
+
+const chooser = () => element.closest(".work")?.querySelector("input[type=file]");
+function choose(files) {
+  if (!chooser() || !files.length) return;
+  const carrier = new DataTransfer();
+  carrier.items.add(files[0]);
+  chooser().files = carrier.files;
+  chooser().dispatchEvent(new Event("change", { bubbles: true }));
+}
+const over = (on) => stage.classList.toggle("over", on);
+stage.addEventListener("dragover", (event) => { event.preventDefault(); over(true); });
+stage.addEventListener("dragleave", () => over(false));
+stage.addEventListener("drop", (event) => { event.preventDefault(); over(false); choose(event.dataTransfer.files); });
+document.addEventListener("paste", (event) => {
+  if (element.isConnected && element.offsetParent) choose(event.clipboardData.files);
 });
 
 const group = `compare-${Math.random().toString(36).slice(2)}`;

@@ -52,7 +52,8 @@ class TaskTab:
         names = [(name, index) for index, name in enumerate(widgets.names(models))]
         with gr.Row(elem_classes="work"):
             with gr.Column(min_width=widgets.COLUMN):
-                self.source = widgets.file(task)
+                self.source = widgets.source()
+                widgets.drop_hint()
                 model = widgets.choice(word("choice.model"), names, len(models), visible=len(models) > 1, name="models")
                 most = max(len(each.engine.spec.labels) for each in models)
                 label = widgets.choice(

@@ -44,11 +44,14 @@ def spoken(path: Path) -> str:
     return path.stem.replace("-", " ").replace("_", " ")
 
 
-def file(task: Task) -> gr.File:
-    """An upload of one picture; it stays the file that it was."""
-    return gr.File(
-        label=word(f"task.{task.name}.input"), file_types=sorted(READABLE), height=140, elem_classes="source"
-    )
+def source() -> gr.UploadButton:
+    """An upload of one picture; it stays the file that it was. `compare.js` gives it what is dropped or pasted."""
+    return gr.UploadButton(str(word("choice.open")), file_types=sorted(READABLE), elem_classes="source")
+
+
+def drop_hint() -> gr.HTML:
+    """How else a picture gets in."""
+    return gr.HTML(None, html_template='${word("tab.drop")}', apply_default_css=False, elem_classes="drop")
 
 
 def output_format() -> gr.Dropdown:

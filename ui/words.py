@@ -37,10 +37,15 @@ WORDS: dict[str, tuple[str, str]] = {
     # controls that several tabs have
     "choice.model": ("Model", "Modell"),
     "choice.label": ("What is it?", "Was ist es?"),
+    "choice.open": ("Open a picture", "Bild öffnen"),
     "choice.format": ("Format", "Format"),
     "choice.same": ("As the original", "Wie das Original"),
     "choice.examples": ("Or try an example", "Oder ein Beispiel ausprobieren"),
     # the tabs of tasks whose input is a file
+    "tab.drop": (
+        "Or drop a picture on the large one, or paste it",
+        "Oder ein Bild auf dem großen ablegen oder einfügen",
+    ),
     "tab.style": ("Style", "Stil"),
     "tab.random_style": ("Random style", "Zufälliger Stil"),
     "tab.default_style": ("Default (0)", "Standard (0)"),
@@ -130,7 +135,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "sketch.undo": ("Undo", "Rückgängig"),
     "sketch.redo": ("Redo", "Wiederholen"),
     "sketch.clear": ("Clear", "Leeren"),
-    "sketch.open": ("Open a picture", "Bild öffnen"),
     "sketch.sheet": (
         "Sheet to draw on with a mouse, a pen, a finger, or the arrow keys and the space bar",
         "Blatt zum Zeichnen mit Maus, Stift, Finger oder mit Pfeiltasten und Leertaste",
