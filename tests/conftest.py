@@ -214,6 +214,13 @@ def same(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def small_squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sets are compared by squares of 64 pixels instead of 256, which takes a sixteenth of the time."""
+    monkeypatch.setattr("translate.evaluation.measure.FRAME", 64)
+    monkeypatch.setattr("translate.evaluation.run.FRAME", 64)
+
+
+@pytest.fixture
 def pairs_folder(tmp_path: Path) -> Path:
     """Three pairs; targets are the sources, 10 levels brighter."""
     for number in range(3):
