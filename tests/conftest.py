@@ -66,8 +66,8 @@ def save_model(path: Path, spec: ModelSpec | None, *, external: bool = False) ->
 
 
 FIRST = (
-    "test_game_theory.py", "test_distributed.py", "test_ray.py", "test_export_command.py",
-    "test_resume.py", "test_fine_tune.py", "test_engine_windows.py", "test_convert_faults.py",
+    "test_export.py", "test_export_command.py", "test_distributed.py", "test_ray.py", "test_fine_tune.py",
+    "test_game_theory.py", "test_resume.py", "test_engine_windows.py", "test_evaluate.py", "test_convert_faults.py",
 )  # fmt: skip
 """Files with few and long tests: begun last, one of them would keep one core busy while the others wait."""
 

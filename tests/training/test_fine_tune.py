@@ -47,20 +47,29 @@ def write(trainer: Trainer, *paths: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def untrained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainer, Path]:
-    """A new model of two kinds with styles, and the folder of its files. Read only."""
-    trainer, folder = make(SKETCHES, **STYLED, generator_widths=(8, 48)), tmp_path_factory.mktemp("untrained")
-    write(trainer, folder / "float16.onnx", folder / "fixed.onnx")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainer, Path]:
+    """A model of two kinds with styles, whose units are not the initial ones, and the folder of its files."""
+    trainer: Any = make(SKETCHES, **STYLED, generator_widths=(8, 48), seed=1)
+    trainer.colours.standard.spread_S.fill_(0.5)
+    with torch.no_grad():
+        trainer.generator.out.bias.copy_(torch.tensor([0.1, 0.2, 0.3]))
+    folder = tmp_path_factory.mktemp("written")
+    write(trainer, folder / "styled.onnx", folder / "float16.onnx", folder / "fixed.onnx")
     return trainer, folder
 
 
-def test_a_file_gives_back_every_weight_and_the_settings_with_controls(untrained: tuple[Trainer, Path]) -> None:
-    trainer, folder = untrained
+@pytest.fixture
+def styled(written: tuple[Trainer, Path]) -> Path:
+    return written[1] / "styled.onnx"
+
+
+def test_a_file_gives_back_every_weight_and_the_settings_with_controls(written: tuple[Trainer, Path]) -> None:
+    trainer, folder = written
     assert_given_back(trainer, folder / "float16.onnx", SKETCHES)
 
 
-def test_a_file_with_fixed_controls_can_be_trained_further(untrained: tuple[Trainer, Path]) -> None:
-    trainer, folder = untrained
+def test_a_file_with_fixed_controls_can_be_trained_further(written: tuple[Trainer, Path]) -> None:
+    trainer, folder = written
     found = read_exported(folder / "fixed.onnx")
     assert (found.spec.labels, found.spec.style_size, found.settings["style_size"]) == ((), 0, 5)
     assert found.weights.keys() == trainer.get_submodule("generator").state_dict().keys()
@@ -81,7 +90,7 @@ def test_a_file_gives_back_every_weight_and_the_settings(task: str, changes: dic
 
 
 def assert_given_back(trainer: Trainer, path: Path, task: str) -> None:
-    """The trainer is untrained: many constants are equal, and are kept once."""
+    """The trainer has not learnt: many constants are equal, and are kept once."""
     found = read_exported(path)
     again = trainer_class(task)(settings(task).replace(**found.settings), TASKS[task])
     generator = again.get_submodule("generator")
@@ -148,18 +157,6 @@ def command(data: Path, out: Path, file: Path, *more: str, **changes: Any) -> in
     )
 
 
-@pytest.fixture(scope="module")
-def styled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of two kinds with styles, whose units are not the initial ones."""
-    trainer: Any = make(SKETCHES, **STYLED, seed=1)
-    trainer.colours.standard.spread_S.fill_(0.5)
-    with torch.no_grad():
-        trainer.generator.out.bias.copy_(torch.tensor([0.1, 0.2, 0.3]))
-    path = tmp_path_factory.mktemp("model") / "styled.onnx"
-    write(trainer, path)
-    return path
-
-
 def test_the_average_begins_with_the_file_and_the_discriminator_learns_first(
     styled: Path, kinds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -200,7 +197,7 @@ def test_fewer_kinds_than_the_model_knows(styled: Path, kinds: Path, tmp_path: P
         ("kinds", "foreign.onnx", {}, "foreign.onnx: an ONNX model, but it has no translate.spec"),
         ("kinds", "broken.onnx", {}, "broken.onnx cannot be read as ONNX"),
         ("kinds", "absent.onnx", {}, "absent.onnx: no such file"),
-        ("kinds", "styled.onnx", {"generator_widths": (8, 16)}, "has shape (8,), expected (16,); use"),
+        ("kinds", "styled.onnx", {"generator_widths": (8, 16)}, "has shape (48,), expected (16,); use"),
         ("kinds", "styled.onnx", {"style_size": 8, "style_kind": "learned"}, "its --style-kind is colours"),
         ("photos", "styled.onnx", {}, "it has no label; the labels are fixed, so move it into a sub-folder of"),
         ("others", "styled.onnx", {}, "is in the sub-folder hats; the labels are fixed, so move it into"),
