@@ -54,7 +54,7 @@ clean:
 	touch $@
 
 .venv/all: .venv/bin/uv pyproject.toml constraints.txt
-	$(INSTALL) --editable '.[train,export,dev]'
+	$(INSTALL) --compile-bytecode --editable '.[train,export,dev]'  # tests start many processes
 	touch $@ .venv/base
 
 .venv/docs: .venv/bin/uv pyproject.toml constraints.txt

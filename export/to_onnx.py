@@ -48,16 +48,27 @@ def build_graph(
         that run at the picture's own size also support 16 bits by another optional input, see `export.sixteen_bits`,
         unless `controls` rules out optional inputs. The opset and the IR version are the lowest possible.
     """
-    translator = pixel_translator(generator, spec).eval()
+    return finish(trace(pixel_translator(generator, spec).eval(), spec), spec, weights, controls)
+
+
+def trace(translator: nn.Module, spec: ModelSpec) -> onnx.ModelProto:
+    """The slow first half of `build_graph`, which depends on neither `weights` nor `controls`.
+
+    Args:
+        translator: pixels (N, H, W, C) in and out, float32, on the CPU, in evaluation mode.
+        spec: its spec.
+
+    Returns:
+        Graph as `finish` takes it: all weights float32, all inputs required, opset 18.
+    """
     # Sizes that are neither one nor round multiples, so that no dimension is mistaken for a constant.
     side = max(spec.size_multiple, 8)
     example = torch.zeros(
         2, 2 * side + 5, 3 * side + 7, spec.input_channels, dtype=torch.uint8 if spec.input_bits == 8 else torch.uint16
     )
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
-    defaults = default_inputs(spec)
     # By keyword, because the model may lack some of the controls.
-    given = {name: torch.from_numpy(value) for name, value in defaults.items()}
+    given = {name: torch.from_numpy(value) for name, value in default_inputs(spec).items()}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals
         program = torch.onnx.export(
@@ -75,11 +86,20 @@ def build_graph(
     model = program.model_proto
     _strip_traces(model)
     _name_axes(model)
+    return model
+
+
+def finish(
+    traced: onnx.ModelProto, spec: ModelSpec, weights: WeightFormat, controls: Controls = "optional"
+) -> onnx.ModelProto:
+    """The quick second half of `build_graph`; `traced`, the result of `trace`, stays as it is."""
+    model = onnx.ModelProto()
+    model.CopyFrom(traced)
     if weights == "float16":
         _store_as_float16(model)
     if controls == "optional" and (spec.input_bits, spec.output_bits, spec.working_size) == (8, 8, None):
         carry_sixteen_bits(model)
-    offer_controls(model, defaults, controls)
+    offer_controls(model, default_inputs(spec), controls)
     lower_versions(model)
     onnx.checker.check_model(model, full_check=True)
     return model

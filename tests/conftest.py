@@ -65,8 +65,8 @@ def save_model(path: Path, spec: ModelSpec | None, *, external: bool = False) ->
 
 
 FIRST = (
-    "test_game_theory.py", "test_distributed.py", "test_ray.py", "test_export_command.py",
-    "test_resume.py", "test_fine_tune.py", "test_engine_windows.py", "test_convert_faults.py",
+    "test_export.py", "test_export_command.py", "test_distributed.py", "test_ray.py", "test_fine_tune.py",
+    "test_game_theory.py", "test_resume.py", "test_engine_windows.py", "test_evaluate.py", "test_convert_faults.py",
 )  # fmt: skip
 """Files with few and long tests: begun last, one of them would keep one core busy while the others wait."""
 
@@ -210,6 +210,13 @@ def data_of(photos: Path, pairs: Path, collections: Path) -> dict[str, Path]:
 @pytest.fixture
 def same(tmp_path: Path) -> Path:
     return model(tmp_path / "same.onnx", SAME)
+
+
+@pytest.fixture
+def small_squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sets are compared by squares of 64 pixels instead of 256, which takes a sixteenth of the time."""
+    monkeypatch.setattr("translate.evaluation.measure.FRAME", 64)
+    monkeypatch.setattr("translate.evaluation.run.FRAME", 64)
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def test_killed_at_30_moments_the_same_tree_in_the_end(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_with_a_summary_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    source = pictures(tmp_path / "in", 200, 256)
+    source = pictures(tmp_path / "in", 100, 256)
     model = save_model(tmp_path / "m.onnx", INVERT)
     arguments = ["convert", str(source), str(tmp_path / "out"), "--model", str(model), "--workers", "1"]
     with started(*arguments) as process:
@@ -87,9 +87,9 @@ def test_ctrl_c_ends_with_a_summary_and_the_same_command_goes_on(tmp_path: Path)
     assert (process.returncode, errors) == (130, "")
     assert out.endswith("stopped; run the same command to continue\n")
     converted = int(out.split()[0])
-    assert 0 < converted < 200
+    assert 0 < converted < 100
     assert len(list(tmp_path.glob("out/*/*.png"))) == converted
-    assert convert(*arguments[1:]).stdout.startswith(f"{200 - converted} pictures converted")
+    assert convert(*arguments[1:]).stdout.startswith(f"{100 - converted} pictures converted")
 
 
 def test_watch_converts_what_comes_until_ctrl_c(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Output into a code page, or into ASCII: a character that it lacks is escaped, and never a reason to fail."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,9 +12,16 @@ from conftest import INVERT, save_model
 
 from translate.pictures.operations import Picture, write_picture
 
+ONE_AFTER_THE_OTHER = """
+import json, sys
+from translate.cli.main import main
+json.dump([main(arguments) for arguments in json.loads(sys.argv[1])], open("statuses.json", "w"))
+"""
+"""Many commands in one process, whose output is that of many."""
+
 
 def run(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "translate.cli", *arguments]
+    command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=folder, env=os.environ | environment, capture_output=True, check=False)
 
 
@@ -35,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
     ids=str,
 )
 def test_every_command(folder: Path, environment: dict[str, str]) -> None:
-    made = run(folder, environment, "convert", "入力", "出力", "--model", "m.onnx")
+    made = run(folder, environment, "-m", "translate.cli", "convert", "入力", "出力", "--model", "m.onnx")
     assert made.returncode == 1
     assert b"2 pictures converted to " in made.stdout
     assert made.stderr.count(b"\n") == 1
@@ -49,7 +57,6 @@ def test_every_command(folder: Path, environment: dict[str, str]) -> None:
         ("models",): 0,
         ("出力",): 2,
     }
-    for arguments, status in commands.items():
-        found = run(folder, environment, *arguments)
-        assert found.returncode == status, (arguments, found)
-        assert b"Traceback" not in found.stderr
+    found = run(folder, environment, "-c", ONE_AFTER_THE_OTHER, json.dumps([*commands]))
+    assert (found.returncode, b"Traceback" in found.stderr) == (0, False), found
+    assert json.loads((folder / "statuses.json").read_text()) == [*commands.values()], found

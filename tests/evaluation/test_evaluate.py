@@ -18,6 +18,8 @@ from translate.evaluation import methods as columns
 from translate.evaluation import run as survey
 from translate.inference.controls import numbered_style
 
+pytestmark = pytest.mark.usefixtures("small_squares")
+
 
 def test_pairs_are_compared_with_their_truth(
     tmp_path: Path, same: Path, pairs_folder: Path, capsys: pytest.CaptureFixture[str]
@@ -114,7 +116,8 @@ def test_details_are_columns_and_a_choice(tmp_path: Path, large_pictures: Path) 
     assert "<small>detail 0.5</small>" in page
 
 
-def test_one_small_picture_does_not_make_all_squares_small(tmp_path: Path) -> None:
+def test_one_small_picture_does_not_make_all_squares_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # squares as large as they are
     double = save_model(tmp_path / "double.onnx", DOUBLE)
     for number, side in enumerate((40, 260, 300)):
         save(tmp_path / "large" / f"{number}.png", picture(number, side, side))

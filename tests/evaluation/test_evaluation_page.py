@@ -17,6 +17,8 @@ from translate.cli.main import main
 from translate.evaluation import run as survey
 from translate.metrics.table import METRICS, as_markdown, metric, ordered
 
+pytestmark = pytest.mark.usefixtures("small_squares")
+
 
 def test_the_contact_sheet_shows_the_middle_pixel_by_pixel(tmp_path: Path) -> None:
     truth_HWC = picture(0, 400, 300)

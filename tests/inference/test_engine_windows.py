@@ -40,7 +40,7 @@ NETWORKS: dict[str, Any] = {
     "x2 at half the size": CompactSR(3, scale=2, blocks=3, width=8, unshuffle=2),
     "x3 by large kernels": LargeKernelSR(3, scale=3, blocks=1, width=8),
 }
-WITH_STATISTICS: dict[str, Any] = {"classic": ClassicUNet(levels=5, width=4)}
+WITH_STATISTICS: dict[str, Any] = {"classic": ClassicUNet(levels=3, width=4)}
 LARGEST_DIFFERENCE = 1
 """Of 255: sums in another order are rounded differently."""
 LARGEST_SHARE = 1e-4
@@ -128,7 +128,8 @@ def test_windows_equal_the_whole(models: Callable[[str], Path], name: str) -> No
             assert engine.exact(height, width)
             assert engine.caution(height, width) is None
             pairs.append((engine(image_HWC, **chosen), whole_HWC))
-            assert np.array_equal(engine.apply(Picture(image_HWC), **chosen).rgb_HWC, pairs[-1][0])
+            if tile == least:  # the same windows by the other door
+                assert np.array_equal(engine.apply(Picture(image_HWC), **chosen).rgb_HWC, pairs[-1][0])
     assert_same(pairs)
 
 

@@ -14,7 +14,7 @@ import torch
 from test_export import SPEC, shaken
 
 from export.sixteen_bits import carry_sixteen_bits
-from export.to_onnx import build_graph, write_model
+from export.to_onnx import finish, trace, write_model
 from translate.conversion.folder import convert_folder
 from translate.conversion.huge import convert_huge
 from translate.errors import ImageError
@@ -24,6 +24,7 @@ from translate.networks.pixels import PixelTranslator
 from translate.networks.residual_sr import ResidualSR
 from translate.pictures.operations import Picture, read_picture, to_bits, write_picture
 from translate.spec import IMAGE_REST, RESULT_REST
+from translate.trainers.base import pixel_translator
 
 LARGEST_DIFFERENCE = 3
 """Of 65535: float32 has about 24 bits, a network adds up a few hundred of them."""
@@ -37,10 +38,15 @@ def network() -> ResidualSR:
 
 
 @pytest.fixture(scope="module")
-def path(network: ResidualSR, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def traced(network: ResidualSR) -> onnx.ModelProto:
+    return trace(pixel_translator(network, SR).eval(), SR)
+
+
+@pytest.fixture(scope="module")
+def path(network: ResidualSR, traced: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = dataclasses.replace(SR, receptive_field=network.receptive_field)
     path = tmp_path_factory.mktemp("models") / "x2.onnx"
-    write_model(build_graph(network, spec, "float32"), spec, path)
+    write_model(finish(traced, spec, "float32"), spec, path)
     return path
 
 
@@ -69,9 +75,9 @@ def test_a_deep_picture_gets_what_the_network_makes_of_it(
     assert np.abs(rough_HWC.astype(int) - expected_HWC).max() > 100
 
 
-def test_eight_bits_stay_what_they_were(path: Path, network: ResidualSR, tmp_path: Path) -> None:
+def test_eight_bits_stay_what_they_were(path: Path, traced: onnx.ModelProto, tmp_path: Path) -> None:
     spec = dataclasses.replace(SR, working_size=64)  # such models see pictures resized, and carry nothing
-    write_model(build_graph(network, spec, "float32"), spec, tmp_path / "plain.onnx")
+    write_model(finish(traced, spec, "float32"), spec, tmp_path / "plain.onnx")
     plain, engine = Engine(tmp_path / "plain.onnx", device="cpu"), Engine(path, device="cpu")
     image_HWC = np.random.default_rng(1).integers(0, 256, (24, 40, 3), dtype=np.uint8)
     assert np.array_equal(plain(image_HWC), engine(image_HWC))

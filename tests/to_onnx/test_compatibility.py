@@ -13,17 +13,15 @@ import onnxruntime
 import pytest
 import torch
 from conftest import save_model
-from tiny_runs import settings, trainer_class
 
 from export.compatibility import Controls, lower_versions, rewrite_versions
-from export.to_onnx import build_graph, constants, without_controls, write_model
+from export.to_onnx import build_graph, finish, trace, without_controls, write_model
 from export.verify import compare, demand, working_memory
 from translate.inference.engine import Engine
+from translate.networks.residual_sr import ResidualSR
 from translate.networks.unet import UNet
 from translate.spec import METADATA_KEY, ModelSpec
-from translate.tasks import TASKS
 from translate.trainers.base import pixel_translator
-from translate.training.exported import read_exported, training_facts
 
 SPEC = ModelSpec(name="tiny", task="sketch-to-photo", architecture="UNet", size_multiple=2)
 STYLED = dataclasses.replace(SPEC, labels=("bag", "shoe"), style_size=2, default_style=(1.0, -1.0))
@@ -41,11 +39,11 @@ def styled_network() -> UNet:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same network with all three kinds of controls."""
-    folder, network = tmp_path_factory.mktemp("files"), styled_network()
+    folder = tmp_path_factory.mktemp("files")
+    traced = trace(pixel_translator(styled_network(), STYLED).eval(), STYLED)
     for controls in get_args(Controls):
-        model = build_graph(network, STYLED, "float32", controls)
         spec = without_controls(STYLED) if controls == "fixed" else STYLED
-        write_model(model, spec, folder / f"{controls}.onnx")
+        write_model(finish(traced, STYLED, "float32", controls), spec, folder / f"{controls}.onnx")
     return {controls: folder / f"{controls}.onnx" for controls in get_args(Controls)}
 
 
@@ -113,8 +111,8 @@ def test_nothing_is_printed_on_load(files: dict[str, Path], controls: str) -> No
 
 
 def test_a_model_without_controls_prints_nothing(tmp_path: Path) -> None:
-    spec = dataclasses.replace(SPEC, working_size=64)
-    write_model(build_graph(UNet(3, 3, (8,), 1).eval(), spec, "float16"), spec, tmp_path / "m.onnx")
+    spec = dataclasses.replace(SPEC, working_size=64, size_multiple=1, scale=2)
+    write_model(build_graph(ResidualSR(3, 2, blocks=1, width=8).eval(), spec, "float16"), spec, tmp_path / "m.onnx")
     assert printed_on_load(tmp_path / "m.onnx") == ""
 
 
@@ -139,18 +137,6 @@ def test_verified_whatever_the_inputs(files: dict[str, Path], controls: str) -> 
     demand(rows, files[controls])
     assert rows[-1].controls == ("" if controls == "fixed" else "label, style")
     assert working_memory(files[controls], spec) >= 64
-
-
-def test_a_file_with_fixed_controls_can_be_trained_further(tmp_path: Path) -> None:
-    config = settings("sketch-to-photo", style_size=2, style_kind="learned", labels=True, label_names=("bag", "shoe"))
-    trainer = trainer_class("sketch-to-photo")(config, TASKS["sketch-to-photo"])
-    network = pixel_translator(trainer.get_submodule("generator"), trainer.spec).eval()
-    graph = build_graph(network.generator, trainer.spec, "float32", "fixed")
-    spec = without_controls(trainer.spec)
-    write_model(graph, spec, tmp_path / "m.onnx", training_facts(trainer, network.generator, constants(graph)))
-    found = read_exported(tmp_path / "m.onnx")
-    assert (found.spec.labels, found.spec.style_size, found.settings["style_size"]) == ((), 0, 2)
-    assert found.weights.keys() == trainer.get_submodule("generator").state_dict().keys()
 
 
 def test_engine_reads_old_and_new_ir_versions(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """`translate export`: a run becomes a file that loads, or one line says why not and nothing is written."""
 
 import dataclasses
+import hashlib
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,16 @@ import numpy as np
 import onnx
 import pytest
 from conftest import TINY
+from torch import nn
 
+import export.to_onnx
 import export.verify
+from export.command import _generator, _trainer
 from translate.cli.main import main
 from translate.inference.controls import numbered_style
 from translate.inference.engine import Engine
 from translate.pictures.operations import Picture, read_picture, write_picture
+from translate.spec import ModelSpec
 from translate.training.snapshot import FILE_NAME, read_header, read_tensors, write_snapshot
 
 
@@ -28,6 +34,27 @@ def made(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = ["--data", str(folder / "photos"), "--out", str(folder / "run"), "--max-images", "4"]
     assert main(["train", "sketch-to-photo", *arguments, *TINY]) == 0
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def traced_once() -> Iterator[None]:
+    """Networks that are alike in everything, weights included, are traced once in this file: it takes seconds."""
+    traced: dict[tuple[str, ...], onnx.ModelProto] = {}
+    honest = export.to_onnx.trace
+
+    def trace(translator: nn.Module, spec: ModelSpec) -> onnx.ModelProto:
+        settings = {name: value for name, value in vars(translator).items() if not name.startswith("_")}
+        weights = hashlib.sha256()
+        for name, value in translator.state_dict().items():
+            weights.update(name.encode() + value.numpy().tobytes())
+        key = (str(translator), str(settings), weights.hexdigest())
+        if key not in traced:
+            traced[key] = honest(translator, spec)
+        return traced[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export.to_onnx, "trace", trace)
+        yield
 
 
 @pytest.fixture
@@ -157,11 +184,7 @@ def test_run_of_another_version(
     assert re.fullmatch(f"translate: .*{error}.*\n", capsys.readouterr().err)
 
 
-def test_unwritable_output(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, made: Path
-) -> None:
-    import export.to_onnx
-
+def test_unwritable_output(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "my.onnx").mkdir()
     # The graph is not what is tested here: one that is quickly made stands in for it.
     monkeypatch.setattr(export.to_onnx, "build_graph", lambda *_: onnx.ModelProto())
@@ -176,9 +199,8 @@ def test_unwritable_output(
 
 def train(task: str, data: Path, out: Path, *options: str) -> None:
     arguments = ["train", task, "--data", str(data), "--out", str(out), "--max-images", "4", *TINY]
-    if task == "super-resolution":  # it has generators of its own
-        place = arguments.index("--generator-widths")
-        arguments[place : place + 3] = ["--generator-width", "8"]
+    place = arguments.index("--generator-widths")  # one level takes half the time of two to export
+    arguments[place : place + 3] = ["--generator-width" if task == "super-resolution" else "--generator-widths", "8"]
     assert main([*arguments, *options]) == 0
 
 
@@ -200,8 +222,9 @@ def test_both_directions(collections: Path, tmp_path: Path, image_HWC: np.ndarra
 
 def test_the_way_back_of_day_to_night_is_a_task_of_its_own(collections: Path, tmp_path: Path) -> None:
     train("day-to-night", collections, tmp_path / "run")
-    back = exported(tmp_path / "run", "--direction", "back").spec
-    assert (back.name, back.task) == ("night-to-day", "night-to-day")
+    path = tmp_path / "run" / FILE_NAME
+    _, back = _generator(*_trainer(path, read_header(path)), path, "back")
+    assert (back.name, back.task, back.direction) == ("night-to-day", "night-to-day", "forward")
 
 
 def test_best_snapshot(pairs: Path, tmp_path: Path) -> None:
@@ -248,21 +271,18 @@ def test_labels_and_styles(kinds: Path, tmp_path: Path, image_HWC: np.ndarray) -
     assert read_picture(tmp_path / "b.png").rgb_HWC.shape == image_HWC.shape
 
 
-def test_sixteen_bits_from_a_run_of_eight(photos: Path, tmp_path: Path, image_HWC: np.ndarray) -> None:
+def test_super_resolution_and_sixteen_bits_from_a_run_of_eight(
+    photos: Path, tmp_path: Path, image_HWC: np.ndarray
+) -> None:
     train("super-resolution", photos, tmp_path / "run", "--scale", "2")
     deep, plain = (exported(tmp_path / "run", *more) for more in (("--bits", "16", "--name", "deep"), ()))
+    assert (plain.spec.scale, plain.spec.size_multiple) == (2, 1)
+    assert plain.apply(Picture(image_HWC)).rgb_HWC.shape == (48, 80, 3)
+    assert 64 <= plain.spec.bytes_per_pixel < 50_000
     assert (deep.spec.input_bits, deep.spec.output_bits, plain.spec.input_bits) == (16, 16, 8)
     fine_HWC = image_HWC.astype(np.uint16) * 257 + 100
     assert np.unique(deep(fine_HWC) % 257).size > 100  # between the levels of 8 bits too
     assert np.abs(deep(image_HWC.astype(np.uint16) * 257) / 257 - plain(image_HWC)).max() <= 1
-
-
-def test_super_resolution(photos: Path, tmp_path: Path, image_HWC: np.ndarray) -> None:
-    train("super-resolution", photos, tmp_path / "run", "--scale", "2")
-    engine = exported(tmp_path / "run")
-    assert (engine.spec.scale, engine.spec.size_multiple) == (2, 1)
-    assert engine.apply(Picture(image_HWC)).rgb_HWC.shape == (48, 80, 3)
-    assert 64 <= engine.spec.bytes_per_pixel < 50_000
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:

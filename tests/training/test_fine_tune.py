@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from tiny_runs import OF_TRAINER, log_lines, options, read_tensors, settings, trainer_class
 from torch import nn
 
-from export.to_onnx import SMALL, WeightFormat, build_graph, constants, write_model
+from export.to_onnx import SMALL, constants, finish, trace, without_controls, write_model
 from translate.cli.main import main
 from translate.errors import MissingExtra, ModelError, require
 from translate.inference.models import ShippedModel, shipped
@@ -34,26 +34,64 @@ def make(task: str, **changes: Any) -> Trainer:
     return trainer_class(task)(settings(task, **changes), TASKS[task])
 
 
-def write(trainer: Trainer, path: Path, weights: WeightFormat = "float32") -> Path:
-    """The trainer's generator as `translate export` writes it."""
+def write(trainer: Trainer, *paths: Path) -> None:
+    """The trainer's generator as `translate export` writes it, once for every path, named by its options."""
     network = pixel_translator(trainer.get_submodule("generator"), trainer.spec).eval()
-    graph = build_graph(network.generator, trainer.spec, weights)
-    write_model(graph, trainer.spec, path, training_facts(trainer, network.generator, constants(graph)))
-    return path
+    traced = trace(network, trainer.spec)
+    for path in paths:
+        fixed = path.stem == "fixed"
+        weights = "float16" if path.stem == "float16" else "float32"
+        graph = finish(traced, trainer.spec, weights, "fixed" if fixed else "optional")
+        spec = without_controls(trainer.spec) if fixed else trainer.spec
+        write_model(graph, spec, path, training_facts(trainer, network.generator, constants(graph)))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainer, Path]:
+    """A model of two kinds with styles, whose units are not the initial ones, and the folder of its files."""
+    trainer: Any = make(SKETCHES, **STYLED, generator_widths=(8, 48), seed=1)
+    trainer.colours.standard.spread_S.fill_(0.5)
+    with torch.no_grad():
+        trainer.generator.out.bias.copy_(torch.tensor([0.1, 0.2, 0.3]))
+    folder = tmp_path_factory.mktemp("written")
+    write(trainer, folder / "styled.onnx", folder / "float16.onnx", folder / "fixed.onnx")
+    return trainer, folder
+
+
+@pytest.fixture
+def styled(written: tuple[Trainer, Path]) -> Path:
+    return written[1] / "styled.onnx"
+
+
+def test_a_file_gives_back_every_weight_and_the_settings_with_controls(written: tuple[Trainer, Path]) -> None:
+    trainer, folder = written
+    assert_given_back(trainer, folder / "float16.onnx", SKETCHES)
+
+
+def test_a_file_with_fixed_controls_can_be_trained_further(written: tuple[Trainer, Path]) -> None:
+    trainer, folder = written
+    found = read_exported(folder / "fixed.onnx")
+    assert (found.spec.labels, found.spec.style_size, found.settings["style_size"]) == ((), 0, 5)
+    assert found.weights.keys() == trainer.get_submodule("generator").state_dict().keys()
 
 
 @pytest.mark.parametrize(
     ("task", "changes"),
     [
-        (SKETCHES, {**STYLED, "generator_widths": (8, 48)}),
-        (SKETCHES, {"generator_upsampling": "nearest", "generator_padding": "replicate"}),
+        (SKETCHES, {"generator_upsampling": "nearest", "generator_padding": "replicate", "generator_widths": (8,)}),
         ("cyclegan", {"preset": "classic", "generator": "resnet", "batch_size": 1}),
         ("super-resolution", {"preset": "classic", "generator": "srresnet", "discriminator": "srgan"}),
     ],
 )
 def test_a_file_gives_back_every_weight_and_the_settings(task: str, changes: dict[str, Any], tmp_path: Path) -> None:
-    trainer = make(task, **changes)  # untrained: many constants are equal, and are kept once
-    found = read_exported(write(trainer, tmp_path / "m.onnx", weights="float16"))
+    trainer = make(task, **changes)
+    write(trainer, tmp_path / "float16.onnx")
+    assert_given_back(trainer, tmp_path / "float16.onnx", task)
+
+
+def assert_given_back(trainer: Trainer, path: Path, task: str) -> None:
+    """The trainer has not learnt: many constants are equal, and are kept once."""
+    found = read_exported(path)
     again = trainer_class(task)(settings(task).replace(**found.settings), TASKS[task])
     generator = again.get_submodule("generator")
     start._take_weights(generator, found)
@@ -119,16 +157,6 @@ def command(data: Path, out: Path, file: Path, *more: str, **changes: Any) -> in
     )
 
 
-@pytest.fixture(scope="module")
-def styled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of two kinds with styles, whose units are not the initial ones."""
-    trainer: Any = make(SKETCHES, **STYLED, seed=1)
-    trainer.colours.standard.spread_S.fill_(0.5)
-    with torch.no_grad():
-        trainer.generator.out.bias.copy_(torch.tensor([0.1, 0.2, 0.3]))
-    return write(trainer, tmp_path_factory.mktemp("model") / "styled.onnx")
-
-
 def test_the_average_begins_with_the_file_and_the_discriminator_learns_first(
     styled: Path, kinds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,7 +197,7 @@ def test_fewer_kinds_than_the_model_knows(styled: Path, kinds: Path, tmp_path: P
         ("kinds", "foreign.onnx", {}, "foreign.onnx: an ONNX model, but it has no translate.spec"),
         ("kinds", "broken.onnx", {}, "broken.onnx cannot be read as ONNX"),
         ("kinds", "absent.onnx", {}, "absent.onnx: no such file"),
-        ("kinds", "styled.onnx", {"generator_widths": (8, 16)}, "has shape (8,), expected (16,); use"),
+        ("kinds", "styled.onnx", {"generator_widths": (8, 16)}, "has shape (48,), expected (16,); use"),
         ("kinds", "styled.onnx", {"style_size": 8, "style_kind": "learned"}, "its --style-kind is colours"),
         ("photos", "styled.onnx", {}, "it has no label; the labels are fixed, so move it into a sub-folder of"),
         ("others", "styled.onnx", {}, "is in the sub-folder hats; the labels are fixed, so move it into"),
@@ -267,7 +295,8 @@ def test_super_resolution_with_folded_kernels_goes_on_where_it_was(generator: st
     with torch.no_grad():
         for weight in first.get_submodule("generator").parameters():
             weight.add_(0.05 * torch.randn_like(weight))  # untrained it is bicubic enlargement, whatever the weights
-    start._take_weights(again.get_submodule("generator"), read_exported(write(first, tmp_path / "m.onnx")))
+    write(first, tmp_path / "m.onnx")
+    start._take_weights(again.get_submodule("generator"), read_exported(tmp_path / "m.onnx"))
     x_B3HW = torch.rand(1, 3, 8, 8) * 2 - 1
     one, two = (trainer.get_submodule("generator")(x_B3HW, torch.ones(1, 1)) for trainer in (first, again))
     torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-3)
