@@ -16,54 +16,84 @@ from starlette.routing import BaseRoute
 from translate.errors import ModelError, nearest
 from translate.inference.engine import Engine
 from translate.tasks import TASKS, Task
-from ui import files, widgets
-from ui.model import Model
+from ui import files, models_tab, train, widgets
+from ui.refresh import Part, Refresh
 from ui.site import Site
 from ui.studio import STYLES, studio
 from ui.tab import TaskTab
-from ui.words import translations
+from ui.words import translations, word
 
 MAX_UPLOAD = "50mb"
 MAX_WAITING = 20
 """Maximum number of requests in the queue; further ones are rejected until there is room."""
-_CSS = [Path(__file__).with_name("page.css"), STYLES]
+_CSS = [Path(__file__).with_name("page.css"), STYLES, models_tab.STYLES, train.STYLES]
 
 
 def build_page(site: Site) -> gr.Blocks:
     """Build the page without starting a server.
 
     Args:
-        site: what is on it. Models for the same task share a tab, and tabs are in the order of `TASKS`; a single task
+        site: what is on it. Models for the same task share a tab, and tabs are in the order of `TASKS`; a single model
             is shown without tabs.
 
     Raises:
         ModelError: a model is for a task that this version does not know.
     """
-    by_task: dict[str, list[Model]] = {}
     for model in site.models:
-        by_task.setdefault(_task_name(model.engine), []).append(model)
-    found = [(TASKS[name], by_task[name]) for name in TASKS if name in by_task]
-    title = widgets.title(found[0][0].name) if len(found) == 1 else "Translate pictures"
+        _refuse_unknown(model.engine)
+    # Where more models may come, every task has its tab, hidden until there is a model for it.
+    tasks = [task for name, task in TASKS.items() if site.registry or site.of_task(name)]
+    alone = len(tasks) == 1 and len(site.models) == 1
+    title = widgets.title(tasks[0].name) if len(tasks) == 1 else "Translate pictures"
     with gr.Blocks(
         title=title, analytics_enabled=False, delete_cache=(3600, files.KEEP_SECONDS), fill_width=True
     ) as page:
-        if len(found) == 1:
-            _tab(*found[0], heading=True, shown=page.load)
+        if alone:
+            _begin_with_example(_content(tasks[0], site, heading=True), page.load)
         else:
-            with gr.Tabs(overflow_behavior="wrap"):
-                for task, models in found:
-                    with gr.Tab(widgets.title(task.name)) as tab:
-                        first = task is found[0][0]  # the one that is selected already
-                        _tab(task, models, heading=False, shown=page.load if first else tab.select)
+            _tabs(site, tasks, page)
     return page.queue(max_size=MAX_WAITING, api_open=False)
 
 
-def _tab(task: Task, models: Sequence[Model], *, heading: bool, shown: Callable[..., Any]) -> None:
-    """The widgets of a task; `shown` is the event of the first look at them, which should find something finished."""
-    if task.draws_input:
-        studio(task, models, heading=heading)
-    else:
-        TaskTab(task, models, heading=heading).begin_with_example(shown)
+def _tabs(site: Site, tasks: Sequence[Task], page: gr.Blocks) -> None:
+    """A tab for each task, one for the models, and one for training where that is allowed."""
+    first = next((task for task in tasks if site.of_task(task.name)), None)
+    with gr.Tabs(overflow_behavior="wrap", selected=first.name if first else "models") as tabs:
+        parts: list[Part] = []
+        for task in tasks:
+            with gr.Tab(widgets.title(task.name), id=task.name, visible=bool(site.of_task(task.name))) as tab:
+                parts.append(Part(task, tab, _content(task, site, heading=False)))
+        with gr.Tab(word("models_tab"), id="models"):
+            cards = models_tab.models_tab(site)
+        training = None
+        if site.runs:
+            with gr.Tab(word("train_tab"), id="train"):
+                training = train.train_tab()
+    refresh = Refresh(site, tabs, parts, cards)
+    loaded = refresh.on_load(page)
+    refresh.on_use(cards)
+    if training:
+        refresh.on_more(training.change)
+        refresh.on_use(training)
+    for part in parts:
+        _begin_with_example(part.content, loaded if part.task is first else part.tab.select)
+
+
+def more_routes(site: Site) -> list[BaseRoute]:
+    """What the tabs of models and of training ask for."""
+    return [*models_tab.routes(site), *(train.Training(site.runs, site.cache).routes() if site.runs else [])]
+
+
+def _content(task: Task, site: Site, *, heading: bool) -> TaskTab | gr.HTML:
+    """The widgets of a task."""
+    models = site.of_task(task.name)
+    return studio(task, models, heading=heading) if task.draws_input else TaskTab(task, models, heading=heading)
+
+
+def _begin_with_example(content: TaskTab | gr.HTML, shown: Callable[..., Any]) -> None:
+    """`shown` is the event of the first look at the widgets, which should find something finished."""
+    if isinstance(content, TaskTab):  # a canvas does so by itself
+        content.begin_with_example(shown)
 
 
 def serve(page: gr.Blocks, routes: Sequence[BaseRoute], host: str, port: int, *, open_browser: bool = False) -> str:
@@ -111,8 +141,7 @@ def _theme() -> Base:
     )
 
 
-def _task_name(engine: Engine) -> str:
+def _refuse_unknown(engine: Engine) -> None:
     name = engine.spec.task
     if name not in TASKS:
         raise ModelError(f"{engine.path}: made for the unknown task '{name}'; {nearest(name, TASKS)}")
-    return name

@@ -1,6 +1,7 @@
 """The command `translate ui`."""
 
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -13,11 +14,14 @@ from typing import Annotated
 
 import tyro
 
-from translate.errors import ConfigError, ModelError, TranslateError
+from translate.errors import ConfigError, ModelError, TranslateError, one_line
 from translate.inference.engine import Device, Engine
 from translate.inference.models import resolve, shipped
 from translate.options import parse_options
-from ui.model import models_of
+from ui.data_root import DataRoot
+from ui.model import Model, models_of
+from ui.registry import Registry, checked_folder
+from ui.runs import Runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,16 @@ class UiOptions:
     """Where to run the models; auto uses an NVIDIA GPU if available."""
     open: bool = True
     """Open the page in the browser."""
+    models_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Offer every .onnx file of this folder too, also those that come while the page runs."""
+    allow_training: bool = False
+    """Let everybody who can open the page train models on this machine."""
+    data_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """With --allow-training: folder whose subfolders may be trained on."""
+    runs_dir: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("runs")
+    """With --allow-training: where trainings and their models are kept."""
+    training_options: Annotated[str, tyro.conf.arg(metavar="OPTIONS")] = ""
+    """With --allow-training: more options for every `translate train`, for example "--device cpu --threads 2"."""
 
     def __post_init__(self) -> None:
         """Validate the options.
@@ -44,13 +58,17 @@ class UiOptions:
         """
         if not 1 <= self.port <= 65535:
             raise ConfigError(f"--port {self.port} is out of range; give 1 to 65535 (7860 is usual)")
+        if self.allow_training != (self.data_root is not None):
+            raise ConfigError("--allow-training and --data-root DIR belong together; give both, or neither")
 
 
 def main(argv: list[str]) -> int:
     """Serve the page until Ctrl-C, the normal way to stop it; returns 0."""
     options = parse_options(UiOptions, argv, "translate ui")
     check_free(options.host, options.port)
-    engines = load(options.model, options.device)
+    runs = _runs(options)
+    models = models_of(load(options.model, options.device))
+    registry = _registry(options, models, runs)
     # Drawings and results are private: they are kept in a temporary folder that is deleted when the page is closed.
     with tempfile.TemporaryDirectory(prefix="translate-ui-", ignore_cleanup_errors=True) as cache:
         os.environ["GRADIO_TEMP_DIR"] = cache
@@ -58,12 +76,12 @@ def main(argv: list[str]) -> int:
         # Gradio would check its own page through a configured proxy; this program makes no other requests.
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
         # Imported here because it takes seconds and reads the variables above.
-        from ui.app import build_page, serve
+        from ui.app import build_page, more_routes, serve
         from ui.routes import Studio
         from ui.site import Site
 
-        site = Site(models_of(engines), Path(cache))
-        page, routes = build_page(site), Studio(site).routes()
+        site = Site(models, Path(cache), registry, runs)
+        page, routes = build_page(site), [*Studio(site).routes(), *more_routes(site)]
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             address = serve(page, routes, options.host, options.port, open_browser=options.open)
@@ -75,6 +93,27 @@ def main(argv: list[str]) -> int:
         except KeyboardInterrupt:
             page.close(verbose=False)
     return 0
+
+
+def _runs(options: UiOptions) -> Runs | None:
+    """The trainings of the page, or None where they are not allowed."""
+    if options.data_root is None:
+        return None
+    models = options.models_dir or options.runs_dir / "models"
+    return Runs(DataRoot(options.data_root), options.runs_dir, models, shlex.split(options.training_options))
+
+
+def _registry(options: UiOptions, models: list[Model], runs: Runs | None) -> Registry | None:
+    """What offers the models of folders; says once which files there are none of ours."""
+    folders = [checked_folder(options.models_dir)] if options.models_dir else []
+    if runs and runs.models not in folders:
+        folders.append(runs.models)
+    if not folders:
+        return None
+    registry = Registry(models, folders, options.device)
+    for line in registry.look():
+        sys.stderr.write(f"translate: {one_line(line)}\n")
+    return registry
 
 
 def load(models: Sequence[str], device: Device) -> list[tuple[Engine, Path]]:

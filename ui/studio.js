@@ -23,7 +23,7 @@ const TEXT = {
     + "R: random look. 0: usual look. V: six variations. S: download.",
 };
 
-let model = config.models[0];
+let model = props.value.models[0];
 let label = null;
 let lifted = 0; // when the pen was lifted
 
@@ -266,7 +266,7 @@ function labels() {
 }
 
 function setModel(index) {
-  model = config.models[index];
+  model = offered[index];
   labels();
   look.use(model);
   for (const name of ["dice", "six"]) button(name).hidden = !model.style;
@@ -342,12 +342,30 @@ document.addEventListener("keydown", (event) => {
   act();
 });
 
+// The models to choose from; more may come while the page is open.
 const models = find(".models select");
-config.models.forEach(({ title }, index) => models.add(new Option(title, index)));
+let offered = [];
+function offer() {
+  offered = props.value.models;
+  models.replaceChildren(...offered.map(({ title }, index) => new Option(title, index)));
+  models.value = offered.findIndex(({ index }) => index === model?.index);
+  find(".models").hidden = offered.length < 2;
+}
+function useModel(wanted) {
+  const place = offered.findIndex(({ command }) => command === wanted);
+  if (place < 0 || offered[place].index === model.index) return;
+  models.value = place;
+  setModel(place);
+  changed(true);
+}
 models.addEventListener("change", () => { setModel(+models.value); changed(true); });
-find(".models").hidden = config.models.length < 2;
+watch("value", offer);
+offer();
+window.addEventListener("translate-model", (event) => useModel(event.detail.command)); // chosen in another tab
 config.formats.forEach(([text, value]) => find(".format").add(new Option(text, value)));
 find(".keys p").textContent = TEXT.keys;
-setModel(0);
+const remembered = JSON.parse(localStorage.getItem("translate.models") ?? "{}")[config.task];
+setModel(Math.max(0, offered.findIndex(({ command }) => command === remembered)));
+models.value = offered.indexOf(model);
 refresh();
 if (model.samples.length) example(model.samples.length - 1, false); // a first visit shows what this is about

@@ -22,7 +22,7 @@ def studio(task: Task, models: Sequence[Model], *, heading: bool) -> gr.HTML:
 
     Args:
         task: the task.
-        models: at least one model for it.
+        models: the models for it; more may come later, as a new value.
         heading: whether to show the name of the task as a heading.
     """
     headline = f"# {widgets.title(task.name)}\n" if heading else ""
@@ -39,6 +39,7 @@ def studio(task: Task, models: Sequence[Model], *, heading: bool) -> gr.HTML:
 def settings(task: Task, models: Sequence[Model]) -> dict[str, Any]:
     """What the canvas has to know."""
     return {
+        "task": task.name,
         "input": task.input_label,
         "output": task.output_label,
         "formats": files.OUTPUT_FORMATS,

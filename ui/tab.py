@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from translate.errors import TranslateError
+from translate.spec import ModelSpec
 from translate.tasks import Task
 from ui import actions, widgets
 from ui.model import Model
@@ -37,21 +38,23 @@ class TaskTab:
 
     Args:
         task: the task.
-        models: at least one model for the task. Controls that the selected model does not have are hidden.
+        models: the models for the task; more may be added later, see `refreshed`. Controls that the selected model does
+            not have are hidden.
         heading: whether to show the name of the task as a heading.
     """
 
     def __init__(self, task: Task, models: Sequence[Model], *, heading: bool) -> None:
         self.task, self.models = task, models
-        spec = models[0].engine.spec
+        # Without a model yet, the tab is hidden until there is one.
+        spec = models[0].engine.spec if models else ModelSpec(name=task.name, task=task.name, architecture="")
         headline = f"# {widgets.title(task.name)}\n" if heading else ""
         gr.Markdown(f"{headline}{task.summary}.", elem_classes="intro")
         names = [(name, index) for index, name in enumerate(widgets.names(models))]
-        model = widgets.choice("Model", names, len(models), visible=len(models) > 1, name="models")
+        self.model = model = widgets.choice("Model", names, len(models), visible=len(models) > 1, name="models")
         with gr.Row():
             with gr.Column(min_width=widgets.COLUMN):
                 self.source = widgets.file(task)
-                most = max(len(each.engine.spec.labels) for each in models)
+                most = max((len(each.engine.spec.labels) for each in models), default=0)
                 label = widgets.choice(
                     "What is it?", _labels(spec.labels), most, visible=bool(spec.labels), name="labels"
                 )
@@ -62,13 +65,14 @@ class TaskTab:
                 detail = widgets.detail(visible=spec.detail)
                 output_format = widgets.output_format()
                 self.button = gr.Button(f"Make the {task.output_label.lower()}", variant="primary")
-                self.samples = widgets.gallery(models[0].samples)
+                self.samples = widgets.gallery(models[0].samples if models else [])
             with gr.Column(min_width=widgets.COLUMN):
                 self.result = widgets.before_and_after(task)
                 self.notes = gr.HTML(visible=False, elem_classes="notes", apply_default_css=False)
                 self.download = widgets.download(task)
         self.about = gr.Markdown(widgets.about(spec, task), elem_classes="about")
         self.choices = Choices(model, label, style, detail, output_format, self.result)
+        self.controls = [label, self.styles, style, detail, self.samples, self.about]
         self.cache = Path(self.source.GRADIO_CACHE)
         self._connect()
 
@@ -87,16 +91,22 @@ class TaskTab:
         quiet = {**event, "show_progress_on": self.download, "trigger_mode": "always_last"}
         for changed in (output_format.input, self.result.release):
             changed(self._on_file, inputs, [self.notes, self.download], **quiet)
-        if len(self.models) > 1:
-            controls = [label, self.styles, style, detail, self.samples, self.about]
-            model.input(self._on_model, model, controls, show_progress="hidden", **_EVENT).then(
-                self._on_change, inputs, outputs, **event
-            )
+        model.input(self._on_model, model, self.controls, show_progress="hidden", **_EVENT).then(
+            self._on_change, inputs, outputs, **event
+        )
 
     def begin_with_example(self, when: Callable[..., Any]) -> None:
         """Show the first sample with its result `when` an event happens, if nothing is shown yet."""
         outputs = [self.source, self.choices.label, self.result, self.notes, self.download]
         when(self._on_first, [self.source, *self.choices], outputs, show_progress_on=self.result, **_EVENT)
+
+    def refreshed(self, selected: int | None) -> list[Any]:
+        """Values for the choice of models and `controls`: the models of now, and `selected`, or what was selected."""
+        names = [(name, index) for index, name in enumerate(widgets.names(self.models))]
+        shown = len(names) > 1
+        if selected is None or not names:
+            return [gr.update(choices=names, visible=shown), *[gr.skip()] * len(self.controls)]
+        return [gr.update(choices=names, value=selected, visible=shown), *self._on_model(selected)]
 
     # --- event handlers: raw values in, values for the output components back
 

@@ -1,0 +1,97 @@
+"""Keeps the tabs of a page up to date with the models of the site, and with the choice that the browser remembers."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from translate.tasks import Task
+from ui.models_tab import cards
+from ui.site import Site
+from ui.studio import settings
+from ui.tab import TaskTab
+
+_EVENT: dict[str, Any] = {
+    "api_visibility": "private",
+    "preprocess": False,
+    "show_progress": "hidden",
+    "concurrency_id": "models",
+    "concurrency_limit": 1,
+}
+_REMEMBERED = "(_) => localStorage.getItem('translate.models') ?? '{}'"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The tab of a task."""
+
+    task: Task
+    tab: gr.Tab
+    content: TaskTab | gr.HTML
+    """Its widgets, or a canvas."""
+
+
+class Refresh:
+    """The events that bring models to the tabs of tasks.
+
+    Args:
+        site: with the models of now.
+        tabs: all tabs; those of tasks have the name of the task as their id.
+        parts: the tabs of tasks.
+        shown: the cards of models, see `models_tab`.
+    """
+
+    def __init__(self, site: Site, tabs: gr.Tabs, parts: Sequence[Part], shown: gr.HTML) -> None:
+        self._site, self._parts, self._tabs = site, parts, tabs
+        self._remembered = gr.Textbox("", visible=False)
+        self._outputs: list[Any] = [shown]
+        for part in parts:
+            self._outputs.append(part.tab)
+            content = part.content
+            self._outputs += [content.model, *content.controls] if isinstance(content, TaskTab) else [content]
+
+    def on_load(self, page: gr.Blocks) -> Callable[..., Any]:
+        """Look for new models when the page is loaded, and select those that were used last; returns what is next."""
+        return page.load(self._loaded, self._remembered, self._outputs, js=_REMEMBERED, **_EVENT).then
+
+    def on_use(self, component: gr.HTML) -> None:
+        """Go to the tab of a model when `component` says so: its `select` has the `command` of the model."""
+        component.select(self._used, None, [self._tabs, *self._outputs], **_EVENT)
+
+    def on_more(self, event: Callable[..., Any]) -> None:
+        """Look for new models at an event; what is selected stays so."""
+        event(lambda: self._now({}, fresh=False), None, self._outputs, **_EVENT)
+
+    def _loaded(self, remembered: Any) -> list[Any]:
+        try:
+            found = json.loads(remembered or "{}")
+        except ValueError:
+            found = {}
+        return self._now(found if isinstance(found, dict) else {}, fresh=True)
+
+    def _used(self, event: gr.EventData) -> list[Any]:
+        command = event.command  # pyright: ignore[reportAttributeAccessIssue] - what the script has sent
+        task = next((model.engine.spec.task for model in self._site.models if model.command == command), None)
+        if task is None:
+            return [gr.skip()] * (1 + len(self._outputs))
+        return [gr.Tabs(selected=task), *self._now({task: command}, fresh=False)]
+
+    def _now(self, chosen: dict[str, Any], *, fresh: bool) -> list[Any]:
+        """Values of the outputs. `chosen`: commands by task; the others keep their model, or begin with the first."""
+        if self._site.registry:
+            self._site.registry.look()
+        values: list[Any] = [cards(self._site)]
+        for part in self._parts:
+            models = self._site.of_task(part.task.name)
+            values.append(gr.update(visible=bool(models)))
+            if not isinstance(part.content, TaskTab):
+                values.append(settings(part.task, models))
+                continue
+            known = [model.command for model in models]
+            kept = chosen.get(part.task.name)
+            new = fresh or len(known) == 1
+            selected = known.index(kept) if kept in known else 0 if new else None
+            values += part.content.refreshed(selected)
+        return values
