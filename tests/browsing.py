@@ -4,7 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,13 +23,16 @@ ARGUMENTS = [
 
 
 @contextmanager
-def served(*models: Path | str) -> Generator[str]:
+def served(*models: Path | str, options: Sequence[object] = ()) -> Generator[str]:
     """The page of `models`, as a process; it must end quietly with status 0 on Ctrl-C."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
     command = [sys.executable, "-m", "translate.cli", "ui", "--model", *map(str, models), "--port", port]
     process = subprocess.Popen(
-        [*command, "--no-open", "--device", "cpu"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--no-open", "--device", "cpu", *map(str, options)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         line = process.stdout.readline() if process.stdout else ""  # pytest-timeout is the deadline

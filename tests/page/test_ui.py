@@ -136,8 +136,8 @@ def test_page_of_one_model_says_what_it_is(tmp_path: Path) -> None:
 def test_page_has_a_tab_per_task_in_the_order_of_tasks(engine: Engine, double_model: Path, tmp_path: Path) -> None:
     night = Engine(save_model(tmp_path / "n.onnx", ModelSpec(name="n", task="night-to-day", architecture="")))
     page = page_of([(Engine(double_model), tmp_path), (night, tmp_path), (engine, tmp_path), (engine, tmp_path)])
-    tabs = [block.label for block in page.blocks.values() if isinstance(block, gr.Tab)]
-    assert tabs == ["Sketch to photo", "Night to day", "Super resolution"]
+    tabs = [block.id for block in page.blocks.values() if isinstance(block, gr.Tab)]
+    assert tabs == ["sketch-to-photo", "night-to-day", "super-resolution", "models"]
     assert page.title == "Translate pictures"
     assert sum("result" in (block.elem_classes or []) for block in page.blocks.values()) == 2
     text = words(page)
@@ -202,6 +202,8 @@ def test_many_labels_are_a_list(tmp_path: Path) -> None:
 def test_events_are_private_and_take_turns(tmp_path: Path) -> None:
     engine = Engine(save_sum(tmp_path / "m.onnx", scene(INVERT)))
     events = page_of([(engine, tmp_path), (engine, tmp_path)]).fns.values()
+    assert {event.api_visibility for event in events} == {"private"}
+    events = [event for event in events if event.concurrency_id != "models"]  # these make no pictures
     assert {(event.api_visibility, event.concurrency_limit, event.preprocess) for event in events} == {
         ("private", 1, False)
     }

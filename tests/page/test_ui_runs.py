@@ -23,15 +23,7 @@ from ui.progress import Progress, sample_file
 from ui.runs import Runs
 from ui.training_lock import Holder, TrainingLock
 
-TINY = [
-    *options("sketch-to-photo", max_images=None, sample_grids=None),
-    "--threads",
-    "1",
-    "--metrics",
-    "swd",
-    "--held-out",
-    "2",
-]
+TINY = [*options(max_images=None, metrics="swd", held_out=2), "--threads", "1"]
 SHOES = Plan(task="sketch-to-photo", folder="shoes", minutes=500)
 
 
@@ -173,42 +165,95 @@ def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
     assert lock.holder() is None
 
 
-def test_train_stop_resume_export(new_runs: Callable[[], Runs], root: Path) -> None:
+@pytest.fixture
+def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of the command, a process that prints what it was asked for and waits for its end."""
+    program = tmp_path / "stub"
+    program.write_text('#!/bin/sh\necho "$@"\nexec sleep 300\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+
+@pytest.mark.usefixtures("stub")
+def test_one_process_that_outlives_its_server(new_runs: Callable[[], Runs], root: Path, tmp_path: Path) -> None:
     runs = new_runs()
     assert runs.all() == []
     started = runs.start(SHOES)
-    log = started.folder / "log.jsonl"
-    assert (started.name, started.state) == ("shoes-1", "running")
-    with pytest.raises(ConfigError, match=r"^shoes-1 is being trained; wait"):
-        new_runs().start(SHOES)
-    until(lambda: log.is_file() and "validation" in log.read_text())
+    output = started.folder / "output.txt"
+    assert (started.name, started.state, started.folder) == ("shoes-1", "running", tmp_path / "runs" / "shoes-1")
+    until(output.read_text)
+    words = output.read_text().split()
+    assert words[:8] == [
+        "-m",
+        "translate.cli",
+        "train",
+        "sketch-to-photo",
+        "--data",
+        str(root / "shoes"),
+        "--out",
+        str(started.folder),
+    ]
+    assert words[8:12] == ["--preset", "modern", "--max-time", "30000s"]
+    assert words[-2:] == ["--threads", "1"]
+    for act in (new_runs().start, runs.start):
+        with pytest.raises(ConfigError, match=r"^shoes-1 is being trained; wait"):
+            act(SHOES)
 
     # Another server finds it, and can stop it.
     again = new_runs()
     assert [(run.name, run.state) for run in again.all()] == [("shoes-1", "running")]
     with pytest.raises(DataError, match=r"^shoes-1 has nothing to export yet"):
         again.export("shoes-1")
-    assert again.stop("shoes-1").stopping
-    assert again.stop("shoes-1").stopping  # no second signal, which would end it without a snapshot
+    with pytest.raises(ConfigError, match=r"^shoes-1 is being trained"):
+        again.resume("shoes-1")
+    (started.folder / "snapshot.safetensors").touch()
+    assert again.stop("shoes-1").name == "shoes-1"
+    until(lambda: runs.get("shoes-1").state == "stopped")
+
+    # It goes on, ends in whatever way, and another one can begin.
+    assert again.resume("shoes-1").state == "running"
+    until(lambda: "resume" in output.read_text())
+    assert output.read_text().split() == ["-m", "translate.cli", "resume", str(started.folder)]
+    os.kill(again._lock.holder().process, signal.SIGKILL)  # pyright: ignore[reportOptionalMemberAccess]
+    until(lambda: again.get("shoes-1").state == "stopped")
+    assert again.start(SHOES).name == "shoes-2"
+    assert [(run.name, run.state) for run in runs.all()] == [("shoes-2", "running"), ("shoes-1", "stopped")]
+
+
+def test_a_second_wish_to_stop_is_no_second_signal(
+    new_runs: Callable[[], Runs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "stub"
+    program.write_text("#!/bin/sh\ntrap 'echo asked' TERM\necho ready\nwhile :; do sleep 0.05; done\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    runs = new_runs()
+    output = runs.start(SHOES).folder / "output.txt"
+    until(lambda: "ready" in output.read_text())
+    assert runs.stop("shoes-1").stopping
+    until(lambda: "asked" in output.read_text())
+    assert new_runs().stop("shoes-1").stopping
+    assert runs._lock.holder() == Holder("shoes-1", runs._children[0].pid, stopping=True)
+    assert output.read_text().count("asked") == 1
+
+
+def test_train_stop_export(new_runs: Callable[[], Runs], root: Path) -> None:
+    runs = new_runs()
+    log = runs.start(SHOES).folder / "log.jsonl"
+    until(lambda: log.is_file() and "validation" in log.read_text())
+    runs.stop("shoes-1")
     until(lambda: runs.get("shoes-1").state == "stopped")
     assert runs.get("shoes-1").message == ""
     shown = Progress().of(runs.get("shoes-1"), runs)
     assert [chart["name"] for chart in shown["metrics"]] == ["swd"]
-    assert {chart["name"] for chart in shown["losses"]} == {"generator"}
+    assert [chart["name"] for chart in shown["losses"]] == ["generator"]
     assert shown["images"] > 0
     assert shown["learns_from"] == {"train": 4, "held_out": 2}
-
-    assert again.resume("shoes-1").state == "running"
-    until(lambda: log.read_text().count('"start"') == 2)
-    os.kill(again._lock.holder().process, signal.SIGKILL)  # pyright: ignore[reportOptionalMemberAccess]
-    until(lambda: again.get("shoes-1").state == "stopped")
-
-    (model,) = again.export("shoes-1")
+    (model,) = runs.export("shoes-1")
     assert Engine(model).spec.name == "shoes-1"
     assert Engine(model).spec.training_data == "pictures of the folder shoes"
-    (exported,) = Progress().of(again.get("shoes-1"), again)["exported"]
+    (exported,) = Progress().of(runs.get("shoes-1"), runs)["exported"]
     assert (exported["file"], max(row["largest"] for row in exported["parity"]) <= 1) == ("shoes-1.onnx", True)
-    assert again._new_name(SHOES) == "shoes-2"
 
 
 @pytest.mark.parametrize(
