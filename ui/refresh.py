@@ -46,6 +46,7 @@ class Refresh:
     def __init__(self, site: Site, tabs: gr.Tabs, parts: Sequence[Part], shown: gr.HTML) -> None:
         self._site, self._parts, self._tabs = site, parts, tabs
         self._remembered = gr.Textbox("", visible=False)
+        self._selected = [part.content.model for part in parts if isinstance(part.content, TaskTab)]
         self._outputs: list[Any] = [shown]
         for part in parts:
             self._outputs.append(part.tab)
@@ -58,40 +59,48 @@ class Refresh:
 
     def on_use(self, component: gr.HTML) -> None:
         """Go to the tab of a model when `component` says so: its `select` has the `command` of the model."""
-        component.select(self._used, None, [self._tabs, *self._outputs], **_EVENT)
+        component.select(self._used, self._selected, [self._tabs, *self._outputs], **_EVENT)
 
     def on_more(self, event: Callable[..., Any]) -> None:
         """Look for new models at an event; what is selected stays so."""
-        event(lambda: self._now({}, fresh=False), None, self._outputs, **_EVENT)
+        event(self._more, self._selected, self._outputs, **_EVENT)
 
     def _loaded(self, remembered: Any) -> list[Any]:
         try:
             found = json.loads(remembered or "{}")
         except ValueError:
             found = {}
-        return self._now(found if isinstance(found, dict) else {}, fresh=True)
+        return self._now(found if isinstance(found, dict) else {}, [])
 
-    def _used(self, event: gr.EventData) -> list[Any]:
+    def _used(self, event: gr.EventData, *selected: Any) -> list[Any]:
         command = event.command  # pyright: ignore[reportAttributeAccessIssue] - what the script has sent
         task = next((model.engine.spec.task for model in self._site.models if model.command == command), None)
         if task is None:
             return [gr.skip()] * (1 + len(self._outputs))
-        return [gr.Tabs(selected=task), *self._now({task: command}, fresh=False)]
+        return [gr.Tabs(selected=task), *self._now({task: command}, selected)]
 
-    def _now(self, chosen: dict[str, Any], *, fresh: bool) -> list[Any]:
-        """Values of the outputs. `chosen`: commands by task; the others keep their model, or begin with the first."""
+    def _more(self, *selected: Any) -> list[Any]:
+        return self._now({}, selected)
+
+    def _now(self, chosen: dict[str, Any], selected: Sequence[Any]) -> list[Any]:
+        """Values of the outputs.
+
+        Args:
+            chosen: commands by task, of the models to select.
+            selected: places of the models that are selected, in the order of `_selected`; these stay, and where nothing
+                is selected it is the first.
+        """
         if self._site.registry:
             self._site.registry.look()
         values: list[Any] = [cards(self._site)]
+        kept = iter(selected)
         for part in self._parts:
             models = self._site.of_task(part.task.name)
             values.append(gr.update(visible=bool(models)))
             if not isinstance(part.content, TaskTab):
                 values.append(settings(part.task, models))
                 continue
-            known = [model.command for model in models]
-            kept = chosen.get(part.task.name)
-            new = fresh or len(known) == 1
-            selected = known.index(kept) if kept in known else 0 if new else None
-            values += part.content.refreshed(selected)
+            known, wanted = [model.command for model in models], chosen.get(part.task.name)
+            first = 0 if next(kept, None) is None else None
+            values += part.content.refreshed(known.index(wanted) if wanted in known else first)
         return values

@@ -345,15 +345,19 @@ document.addEventListener("keydown", (event) => {
 // The models to choose from; more may come while the page is open.
 const models = find(".models select");
 let offered = [];
+let wanted = null; // chosen in another tab, perhaps before it is known here
 function offer() {
   offered = props.value.models;
   models.replaceChildren(...offered.map(({ title }, index) => new Option(title, index)));
   models.value = offered.findIndex(({ index }) => index === model?.index);
   find(".models").hidden = offered.length < 2;
+  useWanted();
 }
-function useModel(wanted) {
+function useWanted() {
   const place = offered.findIndex(({ command }) => command === wanted);
-  if (place < 0 || offered[place].index === model.index) return;
+  if (place < 0) return;
+  wanted = null;
+  if (offered[place].index === model.index) return;
   models.value = place;
   setModel(place);
   changed(true);
@@ -361,7 +365,10 @@ function useModel(wanted) {
 models.addEventListener("change", () => { setModel(+models.value); changed(true); });
 watch("value", offer);
 offer();
-window.addEventListener("translate-model", (event) => useModel(event.detail.command)); // chosen in another tab
+window.addEventListener("translate-model", (event) => {
+  wanted = event.detail.command;
+  useWanted();
+});
 config.formats.forEach(([text, value]) => find(".format").add(new Option(text, value)));
 find(".keys p").textContent = TEXT.keys;
 const remembered = JSON.parse(localStorage.getItem("translate.models") ?? "{}")[config.task];

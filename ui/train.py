@@ -6,9 +6,10 @@ The tab is HTML of our own, which asks the routes below; the work is done by `ui
 import asyncio
 import base64
 import json
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 from starlette.requests import Request
@@ -17,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 from translate.errors import ConfigError
 from translate.tasks import TASKS, Task
-from ui import files, widgets
+from ui import widgets
 from ui.plan import LAYOUTS, SIZES, Pictures, Plan, presets, starts
 from ui.progress import Progress, sample_file, summary
 from ui.routes import _guarded as guarded
@@ -27,6 +28,7 @@ from ui.words import table
 MAX_QUESTION_BYTES = 10_000
 _FOLDER = Path(__file__).parent
 STYLES = _FOLDER / "train.css"
+Question = TypeVar("Question", bound=Pictures)
 _SCRIPTS = ("live.js", "chart.js", "train.js")
 
 
@@ -101,19 +103,20 @@ class Training:
 
     async def _check(self, request: Request) -> Response:
         """What is in a folder, what is wrong with it, and its contact sheet."""
-        pictures = Pictures(**await _json(request, Pictures))
-        sheet = files.new_folder(self._cache) / "sheet.jpg"
+        pictures = await _asked(request, Pictures)
 
         def check() -> dict[str, Any]:
-            found = self._runs.check(pictures, sheet)
-            data = sheet.read_bytes() if sheet.is_file() else b""
+            with tempfile.TemporaryDirectory(dir=self._cache) as folder:
+                sheet = Path(folder) / "sheet.jpg"
+                found = self._runs.check(pictures, sheet)
+                data = sheet.read_bytes() if sheet.is_file() else b""
             return {**found, "sheet": f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" if data else ""}
 
         async with self._checking:
             return JSONResponse(await asyncio.to_thread(check))
 
     async def _start(self, request: Request) -> Response:
-        plan = Plan(**await _json(request, Plan))
+        plan = await _asked(request, Plan)
         return JSONResponse(summary(await asyncio.to_thread(self._runs.start, plan)))
 
     async def _run(self, request: Request) -> Response:
@@ -141,12 +144,9 @@ class Training:
         return self._progress.of(self._runs.get(name), self._runs)
 
 
-async def _json(request: Request, kind: type) -> dict[str, Any]:
-    """The object in the body of a request, whose keys must be fields of `kind`."""
+async def _asked(request: Request, kind: type[Question]) -> Question:
+    """What the body of a request asks, as JSON: an object with fields of `kind`."""
     try:
-        found = json.loads(await request.body())
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not found.keys() <= kind.__dataclass_fields__.keys():
-        raise ConfigError("this is no question of the page; load it again")
-    return found
+        return kind(**json.loads(await request.body()))
+    except (ValueError, TypeError):
+        raise ConfigError("this is no question of the page; load it again") from None

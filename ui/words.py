@@ -21,7 +21,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "models_used": ("In use", "In Gebrauch"),
     "models_licence": ("Licence", "Lizenz"),
     "models_data": ("Learnt from", "Gelernt aus"),
-    "models_measured": ("Measured", "Gemessen"),
     "models_more": ("All measurements", "Alle Messwerte"),
     "models_file": ("File", "Datei"),
     "models_size": ("Size", "Größe"),

@@ -1,7 +1,10 @@
 """A training from the page, in a real browser: look at the pictures, train, watch, stop, make a model, use it."""
 
+import os
 import re
 import shutil
+import signal
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -11,23 +14,43 @@ from PIL import Image
 from playwright.sync_api import Page, Playwright, expect
 from tiny_runs import options
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+from ui.training_lock import TrainingLock
 
-SLOW_MS = 120_000
-"""A process that imports torch beside other work."""
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
+
+SLOW_MS = 240_000
+"""For a process that imports torch beside other work."""
 TINY = " ".join([*options(max_images=None, sample_grids=24, metrics="swd", held_out=2), "--threads", "1"])
+
+
+@pytest.fixture(autouse=True)
+def patient() -> Generator[None]:
+    expect.set_options(timeout=SLOW_MS)
+    yield
+    expect.set_options(timeout=5_000)  # Playwright's own
+
+
+@pytest.fixture
+def runs_dir(tmp_path: Path) -> Generator[Path]:
+    """Where the trainings are; one that goes on after its server is ended here."""
+    yield tmp_path / "runs"
+    holder = TrainingLock(tmp_path / "runs" / "training.lock").holder()
+    if holder and holder.process:
+        os.kill(holder.process, signal.SIGKILL)
 
 
 def press(page: Page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).filter(visible=True).click()
 
 
-def test_train_watch_stop_and_use(playwright: Playwright, chromium: str, tmp_path: Path, photos: Path) -> None:
+def test_train_watch_stop_and_use(
+    playwright: Playwright, chromium: str, tmp_path: Path, photos: Path, runs_dir: Path
+) -> None:
     shutil.copytree(photos, tmp_path / "data" / "boxes")
     model = save_model(tmp_path / "invert.onnx", INVERT)
     (tmp_path / "samples").mkdir()
     Image.new("RGB", (64, 64), "white").save(tmp_path / "samples" / "sheet.png")
-    training = ["--allow-training", "--data-root", tmp_path / "data", "--runs-dir", tmp_path / "runs"]
+    training = ["--allow-training", "--data-root", tmp_path / "data", "--runs-dir", runs_dir]
     with (
         served(model, options=[*training, f"--training-options={TINY}"]) as address,
         opened(playwright, chromium, address, tmp_path / "profile") as page,
@@ -38,7 +61,7 @@ def test_train_watch_stop_and_use(playwright: Playwright, chromium: str, tmp_pat
         page.get_by_label("Folder of pictures").select_option("boxes")
         expect(page.get_by_role("button", name="Start training")).to_be_hidden()
         press(page, "Look at the pictures")
-        expect(page.locator(".train .verdict")).to_contain_text("6 pictures", timeout=SLOW_MS)
+        expect(page.locator(".train .verdict")).to_contain_text("6 pictures")
         expect(page.get_by_alt_text("Some of the pictures, as they were read")).to_be_visible()
         press(page, "Start training")
         expect(page.get_by_role("heading", name="boxes-1")).to_be_visible(timeout=SLOW_MS)
@@ -47,7 +70,7 @@ def test_train_watch_stop_and_use(playwright: Playwright, chromium: str, tmp_pat
         expect(plot).to_be_visible(timeout=SLOW_MS)
         page.screenshot(path=SCREENSHOTS / "train.png", full_page=True)
         press(page, "Stop")
-        expect(page.locator(".train .progress")).to_contain_text("Stopped", timeout=SLOW_MS)
+        expect(page.locator(".train .progress")).to_contain_text("Stopped")
         press(page, "Make a model of it")
         expect(page.get_by_text("Compared with the trained network: at most")).to_be_visible(timeout=SLOW_MS)
 
