@@ -43,7 +43,7 @@ function card(model) {
     ...(model.file ? [[words.file, model.file]] : []),
   ];
   const now = used(model);
-  const button = make("button", { type: "button", textContent: now ? `✓ ${words.used}` : words.use });
+  const button = make("button", { type: "button", textContent: now ? words.open : words.use });
   button.setAttribute("aria-label", `${button.textContent}: ${model.title}`);
   button.classList.toggle("primary", !now);
   button.addEventListener("click", () => use(model));
@@ -52,7 +52,7 @@ function card(model) {
   const article = make("article", {},
     make("div", { className: "picture" }, picture),
     make("div", { className: "text" },
-      make("p", { className: "task", textContent: model.task_title }),
+      make("p", { className: "task" }, model.task_title, now && make("strong", { textContent: `✓ ${words.used}` })),
       make("h3", { textContent: model.title }),
       make("p", { textContent: model.summary }),
       make("dl", { className: "facts" }, ...facts.flatMap(([name, text]) => [

@@ -46,7 +46,8 @@ class Refresh:
     def __init__(self, site: Site, tabs: gr.Tabs, parts: Sequence[Part], shown: gr.HTML) -> None:
         self._site, self._parts, self._tabs = site, parts, tabs
         self._remembered = gr.Textbox("", visible=False)
-        self._selected = [part.content.model for part in parts if isinstance(part.content, TaskTab)]
+        self._selected = [content.model for content in self._contents()]
+        self._first = [0 if content.models else None for content in self._contents()]
         self._outputs: list[Any] = [shown]
         for part in parts:
             self._outputs.append(part.tab)
@@ -70,7 +71,7 @@ class Refresh:
             found = json.loads(remembered or "{}")
         except ValueError:
             found = {}
-        return self._now(found if isinstance(found, dict) else {}, [])
+        return self._now(found if isinstance(found, dict) else {}, self._first)
 
     def _used(self, event: gr.EventData, *selected: Any) -> list[Any]:
         command = event.command  # pyright: ignore[reportAttributeAccessIssue] - what the script has sent
@@ -87,8 +88,8 @@ class Refresh:
 
         Args:
             chosen: commands by task, of the models to select.
-            selected: places of the models that are selected, in the order of `_selected`; these stay, and where nothing
-                is selected it is the first.
+            selected: places of the models that are selected, in the order of `_selected`; other tabs keep theirs, or
+                begin with the first model if they had none.
         """
         if self._site.registry:
             self._site.registry.look()
@@ -100,7 +101,10 @@ class Refresh:
             if not isinstance(part.content, TaskTab):
                 values.append(settings(part.task, models))
                 continue
-            known, wanted = [model.command for model in models], chosen.get(part.task.name)
-            first = 0 if next(kept, None) is None else None
-            values += part.content.refreshed(known.index(wanted) if wanted in known else first)
+            known, wanted, now = [model.command for model in models], chosen.get(part.task.name), next(kept)
+            place = known.index(wanted) if wanted in known else now or 0
+            values += part.content.refreshed(None if place == now else place)
         return values
+
+    def _contents(self) -> list[TaskTab]:
+        return [part.content for part in self._parts if isinstance(part.content, TaskTab)]

@@ -149,6 +149,7 @@ function start() {
 
 async function list() {
   ({ folders, runs } = await get("state"));
+  folders.sort((a, b) => (a.name === ".") - (b.name === ".")); // the whole is rarely meant
   options(find(".folder"), folders.map(({ name, title, pictures }) => [`${title} (${number(pictures)})`, name]));
   chips();
   if (!folders.length && !runs.length) say(said("no_folders"));

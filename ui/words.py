@@ -19,6 +19,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "models_use": ("Use it", "Verwenden"),
     "models_used": ("In use", "In Gebrauch"),
+    "models_open": ("Open", "Öffnen"),
     "models_licence": ("Licence", "Lizenz"),
     "models_data": ("Learnt from", "Gelernt aus"),
     "models_more": ("All measurements", "Alle Messwerte"),

@@ -137,7 +137,7 @@ def test_a_tab_per_task_with_its_choices(
         opened(playwright, chromium, address, tmp_path / "profile") as page,
     ):
         expect(page.get_by_role("tab")).to_have_text(
-            ["Sketch to photo", "Day to night", "Super resolution"], timeout=PATIENCE_MS
+            ["Sketch to photo", "Day to night", "Super resolution", "Models"], timeout=PATIENCE_MS
         )
         page.get_by_role("tab", name="Day to night").click()
         # A first look finds the first sample with its result. The label comes from its name: the second, in the

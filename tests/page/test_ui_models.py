@@ -32,6 +32,9 @@ pytestmark = [
 ]
 NIGHT = ModelSpec(name="night", task="day-to-night", architecture="", labels=("street", "square"))
 
+NOTHING = [None] * sum(not task.draws_input for task in TASKS.values())
+"""No model is selected in any tab."""
+
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Path:
@@ -147,20 +150,20 @@ def test_the_browser_remembers_a_model(site: Site, shelf: Path) -> None:
         model = page.tab("super-resolution", page.refresh._loaded(json.dumps(remembered)))[1]
         assert (model["value"], model["visible"], len(model["choices"])) == (place, True, 2)
     assert page.tab("super-resolution", page.refresh._loaded("{broken"))[1]["value"] == 0
-    places = [2 if part.content.task.name == "super-resolution" else None for part in page.refresh._parts[1:]]  # pyright: ignore
+    places = [1 if part.content.task.name == "super-resolution" else None for part in page.refresh._parts[1:]]
     later = page.tab("super-resolution", page.refresh._more(*places))[1]
     assert "value" not in later  # what is selected stays so
-    assert page.tab("super-resolution", page.refresh._more(*[None] * len(places)))[1]["value"] == 0
+    assert page.tab("super-resolution", page.refresh._more(*NOTHING))[1]["value"] == 0
 
 
 def test_using_a_model_goes_to_its_tab(site: Site, shelf: Path) -> None:
     save_model(shelf / "a.onnx", DOUBLE)
     page = Page(site)
     page.refresh._loaded("{}")
-    tabs, *values = page.refresh._used(gr.EventData(None, {"command": "a.onnx"}))
+    tabs, *values = page.refresh._used(gr.EventData(None, {"command": "a.onnx"}), *NOTHING)
     assert tabs.selected == "super-resolution"
     assert page.tab("super-resolution", values)[1]["value"] == 0
-    tabs, *values = page.refresh._used(gr.EventData(None, {"command": "none.onnx"}))
+    tabs, *_ = page.refresh._used(gr.EventData(None, {"command": "none.onnx"}), *NOTHING)
     assert tabs == gr.skip()
 
 

@@ -93,6 +93,6 @@ def test_train_watch_stop_and_use(
         page.reload()
         expect(models.locator("option:checked")).to_have_text("Boxes 1")
         page.get_by_role("tab", name="Models").click()
-        expect(page.get_by_role("button", name="In use: Boxes 1")).to_be_visible()
+        expect(page.get_by_role("button", name="Open: Boxes 1")).to_be_visible()
         expect(page.get_by_role("button", name="Use it: Invert")).to_be_visible()
         page.screenshot(path=SCREENSHOTS / "models.png", full_page=True)
