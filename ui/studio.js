@@ -345,7 +345,8 @@ document.addEventListener("keydown", (event) => {
 // The models to choose from; more may come while the page is open.
 const models = find(".models select");
 let offered = [];
-let wanted = null; // chosen in another tab, perhaps before it is known here
+// Chosen earlier or in another tab, perhaps before it is known here.
+let wanted = JSON.parse(localStorage.getItem("translate.models") ?? "{}")[config.task];
 function offer() {
   offered = props.value.models;
   models.replaceChildren(...offered.map(({ title }, index) => new Option(title, index)));
@@ -364,15 +365,14 @@ function useWanted() {
 }
 models.addEventListener("change", () => { setModel(+models.value); changed(true); });
 watch("value", offer);
-offer();
 window.addEventListener("translate-model", (event) => {
   wanted = event.detail.command;
   useWanted();
 });
 config.formats.forEach(([text, value]) => find(".format").add(new Option(text, value)));
 find(".keys p").textContent = TEXT.keys;
-const remembered = JSON.parse(localStorage.getItem("translate.models") ?? "{}")[config.task];
-setModel(Math.max(0, offered.findIndex(({ command }) => command === remembered)));
-models.value = offered.indexOf(model);
+offered = props.value.models;
+setModel(0);
+offer();
 refresh();
 if (model.samples.length) example(model.samples.length - 1, false); // a first visit shows what this is about
