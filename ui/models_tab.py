@@ -13,6 +13,7 @@ from translate.metrics.table import METRICS, metric, ordered
 from translate.tasks import TASKS
 from ui import widgets
 from ui.model import Model
+from ui.routes import _guarded as guarded
 from ui.site import Site
 from ui.words import table, word
 
@@ -49,7 +50,7 @@ def routes(site: Site) -> list[BaseRoute]:
             raise HTTPException(404)
         return FileResponse(path, headers={"Cache-Control": "no-cache"})
 
-    return [Route("/models/picture/{index:int}", picture, methods=["GET"])]
+    return [Route("/models/picture/{index:int}", guarded(picture, 0), methods=["GET"])]
 
 
 def _card(model: Model) -> dict[str, Any]:

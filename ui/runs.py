@@ -5,6 +5,7 @@ A run is a folder with what `translate train` writes, and two files of ours: `pa
 `ui.training_lock`. Nothing here needs gradio or torch, and nothing goes through a shell.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -13,7 +14,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -104,11 +104,7 @@ class Runs:
         done = _translate([*command, *pictures.options()])
         if done.returncode not in (0, 1):
             raise DataError(self._said(done.stderr))
-        found: dict[str, Any] = json.loads(done.stdout)
-        for split in found["splits"]:
-            split["folder"] = Path(split["folder"]).relative_to(self.data_root.path).as_posix()
-            split["left_out"] = [self._without_root(line) for line in split["left_out"]]
-        return found
+        return json.loads(self._without_root(done.stdout))
 
     # --- what can be done
 
@@ -156,14 +152,9 @@ class Runs:
             # A second signal would end it before it has saved.
             if holder and holder.run == name and holder.process and not holder.stopping:
                 self._lock.note(dataclasses.replace(holder, stopping=True))
-                os.kill(holder.process, signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):  # only its workers are left, for a moment
+                    os.kill(holder.process, signal.SIGTERM)
         return self.get(name)
-
-    def wait(self, seconds: float) -> None:
-        """Wait until nothing runs, or for `seconds`."""
-        deadline = time.monotonic() + seconds
-        while self._holder() and time.monotonic() < deadline:
-            time.sleep(0.05)
 
     def export(self, name: str) -> list[Path]:
         """Write the model of a run, and where the run has learnt the way back too, its model; return the files.
@@ -268,6 +259,7 @@ class Runs:
         return self._without_root(lines[-1].removeprefix("translate: "))
 
     def _without_root(self, line: str) -> str:
+        """Text that does not reveal where on this computer the folders are."""
         for folder in (self.data_root.path, self.folder, self.models):
             line = line.replace(f"{folder}/", "").replace(str(folder), folder.name)
         return line

@@ -13,6 +13,7 @@ let folders = [];
 let name = null; // of the run that is shown; null: the form
 let run = null; // all that is known of it
 let checked = null; // the question of the last check: a training begins with the same
+let lost = false; // whether the last question about it was not answered
 let grid = null; // the samples that are looked at; null: always the newest
 
 // "… {name} …" with the values in place.
@@ -185,8 +186,11 @@ async function look() {
   const asked = name;
   try {
     const found = await get(`run/${asked}`);
+    if (lost) say("");
+    lost = false;
     if (asked === name) draw(found);
   } catch (error) {
+    lost = true;
     say(error.message, true);
   }
 }

@@ -296,6 +296,7 @@ def test_the_data_check(new_runs: Callable[[], Runs], root: Path, tmp_path: Path
     found = runs.check(Pictures(task="sketch-to-photo", folder="shoes"), tmp_path / "sheet.jpg")
     assert [finding["kind"] for finding in found["findings"]] == ["broken"]
     assert found["splits"][0]["folder"] == "shoes"
+    assert str(root) not in json.dumps(found)
     assert (tmp_path / "sheet.jpg").stat().st_size > 1000
     with pytest.raises(DataError, match=r"^shoes does not have the folders day and night"):
         runs.check(Pictures(task="day-to-night", folder="shoes"), tmp_path / "sheet.jpg")
