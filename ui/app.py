@@ -9,48 +9,45 @@ from typing import Any
 
 import gradio as gr
 from gradio.themes import Base, Default
+from starlette.routing import BaseRoute
 
 from translate.errors import ModelError, nearest
 from translate.inference.engine import Engine
 from translate.tasks import TASKS, Task
-from ui import batch, files, widgets
-from ui.model import Model
-from ui.site import Limits, Site
+from ui import batch, files, models_tab, train, widgets
+from ui.refresh import Part, Refresh
+from ui.site import Site
 from ui.studio import studio
 from ui.tab import TaskTab
 from ui.words import HEAD, text, translations, word
 
-_CSS = [Path(__file__).with_name(f"{name}.css") for name in ("page", "controls", "studio", "compare", "batch")]
+_SHEETS = ("page", "controls", "studio", "compare", "batch", "models", "train")
+_CSS = [Path(__file__).with_name(f"{name}.css") for name in _SHEETS]
 
 
 def build_page(site: Site) -> gr.Blocks:
     """Build the page without starting a server.
 
     Args:
-        site: what is on it. Models for the same task share a tab, and tabs are in the order of `TASKS`; a single task
+        site: what is on it. Models for the same task share a tab, and tabs are in the order of `TASKS`; a single model
             is shown without tabs, unless there are batches.
 
     Raises:
         ModelError: a model is for a task that this version does not know.
     """
-    by_task: dict[str, list[Model]] = {}
     for model in site.models:
-        by_task.setdefault(_task_name(model.engine), []).append(model)
-    found = [(TASKS[name], by_task[name]) for name in TASKS if name in by_task]
-    key = f"task.{found[0][0].name}.name" if len(found) == 1 else "page.title"
+        _refuse_unknown(model.engine)
+    # Where more models may come, every task has its tab, hidden until there is a model for it.
+    tasks = [task for name, task in TASKS.items() if site.registry or site.of_task(name)]
+    alone = len(tasks) == 1 and len(site.models) == 1 and site.jobs is None
+    key = f"task.{tasks[0].name}.name" if len(tasks) == 1 else "page.title"
     with gr.Blocks(
         title=text(key), analytics_enabled=False, delete_cache=(3600, files.KEEP_SECONDS), fill_width=True
     ) as page:
-        if len(found) == 1 and site.jobs is None:
-            _tab(*found[0], site.limits, heading=True, shown=page.load)
+        if alone:
+            _begin_with_example(_content(tasks[0], site, heading=True), page.load)
         else:
-            with gr.Tabs(overflow_behavior="wrap"):
-                for task, models in found:
-                    with gr.Tab(word(f"task.{task.name}.name")) as tab:
-                        first = task is found[0][0]  # the one that is selected already
-                        shown = page.load if first else tab.select
-                        _tab(task, models, site.limits, heading=len(found) == 1, shown=shown)
-                batch.batch_tab(site)
+            _tabs(site, tasks, page)
         widgets.shortcuts()
     limits = site.limits
     return page.queue(max_size=limits.waiting, default_concurrency_limit=limits.at_once, api_open=False)
@@ -61,12 +58,49 @@ def looks() -> dict[str, Any]:
     return {"theme": _theme(), "css_paths": _CSS, "head": HEAD, "i18n": translations}
 
 
-def _tab(task: Task, models: Sequence[Model], limits: Limits, *, heading: bool, shown: Callable[..., Any]) -> None:
-    """The widgets of a task; `shown` is the event of the first look at them, which should find something finished."""
-    if task.draws_input:
-        studio(task, models, heading=heading, limits=limits)
-    else:
-        TaskTab(task, models, heading=heading, limits=limits).begin_with_example(shown)
+def _tabs(site: Site, tasks: Sequence[Task], page: gr.Blocks) -> None:
+    """A tab for each task, one for batches, one for the models, and one for training where that is allowed."""
+    first = next((task for task in tasks if site.of_task(task.name)), None)
+    with gr.Tabs(overflow_behavior="wrap", selected=first.name if first else "models") as tabs:
+        parts: list[Part] = []
+        for task in tasks:
+            name = word(f"task.{task.name}.name")
+            with gr.Tab(name, id=task.name, visible=bool(site.of_task(task.name))) as tab:
+                parts.append(Part(task, tab, _content(task, site, heading=len(tasks) == 1)))
+        if site.jobs is not None:
+            batch.batch_tab(site)
+        with gr.Tab(word("models_tab"), id="models"):
+            cards = models_tab.models_tab(site)
+        training = None
+        if site.runs:
+            with gr.Tab(word("train_tab"), id="train"):
+                training = train.train_tab()
+    refresh = Refresh(site, tabs, parts, cards)
+    loaded = refresh.on_load(page)
+    refresh.on_use(cards)
+    if training:
+        refresh.on_more(training.change)
+        refresh.on_use(training)
+    for part in parts:
+        _begin_with_example(part.content, loaded if part.task is first else part.tab.select)
+
+
+def more_routes(site: Site) -> list[BaseRoute]:
+    """What the tabs of models and of training ask for."""
+    return [*models_tab.routes(site), *(train.Training(site.runs, site.cache).routes() if site.runs else [])]
+
+
+def _content(task: Task, site: Site, *, heading: bool) -> TaskTab | gr.HTML:
+    """The widgets of a task."""
+    models = site.of_task(task.name)
+    tab = studio if task.draws_input else TaskTab
+    return tab(task, models, heading=heading, limits=site.limits)
+
+
+def _begin_with_example(content: TaskTab | gr.HTML, shown: Callable[..., Any]) -> None:
+    """`shown` is the event of the first look at the widgets, which should find something finished."""
+    if isinstance(content, TaskTab):  # a canvas does so by itself
+        content.begin_with_example(shown)
 
 
 def _theme() -> Base:
@@ -85,8 +119,7 @@ def _theme() -> Base:
     )
 
 
-def _task_name(engine: Engine) -> str:
+def _refuse_unknown(engine: Engine) -> None:
     name = engine.spec.task
     if name not in TASKS:
         raise ModelError(f"{engine.path}: made for the unknown task '{name}'; {nearest(name, TASKS)}")
-    return name

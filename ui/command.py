@@ -4,6 +4,7 @@ import getpass
 import ipaddress
 import os
 import re
+import shlex
 import signal
 import socket
 import sys
@@ -17,14 +18,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from translate.errors import ConfigError, ModelError, TranslateError, require
+from translate.errors import ConfigError, ModelError, TranslateError, one_line, require
 from translate.inference.engine import Device, Engine
 from translate.inference.models import resolve, shipped
 from translate.options import parse_duration, parse_options, text_option
 from ui.accounts import Accounts, hash_password
+from ui.data_root import DataRoot
 from ui.job_worker import JobWorker
 from ui.jobs import KEEP_SECONDS, JobStore, default_folder
-from ui.model import models_of
+from ui.model import Model, models_of
+from ui.registry import Registry, checked_folder
+from ui.runs import Runs
 
 if TYPE_CHECKING:
     from ui.server import Application, Server
@@ -70,6 +74,16 @@ class UiOptions:
         KEEP_SECONDS
     )
     """Time after which a batch that has ended is removed, such as 12h or 7d."""
+    models_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Offer every .onnx file of this folder too, also those that come while the page runs."""
+    allow_training: bool = False
+    """Let everybody who can open the page train models on this machine."""
+    data_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """With --allow-training: folder whose subfolders may be trained on."""
+    runs_dir: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("runs")
+    """With --allow-training: where trainings and their models are kept."""
+    training_options: Annotated[str, tyro.conf.arg(metavar="OPTIONS")] = ""
+    """With --allow-training: more options for every `translate train`, for example "--device cpu --threads 2"."""
 
     def __post_init__(self) -> None:
         """Validate the options.
@@ -89,6 +103,8 @@ class UiOptions:
                 f"--host {self.host} lets the network in without a password; give --auth-file FILE, "
                 "or --without-password if everyone may use the page"
             )
+        if self.allow_training != (self.data_root is not None):
+            raise ConfigError("--allow-training and --data-root DIR belong together; give both, or neither")
 
 
 def main(argv: list[str]) -> int:
@@ -104,7 +120,9 @@ def main(argv: list[str]) -> int:
     if options.mcp:
         require("mcp", "mcp")
     check_free(options.host, options.port)
-    engines = load(options.model, options.device)
+    runs = _runs(options)
+    models = models_of(load(options.model, options.device))
+    registry = _registry(options, models, runs)
     jobs = JobStore(options.jobs_dir or default_folder(), options.keep_jobs)
     if not jobs.lock():
         sys.stderr.write(f"another server works on the batches in {jobs.folder}; this one only shows them\n")
@@ -124,7 +142,7 @@ def main(argv: list[str]) -> int:
             at_once=options.concurrency,
             waiting=options.queue_size,
         )
-        site = Site(models_of(engines), Path(cache), limits, jobs)
+        site = Site(models, Path(cache), limits, jobs, registry=registry, runs=runs)
         app = application(options, site, accounts)
         worker = JobWorker(jobs, site.precedence, options.device)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -141,7 +159,7 @@ def main(argv: list[str]) -> int:
 
 def application(options: UiOptions, site: "Site", accounts: Accounts | None) -> "Application":
     """The page with everything that is served beside it."""
-    from ui.app import build_page, looks
+    from ui.app import build_page, looks, more_routes
     from ui.batch_routes import Batches
     from ui.programs import Programs
     from ui.routes import Studio
@@ -149,7 +167,7 @@ def application(options: UiOptions, site: "Site", accounts: Accounts | None) -> 
 
     page, programs = build_page(site), Programs(site)
     programs.publish(page)
-    routes, running = [*Studio(site).routes(), *programs.routes()], []
+    routes, running = [*Studio(site).routes(), *programs.routes(), *more_routes(site)], []
     if site.jobs is not None:
         routes += Batches(site, site.jobs).routes()
     if options.mcp:
@@ -195,6 +213,27 @@ def _typed_password() -> str:
     if not password:
         raise ConfigError("no password was given; type one")
     return password
+
+
+def _runs(options: UiOptions) -> Runs | None:
+    """The trainings of the page, or None where they are not allowed."""
+    if options.data_root is None:
+        return None
+    models = options.models_dir or options.runs_dir / "models"
+    return Runs(DataRoot(options.data_root), options.runs_dir, models, shlex.split(options.training_options))
+
+
+def _registry(options: UiOptions, models: list[Model], runs: Runs | None) -> Registry | None:
+    """What offers the models of folders; says once which files there are none of ours."""
+    folders = [checked_folder(options.models_dir)] if options.models_dir else []
+    if runs and runs.models not in folders:
+        folders.append(runs.models)
+    if not folders:
+        return None
+    registry = Registry(models, folders, options.device)
+    for line in registry.look():
+        sys.stderr.write(f"translate: {one_line(line)}\n")
+    return registry
 
 
 def load(models: Sequence[str], device: Device) -> list[tuple[Engine, Path]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from translate.inference.engine import Engine
-from translate.inference.models import shipped
+from translate.inference.models import ShippedModel, shipped
 from translate.pictures.operations import READABLE
 
 
@@ -19,6 +19,11 @@ class Model:
     """Its place among all models of the page."""
 
     @property
+    def shipped(self) -> ShippedModel | None:
+        """Its entry in the index of shipped models, or None."""
+        return next((entry for entry in shipped() if entry.file == self.engine.path), None)
+
+    @property
     def for_compressed(self) -> bool:
         """Whether it has learnt to remove the traces of JPEG compression, as `super-resolution-robust`."""
         return self.engine.spec.scale > 1 and "robust" in self.engine.spec.name
@@ -26,8 +31,16 @@ class Model:
     @property
     def command(self) -> str:
         """What `translate convert --model` takes: the name of a shipped model, or the file without its folder."""
+        entry = self.shipped
+        return entry.name if entry else self.engine.path.name
+
+    @property
+    def picture(self) -> Path | None:
+        """A picture of what it can do: beside it, of its name or called contact_sheet; None if there is none."""
         path = self.engine.path
-        return next((entry.name for entry in shipped() if entry.file == path), path.name)
+        named = [path.with_suffix(suffix) for suffix in (".jpg", ".png")]
+        sheets = [path.parent / "contact_sheet.jpg"] if self.shipped else []
+        return next((found for found in (*sheets, *named) if found.is_file()), None)
 
 
 def models_of(engines: Sequence[tuple[Engine, Path]]) -> list[Model]:

@@ -6,11 +6,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, overload
 
 from translate.errors import TranslateError
 from ui.job_worker import Precedence
 from ui.jobs import JobStore
 from ui.model import Model
+
+if TYPE_CHECKING:
+    from ui.registry import Registry
+    from ui.runs import Runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +68,7 @@ class Site:
     """The models on offer, where files are kept, and how much is allowed."""
 
     models: Sequence[Model]
-    """Each one's `index` is its place here."""
+    """Each one's `index` is its place here. More may be appended while the page runs, by `registry`."""
     cache: Path
     """A private folder for uploads and results, deleted when the page is closed."""
     limits: Limits = Limits()
@@ -71,8 +76,34 @@ class Site:
     """The batches; None: the page has none."""
     precedence: Precedence = field(default_factory=Precedence)
     """Lets drawings go before batches."""
+    registry: "Registry | None" = None
+    """What finds more models; None: there will be no others."""
+    runs: "Runs | None" = None
+    """The trainings of the page; None: training is not allowed."""
 
     @cached_property
     def line(self) -> Line:
         """Where requests that do not come through Gradio wait; Gradio has a queue of its own."""
         return Line(self.limits)
+
+    def of_task(self, task: str) -> Sequence[Model]:
+        """The models for a task, in the order of the page. It grows with the page, and places in it stay valid."""
+        return _OfTask(self.models, task)
+
+
+class _OfTask(Sequence[Model]):
+    def __init__(self, models: Sequence[Model], task: str) -> None:
+        self._models, self._task = models, task
+
+    def _now(self) -> list[Model]:
+        return [model for model in self._models if model.engine.spec.task == self._task]
+
+    @overload
+    def __getitem__(self, place: int) -> Model: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Model]: ...
+    def __getitem__(self, place: int | slice) -> Model | Sequence[Model]:
+        return self._now()[place]
+
+    def __len__(self) -> int:
+        return len(self._now())

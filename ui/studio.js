@@ -247,7 +247,7 @@ function labels() {
 }
 
 function setModel(index) {
-  model = config.models[index];
+  model = offered[index];
   labels();
   look.use(model);
   for (const name of ["dice", "six"]) button(name).hidden = !model.style;
@@ -323,11 +323,36 @@ document.addEventListener("keydown", (event) => {
   act();
 });
 
+// The models to choose from; more may come while the page is open.
 const models = find(".models select");
-config.models.forEach(({ title }, index) => models.add(new Option(title, index)));
+let offered = [];
+// Chosen earlier or in another tab, perhaps before it is known here.
+let wanted = JSON.parse(localStorage.getItem("translate.models") ?? "{}")[config.task];
+function offer() {
+  offered = props.value.models;
+  models.replaceChildren(...offered.map(({ title }, index) => new Option(title, index)));
+  models.value = offered.findIndex(({ index }) => index === model?.index);
+  find(".models").hidden = offered.length < 2;
+  useWanted();
+}
+function useWanted() {
+  const place = offered.findIndex(({ command }) => command === wanted);
+  if (place < 0) return;
+  wanted = null;
+  if (offered[place].index === model.index) return;
+  models.value = place;
+  setModel(place);
+  changed(true);
+}
 models.addEventListener("change", () => { setModel(+models.value); changed(true); });
-find(".models").hidden = config.models.length < 2;
+watch("value", offer);
+window.addEventListener("translate-model", (event) => {
+  wanted = event.detail.command;
+  useWanted();
+});
 config.formats.forEach(([text, value]) => find(".format").add(new Option(value === "same" ? word("choice.same") : text, value)));
+offered = props.value.models;
 setModel(0);
+offer();
 refresh();
 if (model.samples.length) example(model.samples.length - 1, false); // a first visit shows what this is about

@@ -22,7 +22,7 @@ def studio(task: Task, models: Sequence[Model], *, heading: bool, limits: Limits
 
     Args:
         task: the task.
-        models: at least one model for it.
+        models: the models for it; more may come later, as a new value.
         heading: whether to show the name of the task as a heading.
         limits: how large uploads may be.
     """

@@ -11,6 +11,7 @@ import gradio as gr
 from translate.errors import TranslateError
 from translate.inference.engine import Engine
 from translate.inference.kept import KeepingEngine
+from translate.spec import ModelSpec
 from translate.tasks import Task
 from ui import actions, widgets
 from ui.model import Model
@@ -40,14 +41,16 @@ class TaskTab:
 
     Args:
         task: the task.
-        models: at least one model for the task. Controls that the selected model does not have are hidden.
+        models: the models for the task; more may be added later, see `refreshed`. Controls that the selected model does
+            not have are hidden.
         heading: whether to show the name of the task as a heading.
         limits: how large uploads may be.
     """
 
     def __init__(self, task: Task, models: Sequence[Model], *, heading: bool, limits: Limits) -> None:
         self.task, self.models, self.limits = task, models, limits
-        spec = models[0].engine.spec
+        # Without a model yet, the tab is hidden until there is one.
+        spec = models[0].engine.spec if models else ModelSpec(name=task.name, task=task.name, architecture="")
         widgets.intro(task, heading=heading)
         names = [(name, index) for index, name in enumerate(widgets.names(models))]
         with gr.Row(elem_classes="work"):
@@ -55,7 +58,8 @@ class TaskTab:
                 self.source = widgets.source()
                 widgets.drop_hint()
                 model = widgets.choice(word("choice.model"), names, len(models), visible=len(models) > 1, name="models")
-                most = max(len(each.engine.spec.labels) for each in models)
+                self.model = model
+                most = max((len(each.engine.spec.labels) for each in models), default=0)
                 label = widgets.choice(
                     word("choice.label"), _labels(spec.labels), most, visible=bool(spec.labels), name="labels"
                 )
@@ -64,7 +68,7 @@ class TaskTab:
                     self.random = gr.Button(word("tab.random_style"), min_width=120)
                     self.default = gr.Button(word("tab.default_style"), min_width=72)
                 detail = widgets.detail(visible=spec.detail)
-                self.samples = widgets.gallery(models[0].samples)
+                self.samples = widgets.gallery(models[0].samples if models else [])
             with gr.Column(min_width=widgets.COLUMN, scale=2):
                 self.result = widgets.before_and_after(task)
                 self.notes = gr.HTML(visible=False, elem_classes="notes", apply_default_css=False)
@@ -73,8 +77,9 @@ class TaskTab:
                     self.download = widgets.download(task)
         self.about = widgets.about_box(spec)
         self.choices = Choices(model, label, style, detail, output_format, self.result)
+        self.controls = [label, self.styles, style, detail, self.samples, self.about]
         self.cache = Path(self.source.GRADIO_CACHE)
-        self.engines = [_keeping(each.engine, self.cache) for each in models]
+        self._engines: dict[Engine, Engine] = {}
         self._connect()
 
     def _connect(self) -> None:
@@ -91,17 +96,23 @@ class TaskTab:
         quiet = {**event, "show_progress_on": self.download, "trigger_mode": "always_last"}
         for changed in (output_format.input, self.result.release):
             changed(self._on_file, inputs, [self.notes, self.download], **quiet)
-        if len(self.models) > 1:
-            hidden: dict[str, Any] = {"show_progress": "hidden", **_EVENT}
-            controls = [label, self.styles, style, detail, self.samples, self.about]
-            suggested = self.result.select(_on_suggested, self.result, model, **hidden)
-            for chosen in (model.input, suggested.then):
-                chosen(self._on_model, model, controls, **hidden).then(self._on_run, inputs, outputs, **event)
+        hidden: dict[str, Any] = {"show_progress": "hidden", **_EVENT}
+        suggested = self.result.select(_on_suggested, self.result, model, **hidden)
+        for chosen in (model.input, suggested.then):
+            chosen(self._on_model, model, self.controls, **hidden).then(self._on_run, inputs, outputs, **event)
 
     def begin_with_example(self, when: Callable[..., Any]) -> None:
         """Show the first sample with its result `when` an event happens, if nothing is shown yet."""
         outputs = [self.source, self.choices.label, self.result, self.notes, self.download]
         when(self._on_first, [self.source, *self.choices], outputs, show_progress_on=self.result, **_EVENT)
+
+    def refreshed(self, selected: int | None) -> list[Any]:
+        """Values for the choice of models and `controls`: the models of now, and `selected`, or what was selected."""
+        names = widgets.worded([(name, index) for index, name in enumerate(widgets.names(self.models))])
+        shown = len(names) > 1
+        if selected is None or not names:
+            return [gr.update(choices=names, visible=shown), *[gr.skip()] * len(self.controls)]
+        return [gr.update(choices=names, value=selected, visible=shown), *self._on_model(selected)]
 
     # --- event handlers: raw values in, values for the output components back
 
@@ -171,7 +182,7 @@ class TaskTab:
         return self._made(request, source, choices, 1.0, shown=True)
 
     def _made(self, request: gr.Request, source: Path, choices: Choices, strength: Any, *, shown: bool) -> list[Any]:
-        engine = self.engines[choices.model or 0]
+        engine = self._engine(choices)
         how = actions.conversion(engine.spec, *choices[1:5], strength)
         most = self.limits.pixels
         made = actions.make(engine, source, self.cache, how, shown=shown, most_pixels=most, request=request)
@@ -196,14 +207,16 @@ class TaskTab:
     def _model(self, choices: Choices) -> Model:
         return self.models[choices.model or 0]
 
+    def _engine(self, choices: Choices) -> Engine:
+        """Of the chosen model; results that can be mixed are kept: another strength does not run the model again."""
+        engine = self._model(choices).engine
+        if engine.spec.scale > 1:
+            return engine
+        return self._engines.setdefault(engine, KeepingEngine(engine, self.cache / "kept"))
+
 
 def _on_suggested(compared: Any) -> Any:
     return compared["suggestion"]["model"]
-
-
-def _keeping(engine: Engine, cache: Path) -> Engine:
-    """Results that can be mixed are kept, so that another strength does not run the model again."""
-    return KeepingEngine(engine, cache / "kept") if engine.spec.scale == 1 else engine
 
 
 def _labels(labels: Sequence[str]) -> list[tuple[str, str]]:

@@ -17,8 +17,9 @@ FLOORS = (
     ("pictures", "metrics"),
     ("data", "inference", "html", "video"),
     ("trainers", "conversion", "evaluation"),
-    ("training", "ui"),
-    ("monitoring", "export"),
+    ("training",),
+    ("monitoring",),
+    ("export", "ui"),
     ("cli",),
 )
 """From the ground up: the folders of `translate`, the files beside them, and `ui` and `export`. A subfolder belongs to

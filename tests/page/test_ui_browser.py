@@ -173,7 +173,7 @@ def test_the_controls_of_day_and_night(page: Page, site: Served, tmp_path: Path)
         return made(model, model.parent / "samples" / "square-2.png", folder, **how)
 
     expect(page.get_by_role("tab")).to_have_text(
-        ["Sketch to photo", "Day to night", "Super resolution", "Batch"], timeout=PATIENCE_MS
+        ["Sketch to photo", "Day to night", "Super resolution", "Batch", "Models"], timeout=PATIENCE_MS
     )
     go_to(page, "Day to night")
     # A first look finds the first sample with its result. The label comes from its name: the second, in the

@@ -52,7 +52,7 @@ class KeepingEngine(Engine):
         return result_HWC
 
     def _digest(self, rgb_HWC: Pixels, controls: Mapping[str, NDArray[Any]], framing: Placement) -> str:
-        digest = hashlib.sha256(f"{self.path}\n{framing}\n".encode())
+        digest = hashlib.sha256(f"{self.path}\n{self.spec.weights_sha256}\n{framing}\n".encode())
         for name, array in (("picture", rgb_HWC), *sorted(controls.items())):
             digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
             digest.update(np.ascontiguousarray(array).data)

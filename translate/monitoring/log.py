@@ -1,4 +1,4 @@
-"""Reads the log of a run, the `log.jsonl` written by `translate.monitoring.logger`."""
+"""Reads the log of a run, the `log.jsonl` written by `translate.monitoring.logger`; reading needs no torch."""
 
 import json
 import os
@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from translate import __version__
 from translate.errors import DataError
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,10 @@ def json_value(text: str) -> Any:
         return None
 
 
-def machine_facts(device: torch.device, processes: int) -> dict[str, Any]:
+def machine_facts(device: "torch.device", processes: int) -> dict[str, Any]:
     """Device, cores and versions, as JSON values; nothing that identifies the computer or its user."""
+    import torch
+
     on_gpu = device.type == "cuda"
     return {
         "device": torch.cuda.get_device_name(device) if on_gpu else "CPU",

@@ -1,0 +1,322 @@
+"""Trainings of the page without the page: folders, plans, processes that outlive their server, export."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from programs import until
+from tiny_runs import options, trainer_class
+
+from translate.errors import ConfigError, DataError, MissingExtra
+from translate.inference.engine import Engine
+from translate.tasks import TASKS
+from ui.data_root import DataRoot
+from ui.plan import PRESETS, Pictures, Plan, presets, starts
+from ui.progress import Progress, sample_file
+from ui.runs import Runs
+from ui.training_lock import Holder, TrainingLock
+
+TINY = [*options(max_images=None, metrics="swd", held_out=2), "--threads", "1"]
+SHOES = Plan(task="sketch-to-photo", folder="shoes", minutes=500)
+
+
+@pytest.fixture
+def root(tmp_path: Path, photos: Path) -> Path:
+    """A data root with photographs in `shoes`."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "shoes").mkdir()
+    for path in photos.iterdir():
+        os.link(path, tmp_path / "data" / "shoes" / path.name)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def new_runs(root: Path, tmp_path: Path) -> Generator[Callable[[], Runs]]:
+    """What a server would make when it starts, again and again; in the end nothing runs."""
+    made: list[Runs] = []
+
+    def make() -> Runs:
+        made.append(Runs(DataRoot(root), tmp_path / "runs", tmp_path / "models", TINY))
+        return made[-1]
+
+    yield make
+    for runs in made:
+        for child in runs._children:
+            child.kill()
+            child.wait()
+
+
+# --- folders
+
+
+def test_folders_with_pictures_are_listed(tmp_path: Path, make_pictures: Callable[[Path, Sequence[str]], Path]) -> None:
+    root = make_pictures(tmp_path / "root", ["shoes/1.png", "shoes/2.png", "town/day/1.png", "town/night/1.png"])
+    (root / "empty").mkdir()
+    (root / ".hidden").mkdir()
+    make_pictures(tmp_path / "outside", ["secret.png"])
+    (root / "link").symlink_to(tmp_path / "outside")
+    found = {folder.name: folder.pictures for folder in DataRoot(root).folders()}
+    assert found == {".": 4, "shoes": 2, "town": 2, "town/day": 1, "town/night": 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..",
+        "../outside",
+        "shoes/../../outside",
+        "/etc",
+        "link",
+        "link/deeper",
+        "shoes/none",
+        "a\0b",
+        "shoes/1.png",
+        "~",
+    ],
+)
+def test_nothing_leads_out_of_the_root(
+    name: str, tmp_path: Path, make_pictures: Callable[[Path, Sequence[str]], Path]
+) -> None:
+    root = make_pictures(tmp_path / "root", ["shoes/1.png"])
+    make_pictures(tmp_path / "outside", ["secret.png", "deeper/secret.png"])
+    (root / "link").symlink_to(tmp_path / "outside")
+    with pytest.raises(DataError, match=r"not one of the folders|no such folder any more"):
+        DataRoot(root).resolve(name)
+
+
+def test_links_inside_a_folder_do_not_lead_out_either(
+    tmp_path: Path, make_pictures: Callable[[Path, Sequence[str]], Path]
+) -> None:
+    root = make_pictures(tmp_path / "root", ["shoes/1.png", "bags/1.png"])
+    outside = make_pictures(tmp_path / "outside", ["secret.png"])
+    (root / "shoes" / "bags").symlink_to(root / "bags")
+    assert DataRoot(root).resolve("shoes") == root / "shoes"
+    for target in (outside, outside / "secret.png", Path("../../outside/secret.png")):
+        (root / "shoes" / "more.png").symlink_to(target)
+        with pytest.raises(DataError, match=r"^shoes/more\.png is a link that leads out .* remove the link$"):
+            DataRoot(root).resolve("shoes")
+        (root / "shoes" / "more.png").unlink()
+
+
+def test_a_root_that_is_a_link_itself_is_fine(tmp_path: Path, root: Path) -> None:
+    (tmp_path / "also").symlink_to(root)
+    assert DataRoot(tmp_path / "also").resolve("shoes") == root / "shoes"
+    with pytest.raises(ConfigError, match=r"^--data-root .*none does not exist; give the folder"):
+        DataRoot(tmp_path / "none")
+
+
+# --- plans
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_presets_are_those_of_the_trainer(task: str) -> None:
+    trainer = trainer_class(task)
+    assert set(PRESETS[trainer.__name__]) == set(trainer.presets)
+    assert presets(TASKS[task])[0] == "modern"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"task": "none"}, {"task": ["sketch-to-photo"]}, {"preset": "--out"}, {"start_from": "night-to-day"},
+        {"start_from": "/etc/passwd"}, {"minutes": 0}, {"minutes": float("nan")}, {"minutes": "5"}, {"minutes": True},
+        {"pictures": 5}, {"minutes": None}, {"minutes": None, "pictures": 2.5}, {"image_size": 65},
+        {"layout": "--out"}, {"labels": "yes"}, {"folder": 3},
+    ],
+)  # fmt: skip
+def test_plans_hold_nothing_but_choices(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        Plan(**{"task": "sketch-to-photo", "folder": "shoes", "minutes": 5, **wrong})
+
+
+def test_a_plan_as_options() -> None:
+    assert starts(TASKS["super-resolution"])[0] == "super-resolution"
+    plan = Plan(task="pix2pix", folder="x", layout="right", labels=True, preset="classic", pictures=300, image_size=128)
+    assert plan.options() == [
+        "--layout", "side-by-side", "--source-side", "right", "--labels", "--preset", "classic", "--max-images", "300",
+        "--image-size", "128",
+    ]  # fmt: skip
+    assert Plan(task="day-to-night", folder="x", minutes=1.5, start_from="day-to-night").options() == [
+        "--preset", "modern", "--max-time", "90s", "--start-from", "day-to-night",
+    ]  # fmt: skip
+
+
+# --- processes
+
+
+def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
+    lock = TrainingLock(tmp_path / "lock")
+    assert lock.holder() is None
+    with lock.taken("one") as file:
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[file])
+    lock.note(Holder("one", child.pid))
+    assert TrainingLock(tmp_path / "lock").holder() == Holder("one", child.pid)
+    with pytest.raises(ConfigError, match=r"^one is being trained; wait until"), lock.taken("two"):
+        pass
+    child.kill()
+    child.communicate()
+    assert lock.holder() is None
+
+
+@pytest.fixture
+def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of the command, a process that prints what it was asked for and waits for its end."""
+    program = tmp_path / "stub"
+    program.write_text('#!/bin/sh\necho "$@"\nexec sleep 300\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+
+@pytest.mark.usefixtures("stub")
+def test_one_process_that_outlives_its_server(new_runs: Callable[[], Runs], root: Path, tmp_path: Path) -> None:
+    runs = new_runs()
+    assert runs.all() == []
+    started = runs.start(SHOES)
+    output = started.folder / "output.txt"
+    assert (started.name, started.state, started.folder) == ("shoes-1", "running", tmp_path / "runs" / "shoes-1")
+    until(output.read_text)
+    words = output.read_text().split()
+    assert words[:8] == [
+        "-m",
+        "translate.cli",
+        "train",
+        "sketch-to-photo",
+        "--data",
+        str(root / "shoes"),
+        "--out",
+        str(started.folder),
+    ]
+    assert words[8:12] == ["--preset", "modern", "--max-time", "30000s"]
+    assert words[-2:] == ["--threads", "1"]
+    for act in (new_runs().start, runs.start):
+        with pytest.raises(ConfigError, match=r"^shoes-1 is being trained; wait"):
+            act(SHOES)
+
+    # Another server finds it, and can stop it.
+    again = new_runs()
+    assert [(run.name, run.state) for run in again.all()] == [("shoes-1", "running")]
+    with pytest.raises(DataError, match=r"^shoes-1 has nothing to export yet"):
+        again.export("shoes-1")
+    with pytest.raises(ConfigError, match=r"^shoes-1 is being trained"):
+        again.resume("shoes-1")
+    (started.folder / "snapshot.safetensors").touch()
+    assert again.stop("shoes-1").name == "shoes-1"
+    until(lambda: runs.get("shoes-1").state == "stopped")
+
+    # It goes on, ends in whatever way, and another one can begin.
+    assert again.resume("shoes-1").state == "running"
+    until(lambda: "resume" in output.read_text())
+    assert output.read_text().split() == ["-m", "translate.cli", "resume", str(started.folder)]
+    os.kill(again._lock.holder().process, signal.SIGKILL)  # pyright: ignore[reportOptionalMemberAccess]
+    until(lambda: again.get("shoes-1").state == "stopped")
+    assert again.start(SHOES).name == "shoes-2"
+    assert [(run.name, run.state) for run in runs.all()] == [("shoes-2", "running"), ("shoes-1", "stopped")]
+
+
+def test_a_second_wish_to_stop_is_no_second_signal(
+    new_runs: Callable[[], Runs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "stub"
+    program.write_text("#!/bin/sh\ntrap 'echo asked' TERM\necho ready\nwhile :; do sleep 0.05; done\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    runs = new_runs()
+    output = runs.start(SHOES).folder / "output.txt"
+    until(lambda: "ready" in output.read_text())
+    assert runs.stop("shoes-1").stopping
+    until(lambda: "asked" in output.read_text())
+    assert new_runs().stop("shoes-1").stopping
+    assert runs._lock.holder() == Holder("shoes-1", runs._children[0].pid, stopping=True)
+    assert output.read_text().count("asked") == 1
+
+
+def test_train_stop_export(new_runs: Callable[[], Runs], root: Path) -> None:
+    runs = new_runs()
+    log = runs.start(SHOES).folder / "log.jsonl"
+    until(lambda: log.is_file() and "validation" in log.read_text())
+    runs.stop("shoes-1")
+    until(lambda: runs.get("shoes-1").state == "stopped")
+    assert runs.get("shoes-1").message == ""
+    shown = Progress().of(runs.get("shoes-1"), runs)
+    assert [chart["name"] for chart in shown["metrics"]] == ["swd"]
+    assert [chart["name"] for chart in shown["losses"]] == ["generator"]
+    assert shown["images"] > 0
+    assert shown["learns_from"] == {"train": 4, "held_out": 2}
+    (model,) = runs.export("shoes-1")
+    assert Engine(model).spec.name == "shoes-1"
+    assert Engine(model).spec.training_data == "pictures of the folder shoes"
+    (exported,) = Progress().of(runs.get("shoes-1"), runs)["exported"]
+    assert (exported["file"], max(row["largest"] for row in exported["parity"]) <= 1) == ("shoes-1.onnx", True)
+
+
+@pytest.mark.parametrize(
+    ("output", "snapshot", "state", "message"),
+    [
+        ("translate: ROOT/one does not have the folders day and night\n", False, "failed", "one does not have the"),
+        ("5 pictures to learn from\n", False, "failed", ""),
+        ("trained on 12 images; next: translate export\n", True, "finished", ""),
+        ("ended early (asked to end) at 3% of the budget\n", True, "stopped", ""),
+        (" 12% l1 0.3  45 images/s\n", True, "stopped", ""),
+        ("Traceback (most recent call last):\n  File x\nValueError: no\n", True, "stopped", "ValueError: no"),
+    ],
+)
+def test_how_a_run_ended(
+    output: str, snapshot: bool, state: str, message: str, new_runs: Callable[[], Runs], root: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "runs" / "one-1"
+    folder.mkdir(parents=True)
+    plan = {**asdict(Plan(task="day-to-night", folder="one", pictures=12)), "started": "2026-11-28T12:00:00+00:00"}
+    (folder / "page.json").write_text(json.dumps(plan))
+    (folder / "output.txt").write_text(output.replace("ROOT", str(root)))
+    if snapshot:
+        (folder / "snapshot.safetensors").touch()
+    runs = new_runs()
+    run = runs.get("one-1")
+    assert (run.state, run.message[: len(message)]) == (state, message)
+    shown = Progress().of(run, runs)
+    assert (shown["share"], shown["metrics"], shown["samples"], shown["exported"]) == (0.0, [], [], [])
+    (root / "one").mkdir()
+    if state != "stopped":
+        with pytest.raises(DataError, match=f"has {state}; start a new training"):
+            runs.resume("one-1")
+    with pytest.raises(DataError, match="no such samples"):
+        sample_file(run, 0)
+
+
+def test_the_data_check(new_runs: Callable[[], Runs], root: Path, tmp_path: Path) -> None:
+    (root / "shoes" / "broken.png").write_bytes(b"no picture")
+    runs = new_runs()
+    found = runs.check(Pictures(task="sketch-to-photo", folder="shoes"), tmp_path / "sheet.jpg")
+    assert [finding["kind"] for finding in found["findings"]] == ["broken"]
+    assert found["splits"][0]["folder"] == "shoes"
+    assert str(root) not in json.dumps(found)
+    assert (tmp_path / "sheet.jpg").stat().st_size > 1000
+    with pytest.raises(DataError, match=r"^shoes does not have the folders day and night"):
+        runs.check(Pictures(task="day-to-night", folder="shoes"), tmp_path / "sheet.jpg")
+
+
+@pytest.mark.parametrize("name", ["..", "../runs", "none-1", "", "shoes-1/../shoes-1", "link-1"])
+def test_names_of_runs(name: str, new_runs: Callable[[], Runs], tmp_path: Path) -> None:
+    facts = {"task": "cut", "folder": "x", "minutes": 1, "started": "2026-01-01"}
+    for folder in (tmp_path / "outside-1", tmp_path / "runs" / "bad-1"):
+        folder.mkdir(parents=True)
+        (folder / "page.json").write_text(json.dumps({**facts, "task": "cut" if "out" in folder.name else "none"}))
+    (tmp_path / "runs" / "link-1").symlink_to(tmp_path / "outside-1")
+    runs = new_runs()
+    assert runs.all() == []
+    with pytest.raises(DataError, match="no such training"):
+        runs.get(name)
+
+
+def test_without_the_packages(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr("translate.errors.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"^torch.* not installed; .*\[train\]"):
+        Runs(DataRoot(root), tmp_path / "runs", tmp_path / "models")

@@ -1,0 +1,98 @@
+"""A training from the page, in a real browser: look at the pictures, train, watch, stop, make a model, use it."""
+
+import os
+import re
+import shutil
+import signal
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from browsing import opened, served
+from conftest import INVERT, SCREENSHOTS, save_model
+from PIL import Image
+from playwright.sync_api import Page, Playwright, expect
+from tiny_runs import options
+
+from ui.training_lock import TrainingLock
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
+
+SLOW_MS = 240_000
+"""For a process that imports torch beside other work."""
+TINY = " ".join([*options(max_images=None, sample_grids=24, metrics="swd", held_out=2), "--threads", "1"])
+
+
+@pytest.fixture(autouse=True)
+def patient() -> Generator[None]:
+    expect.set_options(timeout=SLOW_MS)
+    yield
+    expect.set_options(timeout=5_000)  # Playwright's own
+
+
+@pytest.fixture
+def runs_dir(tmp_path: Path) -> Generator[Path]:
+    """Where the trainings are; one that goes on after its server is ended here."""
+    yield tmp_path / "runs"
+    holder = TrainingLock(tmp_path / "runs" / "training.lock").holder()
+    if holder and holder.process:
+        os.kill(holder.process, signal.SIGKILL)
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).filter(visible=True).click()
+
+
+def test_train_watch_stop_and_use(
+    playwright: Playwright, chromium: str, tmp_path: Path, photos: Path, runs_dir: Path
+) -> None:
+    shutil.copytree(photos, tmp_path / "data" / "boxes")
+    model = save_model(tmp_path / "invert.onnx", INVERT)
+    (tmp_path / "samples").mkdir()
+    Image.new("RGB", (64, 64), "white").save(tmp_path / "samples" / "sheet.png")
+    training = ["--allow-training", "--data-root", tmp_path / "data", "--runs-dir", runs_dir]
+    with (
+        served(model, options=[*training, f"--training-options={TINY}"]) as address,
+        opened(playwright, chromium, address, tmp_path / "profile") as page,
+    ):
+        expect(page.get_by_role("tab")).to_have_text(["Sketch to photo", "Models", "Train"])
+        page.get_by_role("tab", name="Train").click()
+        expect(page.get_by_label("Folder of pictures")).to_contain_text("boxes (6)")
+        page.get_by_label("Folder of pictures").select_option("boxes")
+        expect(page.get_by_role("button", name="Start training")).to_be_hidden()
+        press(page, "Look at the pictures")
+        expect(page.locator(".train .verdict")).to_contain_text("6 pictures")
+        expect(page.get_by_alt_text("Some of the pictures, as they were read")).to_be_visible()
+        press(page, "Start training")
+        expect(page.get_by_role("heading", name="boxes-1")).to_be_visible(timeout=SLOW_MS)
+
+        plot = page.get_by_role("img", name=re.compile(r"^Distance of textures"))
+        expect(plot).to_be_visible(timeout=SLOW_MS)
+        page.screenshot(path=SCREENSHOTS / "train.png", full_page=True)
+        press(page, "Stop")
+        expect(page.locator(".train .progress")).to_contain_text("Stopped")
+        press(page, "Make a model of it")
+        expect(page.get_by_text("Compared with the trained network: at most")).to_be_visible(timeout=SLOW_MS)
+
+        # Without loading the page again, it is in the tab of its task, chosen, and makes pictures.
+        press(page, "Use it")
+        expect(page.get_by_role("tab", name="Sketch to photo")).to_have_attribute("aria-selected", "true")
+        models = page.locator(".studio .models select")
+        expect(models.locator("option")).to_have_text(["Invert", "Boxes 1"])
+        expect(models.locator("option:checked")).to_have_text("Boxes 1")
+        with page.expect_response(lambda answer: "sketch/live" in answer.url) as answer:
+            box = page.locator(".studio canvas").bounding_box()
+            assert box
+            page.mouse.move(box["x"] + 40, box["y"] + 40)
+            page.mouse.down()
+            page.mouse.move(box["x"] + 200, box["y"] + 120, steps=5)
+            page.mouse.up()
+        assert ("model=1" in answer.value.url, answer.value.status) == (True, 200)
+
+        # The browser remembers it.
+        page.reload()
+        expect(models.locator("option:checked")).to_have_text("Boxes 1")
+        page.get_by_role("tab", name="Models").click()
+        expect(page.get_by_role("button", name="Open: Boxes 1")).to_be_visible()
+        expect(page.get_by_role("button", name="Use it: Invert")).to_be_visible()
+        page.screenshot(path=SCREENSHOTS / "models.png", full_page=True)

