@@ -41,7 +41,8 @@ function chart({ title, note, text, what, curves, x }) {
     );
   }
   for (const at of ticks(0, most)) {
-    box.append(drawn("text", { x: across(at), y: height - 4, class: "tick", "text-anchor": at ? "middle" : "start" }, number(at)));
+    const anchor = at === 0 ? "start" : at > 0.92 * most ? "end" : "middle"; // nothing is cut off
+    box.append(drawn("text", { x: across(at), y: height - 4, class: "tick", "text-anchor": anchor }, number(at)));
   }
   names.forEach((name, index) => {
     const line = curves[name].map(([at, value]) => `${across(at)},${up(value)}`).join(" ");

@@ -153,7 +153,6 @@ async function list() {
   folders.sort((a, b) => (a.name === ".") - (b.name === ".")); // the whole is rarely meant
   options(find(".folder"), folders.map(({ name, title, pictures }) => [`${title} (${number(pictures)})`, name]));
   chips();
-  if (!folders.length && !runs.length) say(said("no_folders"));
   choose();
 }
 
@@ -173,7 +172,7 @@ async function show(chosen) {
   name = chosen;
   grid = null;
   run = null;
-  say("");
+  say(name || folders.length ? "" : said("no_folders"));
   chips();
   find(".new").hidden = Boolean(name);
   find(".run").hidden = true;
@@ -226,12 +225,20 @@ function draw(found) {
   warnings();
   exported();
   samples();
-  const x = said("pictures");
-  find(".seen .charts").replaceChildren(...run.metrics.map(({ title, text, better, curves }) =>
-    chart({ title, note: said(`better_${better}`), text, what: said("what_it_means"), curves, x })));
+  curves(".seen .charts", run.metrics, ({ title, text, better }) =>
+    ({ title, note: said(`better_${better}`), text, what: said("what_it_means") }));
   find(".losses").hidden = !run.losses.length;
-  find(".losses .charts").replaceChildren(...run.losses.map(({ name, curves }) => chart({ title: said(`player_${name}`), curves, x })));
+  curves(".losses .charts", run.losses, ({ name: player }) => ({ title: said(`player_${player}`) }));
   if (before === "running" && state !== "running") list().catch((error) => say(error.message, true));
+}
+
+// Charts are drawn again only when there is more to show: somebody may be reading them.
+function curves(selector, charts, facts) {
+  const box = find(selector);
+  const shown = `${run.name} ${JSON.stringify(charts)}`;
+  if (box.shown === shown) return;
+  box.shown = shown;
+  box.replaceChildren(...charts.map((one) => chart({ ...facts(one), curves: one.curves, x: said("pictures") })));
 }
 
 function warnings() {
