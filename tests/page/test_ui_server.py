@@ -5,6 +5,7 @@ import gc
 import hashlib
 import logging
 import socket
+import tempfile
 import threading
 from collections.abc import Generator
 from io import BytesIO, StringIO
@@ -13,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import INVERT, save_model
+from conftest import DOUBLE, INVERT, save_model
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -27,7 +28,7 @@ from translate.errors import ConfigError
 from translate.inference.engine import Engine
 from ui import command, files
 from ui.accounts import Accounts
-from ui.command import UiOptions, application, is_loopback
+from ui.command import UiOptions, application, is_loopback, load
 from ui.guard import Guard
 from ui.model import models_of
 from ui.server import Application, Server
@@ -188,6 +189,29 @@ def test_users_cannot_reach_files_of_others(web: TestClient, folder: Path) -> No
         assert web.get(f"/gradio_api/file={guess}").status_code == 403, guess
     answer = called(web, "sketch", photo={"path": str(private), "meta": {"_type": "gradio.FileData"}})
     assert answer.startswith("event: error")
+
+
+def test_samples_are_shown_wherever_the_models_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only below the working folder or the system's folder for temporary files."""
+    for name in ("one", "two"):
+        (tmp_path / name / "samples").mkdir(parents=True)
+        for file in ("samples/grey.png", "other.png"):
+            (tmp_path / name / file).write_bytes(png())
+        save_model(tmp_path / name / f"{name}.onnx", DOUBLE)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(elsewhere / "cache"))
+    found = load([str(tmp_path / name / f"{name}.onnx") for name in ("one", "two")], "cpu")
+    app = application(UiOptions(), Site(models_of(found), elsewhere / "cache"), None)
+    number = next(number for number, event in app._page.fns.items() if event.name == "_on_model")
+    with TestClient(app.guard) as web:
+        web.post("/gradio_api/queue/join", json={"data": [1], "fn_index": number, "session_hash": "page"})
+        told = web.get("/gradio_api/queue/data?session_hash=page").text
+        assert '"success":true' in told
+        assert web.get(f"/gradio_api/file={tmp_path / 'two' / 'samples' / 'grey.png'}").content == png()
+        assert web.get(f"/gradio_api/file={tmp_path / 'two' / 'other.png'}").status_code == 403
 
 
 def test_what_is_too_large_is_refused_before_it_is_read(web: TestClient) -> None:
