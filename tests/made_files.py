@@ -70,6 +70,12 @@ def png(image: np.ndarray, colour_type: int, *extra: tuple[bytes, bytes]) -> byt
     return png_chunks((b"IHDR", header), *extra, (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
 
 
+def bomb(side: int = 60_000) -> bytes:
+    """A small file that says it is a huge picture, black and white."""
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return png_chunks((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
+
+
 def png_of_levels(levels: Sequence[int], depth: int, transparent: int) -> bytes:
     """One row of grey levels of 1, 2 or 4 bits, one of them transparent."""
     digits = "".join(format(level, f"0{depth}b") for level in levels)

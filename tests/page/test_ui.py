@@ -30,6 +30,7 @@ from ui.command import UiOptions, check_free, load, main
 from ui.model import models_of, picture_files
 from ui.site import Limits, Site
 from ui.studio import settings
+from ui.tab import TaskTab
 from ui.words import WORDS, title, word
 
 # Gradio leaves the event loops of every page it builds to the garbage collector.
@@ -161,8 +162,8 @@ def test_every_task_has_a_page(task: str, tmp_path: Path) -> None:
     spec = ModelSpec(name="m", task=task, architecture="")
     text = words(page_of([(Engine(save_model(tmp_path / "m.onnx", spec)), tmp_path)]))
     assert TASKS[task].summary in text
-    verb = "Download" if TASKS[task].draws_input else "Make"
-    assert f"{verb} the {TASKS[task].output_label.lower()}" in text
+    assert f"Download the {TASKS[task].output_label.lower()}" in text
+    assert "Open a picture" in text
     assert "@" not in "".join(line for line in text.splitlines() if "<" in line)  # every token has become a word
 
 
@@ -226,6 +227,26 @@ def test_the_canvas_knows_what_each_model_takes(tmp_path: Path) -> None:
     assert five["samples"] == [{"name": "day-1.png", "title": "day 1", "label": "day"}]
     assert [label["title"] for label in five["labels"]] == [title(label) for label in ALL.labels]
     assert [entry.command for entry in models_of(load([], "cpu"))] == [entry.name for entry in models.shipped()]
+
+
+def enlarging(folder: Path, *names: str) -> TaskTab:
+    models = [ModelSpec(name=name, task="super-resolution", architecture="", scale=2) for name in names]
+    engines = [(Engine(save_sum(folder / f"{spec.name}.onnx", spec)), folder) for spec in models]
+    with gr.Blocks():
+        return TaskTab(TASKS["super-resolution"], models_of(engines), heading=True)
+
+
+def test_a_model_that_suits_better_is_suggested(tmp_path: Path) -> None:
+    tab = enlarging(tmp_path, "plain", "robust")
+    plain, robust = tab.models
+    assert [tab._suggestion(plain, traces) for traces in (False, True)] == [None, ("compare.traces", 1)]
+    assert [tab._suggestion(robust, traces) for traces in (False, True)] == [("compare.no_traces", 0), None]
+
+
+@pytest.mark.parametrize("name", ["plain", "robust"])
+def test_nothing_is_suggested_where_there_is_no_choice(name: str, tmp_path: Path) -> None:
+    tab = enlarging(tmp_path, name)
+    assert [tab._suggestion(tab.models[0], traces) for traces in (False, True)] == [None, None]
 
 
 def test_unknown_task(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 from browsing import PATIENCE_MS, Served, visited
+from made_files import bomb
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -107,7 +108,7 @@ def test_bad_uploads_each_show_their_sentence(page: Page, site: Served, tmp_path
     (tmp_path / "broken.png").write_bytes(b"not a picture")
     (tmp_path / "cut.png").write_bytes(good.read_bytes()[:2000])
     (tmp_path / "notes.txt").write_text("words")
-    Image.new("1", (60_000, 60_000)).save(tmp_path / "bomb.png")
+    (tmp_path / "bomb.png").write_bytes(bomb())
     with (tmp_path / "long.png").open("wb") as file:
         file.truncate(53 * 1000**2)
     go_to(page, "Day to night")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import DOUBLE, INVERT, save_model
+from made_files import bomb
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from starlette.applications import Starlette
@@ -16,7 +17,7 @@ from translate.cli.main import main
 from translate.conversion.worker import Conversion
 from translate.errors import ImageError, TranslateError
 from translate.inference.engine import Engine
-from translate.pictures.operations import Picture, read_picture, write_picture
+from translate.pictures.operations import Picture, bicubic, flatten, read_picture, write_picture
 from translate.spec import ModelSpec
 from ui import actions, files
 from ui.model import Model
@@ -77,9 +78,17 @@ def test_depth_alpha_frames_and_metadata_survive(tmp_path: Path, image_HWC: np.n
         assert said.info["dpi"] == (600, 600)
         assert moving.n_frames == 3
     assert "This is the first of 3 frames; the file to download has all of them." in made["moving.gif"].notes
-    before, after = made["clear.png"].previews or ()
-    assert read_picture(before).rgb_HWC.shape == read_picture(after).rgb_HWC.shape
-    assert read_picture(before).alpha_HW is None  # on white
+    shown = made["clear.png"].shown
+    assert shown is not None
+    before = read_picture(shown.before)
+    np.testing.assert_array_equal(before.rgb_HWC, flatten(read_picture(tmp_path / "clear.png")))  # on white
+    assert before.alpha_HW is None
+    assert (shown.height, shown.width) == (2 * before.height, 2 * before.width)
+    assert shown.bicubic is not None
+    expected_HWC = bicubic(before.rgb_HWC, shown.height, shown.width)
+    np.testing.assert_array_equal(read_picture(shown.bicubic).rgb_HWC, expected_HWC)
+    assert shown.seconds > 0
+    assert not shown.traces
 
 
 def test_sixteen_bits_stay(tmp_path: Path) -> None:
@@ -90,7 +99,9 @@ def test_sixteen_bits_stay(tmp_path: Path) -> None:
     how = actions.conversion(spec, None, None, None, "same")
     made = actions.make(engine, tmp_path / "deep.png", tmp_path / "cache", how)
     np.testing.assert_array_equal(read_picture(made.result, bits=16).rgb_HWC, deep_HWC)
-    assert read_picture((made.previews or ())[1], bits=16).bits == 8
+    assert made.shown is not None
+    assert read_picture(made.shown.after, bits=16).bits == 8
+    assert made.shown.bicubic is None  # nothing is enlarged
 
 
 def test_large_results_are_shown_smaller(
@@ -98,13 +109,24 @@ def test_large_results_are_shown_smaller(
 ) -> None:
     engine = Engine(save_model(tmp_path / "model.onnx", DOUBLE))
     Image.fromarray(image_HWC).save(tmp_path / "a.png")
-    monkeypatch.setattr(actions, "PREVIEW_SIDE", 16)
+    monkeypatch.setattr(actions, "ENLARGED_SIDE", 16)
     how = actions.conversion(engine.spec, None, None, None, "png")
     made = actions.make(engine, tmp_path / "a.png", tmp_path / "cache", how)
     height, width = (2 * side for side in image_HWC.shape[:2])
     assert read_picture(made.result).rgb_HWC.shape[:2] == (height, width)
     assert made.notes == (f"Shown smaller: the file to download has {width} x {height} pixels.",)
-    assert max(read_picture((made.previews or ())[1]).rgb_HWC.shape) == 16
+    assert made.shown is not None
+    assert (made.shown.height, made.shown.width) == (height, width)
+    assert max(read_picture(made.shown.after).rgb_HWC.shape) == max(read_picture(made.shown.before).rgb_HWC.shape) == 16
+
+
+def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    """Also by models that work through pictures of any size band by band, which would take hours."""
+    engine = Engine(save_model(tmp_path / "model.onnx", INVERT))
+    (tmp_path / "bomb.png").write_bytes(bomb())
+    with pytest.raises(ImageError, match=r"^bomb\.png: 60000 x 60000 pixels is too large"):
+        files.convert_file(engine, tmp_path / "bomb.png", tmp_path / "out", Conversion())
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_messages_name_the_file_without_folders(tmp_path: Path) -> None:
