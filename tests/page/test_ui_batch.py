@@ -42,7 +42,7 @@ Members = dict[str, bytes]
 def site(tmp_path: Path) -> Generator[Site]:
     store = JobStore(tmp_path / "jobs")
     paths = save_model(tmp_path / "double.onnx", DOUBLE), save_sum(tmp_path / "all.onnx", ALL)
-    yield Site(models_of([(Engine(path, threads=1), tmp_path) for path in paths]), tmp_path / "cache", store)
+    yield Site(models_of([(Engine(path, threads=1), tmp_path) for path in paths]), tmp_path / "cache", jobs=store)
     store.close()
 
 
@@ -244,7 +244,7 @@ def test_a_second_server_only_shows(site: Site, web: TestClient, png: bytes) -> 
     send(web, job, "a.png", png)
     web.post(f"{job}/begin")
     assert site.jobs is not None
-    second = Site(site.models, site.cache, JobStore(site.jobs.folder))
+    second = Site(site.models, site.cache, jobs=JobStore(site.jobs.folder))
     assert second.jobs is not None
     there = TestClient(Starlette(routes=Batches(second, second.jobs).routes()))
     there.cookies = web.cookies

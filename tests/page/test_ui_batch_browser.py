@@ -13,7 +13,6 @@ import numpy as np
 import onnx
 import pytest
 from browsing import PATIENCE_MS, opened, serving
-from conftest import SCREENSHOTS
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from playwright.sync_api import Page, Playwright, expect
@@ -139,7 +138,6 @@ def test_a_batch_outlives_the_page_and_the_server(playwright: Playwright, chromi
         expect(page.get_by_text(f"{COUNT} pictures finished")).to_be_visible(timeout=PATIENCE_MS)
         expect(page.locator(".job .grid img")).to_have_count(COUNT, timeout=PATIENCE_MS)
         page.wait_for_function("[...document.querySelectorAll('.job .grid img')].every((image) => image.naturalWidth)")
-        page.screenshot(path=SCREENSHOTS / "batch.png", full_page=True)
         with page.expect_download() as download:
             page.get_by_role("link", name="Download all (zip)").click()
         assert download.value.suggested_filename == "00.png-and-19-more-slow.zip"

@@ -46,7 +46,7 @@ def shelf(tmp_path: Path) -> Path:
 def site(invert_model: Path, shelf: Path, tmp_path: Path) -> Site:
     """A page of one model, with a folder for more."""
     models = models_of([(Engine(invert_model), tmp_path / "samples")])
-    return Site(models, tmp_path / "cache", Registry(models, [shelf], "cpu"))
+    return Site(models, tmp_path / "cache", registry=Registry(models, [shelf], "cpu"))
 
 
 def look(site: Site) -> list[str]:

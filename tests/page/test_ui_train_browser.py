@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from browsing import opened, served
-from conftest import INVERT, SCREENSHOTS, save_model
+from conftest import INVERT, save_model
 from PIL import Image
 from playwright.sync_api import Page, Playwright, expect
 from tiny_runs import options
@@ -68,7 +68,6 @@ def test_train_watch_stop_and_use(
 
         plot = page.get_by_role("img", name=re.compile(r"^Distance of textures"))
         expect(plot).to_be_visible(timeout=SLOW_MS)
-        page.screenshot(path=SCREENSHOTS / "train.png", full_page=True)
         press(page, "Stop")
         expect(page.locator(".train .progress")).to_contain_text("Stopped")
         press(page, "Make a model of it")
@@ -95,4 +94,3 @@ def test_train_watch_stop_and_use(
         page.get_by_role("tab", name="Models").click()
         expect(page.get_by_role("button", name="Open: Boxes 1")).to_be_visible()
         expect(page.get_by_role("button", name="Use it: Invert")).to_be_visible()
-        page.screenshot(path=SCREENSHOTS / "models.png", full_page=True)
