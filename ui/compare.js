@@ -118,9 +118,9 @@ function setMode(next) {
 
 // --- mouse, finger and pen: one pointer drags the line or the picture, two pinch
 
-const pointers = new Map();
-const at = (event) => {
-  const view = event.target.closest(".view") ?? views.at(-1);
+const pointers = new Map(); // by id: the view that it was put down on, and where on it it is
+const viewOf = (event) => event.target.closest(".view") ?? views.at(-1);
+const at = (event, view = viewOf(event)) => {
   const { left, top } = view.getBoundingClientRect();
   return [event.clientX - left, event.clientY - top];
 };
@@ -129,22 +129,22 @@ let dragsLine = false;
 stage.addEventListener("pointerdown", (event) => {
   if (event.button || !size) return;
   stage.setPointerCapture(event.pointerId);
-  pointers.set(event.pointerId, at(event));
-  const { width } = box();
-  const near = Math.abs(at(event)[0] - (split.value / 100) * width) < 24;
+  const view = viewOf(event), point = at(event, view);
+  pointers.set(event.pointerId, { view, point });
+  const near = Math.abs(point[0] - (split.value / 100) * box().width) < 24;
   dragsLine = mode === "line" && pointers.size === 1 && (zoom === null || near);
   if (dragsLine) drag(event);
 });
 stage.addEventListener("pointermove", (event) => {
-  if (!pointers.has(event.pointerId)) return;
-  const old = pointers.get(event.pointerId), now = [event.clientX - box().left, event.clientY - box().top];
-  if (mode === "side") now.splice(0, 2, old[0] + event.movementX, old[1] + event.movementY);
-  const others = [...pointers].filter(([id]) => id !== event.pointerId);
-  pointers.set(event.pointerId, now);
-  if (others.length) {
-    const other = others[0][1];
+  const moved = pointers.get(event.pointerId);
+  if (!moved) return;
+  const old = moved.point, now = at(event, moved.view);
+  moved.point = now;
+  const other = [...pointers.values()].find((one) => one !== moved)?.point;
+  if (other) {
     const apart = (a) => Math.hypot(a[0] - other[0], a[1] - other[1]) || 1;
-    zoomTo((scale() * apart(now)) / apart(old), (now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
+    zoomTo((scale() * apart(now)) / apart(old), (old[0] + other[0]) / 2, (old[1] + other[1]) / 2);
+    pan((now[0] - old[0]) / 2, (now[1] - old[1]) / 2); // as far as the middle between them
   } else if (dragsLine) drag(event);
   else if (zoom !== null) pan(now[0] - old[0], now[1] - old[1]);
 });

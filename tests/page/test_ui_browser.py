@@ -282,6 +282,26 @@ def test_enlarged_pictures_are_compared_in_step(page: Page, site: Served, tmp_pa
     expect(visible(page, ".before")).to_have_count(0)
 
 
+def test_two_fingers_zoom(browser: Browser, site: Served) -> None:
+    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
+    with visited(browser, site.address, **phone) as page:
+        go_to(page, "Super resolution")
+        stage = visible(page, ".stage")
+        stage.scroll_into_view_if_needed()
+        box = stage.bounding_box()
+        assert box is not None
+        middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        (_, _, width), *_ = transforms(page)
+        screen = page.context.new_cdp_session(page)
+        for kind, apart in (("touchStart", 30), *(("touchMove", x) for x in range(32, 61, 2)), ("touchEnd", None)):
+            fingers = [] if apart is None else [(middle[0] - apart, 0), (middle[0] + apart, 1)]
+            points = [{"x": x, "y": middle[1], "id": number} for x, number in fingers]
+            screen.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        (x, _, wide), *_ = transforms(page)
+        assert wide == pytest.approx(2 * width, rel=0.05)
+        assert x + wide / 2 == pytest.approx(box["width"] / 2, abs=8)  # about what is between the fingers
+
+
 def test_the_controls_of_enlarging(page: Page, site: Served, tmp_path: Path) -> None:
     large = site.models["large"]
     sample = large.parent / "samples/square-2.png"
