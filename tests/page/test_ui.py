@@ -233,7 +233,7 @@ def enlarging(folder: Path, *names: str) -> TaskTab:
     models = [ModelSpec(name=name, task="super-resolution", architecture="", scale=2) for name in names]
     engines = [(Engine(save_sum(folder / f"{spec.name}.onnx", spec)), folder) for spec in models]
     with gr.Blocks():
-        return TaskTab(TASKS["super-resolution"], models_of(engines), heading=True)
+        return TaskTab(TASKS["super-resolution"], models_of(engines), heading=True, limits=Limits())
 
 
 def test_a_model_that_suits_better_is_suggested(tmp_path: Path) -> None:
