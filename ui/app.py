@@ -75,8 +75,8 @@ def _tabs(site: Site, tasks: Sequence[Task], page: gr.Blocks) -> None:
         if site.runs:
             with gr.Tab(word("train_tab"), id="train"):
                 training = train.train_tab()
-    refresh = Refresh(site, tabs, parts, cards)
-    loaded = refresh.on_load(page)
+    refresh = Refresh(page, site, tabs, parts, cards)
+    loaded = refresh.on_load()
     refresh.on_use(cards)
     if training:
         refresh.on_more(training.change)

@@ -37,14 +37,15 @@ class Refresh:
     """The events that bring models to the tabs of tasks.
 
     Args:
+        page: what all this is on.
         site: with the models of now.
         tabs: all tabs; those of tasks have the name of the task as their id.
         parts: the tabs of tasks.
         shown: the cards of models, see `models_tab`.
     """
 
-    def __init__(self, site: Site, tabs: gr.Tabs, parts: Sequence[Part], shown: gr.HTML) -> None:
-        self._site, self._parts, self._tabs = site, parts, tabs
+    def __init__(self, page: gr.Blocks, site: Site, tabs: gr.Tabs, parts: Sequence[Part], shown: gr.HTML) -> None:
+        self._page, self._site, self._parts, self._tabs = page, site, parts, tabs
         self._remembered = gr.Textbox("", visible=False)
         self._selected = [content.model for content in self._contents()]
         self._first = [0 if content.models else None for content in self._contents()]
@@ -54,9 +55,9 @@ class Refresh:
             content = part.content
             self._outputs += [content.model, *content.controls] if isinstance(content, TaskTab) else [content]
 
-    def on_load(self, page: gr.Blocks) -> Callable[..., Any]:
+    def on_load(self) -> Callable[..., Any]:
         """Look for new models when the page is loaded, and select those that were used last; returns what is next."""
-        return page.load(self._loaded, self._remembered, self._outputs, js=_REMEMBERED, **_EVENT).then
+        return self._page.load(self._loaded, self._remembered, self._outputs, js=_REMEMBERED, **_EVENT).then
 
     def on_use(self, component: gr.HTML) -> None:
         """Go to the tab of a model when `component` says so: its `select` has the `command` of the model."""
@@ -93,6 +94,7 @@ class Refresh:
         """
         if self._site.registry:
             self._site.registry.look()
+            self._page.allowed_paths = self._site.sample_files()  # Gradio shows those of new models too
         values: list[Any] = [cards(self._site)]
         kept = iter(selected)
         for part in self._parts:

@@ -27,7 +27,7 @@ class Registry:
     """
 
     def __init__(self, models: list[Model], folders: Sequence[Path], device: Device) -> None:
-        self._models, self.folders = models, folders
+        self._models, self._folders = models, folders
         self._device: Device = device
         self._seen: dict[Path, Version] = {}
         self._turn = threading.Lock()
@@ -36,7 +36,7 @@ class Registry:
         """Take in what is new; returns a line for each new file that is no model of ours."""
         lines: list[str] = []
         with self._turn:
-            for path in sorted(path for folder in self.folders for path in folder.glob("[!.]*.onnx")):
+            for path in sorted(path for folder in self._folders for path in folder.glob("[!.]*.onnx")):
                 try:
                     version = path.stat().st_mtime_ns, path.stat().st_size
                     if self._seen.get(path) == version:

@@ -180,11 +180,8 @@ def _mounted(outer: FastAPI, page: gr.Blocks, site: Site, root_path: str, looks:
         path="/",
         root_path=root_path,
         max_file_size=site.limits.upload_bytes,
-        # Wherever the models lie, and those that come later; Gradio shows no other files outside of its cache.
-        allowed_paths=[
-            *(str(path.absolute()) for model in site.models for path in model.samples),
-            *(str(folder.absolute()) for folder in (site.registry.folders if site.registry else ())),
-        ],
+        # Wherever the models lie; Gradio shows no other files outside of its cache.
+        allowed_paths=site.sample_files(),
         footer_links=[],
         run_history=False,
         enable_monitoring=False,

@@ -86,6 +86,10 @@ class Site:
         """Where requests that do not come through Gradio wait; Gradio has a queue of its own."""
         return Line(self.limits)
 
+    def sample_files(self) -> list[str]:
+        """Where the sample pictures of all models lie."""
+        return [str(path.absolute()) for model in self.models for path in model.samples]
+
     def of_task(self, task: str) -> Sequence[Model]:
         """The models for a task, in the order of the page. It grows with the page, and places in it stay valid."""
         return _OfTask(self.models, task)
