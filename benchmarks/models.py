@@ -2,8 +2,9 @@
 
     python benchmarks/models.py --data PACKS --budget 8h [--out runs/models] [--only sr-fidelity day-to-night ...]
 
-PACKS contains shoes, shoes_qmul, handbags, handbags2, daynight_bdd, daynight_bdd2, daynight_amos, sr_train, sr_free and
-sr_test, each with the sub-folders train and test.
+PACKS contains shoes, shoes_qmul, handbags, handbags2, human_sketches_shoes2, daynight_bdd, daynight_bdd2,
+daynight_amos, sr_train, sr_free and sr_test, each with the sub-folders train and test. sketch-to-photo needs the extra
+`features`.
 Every stage gets its fraction of the budget. After an interruption, the same command continues: finished stages are
 skipped, an unfinished one is resumed.
 
@@ -36,7 +37,10 @@ FIGURES = ("<!-- figures -->", "<!-- end of figures -->")
 
 LICENCE = "research and non-commercial use"
 STREETS = "dashcam frames of BDD100K (research, not-for-profit) and webcam frames of AMOS (research)"
-THINGS = "product photographs of edges2shoes, edges2handbags and Fashion Product Images (non-commercial research)"
+THINGS = (
+    "product photographs of edges2shoes, edges2handbags, QMUL ShoeV2 and Fashion Product Images, and drawings by "
+    "people (Li et al., WACV 2016); non-commercial research"
+)
 SHARP = "BSD200, T91 and General-100 (non-commercial research)"
 
 
@@ -65,6 +69,8 @@ class Stage:
     training_data: str
     exports: tuple[Export, ...] = field(default=())
     start_from: str = ""
+    unpaired: str = ""
+    """Sources without targets."""
 
 
 def _things(name: str, *options: str) -> Export:
@@ -81,8 +87,11 @@ def _streets(there: str, back: str) -> tuple[Export, Export]:
 
 _SMALL = ("--image-size", "128")
 _KINDS = ("--labels", "--style-size", "5", "--style-kind", "colours")
-_TAN = ("--default-style", "1486")
-"""The mean of all colours is grey; this style is tan leather."""
+_FEATURES = ("--preset", "projected", "--generator-widths", "24", "48", "96", "192", "256")
+_LARGE = (
+    "--warm-start", "0", "--generator-lr", "2e-4", "--discriminator-lr", "3e-4", "--ema-halflife-images", "500",
+    "--unpaired-label", "shoe",
+)  # fmt: skip
 
 STAGES = (
     Stage(
@@ -90,12 +99,12 @@ STAGES = (
         (Export("sr-fidelity", "sr_test/test"),),
     ),
     Stage(
-        "sketch-128", 0.07, "sketch-to-photo", "things/train", (*_KINDS, *_SMALL), THINGS,
-        (_things("sketch-128", *_TAN),),
+        "sketch-128", 0.07, "sketch-to-photo", "things/train",
+        (*_KINDS, *_SMALL, *_FEATURES, "--warm-start", "0.005"), THINGS, (_things("sketch-128"),),
     ),
     Stage(
-        "sketch-to-photo", 0.18, "sketch-to-photo", "things/train", _KINDS, THINGS,
-        (_things("sketch-to-photo", *_TAN),), start_from="sketch-128",
+        "sketch-to-photo", 0.18, "sketch-to-photo", "things/train", (*_KINDS, *_FEATURES, *_LARGE), THINGS,
+        (_things("sketch-to-photo"),), start_from="sketch-128", unpaired="human_sketches",
     ),
     Stage(
         "streets-modern", 0.08, "day-to-night", "daynight/train", _SMALL, STREETS,
@@ -173,6 +182,7 @@ def prepare(packs: Path, out: Path) -> None:
             kind = "shoe" if shop.startswith("shoes") else "handbag"
             # Test drawings depend on the file names, so these must not change.
             parts.append((f"{shop}/{split}/photo", f"things/{split}/{kind}" + f"/{shop}" * (split == "train")))
+    parts.append(("human_sketches_shoes2/train/sketch", "human_sketches"))
     for split, places in (("train", ("bdd", "bdd2", "amos")), ("test", ("bdd", "amos"))):
         for place in places:
             parts += [(f"daynight_{place}/{split}/{x}", f"daynight/{split}/{x}/{place}") for x in ("day", "night")]
@@ -191,7 +201,8 @@ def train(stage: Stage, out: Path, seconds: float) -> None:
     if resumed and read_header(run / FILE_NAME).seconds_used >= seconds:
         return
     start = ["--start-from", str(out / stage.start_from)] if stage.start_from and not resumed else []
-    new = ["--data", str(out / "data" / stage.train), *stage.options, *start]
+    unpaired = ["--unpaired-sources", str(out / "data" / stage.unpaired)] if stage.unpaired else []
+    new = ["--data", str(out / "data" / stage.train), *stage.options, *unpaired, *start]
     begin = ["--resume"] if resumed else new
     translate("train", stage.task, "--out", str(run), "--max-time", f"{seconds:.0f}s", *begin)
 
