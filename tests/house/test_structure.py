@@ -83,11 +83,13 @@ def test_imports_go_down() -> None:
     assert arrows == set()
 
 
-@pytest.mark.parametrize("room", WITHOUT_TORCH)
-def test_without_torch(room: str) -> None:
-    """Also without the heavy packages that only some ever need."""
-    blocked = [name for name in LATER if name not in AT_ONCE.get(room, ())]
-    names = sorted(m for m in MODULES if room_of(m) == room and m not in WITH_TORCH and not m.endswith("__main__"))
+@pytest.mark.parametrize("allowed", [(), *AT_ONCE.values()], ids=lambda names: "+".join(names) or "none")
+def test_without_torch(allowed: tuple[str, ...]) -> None:
+    """Also without the heavy packages that only some ever need; one process for all rooms that need the same."""
+    blocked = [name for name in LATER if name not in allowed]
+    rooms = {room for room in WITHOUT_TORCH if AT_ONCE.get(room, ()) == allowed}
+    names = sorted(m for m in MODULES if room_of(m) in rooms and m not in WITH_TORCH and not m.endswith("__main__"))
+    assert {room_of(name) for name in names} == rooms != set()
     code = (
         f"import sys, importlib; sys.modules.update(dict.fromkeys({blocked})); [*map(importlib.import_module, {names})]"
     )
