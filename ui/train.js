@@ -79,8 +79,8 @@ function plan() {
 
 // What depends on the task.
 function choose() {
-  const { needs, presets, starts, pairs, labels } = task();
-  find(".needs").textContent = word("train.needs", { needs });
+  const { name, presets, starts, pairs, labels } = task();
+  find(".needs").textContent = word("train.needs", { needs: word(`task.${name}.needs`) });
   find(".layouts").hidden = !pairs;
   find(".labels").hidden = !labels;
   options(find(".preset"), presets.map((preset) => [word(`train.preset.${preset}`), preset]));

@@ -49,7 +49,6 @@ def train_tab() -> gr.HTML:
 def _task(task: Task) -> dict[str, Any]:
     return {
         "name": task.name,
-        "needs": task.data_hint.replace(" (--layout side-by-side)", ""),
         "presets": presets(task),
         "starts": [{"name": name, "title": widgets.title(name)} for name in starts(task)],
         "pairs": task.paired and not task.makes_source,

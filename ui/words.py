@@ -23,34 +23,41 @@ LANGUAGES = ("en", "de")
 # --- what depends on the task; a task's own words are English, `task.NAME.FIELD` has them in every language
 
 _GERMAN_TASKS = {
-    # name: (name, summary, input, output, "the" input, "the" output)
+    # name: (name, summary, input, output, "the" input, "the" output, what the folder should hold)
     "sketch-to-photo": (
         "Skizze zu Foto", "Aus einer Strichzeichnung ein Foto machen",
         "Skizze", "Foto", "die Skizze", "das Foto",
+        "Fotos einer Art von Dingen auf Weiß; die Zeichnungen dazu werden daraus gemacht",
     ),
     "day-to-night": (
         "Tag zu Nacht", "Aus Bildern vom Tag Nachtbilder machen",
         "Tagbild", "Nachtbild", "das Tagbild", "das Nachtbild",
+        "ein Ordner day (Tag) und ein Ordner night (Nacht), von verschiedenen Orten",
     ),
     "night-to-day": (
         "Nacht zu Tag", "Aus Bildern der Nacht Tagbilder machen",
         "Nachtbild", "Tagbild", "das Nachtbild", "das Tagbild",
+        "ein Ordner night (Nacht) und ein Ordner day (Tag), von verschiedenen Orten",
     ),
     "super-resolution": (
         "Vergrößern", "Bilder vergrößern, schärfer als durch Strecken",
         "Kleines Bild", "Großes Bild", "das kleine Bild", "das große Bild",
+        "scharfe Fotos; die kleinen dazu werden daraus gemacht",
     ),
     "pix2pix": (
         "Pix2pix", "Jede Übersetzung, die Paare zeigen: Bilder nebeneinander oder gleichen Namens in zwei Ordnern",
         "Eingabe", "Ergebnis", "die Eingabe", "das Ergebnis",
+        "Paare: Dateien mit beiden nebeneinander, oder Ordner source und target mit gleichen Namen",
     ),
     "cyclegan": (
         "Cyclegan", "Jede Übersetzung zwischen zwei Sammlungen ohne Paare, hin und zurück",
         "Eingabe", "Ergebnis", "die Eingabe", "das Ergebnis",
+        "Ordner source und target, nichts muss zueinander passen",
     ),
     "cut": (
         "Cut", "Dasselbe nur in eine Richtung, doppelt so schnell und mit halb so viel Speicher",
         "Eingabe", "Ergebnis", "die Eingabe", "das Ergebnis",
+        "Ordner source und target, nichts muss zueinander passen",
     ),
 }  # fmt: skip
 
@@ -74,8 +81,9 @@ def _task_words() -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for task in TASKS.values():
         own = (title(task.name), task.summary, task.input_label, task.output_label)
-        english = (*own, f"the {task.input_label.lower()}", f"the {task.output_label.lower()}")
-        names = ("name", "summary", "input", "output", "the_input", "the_output")
+        needs = task.data_hint.replace(" (--layout side-by-side)", "")  # the page has a list for it
+        english = (*own, f"the {task.input_label.lower()}", f"the {task.output_label.lower()}", needs)
+        names = ("name", "summary", "input", "output", "the_input", "the_output", "needs")
         pairs = zip(english, _GERMAN_TASKS[task.name], strict=True)
         both: dict[str, tuple[str, str]] = dict(zip(names, pairs, strict=True))
         the, das = both["the_output"]
