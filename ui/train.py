@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from translate.errors import ConfigError
 from translate.tasks import TASKS, Task
 from ui import widgets
 from ui.plan import LAYOUTS, SIZES, Pictures, Plan, presets, starts
 from ui.progress import Progress, sample_file, summary
+from ui.refused import Refused
 from ui.routes import guarded as guarded
 from ui.runs import Runs
 
@@ -144,4 +144,4 @@ async def _asked(request: Request, kind: type[Question]) -> Question:
     try:
         return kind(**json.loads(await request.body()))
     except (ValueError, TypeError):
-        raise ConfigError("this is no question of the page; load it again") from None
+        raise Refused("train.no_question") from None

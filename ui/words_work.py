@@ -244,4 +244,62 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "train.better.lower": ("Lower is better.", "Kleiner ist besser."),
     "train.better.higher": ("Higher is better.", "Größer ist besser."),
     "train.better.like_the_truth": ("Best as in real pictures.", "Am besten wie in echten Bildern."),
+    # what is refused
+    "batch.not_stored": (
+        "{name}: cannot be stored ({reason}); the disk may be full",
+        "{name}: lässt sich nicht speichern ({reason}); vielleicht ist der Datenträger voll",
+    ),
+    "batch.no_room": (
+        "{name}: there is no room for it on the disk of the server; delete finished batches",
+        "{name}: Auf dem Server ist kein Platz mehr dafür; bitte fertige Stapel löschen",
+    ),
+    "batch.too_much": (
+        "{name}: too much for one batch; give up to {files} files and {gigabytes} GB at once",
+        "{name}: zu viel für einen Stapel; höchstens {files} Dateien und {gigabytes} GB auf einmal",
+    ),
+    "train.busy": (
+        "{name} is being trained; wait until it has finished, or stop it",
+        "{name} wird gerade trainiert; bitte das Ende abwarten oder es anhalten",
+    ),
+    "train.no_run": (
+        "{name}: there is no such training any more; load the page again",
+        "{name}: Dieses Training gibt es nicht mehr; bitte die Seite neu laden",
+    ),
+    "train.not_stored": (
+        "the training cannot be stored ({reason}); the disk may be full",
+        "Das Training lässt sich nicht speichern ({reason}); vielleicht ist der Datenträger voll",
+    ),
+    "train.cannot_go_on": (
+        "{name} cannot go on; start a new training",
+        "{name} lässt sich nicht fortsetzen; bitte ein neues Training starten",
+    ),
+    "train.no_export": (
+        "{name} has nothing to export yet; stop it first, or wait until it has finished",
+        "Aus {name} kann noch kein Modell werden; bitte erst anhalten oder das Ende abwarten",
+    ),
+    "train.no_samples": (
+        "{name} has no such samples; load the page again",
+        "Diese Proben hat {name} nicht; bitte die Seite neu laden",
+    ),
+    "train.no_folder": (
+        "{name}: there is no such folder any more; choose another one",
+        "{name}: Diesen Ordner gibt es nicht mehr; bitte einen anderen wählen",
+    ),
+    "train.link": (
+        "{name} is a link that leads out of the folder for training data; remove the link",
+        "{name} ist ein Verweis, der aus dem Ordner für Trainingsdaten hinausführt; bitte den Verweis entfernen",
+    ),
+    "train.no_choice": (
+        "{value}: not one of the choices; load the page again",
+        "{value}: steht nicht zur Auswahl; bitte die Seite neu laden",
+    ),
+    "train.no_question": (
+        "this is no question of the page; load it again",
+        "Diese Anfrage ist keine der Seite; bitte die Seite neu laden",
+    ),
+    "train.no_budget": ("give minutes or a number of pictures", "Bitte Minuten oder eine Zahl von Bildern angeben"),
+    "train.out_of_range": (
+        "{value} is out of range; give {least} to {most}",
+        "{value} liegt nicht im Bereich; bitte {least} bis {most} angeben",
+    ),
 }

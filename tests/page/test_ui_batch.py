@@ -251,7 +251,7 @@ def test_a_second_server_only_shows(site: Site, web: TestClient, png: bytes) -> 
     for path in ("/batch/jobs?model=0", f"{job}/stop", f"{job}/delete"):
         answer = there.post(path)
         assert answer.status_code == 422
-        assert answer.text.startswith("Another server works on these jobs;")
+        assert answer.text.startswith("Another server works on these batches.")
     second.jobs.close()
 
 

@@ -131,7 +131,7 @@ def test_files_that_are_refused(site: Site, web: TestClient, png: bytes, monkeyp
     job = add(web)
     assert send(web, job, "notes.txt", b"text").text.startswith("notes.txt: not a picture that can be read; use PNG,")
     assert send(web, job, "a", png).status_code == 204, "what it is shows in its bytes"
-    assert send(web, job, "b.zip", archive({})).text.startswith("Give either one zip archive, or pictures;")
+    assert send(web, job, "b.zip", archive({})).text.startswith("Give either one zip archive, or pictures:")
     monkeypatch.setattr(job_files, "reads_films", lambda: False)
     assert send(web, job, "a.mp4", b"film").text.startswith("a.mp4: films cannot be read here;")
     monkeypatch.setattr(job_files, "MOST_FILES", 4)

@@ -39,6 +39,8 @@ def test_start_look_and_stop(client: TestClient, tmp_path: Path) -> None:
     assert client.get("/train/state").json()["runs"] == [started]
     answer = client.post("/train/start", json=SHOES)
     assert (answer.status_code, answer.text[:25]) == (422, "shoes-1 is being trained;")
+    answer = client.post("/train/start", json=SHOES, headers={"Accept-Language": "de"})
+    assert answer.text == "shoes-1 wird gerade trainiert; bitte das Ende abwarten oder es anhalten."
     shown = client.get("/train/run/shoes-1").json()
     assert (shown["state"], shown["share"], shown["samples"], shown["message"]) == ("running", 0.0, [], "")
     assert client.get("/train/run/shoes-1/sample/0").status_code == 422
