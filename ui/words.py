@@ -2,7 +2,8 @@
 
 A component takes `word("key")`, which Gradio translates in the browser. HTML and JavaScript of our own call
 `word(key, facts)`, which `HEAD` defines there; messages that are made while an event is handled come from
-`text(key, request)`. What the library says (`TranslateError`), file names and the labels of models are not translated.
+`text(key, request)`, also where a request is `Refused`. What the library says (any other `TranslateError`), file names
+and the labels of models are not translated.
 
 A key is `part.name`, or `part.family.name` where the name comes from data: `train.state.${state}`. {name} in a text is
 a fact that is filled in. Where a text counts, `KEY_one` is the one for {n} = 1.

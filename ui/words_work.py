@@ -257,6 +257,57 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "{name}: too much for one batch; give up to {files} files and {gigabytes} GB at once",
         "{name}: zu viel für einen Stapel; höchstens {files} Dateien und {gigabytes} GB auf einmal",
     ),
+    "batch.absolute": ("{name} is an absolute path; rename it", "{name} ist ein absoluter Pfad; bitte umbenennen"),
+    "batch.leads_out": (
+        "{name} leads to another folder; rename it",
+        "{name} führt in einen anderen Ordner; bitte umbenennen",
+    ),
+    "batch.device": ("{name} has the name of a device; rename it", "{name} heißt wie ein Gerät; bitte umbenennen"),
+    "batch.bad_name": (
+        "{name} has a name that no disk takes; rename it",
+        "{name} hat einen Namen, den kein Datenträger annimmt; bitte umbenennen",
+    ),
+    "batch.hidden": ("{name} is hidden; rename it", "{name} ist versteckt; bitte umbenennen"),
+    "batch.no_films": (
+        "{name}: films cannot be read here; whoever runs this page has to add the extra 'video'",
+        "{name}: Filme lassen sich hier nicht lesen; wer diese Seite betreibt, muss das Extra 'video' installieren",
+    ),
+    "batch.no_picture": (
+        "{name}: not a picture that can be read; use {formats}",
+        "{name}: kein lesbares Bild; möglich sind {formats}",
+    ),
+    "batch.bad_archive": (
+        "{name}: not a readable zip archive ({reason}); pack it again",
+        "{name}: kein lesbares Zip-Archiv ({reason}); bitte neu packen",
+    ),
+    "batch.no_archive": (
+        "{name}: not a readable zip archive; pack it again",
+        "{name}: kein lesbares Zip-Archiv; bitte neu packen",
+    ),
+    "batch.long_list": (
+        "{name}: too many files; pack up to {most} into one archive, of up to 4 GB",
+        "{name}: zu viele Dateien; höchstens {most} in ein Archiv von bis zu 4 GB packen",
+    ),
+    "batch.many_members": (
+        "{name}: {count} files are too many; pack up to {most} into one archive",
+        "{name}: {count} Dateien sind zu viele; höchstens {most} in ein Archiv packen",
+    ),
+    "batch.large_archive": (
+        "{name}: {size} unpacked; pack up to {most} at once",
+        "{name}: entpackt {size}; höchstens {most} auf einmal packen",
+    ),
+    "batch.encrypted": (
+        "{name} is encrypted; pack it again without that",
+        "{name} ist verschlüsselt; bitte ohne das neu packen",
+    ),
+    "batch.no_file": (
+        "{name} is a link or a device, not a file; pack it again without that",
+        "{name} ist ein Verweis oder ein Gerät, keine Datei; bitte ohne das neu packen",
+    ),
+    "batch.large_member": (
+        "{name} is larger than {most}; pack it again without that",
+        "{name} ist größer als {most}; bitte ohne das neu packen",
+    ),
     "train.busy": (
         "{name} is being trained; wait until it has finished, or stop it",
         "{name} wird gerade trainiert; bitte das Ende abwarten oder es anhalten",

@@ -5,6 +5,7 @@ import stat
 import struct
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -33,7 +34,7 @@ from ui.site import Site
     ],
 )
 def test_choices_that_the_model_does_not_have(
-    chosen: dict[str, object], status: int, text: str, site: Site, web: TestClient
+    chosen: dict[str, Any], status: int, text: str, site: Site, web: TestClient
 ) -> None:
     answer = web.post("/batch/jobs", params={"model": 0, **chosen})
     assert (answer.status_code, answer.text[: len(text)]) == (status, text)
@@ -94,7 +95,7 @@ LINK, PIPE = stat.S_IFLNK | 0o777, stat.S_IFIFO | 0o666
     [
         (b"no archive", "b.zip: not a readable zip archive"),
         (member("a.png")[:-30], "b.zip: not a readable zip archive"),
-        (member("../a.png"), "b.zip: ../a.png leads to another folder; pack it again without that."),
+        (member("../a.png"), "b.zip: ../a.png leads to another folder; rename it."),
         (member("..\\a.png"), "b.zip: ..\\a.png leads to another folder"),
         (member("/etc/a.png"), "b.zip: /etc/a.png is an absolute path"),
         (member("C:\\a.png"), "b.zip: C:\\a.png is an absolute path"),
