@@ -88,7 +88,7 @@ def serving(
 
 
 @contextmanager
-def served_tiny(folder: Path) -> Generator[Served]:
+def served_tiny(folder: Path, options: Sequence[object] = ()) -> Generator[Served]:
     """The page of tiny models of every kind, stored in a folder; the order of its tabs is not theirs."""
     models: dict[str, Path] = {}
     picture_HWC = np.random.default_rng(0).integers(100, 164, (24, 40, 3), np.uint8)
@@ -101,7 +101,7 @@ def served_tiny(folder: Path) -> Generator[Served]:
         elif spec.task != INVERT.task:
             for name in ("square-2", "street-1"):
                 Image.fromarray(picture_HWC).save(samples / f"{name}.png")
-    with served(*models.values()) as address:
+    with served(*models.values(), options=options) as address:
         yield Served(address, models)
 
 

@@ -69,11 +69,11 @@ def _tabs(site: Site, tasks: Sequence[Task], page: gr.Blocks) -> None:
                 parts.append(Part(task, tab, _content(task, site, heading=len(tasks) == 1)))
         if site.jobs is not None:
             batch.batch_tab(site)
-        with gr.Tab(word("models_tab"), id="models"):
+        with gr.Tab(word("models.tab"), id="models"):
             cards = models_tab.models_tab(site)
         training = None
         if site.runs:
-            with gr.Tab(word("train_tab"), id="train"):
+            with gr.Tab(word("train.tab"), id="train"):
                 training = train.train_tab()
     refresh = Refresh(page, site, tabs, parts, cards)
     loaded = refresh.on_load()

@@ -2,20 +2,8 @@
 
 const config = props.value;
 const find = (selector, within = element) => within.querySelector(selector);
-const language = (navigator.language ?? "en").slice(0, 2).toLowerCase();
-const table = config.words[language] ?? config.words.en;
 const ACTIVE = ["waiting", "running"];
 const EVERY = 1000; // milliseconds between two looks at a batch that is going on
-
-// The text of a key, with {n} and others filled in; `key_one` for a single thing.
-function word(key, values = {}) {
-  const text = (values.n === 1 && table[`${key}_one`]) || table[key];
-  return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
-}
-
-function named(within) {
-  within.querySelectorAll("[data-word]").forEach((one) => (one.textContent = word(one.dataset.word)));
-}
 
 function say(text, bad = false) {
   const status = find(".go .status");
@@ -36,7 +24,7 @@ async function ask(path, query, options) {
 }
 
 // What went wrong: the server's sentence, or ours if it has none.
-const sentence = (type, text) => (type?.startsWith("text/plain") && text ? text : word("batch_gone"));
+const sentence = (type, text) => (type?.startsWith("text/plain") && text ? text : word("batch.gone"));
 
 // --- the batches
 
@@ -53,9 +41,9 @@ async function look() {
     works = found.works;
     show(found.jobs);
     going = found.jobs.some(({ state }) => ACTIVE.includes(state));
-    if (find(".go .status").textContent === word("batch_offline")) say("");
+    if (find(".go .status").textContent === word("batch.offline")) say("");
   } catch {
-    say(word("batch_offline"), true);
+    say(word("batch.offline"), true);
   }
   clearTimeout(timer);
   if (going) timer = setTimeout(look, EVERY);
@@ -78,10 +66,9 @@ function show(jobs) {
 
 function card(job) {
   const made = find("template.card").content.firstElementChild.cloneNode(true);
-  named(made);
-  const name = job.title || word("batch_pictures", { n: job.total });
+  const name = job.title || word("batch.pictures", { n: job.total });
   find("h3", made).textContent = name;
-  find("progress", made).setAttribute("aria-label", word("batch_progress", { name }));
+  find("progress", made).setAttribute("aria-label", word("batch.progress", { name }));
   find(".zip", made).href = address(`batch/jobs/${job.id}/zip`);
   find("code", made).textContent = job.command;
   const change = (what) => () => ask(`batch/jobs/${job.id}/${what}`, {}, { method: "POST" }).catch((error) => say(error.message, true)).then(look);
@@ -91,11 +78,11 @@ function card(job) {
   remove.onclick = () => {
     if (remove.classList.contains("sure")) return change("delete")();
     remove.classList.add("sure");
-    remove.textContent = word("batch_delete_sure");
+    remove.textContent = word("batch.delete_sure");
   };
   remove.onblur = () => {
     remove.classList.remove("sure");
-    remove.textContent = word("batch_delete");
+    remove.textContent = word("batch.delete");
   };
   find(".more", made).onclick = () => results(made, job.id, find(".grid", made).children.length);
   return made;
@@ -103,10 +90,10 @@ function card(job) {
 
 function left(seconds) {
   if (seconds === null) return "";
-  if (seconds < 45) return word("batch_soon");
-  if (seconds < 90) return word("batch_minute");
+  if (seconds < 45) return word("batch.soon");
+  if (seconds < 90) return word("batch.minute");
   const minutes = Math.round(seconds / 60);
-  return minutes < 100 ? word("batch_minutes", { n: minutes }) : word("batch_hours", { n: Math.round(minutes / 60) });
+  return minutes < 100 ? word("batch.minutes", { n: minutes }) : word("batch.hours", { n: Math.round(minutes / 60) });
 }
 
 function update(made, job) {
@@ -115,10 +102,10 @@ function update(made, job) {
   made.dataset.state = state;
   const counted = { n: state === "finished" ? done : done + failed, total };
   const rest = state === "running" ? left(job.seconds_left) : "";
-  text(find(".state", made), [word(`batch_${state}`, counted), rest].filter(Boolean).join(" · "));
+  text(find(".state", made), [word(`batch.state.${state}`, counted), rest].filter(Boolean).join(" · "));
   const format = job.format === "same" ? "" : job.format.toUpperCase();
   const when = new Date(job.created * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
-  text(find(".how", made), [job.model, word("batch_pictures", { n: total }), format, when].filter(Boolean).join(" · "));
+  text(find(".how", made), [job.model, word("batch.pictures", { n: total }), format, when].filter(Boolean).join(" · "));
   const bar = find("progress", made);
   bar.hidden = state === "finished";
   bar.value = total ? (done + failed + part) / total : 0;
@@ -126,7 +113,7 @@ function update(made, job) {
   text(find(".message", made), job.message);
   const failures = find(".failures", made);
   failures.hidden = !failed;
-  text(find("summary", failures), word("batch_failures", { n: failed }));
+  text(find("summary", failures), word("batch.failures", { n: failed }));
   lines(find("ul", failures), job.failures);
   lines(find(".notes", made), job.notes);
   find(".zip", made).hidden = active || !done;
@@ -135,7 +122,7 @@ function update(made, job) {
   const again = state === "finished" && failed > 0;
   find(".go-on", made).hidden = !works || !(again || state === "stopped" || state === "failed");
   find(".go-on", made).classList.toggle("primary", !again);
-  text(find(".go-on", made), word(again ? "batch_again" : "batch_go_on"));
+  text(find(".go-on", made), word(again ? "batch.again" : "batch.go_on"));
   find(".delete", made).hidden = active || !works;
   gallery(made, job);
 }

@@ -13,7 +13,7 @@ from ui.batch_routes import SHOWN
 from ui.jobs import JobStore
 from ui.model import Model
 from ui.site import Site
-from ui.words import TABLE, word
+from ui.words import word
 
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("batch.js", "batch_upload.js")
@@ -23,7 +23,7 @@ def batch_tab(site: Site) -> gr.Tab | None:
     """The tab; None if the page has no batches."""
     if site.jobs is None:
         return None
-    with gr.Tab(word("batch_tab")) as tab:  # pyright: ignore[reportArgumentType] - Gradio translates it
+    with gr.Tab(word("batch.tab")) as tab:  # pyright: ignore[reportArgumentType] - Gradio translates it
         gr.HTML(
             settings(site, site.jobs),
             html_template=(_FOLDER / "batch.html").read_text(encoding="utf-8"),
@@ -39,7 +39,7 @@ def settings(site: Site, store: JobStore) -> dict[str, Any]:
     films = sorted(VIDEO_INPUTS) if job_files.reads_films() else []
     names = widgets.names(site.models)
     groups = [
-        {"title": widgets.title(name), "models": found}
+        {"task": name, "models": found}
         for name in TASKS
         if (
             found := [
@@ -57,10 +57,6 @@ def settings(site: Site, store: JobStore) -> dict[str, Any]:
         "most_bytes": job_files.MOST_BYTES,
         "shown": SHOWN,
         "days": round(store.keep_seconds / 86400, 1),
-        "words": {
-            language: {key: text for key, text in table.items() if key.startswith("batch_")}
-            for language, table in TABLE.items()
-        },
     }
 
 

@@ -22,12 +22,13 @@ from starlette.routing import BaseRoute, Route
 
 from translate.conversion.plan import OutputFormat, make_plan
 from translate.conversion.worker import Conversion
-from translate.errors import ConfigError, DataError, ImageError, TranslateError
+from translate.errors import ConfigError, DataError, TranslateError
 from translate.inference.controls import style_from_text
 from translate.options import command_line
 from ui import actions, files, job_files, widgets
 from ui.job_worker import cleaned
 from ui.jobs import Job, JobStore, Options, owner_of
+from ui.refused import Refused
 from ui.routes import guarded
 from ui.site import Site
 from ui.zipped import Archive
@@ -113,7 +114,7 @@ class Batches:
                 os.utime(path, ns=(when, when))
         except OSError as error:
             path.unlink(missing_ok=True)
-            raise ImageError(f"{name}: cannot be stored ({error.strerror}); the disk may be full") from None
+            raise Refused("batch.not_stored", name=name, reason=error.strerror) from None
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -190,24 +191,24 @@ class Batches:
 
     def _check_works(self) -> None:
         if not self._store.lock():
-            raise DataError("Another server works on these jobs; this one only shows them. Use that one, or stop it.")
+            raise Refused("batch.elsewhere")
 
     def _check_room(self, job: Job, name: str, length: int) -> None:
         """Count a file that is to be received, before its first byte is written.
 
         Raises:
-            ImageError: it cannot be taken.
+            Refused: it cannot be taken.
         """
         if job.state != "receiving":
             raise HTTPException(409)
         if job.total and ".zip" in (Path(name).suffix.lower(), job.source.suffix.lower()):
-            raise ImageError("Give either one zip archive, or pictures; each archive is a batch of its own.")
+            raise Refused("batch.one_archive")
         free = shutil.disk_usage(job.input).free - job_files.KEPT_FREE_BYTES
         if length > free:
-            raise ImageError(f"{name}: there is no room for it on the disk of the server; delete finished batches")
+            raise Refused("batch.no_room", name=name)
         if not self._store.reserve(job.id, length, job_files.MOST_FILES, job_files.MOST_BYTES):
-            most = f"{job_files.MOST_FILES} files and {job_files.MOST_BYTES >> 30} GB"
-            raise ImageError(f"{name}: too much for one batch; give up to {most} at once")
+            most, gigabytes = job_files.MOST_FILES, job_files.MOST_BYTES >> 30
+            raise Refused("batch.too_much", name=name, files=most, gigabytes=gigabytes)
 
 
 def _chosen(query: Mapping[str, str]) -> Conversion:

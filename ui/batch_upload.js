@@ -23,13 +23,13 @@ function add(found) {
   const right = visible.filter((one) => !wrong.includes(one));
   const all = [...chosen, ...right];
   const archives = all.filter(({ name }) => suffix(name) === ".zip").length;
-  if (archives && all.length > 1) return say(word("batch_one_archive"), true);
+  if (archives && all.length > 1) return say(word("batch.one_archive"), true);
   if (all.reduce((sum, { file }) => sum + file.size, 0) > config.most_bytes) {
-    return say(word("batch_too_large", { name: right[0].name, n: config.most_bytes / 2 ** 30 }), true);
+    return say(word("batch.too_large", { name: right[0].name, n: config.most_bytes / 2 ** 30 }), true);
   }
   chosen = all;
   const names = wrong.slice(0, 5).map(({ name }) => name).join(", ") + (wrong.length > 5 ? " …" : "");
-  say(wrong.length ? word("batch_left_out", { names }) : "", wrong.length > 0 && !right.length);
+  say(wrong.length ? word("batch.left_out", { names }) : "", wrong.length > 0 && !right.length);
   shown();
 }
 
@@ -62,7 +62,7 @@ async function entries(transfer) {
 const title = () => {
   const [{ name, root }] = chosen;
   if (root) return root;
-  return chosen.length === 1 ? name : word("batch_and_more", { name, n: chosen.length - 1 });
+  return chosen.length === 1 ? name : word("batch.and_more", { name, n: chosen.length - 1 });
 };
 
 function shown() {
@@ -77,7 +77,7 @@ function shown() {
   find(".drop .buttons").hidden = uploading !== null;
   const start = find(".go .primary");
   start.hidden = !chosen.length || uploading !== null;
-  start.textContent = word("batch_start_files", { n: chosen.length });
+  start.textContent = word("batch.start_files", { n: chosen.length });
   find(".choose").classList.toggle("primary", !chosen.length);
   find(".uploading").hidden = uploading === null;
 }
@@ -86,7 +86,7 @@ const model = () => models.find(({ index }) => index === +find(".model").value);
 
 function controls() {
   const { labels, style, detail, strength } = model();
-  const options = [new Option(word("batch_label_from_name"), ""), ...labels.map((one) => new Option(one.title, one.name))];
+  const options = [new Option(word("batch.label_from_name"), ""), ...labels.map((one) => new Option(one.title, one.name))];
   find("select.label").replaceChildren(...options);
   find(".labels").hidden = !labels.length;
   find(".style-number").hidden = !style;
@@ -96,7 +96,7 @@ function controls() {
 
 function numbers() {
   const detail = find("input.detail").valueAsNumber;
-  const ends = { 0: word("batch_detail_low"), 1: word("batch_detail_high") };
+  const ends = { 0: word("batch.detail_low"), 1: word("batch.detail_high") };
   find(".details output").textContent = ends[detail] ?? detail.toFixed(2);
   find(".strengths output").textContent = `${Math.round(find("input.strength").valueAsNumber * 100)} %`;
 }
@@ -127,7 +127,7 @@ function send(job, { file, name }, progressed, cancelled) {
       if (request.status < 300) return resolve();
       reject(new Error(sentence(request.getResponseHeader("Content-Type"), request.responseText)));
     };
-    request.onerror = () => reject(new Error(word("batch_offline")));
+    request.onerror = () => reject(new Error(word("batch.offline")));
     request.onabort = resolve;
     cancelled.push(() => request.abort());
     request.send(file);
@@ -146,11 +146,11 @@ async function start(event) {
   let sent = 0;
   const progress = (extra = 0) => {
     find(".uploading progress").value = Math.min(1, (sent + extra) / size);
-    find(".uploading span").textContent = word("batch_uploading", { n: Math.min(done + 1, total), total });
+    find(".uploading span").textContent = word("batch.uploading", { n: Math.min(done + 1, total), total });
   };
   shown();
   progress();
-  say(word("batch_keep_open"));
+  say(word("batch.keep_open"));
   let job = null;
   try {
     await ask("batch/jobs"); // whose answer brings the cookie that the batch belongs to
@@ -182,20 +182,19 @@ async function start(event) {
 
 // --- begin
 
-named(element);
-find(".drop .hint").textContent = word(config.films ? "batch_drop_films" : "batch_drop");
-find(".kept").textContent = word("batch_kept", { n: config.days.toLocaleString() });
+find(".drop .hint").textContent = word(config.films ? "batch.drop_films" : "batch.drop");
+find(".kept").textContent = word("batch.kept", { n: config.days.toLocaleString() });
 find(".drop input").accept = config.readable.join(",");
-find(".drop input").setAttribute("aria-label", word("batch_choose"));
-find(".uploading progress").setAttribute("aria-label", word("batch_chosen"));
+find(".drop input").setAttribute("aria-label", word("batch.choose"));
+find(".uploading progress").setAttribute("aria-label", word("batch.chosen"));
 for (const group of config.groups) {
-  const options = group.models.map(({ title, index }) => new Option(title, index));
-  const box = Object.assign(document.createElement("optgroup"), { label: group.title });
+  const options = group.models.map(({ title, index }) => new Option(worded(title), index));
+  const box = Object.assign(document.createElement("optgroup"), { label: word(`task.${group.task}.name`) });
   box.append(...options);
   find(".model").append(...(config.groups.length > 1 && group.models.length > 1 ? [box] : options));
 }
 find(".format").append(
-  ...config.formats.map(([name, value]) => new Option(value === "same" ? word("batch_format_same") : name, value)),
+  ...config.formats.map(([name, value]) => new Option(value === "same" ? word("choice.same") : name, value)),
 );
 find(".choose").onclick = () => find(".drop input").click();
 find(".drop input").onchange = ({ target }) => {

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from translate.errors import ConfigError, DataError
+from translate.errors import ConfigError
 from translate.pictures.operations import READABLE
+from ui.refused import Refused
 
 DEEPEST = 6
 """Levels below the root that are listed."""
@@ -54,19 +55,19 @@ class DataRoot:
         """The folder of this name, which lies below the root with all that it holds.
 
         Raises:
-            DataError: there is no such folder below the root, or a link in it leads out of the root.
+            Refused: there is no such folder below the root, or a link in it leads out of the root.
         """
         parts = PurePosixPath(name).parts
         path = self.path.joinpath(*parts)
         # The name comes from the browser. A link is refused wherever it leads: the list has none.
         if ".." in parts or "\0" in name or os.path.realpath(path) != str(path) or not path.is_relative_to(self.path):
-            raise DataError(f"{name}: not one of the folders to choose from")
+            raise Refused("train.no_choice", value=name)
         if not path.is_dir():
-            raise DataError(f"{name}: there is no such folder any more; choose another one")
+            raise Refused("train.no_folder", name=name)
         for link in _links(path):
             if not Path(os.path.realpath(link)).is_relative_to(self.path):
                 shown = link.relative_to(self.path).as_posix()
-                raise DataError(f"{shown} is a link that leads out of the folder for training data; remove the link")
+                raise Refused("train.link", name=shown)
         return path
 
 

@@ -14,10 +14,11 @@ from translate.conversion.manifest import FILE_NAME, ManifestEntry, format_line,
 from translate.conversion.naming import LONGEST, is_device, is_video, with_number
 from translate.conversion.sources import is_safe_name
 from translate.conversion.zip_names import member_name, open_archive
-from translate.errors import ImageError, one_line
+from translate.errors import one_line
 from translate.pictures.formats import FORMATS, head_of, listed, may_be_picture
 from translate.pictures.operations import Picture, fit_size, flatten, read_picture, resize, with_bits, write_picture
 from ui.jobs import Job
+from ui.refused import Refused
 from ui.zipped import Entry
 
 MOST_FILES = 10_000
@@ -41,13 +42,13 @@ def checked_name(name: str) -> str:
     """The name of an uploaded file, relative to the job's `input`, with forward slashes.
 
     Raises:
-        ImageError: it would lie elsewhere, is hidden, or is not allowed on some systems.
+        Refused: it would lie elsewhere, is hidden, or is not allowed on some systems.
     """
     reason = _why_unsafe(name)
     if not reason and any(part.startswith(".") for part in PurePosixPath(name).parts):
-        reason = "is hidden"
+        reason = "batch.hidden"
     if reason:
-        raise ImageError(f"{one_line(name) or 'this file'} {reason}; rename it")
+        raise Refused(reason, name=one_line(name) or "?")
     return str(PurePosixPath(name))
 
 
@@ -64,15 +65,15 @@ def check_file(path: Path, name: str) -> None:
     """Refuse what is neither a picture, a film nor an archive that can be read here.
 
     Raises:
-        ImageError: it is none.
+        Refused: it is none.
     """
     if path.suffix.lower() == ".zip":
         check_archive(path, name)
     elif is_video(name):
         if not reads_films():
-            raise ImageError(f"{name}: films cannot be read here; whoever runs this page has to add the extra 'video'")
+            raise Refused("batch.no_films", name=name)
     elif not may_be_picture(name, lambda: head_of(path)):
-        raise ImageError(f"{name}: not a picture that can be read; use {listed(FORMATS)}")
+        raise Refused("batch.no_picture", name=name, formats=listed(FORMATS))
 
 
 def reads_films() -> bool:
@@ -84,22 +85,23 @@ def check_archive(path: Path, name: str) -> None:
     """Refuse an archive that could do harm. Nothing is unpacked.
 
     Raises:
-        ImageError: damaged, too large when unpacked, or with members that are encrypted, no files, or lead elsewhere.
+        Refused: damaged, too large when unpacked, or with members that are encrypted, no files, or lead elsewhere.
     """
     _check_list(path, name)
     try:
         with open_archive(path) as archive:
             members = archive.infolist()
     except Exception as error:  # damage is found in many ways
-        raise ImageError(f"{name}: not a readable zip archive ({one_line(str(error))}); pack it again") from None
+        raise Refused("batch.bad_archive", name=name, reason=one_line(str(error))) from None
     if len(members) > MOST_FILES:
-        raise ImageError(f"{name}: {len(members)} files are too many; pack up to {MOST_FILES} into one archive")
+        raise Refused("batch.many_members", name=name, count=len(members), most=MOST_FILES)
     for member in members:
         if reason := _why_refused(member):
-            raise ImageError(f"{name}: {one_line(member.orig_filename)} {reason}; pack it again without that")
+            shown = f"{name}: {one_line(member.orig_filename)}"
+            raise Refused(reason, name=shown, most=_gigabytes(MOST_MEMBER_BYTES))
     total = sum(member.file_size for member in members)
     if total > MOST_UNPACKED_BYTES:
-        raise ImageError(f"{name}: {_gigabytes(total)} unpacked; pack up to {_gigabytes(MOST_UNPACKED_BYTES)} at once")
+        raise Refused("batch.large_archive", name=name, size=_gigabytes(total), most=_gigabytes(MOST_UNPACKED_BYTES))
 
 
 def _check_list(path: Path, name: str) -> None:
@@ -111,33 +113,35 @@ def _check_list(path: Path, name: str) -> None:
     # As `zipfile` looks for it.
     end = len(tail) - 22 if tail[-22:-18] == b"PK\5\6" and tail[-2:] == b"\0\0" else tail.rfind(b"PK\5\6")
     if not 0 <= end <= len(tail) - 22:
-        raise ImageError(f"{name}: not a readable zip archive; pack it again")
+        raise Refused("batch.no_archive", name=name)
     (listed_bytes,) = struct.unpack_from("<I", tail, end + 12)
     if listed_bytes > MOST_LIST_BYTES or tail[max(0, end - 20) : end].startswith(b"PK\6\7"):
-        raise ImageError(f"{name}: too many files; pack up to {MOST_FILES} into one archive, of up to 4 GB")
+        raise Refused("batch.long_list", name=name, most=MOST_FILES)
 
 
 def _why_refused(member: zipfile.ZipInfo) -> str:
+    """The key of the reason in `ui.words_work`; empty: there is none."""
     if member.flag_bits & 1:
-        return "is encrypted"
+        return "batch.encrypted"
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "is a link or a device, not a file"
+        return "batch.no_file"
     if member.file_size > MOST_MEMBER_BYTES:
-        return f"is larger than {_gigabytes(MOST_MEMBER_BYTES)}"
+        return "batch.large_member"
     return _why_unsafe(member.orig_filename) or _why_unsafe(member_name(member) or "folder")
 
 
 def _why_unsafe(name: str) -> str:
+    """As `_why_refused`, for a name."""
     plain = name.replace("\\", "/")
     if plain.startswith("/") or re.match(r"[A-Za-z]:", plain):
-        return "is an absolute path"
+        return "batch.absolute"
     if not is_safe_name(plain.rstrip("/")):
-        return "leads to another folder"
+        return "batch.leads_out"
     parts = PurePosixPath(plain).parts
     if any(is_device(part) for part in parts):
-        return "has the name of a device"
+        return "batch.device"
     if "\0" in name or any(len(part.encode("utf-8", "replace")) > LONGEST for part in parts):
-        return "has a name that no disk takes"
+        return "batch.bad_name"
     return ""
 
 
@@ -182,7 +186,7 @@ def thumbnail(job: Job, name: str) -> Path | None:
     """A small copy of a result, made when it is first asked for; None if there is no such picture.
 
     Raises:
-        ImageError: it cannot be read.
+        Refused: it cannot be read.
     """
     source = result_file(job, name)
     if source is None or is_video(name):

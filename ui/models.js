@@ -1,8 +1,6 @@
 // Cards of models, and which model of each task this browser uses. `element`, `props`, `watch` and `trigger` come from
 // Gradio.
 
-const words = props.value.words[(navigator.language ?? "").split("-")[0]] ?? props.value.words.en;
-
 function make(tag, facts = {}, ...children) {
   const made = Object.assign(document.createElement(tag), facts);
   made.append(...children.filter((child) => child));
@@ -33,28 +31,28 @@ function rows(measured) {
 
 function card(model) {
   const picture = model.picture
-    ? make("img", { src: new URL(model.picture, document.baseURI).href, alt: words.picture })
-    : make("p", { className: "none", textContent: words.no_picture });
-  const size = [`${model.megabytes} MB`, model.parameters && `${model.parameters} ${words.parameters}`];
+    ? make("img", { src: new URL(model.picture, document.baseURI).href, alt: word("models.picture") })
+    : make("p", { className: "none", textContent: word("models.no_picture") });
+  const size = [`${model.megabytes} MB`, model.parameters && `${model.parameters} ${word("models.parameters")}`];
   const facts = [
-    [words.licence, model.licence || words.unknown],
-    [words.data, model.data || words.unknown],
-    [words.size, size.filter(Boolean).join(", ")],
-    ...(model.file ? [[words.file, model.file]] : []),
+    [word("models.licence"), model.licence || word("models.unknown")],
+    [word("models.data"), model.data || word("models.unknown")],
+    [word("models.size"), size.filter(Boolean).join(", ")],
+    ...(model.file ? [[word("models.file"), model.file]] : []),
   ];
   const now = used(model);
-  const button = make("button", { type: "button", textContent: now ? words.open : words.use });
+  const button = make("button", { type: "button", textContent: now ? word("models.open") : word("models.use") });
   button.setAttribute("aria-label", `${button.textContent}: ${model.title}`);
   button.classList.toggle("primary", !now);
   button.addEventListener("click", () => use(model));
   const more = model.measured.length
-    && make("details", {}, make("summary", { textContent: words.more }), rows(model.measured));
+    && make("details", {}, make("summary", { textContent: word("models.more") }), rows(model.measured));
   const article = make("article", {},
     make("div", { className: "picture" }, picture),
     make("div", { className: "text" },
-      make("p", { className: "task" }, model.task_title, now && make("strong", { textContent: `✓ ${words.used}` })),
+      make("p", { className: "task" }, word(`task.${model.task}.name`), now && make("strong", { textContent: `✓ ${word("models.used")}` })),
       make("h3", { textContent: model.title }),
-      make("p", { textContent: model.summary }),
+      make("p", { textContent: model.summary || `${word(`task.${model.task}.summary`)}.` }),
       make("dl", { className: "facts" }, ...facts.flatMap(([name, text]) => [
         make("dt", { textContent: name }), make("dd", { textContent: text }),
       ])),

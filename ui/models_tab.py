@@ -10,12 +10,11 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from translate.metrics.table import METRICS, metric, ordered
-from translate.tasks import TASKS
 from ui import widgets
 from ui.model import Model
 from ui.routes import guarded as guarded
 from ui.site import Site
-from ui.words import table, word
+from ui.words import word
 
 _FOLDER = Path(__file__).parent
 STYLES = _FOLDER / "models.css"
@@ -25,7 +24,7 @@ HEADLINES = 3
 
 def models_tab(site: Site) -> gr.HTML:
     """The cards; `select` is triggered, with the `command` of a model, when one is to be used."""
-    gr.Markdown(word("models_about"), elem_classes="intro")
+    gr.Markdown(word("models.about"), elem_classes="intro")
     return gr.HTML(
         cards(site),
         html_template='<div class="cards"></div>',
@@ -37,7 +36,7 @@ def models_tab(site: Site) -> gr.HTML:
 
 def cards(site: Site) -> dict[str, Any]:
     """What the cards show."""
-    return {"words": table("models_"), "models": [_card(model) for model in site.models]}
+    return {"models": [_card(model) for model in site.models]}
 
 
 def routes(site: Site) -> list[BaseRoute]:
@@ -64,9 +63,8 @@ def _card(model: Model) -> dict[str, Any]:
         "command": model.command,
         "file": "" if entry else model.engine.path.name,
         "task": spec.task,
-        "task_title": widgets.title(spec.task),
         "title": widgets.title(spec.name),
-        "summary": entry.summary if entry else f"{TASKS[spec.task].summary}.",
+        "summary": entry.summary if entry else "",
         "picture": f"models/picture/{model.index}" if model.picture else "",
         "licence": "" if spec.licence == "unknown" else spec.licence,
         "data": "" if spec.training_data == "unknown" else spec.training_data,

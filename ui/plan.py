@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from translate.errors import ConfigError
 from translate.inference.models import shipped
 from translate.tasks import TASKS, Task
+from ui.refused import Refused
 
 PRESETS: Mapping[str, tuple[str, ...]] = {
     "Pix2Pix": ("modern", "projected", "classic"),
@@ -32,7 +32,7 @@ class Pictures:
     """What to learn from.
 
     Raises:
-        ConfigError: a value that is not to choose from.
+        Refused: a value that is not to choose from.
     """
 
     task: str
@@ -47,7 +47,7 @@ class Pictures:
         _one_of(self.task, TASKS)
         _one_of(self.layout, LAYOUTS)
         if not isinstance(self.folder, str) or not isinstance(self.labels, bool):
-            raise ConfigError("the folder or the labels are not valid; load the page again")
+            raise Refused("train.no_question")
 
     def options(self) -> list[str]:
         """The options of `translate data check` and `translate train`."""
@@ -59,7 +59,7 @@ class Plan(Pictures):
     """A training to start.
 
     Raises:
-        ConfigError: a value that is not to choose from, or out of range.
+        Refused: a value that is not to choose from, or out of range.
     """
 
     preset: str = "modern"
@@ -78,9 +78,9 @@ class Plan(Pictures):
         _one_of(self.start_from, ("", *starts(task)))
         _one_of(self.image_size, (None, *SIZES))
         if (self.minutes is None) == (self.pictures is None):
-            raise ConfigError("give minutes or a number of pictures")
-        _in_range(self.minutes, 0.1, MOST_MINUTES, "minutes")
-        _in_range(self.pictures, 1, MOST_PICTURES, "pictures")
+            raise Refused("train.no_budget")
+        _in_range(self.minutes, 0.1, MOST_MINUTES)
+        _in_range(self.pictures, 1, MOST_PICTURES)
 
     def options(self) -> list[str]:
         """The options of `translate train`, without folders."""
@@ -106,12 +106,12 @@ def starts(task: Task) -> list[str]:
 
 def _one_of(value: Any, choices: Any) -> None:
     if not isinstance(value, str | int | None) or isinstance(value, bool) or value not in choices:
-        raise ConfigError(f"{str(value)[:40]!r} is not one of the choices; load the page again")
+        raise Refused("train.no_choice", value=str(value)[:40])
 
 
-def _in_range(value: Any, least: float, most: float, what: str) -> None:
+def _in_range(value: Any, least: float, most: float) -> None:
     kinds = int if isinstance(least, int) else int | float
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
-        raise ConfigError(f"{str(value)[:20]} {what} are out of range; give {least:g} to {most:,}")
+        raise Refused("train.out_of_range", value=str(value)[:20], least=f"{least:g}", most=most)

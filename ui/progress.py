@@ -10,6 +10,7 @@ from translate.errors import DataError
 from translate.metrics.table import trained_with
 from translate.monitoring.log import Log, read_log
 from ui.plan import Plan
+from ui.refused import Refused
 from ui.runs import Run, Runs, parity_of
 
 POINTS = 200
@@ -87,11 +88,11 @@ def sample_file(run: Run, number: int) -> Path:
     """The file of a grid.
 
     Raises:
-        DataError: there is none.
+        Refused: there is none.
     """
     path = run.folder / "samples" / f"{number:09d}.png"
     if not path.is_file():
-        raise DataError(f"{run.name} has no such samples; load the page again")
+        raise Refused("train.no_samples", name=run.name)
     return path
 
 

@@ -28,6 +28,7 @@ from translate.inference.looks import matching_style
 from translate.pictures.lines import draw_lines, is_drawing
 from translate.pictures.operations import Picture, decode, encode, fit_size, flatten, resize, with_bits
 from ui import files, metrics
+from ui.refused import Refused
 from ui.site import Busy, Site
 from ui.words import text
 
@@ -161,7 +162,8 @@ def guarded(answer: Answer, most_bytes: int) -> Answer:
         except ClientDisconnect:
             return Response(status_code=499)
         except TranslateError as error:
-            said = str(error) if str(error).endswith((".", "?")) else f"{error}."
+            said = text(error.key, request, **error.facts) if isinstance(error, Refused) else str(error)
+            said = said if said.endswith((".", "?")) else f"{said}."
             if isinstance(error, Busy):
                 return PlainTextResponse(said, 503, {"Retry-After": "60"})
             return PlainTextResponse(said, 422)

@@ -26,6 +26,7 @@ from translate.pictures.operations import read_picture, write_picture
 from translate.tasks import TASKS
 from ui.data_root import DataRoot
 from ui.plan import Pictures, Plan
+from ui.refused import Refused
 from ui.training_lock import SUPPORTED, Holder, TrainingLock
 
 NICENESS = 5
@@ -86,18 +87,19 @@ class Runs:
         """The run of this name.
 
         Raises:
-            DataError: there is none.
+            Refused: there is none.
         """
         run = self._run(name, self._holder())
         if run is None:
-            raise DataError(f"{name}: there is no such training any more; load the page again")
+            raise Refused("train.no_run", name=name)
         return run
 
     def check(self, pictures: Pictures, sheet: Path) -> dict[str, Any]:
         """What `translate data check` says, and its contact sheet.
 
         Raises:
-            DataError: the folder is not below the data root, or there is nothing in it to learn from.
+            Refused: the folder is not below the data root.
+            DataError: there is nothing in it to learn from.
         """
         folder = self.data_root.resolve(pictures.folder)
         command = ["data", "check", str(folder), "--task", pictures.task, "--json", "--sheet", str(sheet)]
@@ -112,8 +114,8 @@ class Runs:
         """Start a training in a new folder.
 
         Raises:
-            ConfigError: another one is running.
-            DataError: the pictures are not below the data root, or the run's folder cannot be made.
+            Refused: another one is running, the pictures are not below the data root, or the run's folder cannot be
+                made.
         """
         data = self.data_root.resolve(plan.folder)
         with self._turn:
@@ -124,7 +126,7 @@ class Runs:
                     folder.mkdir(parents=True)
                     _write(folder / _PLAN, {**dataclasses.asdict(plan), "started": datetime.now(UTC).isoformat()})
                 except OSError as error:
-                    raise DataError(f"the training cannot be stored ({error.strerror}); the disk may be full") from None
+                    raise Refused("train.not_stored", reason=error.strerror) from None
                 options = ["--data", str(data), "--out", str(folder), *plan.options(), *self._extra]
                 self._launch(name, ["train", plan.task, *options], lock)
         return self.get(name)
@@ -133,15 +135,14 @@ class Runs:
         """Go on with a run that was stopped.
 
         Raises:
-            ConfigError: another one is running.
-            DataError: it cannot go on.
+            Refused: another one is running, or it cannot go on.
         """
         with self._turn:
             run = self.get(name)
             self.data_root.resolve(run.plan.folder)
             with self._lock.taken(name) as lock:
                 if run.state != "stopped":
-                    raise DataError(f"{name} has {run.state}; start a new training")
+                    raise Refused("train.cannot_go_on", name=name)
                 self._launch(name, ["resume", str(run.folder)], lock)
         return self.get(name)
 
@@ -162,11 +163,12 @@ class Runs:
         The newest grid of samples is put beside it, and `parity_of` has the table of differences.
 
         Raises:
-            DataError: it is running, has learnt nothing yet, or the exported file is not the same as the network.
+            Refused: it is running, or has learnt nothing yet.
+            DataError: the exported file is not the same as the network.
         """
         run = self.get(name)
         if run.state not in ("stopped", "finished"):
-            raise DataError(f"{name} has nothing to export yet; stop it first, or wait until it has finished")
+            raise Refused("train.no_export", name=name)
         self.models.mkdir(parents=True, exist_ok=True)
         written = [self._export(run, "forward")]
         return written + ([self._export(run, "back")] if TASKS[run.plan.task].back else [])
@@ -192,7 +194,7 @@ class Runs:
             found = json.loads((folder / _PLAN).read_text(encoding="utf-8"))
             started = found.pop("started")
             plan = Plan(**found)
-        except (OSError, ValueError, TypeError, KeyError, ConfigError):
+        except (OSError, ValueError, TypeError, KeyError, Refused):
             return None  # not ours, or of another version
         if holder and holder.run == name:
             return Run(name, folder, plan, started, holder.stopping, "running", "")

@@ -2,7 +2,6 @@
 // `chart` from chart.js.
 
 const { tasks, layouts, sizes } = props.value;
-const words = props.value.words[(navigator.language ?? "").split("-")[0]] ?? props.value.words.en;
 const find = (selector) => element.querySelector(selector);
 const all = (selector) => [...element.querySelectorAll(selector)];
 const button = (name) => find(`[data-do=${name}]`);
@@ -15,10 +14,6 @@ let run = null; // all that is known of it
 let checked = null; // the question of the last check: a training begins with the same
 let lost = false; // whether the last question about it was not answered
 let grid = null; // the samples that are looked at; null: always the newest
-
-// "… {name} …" with the values in place.
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, key) => values[key]);
-const said = (key, values = {}) => fill(words[key] ?? key, values);
 
 function make(tag, facts = {}, ...children) {
   const made = Object.assign(document.createElement(tag), facts);
@@ -54,8 +49,8 @@ const post = async (path, value) =>
 
 function duration(seconds) {
   const minutes = Math.round(seconds / 60);
-  if (seconds < 90) return said("seconds", { n: Math.round(seconds) });
-  return minutes < 90 ? said("minutes", { n: minutes }) : said("hours", { n: number(minutes / 60) });
+  if (seconds < 90) return word("train.seconds", { n: Math.round(seconds) });
+  return minutes < 90 ? word("train.minutes", { n: minutes }) : word("train.hours", { n: number(minutes / 60) });
 }
 
 function options(list, rows) {
@@ -84,20 +79,21 @@ function plan() {
 
 // What depends on the task.
 function choose() {
-  const { needs, presets, starts, pairs, labels } = task();
-  find(".needs").textContent = said("needs", { needs });
+  const { name, presets, starts, pairs, labels } = task();
+  find(".needs").textContent = word("train.needs", { needs: word(`task.${name}.needs`) });
   find(".layouts").hidden = !pairs;
   find(".labels").hidden = !labels;
-  options(find(".preset"), presets.map((preset) => [said(`preset_${preset}`), preset]));
-  options(find(".start"), [[said("from_nothing"), ""], ...starts.map((start) => [start.title, start.name])]);
+  options(find(".preset"), presets.map((preset) => [word(`train.preset.${preset}`), preset]));
+  options(find(".start"), [[word("train.from_nothing"), ""], ...starts.map((start) => [start.title, start.name])]);
   aboutPreset();
   steps();
 }
 
 function aboutPreset() {
-  find(".about-preset").textContent = said(`about_${find(".preset").value}`);
+  const preset = find(".preset").value;
+  find(".about-preset").textContent = word(`train.about.${preset}`);
   const minutes = find(".unit").value === "minutes";
-  find(".advice").textContent = said(minutes ? "advice_minutes" : "advice_pictures");
+  find(".advice").textContent = word(minutes ? "train.advice_minutes" : "train.advice_pictures");
 }
 
 // The later steps open when the pictures have been looked at.
@@ -112,34 +108,33 @@ function steps() {
   button("check").disabled = !find(".folder").value;
   const running = runs.find(({ state }) => state === "running");
   find(".waits").hidden = !running;
-  find(".waits").textContent = running ? said("one_at_a_time", { name: running.name }) : "";
+  find(".waits").textContent = running ? word("train.one_at_a_time", { name: running.name }) : "";
   button("start").disabled = !ready || Boolean(running);
 }
 
 function check() {
   const asked = question();
-  return busy(said("checking"), async () => {
+  return busy(word("train.checking"), async () => {
     const found = await post("check", asked);
     const { counts, sizes: table, labels } = found.splits[0];
-    const parts = Object.entries(counts).map(([what, count]) => `${number(count)} ${said(`count_${what}`)}`);
+    const parts = Object.entries(counts).map(([what, count]) => `${number(count)} ${word(`train.count.${what}`)}`);
     const middle = Object.values(table).find(({ median }) => median)?.median;
-    if (middle) parts.push(said("median", { width: middle[0], height: middle[1] }));
+    if (middle) parts.push(word("train.median", { width: middle[0], height: middle[1] }));
     const kinds = Object.entries(labels).map(([kind, count]) => `${kind}: ${number(count)}`);
     find(".verdict").textContent = [...parts, ...kinds].join(" · ");
     const { findings } = found;
     find(".findings").replaceChildren(...(findings.length ? findings : [null]).map((finding) => finding
       ? make("li", { className: "bad" }, `${finding.text}.`, finding.names.length && make("details", {},
-        make("summary", { textContent: said("which") }), ...finding.names.map((file) => make("code", { textContent: file }))))
-      : make("li", { className: "good", textContent: said("nothing_wrong") })));
+        make("summary", { textContent: word("train.which") }), ...finding.names.map((file) => make("code", { textContent: file }))))
+      : make("li", { className: "good", textContent: word("train.nothing_wrong") })));
     find(".contact").src = found.sheet;
-    find(".contact").alt = said("sheet");
     find(".contact").hidden = !found.sheet;
     checked = asked;
   });
 }
 
 function start() {
-  return busy(said("starting"), async () => {
+  return busy(word("train.starting"), async () => {
     const started = await post("start", plan());
     await list();
     await show(started.name);
@@ -163,8 +158,8 @@ function chips() {
     made.addEventListener("click", () => show(chosen));
     return made;
   };
-  const old = runs.map((one) => chip(`${one.name} · ${said(`state_${one.state}`)}`, one.state, one.name));
-  find(".trainings").replaceChildren(chip(`+ ${said("new")}`, "", null), ...old);
+  const old = runs.map(({ name, state }) => chip(`${name} · ${word(`train.state.${state}`)}`, state, name));
+  find(".trainings").replaceChildren(chip(`+ ${word("train.new")}`, "", null), ...old);
   find(".trainings").hidden = !runs.length;
 }
 
@@ -172,7 +167,7 @@ async function show(chosen) {
   name = chosen;
   grid = null;
   run = null;
-  say(name || folders.length ? "" : said("no_folders"));
+  say(name || folders.length ? "" : word("train.no_folders"));
   chips();
   find(".new").hidden = Boolean(name);
   find(".run").hidden = true;
@@ -200,35 +195,35 @@ function draw(found) {
   find(".run").hidden = false;
   find(".run .name").textContent = run.name;
   find(".facts").textContent = [
-    tasks.find((one) => one.name === run.task).title,
-    said("from_folder", { folder: run.folder }),
-    said(`preset_${run.preset}`),
-    run.minutes ? duration(60 * run.minutes) : said("pictures_n", { n: number(run.pictures) }),
+    word(`task.${run.task}.name`),
+    word("train.from_folder", { folder: run.folder }),
+    word(`train.preset.${run.preset}`),
+    run.minutes ? duration(60 * run.minutes) : word("train.pictures_n", { n: number(run.pictures) }),
   ].join(" · ");
   const { state, share, images, learns_from: learns } = run;
   const percent = state === "finished" ? 100 : Math.floor(100 * share);
   find(".bar i").style.width = `${Math.max(percent, images ? 1 : 0)}%`;
   find(".bar").setAttribute("aria-valuenow", percent);
-  find(".bar").setAttribute("aria-label", said("progress"));
   find(".bar").className = `bar ${state}`;
-  const line = [said(run.stopping ? "state_stopping" : state === "running" && !learns.train ? "state_preparing" : `state_${state}`)];
-  if (learns.train) line.push(`${percent} %`, said("seen", { n: number(images), of: number(learns.train) }));
-  if (run.seconds_left !== null && images && !run.stopping) line.push(said("left", { time: duration(run.seconds_left) }));
-  if (run.skipped) line.push(said("skipped", { n: run.skipped }));
+  const now = run.stopping ? "stopping" : state === "running" && !learns.train ? "preparing" : state;
+  const line = [word(`train.state.${now}`)];
+  if (learns.train) line.push(`${percent} %`, word("train.seen", { n: number(images), of: number(learns.train) }));
+  if (run.seconds_left !== null && images && !run.stopping) line.push(word("train.left", { time: duration(run.seconds_left) }));
+  if (run.skipped) line.push(word("train.skipped", { n: run.skipped }));
   find(".progress").textContent = line.join(" · ");
   button("stop").hidden = state !== "running";
   button("stop").disabled = run.stopping;
   button("resume").hidden = state !== "stopped";
   button("export").hidden = !["stopped", "finished"].includes(state);
-  button("export").textContent = said(run.exported.length ? "export_again" : "export");
+  button("export").textContent = word(run.exported.length ? "train.export_again" : "train.export");
   button("export").classList.toggle("primary", !run.exported.length);
   warnings();
   exported();
   samples();
   curves(".seen .charts", run.metrics, ({ title, text, better }) =>
-    ({ title, note: said(`better_${better}`), text, what: said("what_it_means") }));
+    ({ title, note: word(`train.better.${better.replaceAll(" ", "_")}`), text, what: word("train.what_it_means") }));
   find(".losses").hidden = !run.losses.length;
-  curves(".losses .charts", run.losses, ({ name: player }) => ({ title: said(`player_${player}`) }));
+  curves(".losses .charts", run.losses, ({ name: player }) => ({ title: word(`train.player.${player}`) }));
   if (before === "running" && state !== "running") list().catch((error) => say(error.message, true));
 }
 
@@ -238,13 +233,13 @@ function curves(selector, charts, facts) {
   const shown = `${run.name} ${JSON.stringify(charts)}`;
   if (box.shown === shown) return;
   box.shown = shown;
-  box.replaceChildren(...charts.map((one) => chart({ ...facts(one), curves: one.curves, x: said("pictures") })));
+  box.replaceChildren(...charts.map((one) => chart({ ...facts(one), curves: one.curves, x: word("train.pictures") })));
 }
 
 function warnings() {
   const rows = run.warnings.map(({ text, now }) => make("li", { className: now ? "bad" : "past" },
-    make("strong", { textContent: said(now ? "warning" : "warning_past") }), ` ${text}.`));
-  if (run.message) rows.unshift(make("li", { className: "bad" }, make("strong", { textContent: said("ended") }), ` ${run.message}`));
+    make("strong", { textContent: word(now ? "train.warning" : "train.warning_past") }), ` ${text}.`));
+  if (run.message) rows.unshift(make("li", { className: "bad" }, make("strong", { textContent: word("train.ended") }), ` ${run.message}`));
   find(".warnings").replaceChildren(...rows);
 }
 
@@ -258,13 +253,11 @@ function samples() {
   slider.hidden = grids.length < 2;
   const at = grid === null ? grids.length - 1 : Math.min(grid, grids.length - 1);
   slider.value = at;
-  slider.setAttribute("aria-label", said("samples_when"));
-  box.querySelector("strong").textContent = said("samples_after", { n: number(grids[at]) });
-  box.querySelector("span").textContent = said("samples_columns");
+  box.querySelector("strong").textContent = word("train.samples_after", { n: number(grids[at]) });
   const address = new URL(`train/run/${run.name}/sample/${grids[at]}`, document.baseURI).href;
   const image = box.querySelector("img");
   if (image.src !== address) image.src = address;
-  image.alt = said("samples_after", { n: number(grids[at]) });
+  image.alt = word("train.samples_after", { n: number(grids[at]) });
   box.querySelector("a").href = address;
 }
 
@@ -273,7 +266,7 @@ function exported() {
     ...[`${batch > 1 ? `${batch} x ` : ""}${width} x ${height}`, controls, `${largest} / ${full}`, `${number(100 * share)} %`]
       .map((text) => make("td", { textContent: text })));
   find(".exported").replaceChildren(...run.exported.map(({ file, bytes, parity }) => {
-    const use = make("button", { type: "button", className: "primary", textContent: said("use") });
+    const use = make("button", { type: "button", className: "primary", textContent: word("models.use") });
     use.addEventListener("click", () => {
       const chosen = JSON.parse(localStorage.getItem("translate.models") ?? "{}");
       const task = run.task;
@@ -282,38 +275,33 @@ function exported() {
       trigger("select", { command: file });
     });
     const worst = Math.max(...parity.map(({ largest }) => largest), 0);
-    const heads = ["parity_size", "parity_controls", "parity_largest", "parity_share"].map((key) => make("th", { textContent: said(key) }));
+    const heads = ["train.parity_size", "train.parity_controls", "train.parity_largest", "train.parity_share"].map((key) => make("th", { textContent: word(key) }));
     return make("article", {},
       make("div", {}, make("strong", { textContent: file }), make("p", { textContent: `${number(bytes / 1e6)} MB` })), use,
       parity.length && make("details", {},
-        make("summary", { textContent: said("parity", { worst, full: parity[0].full }) }),
-        make("p", { className: "hint", textContent: said("parity_about") }),
+        make("summary", { textContent: word("train.parity", { worst, full: parity[0].full }) }),
+        make("p", { className: "hint", textContent: word("train.parity_about") }),
         make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...parity.map(row)))));
   }));
 }
 
 // --- events
 
-const told = (path, text) => () => busy(said(text), async () => draw(await post(`run/${name}/${path}`)));
+const told = (path, text) => () => busy(word(text), async () => draw(await post(`run/${name}/${path}`)));
 const actions = {
   check,
   start,
-  stop: told("stop", "stopping"),
-  resume: () => told("resume", "starting")().then(list),
-  export: () => told("export", "exporting")().then(() => trigger("change")),
+  stop: told("stop", "train.stopping"),
+  resume: () => told("resume", "train.starting")().then(list),
+  export: () => told("export", "train.exporting")().then(() => trigger("change")),
 };
 for (const [key, act] of Object.entries(actions)) {
-  button(key).textContent = said(key);
   button(key).addEventListener("click", act);
 }
-all("[data-word]").forEach((one) => (one.textContent = said(one.dataset.word)));
-find(".trainings").setAttribute("aria-label", said("runs"));
-options(find(".task"), tasks.map(({ title, name }) => [title, name]));
-options(find(".layout"), layouts.map((layout) => [said(`layout_${layout}`), layout]));
-options(find(".unit"), [[said("unit_minutes"), "minutes"], [said("unit_pictures"), "pictures"]]);
-options(find(".size"), [[said("size_preset"), ""], ...sizes.map((size) => [`${size} x ${size}`, size])]);
-find(".amount").setAttribute("aria-label", said("budget"));
-find(".unit").setAttribute("aria-label", said("unit"));
+options(find(".task"), tasks.map(({ name }) => [word(`task.${name}.name`), name]));
+options(find(".layout"), layouts.map((layout) => [word(`train.layout.${layout}`), layout]));
+options(find(".unit"), [[word("train.unit_minutes"), "minutes"], [word("train.unit_pictures"), "pictures"]]);
+options(find(".size"), [[word("train.size_preset"), ""], ...sizes.map((size) => [`${size} x ${size}`, size])]);
 find(".unit").addEventListener("change", () => {
   find(".amount").value = find(".unit").value === "minutes" ? 120 : 50000;
   aboutPreset();

@@ -16,14 +16,13 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from translate.errors import ConfigError
 from translate.tasks import TASKS, Task
 from ui import widgets
 from ui.plan import LAYOUTS, SIZES, Pictures, Plan, presets, starts
 from ui.progress import Progress, sample_file, summary
+from ui.refused import Refused
 from ui.routes import guarded as guarded
 from ui.runs import Runs
-from ui.words import table
 
 MAX_QUESTION_BYTES = 10_000
 _FOLDER = Path(__file__).parent
@@ -36,7 +35,6 @@ def train_tab() -> gr.HTML:
     """The form and the runs; `change` is triggered when there is a new model, `select` when one is to be used."""
     return gr.HTML(
         {
-            "words": table("train_"),
             "tasks": [_task(task) for task in TASKS.values()],
             "layouts": list(LAYOUTS),
             "sizes": SIZES,
@@ -51,9 +49,6 @@ def train_tab() -> gr.HTML:
 def _task(task: Task) -> dict[str, Any]:
     return {
         "name": task.name,
-        "title": widgets.title(task.name),
-        "summary": task.summary,
-        "needs": task.data_hint.replace(" (--layout side-by-side)", ""),
         "presets": presets(task),
         "starts": [{"name": name, "title": widgets.title(name)} for name in starts(task)],
         "pairs": task.paired and not task.makes_source,
@@ -149,4 +144,4 @@ async def _asked(request: Request, kind: type[Question]) -> Question:
     try:
         return kind(**json.loads(await request.body()))
     except (ValueError, TypeError):
-        raise ConfigError("this is no question of the page; load it again") from None
+        raise Refused("train.no_question") from None

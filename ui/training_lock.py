@@ -12,7 +12,7 @@ from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from translate.errors import ConfigError
+from ui.refused import Refused
 
 SUPPORTED = sys.platform != "win32"
 """Whether this system has locks that a process inherits."""
@@ -55,13 +55,11 @@ class TrainingLock:
         """Take it, and yield the file descriptor to pass on to the process, which then keeps it.
 
         Raises:
-            ConfigError: another training is running.
+            Refused: another training is running.
         """
         with self._opened() as file:
             if not _lock(file, shared=False):
-                raise ConfigError(
-                    f"{_read(file).run or 'another model'} is being trained; wait until it has finished, or stop it"
-                )
+                raise Refused("train.busy", name=_read(file).run or "?")
             self.note(Holder(run, 0))
             yield file
 

@@ -39,6 +39,6 @@ def test_a_page_with_a_password_below_a_prefix(
         page.get_by_role("tab", name="Super resolution").click()
         upload(page, tmp_path / "mine.png")
         wait_for(page, made(double, tmp_path / "mine.png", tmp_path / "out"))
-        after = page.locator(".compare .after:visible")
+        after = page.locator(".compare .after .shown:visible")
         expect(after).to_be_visible(timeout=PATIENCE_MS)
         page.wait_for_function("image => image.naturalWidth === 80", arg=after.element_handle(), timeout=PATIENCE_MS)

@@ -20,6 +20,7 @@ from translate.tasks import TASKS
 from ui.data_root import DataRoot
 from ui.plan import PRESETS, Pictures, Plan, presets, starts
 from ui.progress import Progress, sample_file
+from ui.refused import Refused
 from ui.runs import Runs
 from ui.training_lock import Holder, TrainingLock
 
@@ -87,7 +88,7 @@ def test_nothing_leads_out_of_the_root(
     root = make_pictures(tmp_path / "root", ["shoes/1.png"])
     make_pictures(tmp_path / "outside", ["secret.png", "deeper/secret.png"])
     (root / "link").symlink_to(tmp_path / "outside")
-    with pytest.raises(DataError, match=r"not one of the folders|no such folder any more"):
+    with pytest.raises(Refused, match=r"not one of the choices|no such folder any more"):
         DataRoot(root).resolve(name)
 
 
@@ -100,7 +101,7 @@ def test_links_inside_a_folder_do_not_lead_out_either(
     assert DataRoot(root).resolve("shoes") == root / "shoes"
     for target in (outside, outside / "secret.png", Path("../../outside/secret.png")):
         (root / "shoes" / "more.png").symlink_to(target)
-        with pytest.raises(DataError, match=r"^shoes/more\.png is a link that leads out .* remove the link$"):
+        with pytest.raises(Refused, match=r"^shoes/more\.png is a link that leads out .* remove the link$"):
             DataRoot(root).resolve("shoes")
         (root / "shoes" / "more.png").unlink()
 
@@ -132,7 +133,7 @@ def test_presets_are_those_of_the_trainer(task: str) -> None:
     ],
 )  # fmt: skip
 def test_plans_hold_nothing_but_choices(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(Refused):
         Plan(**{"task": "sketch-to-photo", "folder": "shoes", "minutes": 5, **wrong})
 
 
@@ -158,7 +159,7 @@ def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[file])
     lock.note(Holder("one", child.pid))
     assert TrainingLock(tmp_path / "lock").holder() == Holder("one", child.pid)
-    with pytest.raises(ConfigError, match=r"^one is being trained; wait until"), lock.taken("two"):
+    with pytest.raises(Refused, match=r"^one is being trained; wait until"), lock.taken("two"):
         pass
     child.kill()
     child.communicate()
@@ -196,15 +197,15 @@ def test_one_process_that_outlives_its_server(new_runs: Callable[[], Runs], root
     assert words[8:12] == ["--preset", "modern", "--max-time", "30000s"]
     assert words[-2:] == ["--threads", "1"]
     for act in (new_runs().start, runs.start):
-        with pytest.raises(ConfigError, match=r"^shoes-1 is being trained; wait"):
+        with pytest.raises(Refused, match=r"^shoes-1 is being trained; wait"):
             act(SHOES)
 
     # Another server finds it, and can stop it.
     again = new_runs()
     assert [(run.name, run.state) for run in again.all()] == [("shoes-1", "running")]
-    with pytest.raises(DataError, match=r"^shoes-1 has nothing to export yet"):
+    with pytest.raises(Refused, match=r"^shoes-1 has nothing to export yet"):
         again.export("shoes-1")
-    with pytest.raises(ConfigError, match=r"^shoes-1 is being trained"):
+    with pytest.raises(Refused, match=r"^shoes-1 is being trained"):
         again.resume("shoes-1")
     (started.folder / "snapshot.safetensors").touch()
     assert again.stop("shoes-1").name == "shoes-1"
@@ -284,9 +285,9 @@ def test_how_a_run_ended(
     assert (shown["share"], shown["metrics"], shown["samples"], shown["exported"]) == (0.0, [], [], [])
     (root / "one").mkdir()
     if state != "stopped":
-        with pytest.raises(DataError, match=f"has {state}; start a new training"):
+        with pytest.raises(Refused, match="cannot go on; start a new training"):
             runs.resume("one-1")
-    with pytest.raises(DataError, match="no such samples"):
+    with pytest.raises(Refused, match="no such samples"):
         sample_file(run, 0)
 
 
@@ -311,7 +312,7 @@ def test_names_of_runs(name: str, new_runs: Callable[[], Runs], tmp_path: Path) 
     (tmp_path / "runs" / "link-1").symlink_to(tmp_path / "outside-1")
     runs = new_runs()
     assert runs.all() == []
-    with pytest.raises(DataError, match="no such training"):
+    with pytest.raises(Refused, match="no such training"):
         runs.get(name)
 
 

@@ -12,6 +12,7 @@ from browsing import opened, served
 from conftest import INVERT, save_model
 from PIL import Image
 from playwright.sync_api import Page, Playwright, expect
+from test_ui_access import findings
 from tiny_runs import options
 
 from ui.training_lock import TrainingLock
@@ -55,7 +56,7 @@ def test_train_watch_stop_and_use(
         served(model, options=[*training, f"--training-options={TINY}"]) as address,
         opened(playwright, chromium, address, tmp_path / "profile") as page,
     ):
-        expect(page.get_by_role("tab")).to_have_text(["Sketch to photo", "Models", "Train"])
+        expect(page.get_by_role("tab")).to_have_text(["Sketch to photo", "Batch", "Models", "Train"])
         page.get_by_role("tab", name="Train").click()
         expect(page.get_by_label("Folder of pictures")).to_contain_text("boxes (6)")
         page.get_by_label("Folder of pictures").select_option("boxes")
@@ -72,6 +73,9 @@ def test_train_watch_stop_and_use(
         expect(page.locator(".train .progress")).to_contain_text("Stopped")
         press(page, "Make a model of it")
         expect(page.get_by_text("Compared with the trained network: at most")).to_be_visible(timeout=SLOW_MS)
+
+        page.locator(".train details").evaluate_all("all => all.forEach((one) => (one.open = true))")
+        assert findings(page) == []
 
         # Without loading the page again, it is in the tab of its task, chosen, and makes pictures.
         press(page, "Use it")
