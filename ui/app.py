@@ -1,6 +1,7 @@
 """The web page: one tab per task, with widgets around `Engine` and `Worker`.
 
-Uploads are limited in bytes (`ui.guard`, and each file of several by Gradio) and in pixels (`ui.files.check_pixels`).
+Uploads are limited in bytes (`ui.serving.guard`, and each file of several by Gradio) and in pixels
+(`ui.files.check_pixels`).
 """
 
 from collections.abc import Callable, Sequence
@@ -14,15 +15,18 @@ from starlette.routing import BaseRoute
 from translate.errors import ModelError, nearest
 from translate.inference.engine import Engine
 from translate.tasks import TASKS, Task
-from ui import batch, files, models_tab, train, widgets
-from ui.refresh import Part, Refresh
+from ui import files, widgets
+from ui.batch import tab as batch
+from ui.models import tab as models_tab
+from ui.models.refresh import Part, Refresh
 from ui.site import Site
-from ui.studio import studio
+from ui.sketch.studio import studio
 from ui.tab import TaskTab
+from ui.training import tab as train
 from ui.words import HEAD, text, translations, word
 
-_SHEETS = ("page", "controls", "studio", "compare", "batch", "models", "train")
-_CSS = [Path(__file__).with_name(f"{name}.css") for name in _SHEETS]
+_SHEETS = ("page", "controls", "compare", "sketch/studio", "batch/batch", "models/models", "training/train")
+_CSS = [Path(__file__).parent / f"{name}.css" for name in _SHEETS]
 
 
 def build_page(site: Site) -> gr.Blocks:

@@ -22,16 +22,16 @@ from translate.errors import ConfigError, ModelError, TranslateError, one_line, 
 from translate.inference.engine import Device, Engine
 from translate.inference.models import resolve, shipped
 from translate.options import parse_duration, parse_options, text_option
-from ui.accounts import Accounts, hash_password
-from ui.data_root import DataRoot
-from ui.job_worker import JobWorker
-from ui.jobs import KEEP_SECONDS, JobStore, default_folder
+from ui.batch.jobs import KEEP_SECONDS, JobStore, default_folder
+from ui.batch.worker import JobWorker
 from ui.model import Model, models_of
-from ui.registry import Registry, checked_folder
-from ui.runs import Runs
+from ui.models.registry import Registry, checked_folder
+from ui.serving.accounts import Accounts, hash_password
+from ui.training.data_root import DataRoot
+from ui.training.runs import Runs
 
 if TYPE_CHECKING:
-    from ui.server import Application, Server
+    from ui.serving.server import Application, Server
     from ui.site import Site
 
 
@@ -110,7 +110,7 @@ class UiOptions:
 def main(argv: list[str]) -> int:
     """Serve the page until Ctrl-C or SIGTERM, the normal ways to stop it; returns 0.
 
-    Pictures in work are finished first, within `ui.server.STOP_SECONDS`; a second Ctrl-C does not wait for them.
+    Pictures in work are finished first, within `STOP_SECONDS` of the server; a second Ctrl-C does not wait for them.
     """
     options = parse_options(UiOptions, argv, "translate ui")
     if options.hash_password:
@@ -133,7 +133,7 @@ def main(argv: list[str]) -> int:
         # Gradio would check its own page through a configured proxy; this program makes no other requests.
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
         # Imported here because it takes seconds and reads the variables above.
-        from ui.server import Server
+        from ui.serving.server import Server
         from ui.site import Limits, Site
 
         limits = Limits(
@@ -160,10 +160,10 @@ def main(argv: list[str]) -> int:
 def application(options: UiOptions, site: "Site", accounts: Accounts | None) -> "Application":
     """The page with everything that is served beside it."""
     from ui.app import build_page, looks, more_routes
-    from ui.batch_routes import Batches
-    from ui.programs import Programs
-    from ui.routes import Studio
-    from ui.server import Application
+    from ui.batch.routes import Batches
+    from ui.serving.programs import Programs
+    from ui.serving.server import Application
+    from ui.sketch.routes import Studio
 
     page, programs = build_page(site), Programs(site)
     programs.publish(page)
@@ -171,7 +171,7 @@ def application(options: UiOptions, site: "Site", accounts: Accounts | None) -> 
     if site.jobs is not None:
         routes += Batches(site, site.jobs).routes()
     if options.mcp:
-        from ui.mcp_tools import server
+        from ui.serving.mcp_tools import server
 
         mcp = server(site, programs, any_host=accounts is not None or not is_loopback(options.host))
         routes += mcp.streamable_http_app().routes

@@ -16,7 +16,7 @@ from translate.pictures.animation import count_frames
 from translate.pictures.formats import FORMATS, READABLE, listed
 from translate.pictures.operations import decode
 from translate.pictures.pages import count_pages
-from ui import metrics
+from ui.serving import metrics
 
 OUTPUT_FORMATS = (
     ("choice.same", "same"),

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from translate.errors import TranslateError
-from ui.job_worker import Precedence
-from ui.jobs import JobStore
+from ui.batch.jobs import JobStore
+from ui.batch.worker import Precedence
 from ui.model import Model
 
 if TYPE_CHECKING:
-    from ui.registry import Registry
-    from ui.runs import Runs
+    from ui.models.registry import Registry
+    from ui.training.runs import Runs
 
 
 @dataclass(frozen=True, kw_only=True)

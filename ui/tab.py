@@ -19,7 +19,7 @@ from ui.site import Limits
 from ui.words import text, title, word
 
 # An engine uses all cores, so two at once mostly slow each other down: one queue for all tabs, see `Limits.at_once`.
-# Programs have functions of their own (`ui.programs`); these events expect raw values from the page.
+# Programs have functions of their own (`ui.serving.programs`); these events expect raw values from the page.
 _EVENT: dict[str, Any] = {"api_visibility": "private", "preprocess": False, "concurrency_id": "engine"}
 
 

@@ -29,7 +29,7 @@ from ui.app import build_page
 from ui.command import UiOptions, check_free, load, main
 from ui.model import models_of, picture_files
 from ui.site import Limits, Site
-from ui.studio import settings
+from ui.sketch.studio import settings
 from ui.tab import TaskTab
 from ui.words import WORDS, title, word
 

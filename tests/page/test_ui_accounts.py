@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from translate.errors import ConfigError
-from ui import accounts
-from ui.accounts import Accounts, TooManyAttempts, hash_password, matches
+from ui.serving import accounts
+from ui.serving.accounts import Accounts, TooManyAttempts, hash_password, matches
 
 
 def basic(name: str, password: str) -> str:

@@ -22,13 +22,13 @@ from translate.cli.main import main
 from translate.conversion.manifest import FILE_NAME
 from translate.inference.engine import Engine
 from translate.spec import ModelSpec
-from ui import batch
-from ui.batch_routes import COOKIE, Batches
-from ui.job_worker import JobWorker, Precedence
-from ui.jobs import JobStore
+from ui.batch import tab as batch
+from ui.batch.jobs import JobStore
+from ui.batch.routes import COOKIE, Batches
+from ui.batch.worker import JobWorker, Precedence
 from ui.model import models_of
-from ui.routes import Studio
 from ui.site import Site
+from ui.sketch.routes import Studio
 
 ALL = ModelSpec(
     name="all", task="day-to-night", architecture="", labels=("street", "square"), style_size=2, detail=True
@@ -152,7 +152,7 @@ def test_the_command_goes_on_with_what_was_downloaded(
 
 
 def test_results_and_thumbnails(site: Site, web: TestClient, png: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ui.batch_routes.SHOWN", 2)
+    monkeypatch.setattr("ui.batch.routes.SHOWN", 2)
     job = add(web)
     for name in ("c.png", "a.png", "b.tiff"):
         content = png

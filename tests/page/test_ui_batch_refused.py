@@ -14,7 +14,8 @@ from test_ui_batch import png as png  # fixtures, for every test here too
 from test_ui_batch import site as site
 from test_ui_batch import web as web
 
-from ui import job_files, zipped
+from ui.batch import archive as zipped
+from ui.batch import uploads as job_files
 from ui.site import Site
 
 # --- what is refused

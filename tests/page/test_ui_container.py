@@ -10,7 +10,7 @@ import yaml
 
 from translate.options import parse_options
 from ui.command import UiOptions
-from ui.server import STOP_SECONDS
+from ui.serving.server import STOP_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 

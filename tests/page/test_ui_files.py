@@ -21,8 +21,8 @@ from translate.pictures.operations import Picture, bicubic, flatten, read_pictur
 from translate.spec import ModelSpec
 from ui import actions, files
 from ui.model import Model
-from ui.routes import Studio
 from ui.site import Site
+from ui.sketch.routes import Studio
 
 STYLED = ModelSpec(name="styled", task="sketch-to-photo", architecture="", labels=("shoe", "bag"), style_size=5)
 

@@ -21,9 +21,9 @@ from translate.conversion.worker import Conversion
 from translate.errors import ConfigError
 from translate.options import parse_options
 from translate.spec import ModelSpec
-from ui import job_worker
-from ui.job_worker import JobWorker, Precedence, Reporter
-from ui.jobs import Job, JobStore, Options, Progress, default_folder, owner_of
+from ui.batch import worker as job_worker
+from ui.batch.jobs import Job, JobStore, Options, Progress, default_folder, owner_of
+from ui.batch.worker import JobWorker, Precedence, Reporter
 
 ANNA, BERT = owner_of("anna"), owner_of("bert")
 MakePictures = Callable[..., Path]

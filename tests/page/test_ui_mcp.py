@@ -25,7 +25,7 @@ from test_ui_server import png
 from translate.inference.engine import Engine
 from ui.command import UiOptions, application
 from ui.model import models_of
-from ui.server import Application
+from ui.serving.server import Application
 from ui.site import Limits, Site
 
 pytestmark = [

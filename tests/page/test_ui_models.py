@@ -19,11 +19,11 @@ from translate.inference.engine import Engine
 from translate.inference.models import shipped
 from translate.spec import ModelSpec
 from translate.tasks import TASKS
-from ui import models_tab
 from ui.app import build_page
 from ui.model import models_of
-from ui.refresh import Refresh
-from ui.registry import Registry, checked_folder
+from ui.models import tab as models_tab
+from ui.models.refresh import Refresh
+from ui.models.registry import Registry, checked_folder
 from ui.site import Site
 
 pytestmark = [

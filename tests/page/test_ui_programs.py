@@ -19,7 +19,8 @@ from test_engine import save_sum
 from translate.cli.main import main
 from translate.pictures.lines import draw_lines
 from translate.spec import ModelSpec
-from ui import files, programs
+from ui import files
+from ui.serving import programs
 
 ROOT = Path(__file__).resolve().parents[2]
 STYLED = ModelSpec(

@@ -20,10 +20,10 @@ from translate.inference.engine import Engine
 from translate.inference.models import shipped
 from translate.pictures.lines import draw_lines
 from translate.spec import ModelSpec
-from ui import routes
 from ui.model import Model
-from ui.routes import Studio
 from ui.site import Site
+from ui.sketch import routes
+from ui.sketch.routes import Studio
 
 STYLED = ModelSpec(name="styled", task="sketch-to-photo", architecture="", labels=("shoe", "bag"), style_size=2)
 

@@ -17,12 +17,12 @@ from tiny_runs import options, trainer_class
 from translate.errors import ConfigError, DataError, MissingExtra
 from translate.inference.engine import Engine
 from translate.tasks import TASKS
-from ui.data_root import DataRoot
-from ui.plan import PRESETS, Pictures, Plan, presets, starts
-from ui.progress import Progress, sample_file
 from ui.refused import Refused
-from ui.runs import Runs
-from ui.training_lock import Holder, TrainingLock
+from ui.training.data_root import DataRoot
+from ui.training.lock import Holder, TrainingLock
+from ui.training.plan import PRESETS, Pictures, Plan, presets, starts
+from ui.training.progress import Progress, sample_file
+from ui.training.runs import Runs
 
 TINY = [*options(max_images=None, metrics="swd", held_out=2), "--threads", "1"]
 SHOES = Plan(task="sketch-to-photo", folder="shoes", minutes=500)

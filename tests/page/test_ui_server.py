@@ -27,11 +27,11 @@ from translate import __version__
 from translate.errors import ConfigError
 from translate.inference.engine import Engine
 from ui import command, files
-from ui.accounts import Accounts
 from ui.command import UiOptions, application, is_loopback, load
-from ui.guard import Guard
 from ui.model import models_of
-from ui.server import Application, Server
+from ui.serving.accounts import Accounts
+from ui.serving.guard import Guard
+from ui.serving.server import Application, Server
 from ui.site import Limits, Site
 
 # Gradio leaves the event loops of every page it builds to the garbage collector.

@@ -17,8 +17,8 @@ from test_ui_runs import stub as stub
 from translate.cli.main import main
 from translate.errors import ConfigError
 from ui.command import UiOptions
-from ui.runs import Runs
-from ui.train import MAX_QUESTION_BYTES, Training, train_tab
+from ui.training.runs import Runs
+from ui.training.tab import MAX_QUESTION_BYTES, Training, train_tab
 
 SHOES = {"task": "sketch-to-photo", "folder": "shoes", "minutes": 10}
 

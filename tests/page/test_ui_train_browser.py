@@ -15,7 +15,7 @@ from playwright.sync_api import Page, Playwright, expect
 from test_ui_access import findings
 from tiny_runs import options
 
-from ui.training_lock import TrainingLock
+from ui.training.lock import TrainingLock
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 

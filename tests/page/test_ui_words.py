@@ -13,12 +13,16 @@ from translate.inference.models import shipped
 from translate.metrics.table import Better
 from translate.tasks import TASKS
 from ui import words
-from ui.jobs import State
-from ui.plan import LAYOUTS, PRESETS
+from ui.batch.jobs import State
+from ui.training.plan import LAYOUTS, PRESETS
 from ui.words import HEAD, LANGUAGES, TABLE, WORDS, language_of, text, word
 
 UI = Path(words.__file__).parent
-SOURCES = {path.name: path.read_text(encoding="utf-8") for path in UI.glob("*.*") if not path.name.startswith("words")}
+SOURCES = {
+    path.relative_to(UI).as_posix(): path.read_text(encoding="utf-8")
+    for path in UI.rglob("*.*")
+    if path.suffix in (".py", ".js", ".html") and not path.name.startswith("words")
+}
 FIELDS = ("name", "summary", "input", "output")
 FAMILIES = {
     "batch.state": {*get_args(State)} - {"receiving"},  # which is not shown

@@ -12,12 +12,11 @@ from starlette.routing import BaseRoute, Route
 from translate.metrics.table import METRICS, metric, ordered
 from ui import widgets
 from ui.model import Model
-from ui.routes import guarded as guarded
 from ui.site import Site
+from ui.sketch.routes import guarded as guarded
 from ui.words import word
 
 _FOLDER = Path(__file__).parent
-STYLES = _FOLDER / "models.css"
 HEADLINES = 3
 """Number of measurements shown at once; the others are folded away."""
 

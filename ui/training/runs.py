@@ -2,7 +2,7 @@
 
 A run is a folder with what `translate train` writes, and two files of ours: `page.json`, what was asked for, and
 `output.txt`, what the process printed. A server that is started again finds the process by its lock, see
-`ui.training_lock`. Nothing here needs gradio or torch, and nothing goes through a shell.
+`ui.training.lock`. Nothing here needs gradio or torch, and nothing goes through a shell.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ from translate.errors import ConfigError, DataError, require
 from translate.files import atomic_path
 from translate.pictures.operations import read_picture, write_picture
 from translate.tasks import TASKS
-from ui.data_root import DataRoot
-from ui.plan import Pictures, Plan
 from ui.refused import Refused
-from ui.training_lock import SUPPORTED, Holder, TrainingLock
+from ui.training.data_root import DataRoot
+from ui.training.lock import SUPPORTED, Holder, TrainingLock
+from ui.training.plan import Pictures, Plan
 
 NICENESS = 5
 """A training gives way to the pictures that people wait for."""

@@ -1,4 +1,4 @@
-"""The tab of a task whose input is drawn: a canvas of our own, which sends its drawings to `ui.routes`."""
+"""The tab of a task whose input is drawn: a canvas of our own, which sends its drawings to `ui.sketch.routes`."""
 
 from collections.abc import Sequence
 from pathlib import Path

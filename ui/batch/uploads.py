@@ -17,9 +17,9 @@ from translate.conversion.zip_names import member_name, open_archive
 from translate.errors import one_line
 from translate.pictures.formats import FORMATS, head_of, listed, may_be_picture
 from translate.pictures.operations import Picture, fit_size, flatten, read_picture, resize, with_bits, write_picture
-from ui.jobs import Job
+from ui.batch.archive import Entry
+from ui.batch.jobs import Job
 from ui.refused import Refused
-from ui.zipped import Entry
 
 MOST_FILES = 10_000
 """Maximum number of files in a job, or of members of its archive."""

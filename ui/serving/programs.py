@@ -31,8 +31,8 @@ from translate.pictures.lines import draw_lines
 from translate.pictures.operations import Picture, decode, flatten, with_bits, write_picture
 from ui import actions, files
 from ui.model import Model
-from ui.routes import guarded
 from ui.site import Site
+from ui.sketch.routes import guarded
 
 Format = Literal["same", "png", "jpg", "webp", "avif", "tiff", "bmp"]
 

@@ -9,8 +9,8 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ui import metrics
-from ui.accounts import Accounts, TooManyAttempts
+from ui.serving import metrics
+from ui.serving.accounts import Accounts, TooManyAttempts
 
 HEALTH = "/healthz"
 """Open to everyone: it tells nothing about users."""

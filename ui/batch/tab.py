@@ -1,4 +1,4 @@
-"""The tab "Batch": many pictures at once, by a part of our own that talks to `ui.batch_routes`."""
+"""The tab "Batch": many pictures at once, by a part of our own that talks to `ui.batch.routes`."""
 
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,10 @@ import gradio as gr
 from translate.conversion.naming import VIDEO_INPUTS
 from translate.pictures.operations import READABLE
 from translate.tasks import TASKS
-from ui import files, job_files, widgets
-from ui.batch_routes import SHOWN
-from ui.jobs import JobStore
+from ui import files, widgets
+from ui.batch import uploads as job_files
+from ui.batch.jobs import JobStore
+from ui.batch.routes import SHOWN
 from ui.model import Model
 from ui.site import Site
 from ui.words import word

@@ -8,9 +8,9 @@ from typing import Any
 import gradio as gr
 
 from translate.tasks import Task
-from ui.models_tab import cards
+from ui.models.tab import cards
 from ui.site import Site
-from ui.studio import settings
+from ui.sketch.studio import settings
 from ui.tab import TaskTab
 
 _EVENT: dict[str, Any] = {

@@ -25,13 +25,14 @@ from translate.conversion.worker import Conversion
 from translate.errors import ConfigError, DataError, TranslateError
 from translate.inference.controls import style_from_text
 from translate.options import command_line
-from ui import actions, files, job_files, widgets
-from ui.job_worker import cleaned
-from ui.jobs import Job, JobStore, Options, owner_of
+from ui import actions, files, widgets
+from ui.batch import uploads as job_files
+from ui.batch.archive import Archive
+from ui.batch.jobs import Job, JobStore, Options, owner_of
+from ui.batch.worker import cleaned
 from ui.refused import Refused
-from ui.routes import guarded
 from ui.site import Site
-from ui.zipped import Archive
+from ui.sketch.routes import guarded
 
 COOKIE = "translate-batch"
 """The browser's secret. No script can read it, no other site sends it, and it is sent for `batch/` alone."""

@@ -27,8 +27,9 @@ from translate.inference.engine import Engine
 from translate.inference.looks import matching_style
 from translate.pictures.lines import draw_lines, is_drawing
 from translate.pictures.operations import Picture, decode, encode, fit_size, flatten, resize, with_bits
-from ui import files, metrics
+from ui import files
 from ui.refused import Refused
+from ui.serving import metrics
 from ui.site import Busy, Site
 from ui.words import text
 

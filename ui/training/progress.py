@@ -9,9 +9,9 @@ from typing import Any
 from translate.errors import DataError
 from translate.metrics.table import trained_with
 from translate.monitoring.log import Log, read_log
-from ui.plan import Plan
 from ui.refused import Refused
-from ui.runs import Run, Runs, parity_of
+from ui.training.plan import Plan
+from ui.training.runs import Run, Runs, parity_of
 
 POINTS = 200
 """Maximum number of points of a curve; more are averaged."""

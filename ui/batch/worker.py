@@ -15,7 +15,7 @@ from translate.conversion.resume import Result
 from translate.errors import ModelError, TranslateError, one_line
 from translate.inference.engine import Device, Engine
 from translate.machine import cores
-from ui.jobs import Job, JobStore, Progress
+from ui.batch.jobs import Job, JobStore, Progress
 
 GAP_SECONDS = 0.5
 """A job goes on when nobody has drawn for this time ..."""

@@ -17,8 +17,8 @@ from mcp.types import ImageContent, TextContent
 
 from translate.errors import ImageError, TranslateError
 from translate.pictures.formats import FORMATS, HEAD_BYTES, listed, recognise
-from ui.guard import SLACK_BYTES
-from ui.programs import Programs, Wanted
+from ui.serving.guard import SLACK_BYTES
+from ui.serving.programs import Programs, Wanted
 from ui.site import Site
 
 PATH = "/mcp"

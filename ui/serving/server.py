@@ -20,9 +20,9 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from translate import __version__
 from translate.errors import TranslateError
-from ui import metrics
-from ui.accounts import Accounts
-from ui.guard import HEALTH, Guard
+from ui.serving import metrics
+from ui.serving.accounts import Accounts
+from ui.serving.guard import HEALTH, Guard
 from ui.site import Site
 
 STOP_SECONDS = 30.0

@@ -1,6 +1,6 @@
 """The tab of training: choose pictures, look at them, train, watch, and make a model of it.
 
-The tab is HTML of our own, which asks the routes below; the work is done by `ui.runs`.
+The tab is HTML of our own, which asks the routes below; the work is done by `ui.training.runs`.
 """
 
 import asyncio
@@ -18,15 +18,14 @@ from starlette.routing import BaseRoute, Route
 
 from translate.tasks import TASKS, Task
 from ui import widgets
-from ui.plan import LAYOUTS, SIZES, Pictures, Plan, presets, starts
-from ui.progress import Progress, sample_file, summary
 from ui.refused import Refused
-from ui.routes import guarded as guarded
-from ui.runs import Runs
+from ui.sketch.routes import guarded as guarded
+from ui.training.plan import LAYOUTS, SIZES, Pictures, Plan, presets, starts
+from ui.training.progress import Progress, sample_file, summary
+from ui.training.runs import Runs
 
 MAX_QUESTION_BYTES = 10_000
 _FOLDER = Path(__file__).parent
-STYLES = _FOLDER / "train.css"
 Question = TypeVar("Question", bound=Pictures)
 _SCRIPTS = ("live.js", "chart.js", "train.js")
 

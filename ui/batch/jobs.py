@@ -1,7 +1,7 @@
 """Batches on disk: what is to be converted, how far it is, and whom it belongs to. No widgets, no web.
 
 A store is a folder with a database and a folder for each job, whose `input` is converted into its `output` by
-`ui.job_worker`. It outlives the page and the server. Several servers may open one store; one of them works.
+`ui.batch.worker`. It outlives the page and the server. Several servers may open one store; one of them works.
 """
 
 import json

@@ -1,0 +1,1 @@
+"""The tab for many pictures at once: jobs that outlive the page and the server."""

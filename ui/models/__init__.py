@@ -1,0 +1,1 @@
+"""The tab of models, and models that come while the page runs."""

@@ -1,0 +1,1 @@
+"""The canvas, and what it asks for while it is drawn on."""
