@@ -21,7 +21,7 @@ from translate import __version__
 from translate.errors import ModelError
 from translate.files import atomic_path
 from translate.inference.controls import default_inputs
-from translate.spec import METADATA_KEY, TRAINING_KEY, ModelSpec
+from translate.spec import METADATA_KEY, PARITY_KEY, TRAINING_KEY, ModelSpec
 from translate.trainers.base import pixel_translator
 
 WeightFormat = Literal["float16", "float32"]
@@ -110,7 +110,7 @@ def without_controls(spec: ModelSpec) -> ModelSpec:
     return dataclasses.replace(spec, labels=(), style_size=0, style_kind="", default_style=(), detail=False)
 
 
-def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path, training: str = "") -> ModelSpec:
+def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path, training: str = "", parity: str = "") -> ModelSpec:
     """Add the spec to the metadata and write the file atomically.
 
     Args:
@@ -118,6 +118,7 @@ def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path, training: s
         spec: its spec.
         path: output file.
         training: the result of `translate.training.exported.training_facts`, for files that can be trained further.
+        parity: the summary of the parity report, see `translate.spec.PARITY_KEY`.
 
     Returns:
         The spec as written, with the digest of the weights and the producer.
@@ -129,6 +130,8 @@ def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path, training: s
     facts = {METADATA_KEY: spec.to_json(), "licence": spec.licence, "task": spec.task}
     if training:
         facts[TRAINING_KEY] = training
+    if parity:
+        facts[PARITY_KEY] = parity
     onnx.helper.set_model_props(model, facts)
     model.producer_name, model.producer_version = "translate", __version__
     try:
