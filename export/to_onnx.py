@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from export.compatibility import Controls, lower_versions, offer_controls
+from export.instance_norm import normalise_by_rows
 from export.sixteen_bits import carry_sixteen_bits
 from translate import __version__
 from translate.errors import ModelError
@@ -95,6 +96,7 @@ def finish(
     """The quick second half of `build_graph`; `traced`, the result of `trace`, stays as it is."""
     model = onnx.ModelProto()
     model.CopyFrom(traced)
+    normalise_by_rows(model)
     if weights == "float16":
         _store_as_float16(model)
     if controls == "optional" and (spec.input_bits, spec.output_bits, spec.working_size) == (8, 8, None):
