@@ -51,7 +51,8 @@ def test_same_numbers(shape: tuple[int, ...]) -> None:
     assert "InstanceNormalization" not in {node.op_type for node in model.graph.node}
     # A bright picture: long sums of values of one sign are what rounding hurts most.
     x_NCHW = (3 + np.random.default_rng(0).random(shape)).astype(np.float32)
-    np.testing.assert_allclose(run(model, x_NCHW), expected(x_NCHW), atol=2e-5)
+    # The operator is off by 1.4e-5 at the largest size.
+    np.testing.assert_allclose(run(model, x_NCHW), expected(x_NCHW), rtol=0, atol=4e-6)
 
 
 def test_graphs_without_it_stay_as_they_are() -> None:
