@@ -16,12 +16,13 @@ import torch
 from torch import nn
 
 from export.compatibility import Controls, lower_versions, offer_controls
+from export.instance_norm import normalise_by_rows
 from export.sixteen_bits import carry_sixteen_bits
 from translate import __version__
 from translate.errors import ModelError
 from translate.files import atomic_path
 from translate.inference.controls import default_inputs
-from translate.spec import METADATA_KEY, TRAINING_KEY, ModelSpec
+from translate.spec import METADATA_KEY, PARITY_KEY, TRAINING_KEY, ModelSpec
 from translate.trainers.base import pixel_translator
 
 WeightFormat = Literal["float16", "float32"]
@@ -95,6 +96,7 @@ def finish(
     """The quick second half of `build_graph`; `traced`, the result of `trace`, stays as it is."""
     model = onnx.ModelProto()
     model.CopyFrom(traced)
+    normalise_by_rows(model)
     if weights == "float16":
         _store_as_float16(model)
     if controls == "optional" and (spec.input_bits, spec.output_bits, spec.working_size) == (8, 8, None):
@@ -110,7 +112,7 @@ def without_controls(spec: ModelSpec) -> ModelSpec:
     return dataclasses.replace(spec, labels=(), style_size=0, style_kind="", default_style=(), detail=False)
 
 
-def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path, training: str = "") -> ModelSpec:
+def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path, training: str = "", parity: str = "") -> ModelSpec:
     """Add the spec to the metadata and write the file atomically.
 
     Args:
@@ -118,6 +120,7 @@ def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path, training: s
         spec: its spec.
         path: output file.
         training: the result of `translate.training.exported.training_facts`, for files that can be trained further.
+        parity: the summary of the parity report, see `translate.spec.PARITY_KEY`.
 
     Returns:
         The spec as written, with the digest of the weights and the producer.
@@ -129,6 +132,8 @@ def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path, training: s
     facts = {METADATA_KEY: spec.to_json(), "licence": spec.licence, "task": spec.task}
     if training:
         facts[TRAINING_KEY] = training
+    if parity:
+        facts[PARITY_KEY] = parity
     onnx.helper.set_model_props(model, facts)
     model.producer_name, model.producer_version = "translate", __version__
     try:

@@ -3,15 +3,17 @@
 Shape suffixes: N batch, H height, W width, C channels, S style size.
 """
 
+import dataclasses
 import json
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import onnxruntime as _onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -21,13 +23,29 @@ from translate.files import atomic_path
 from translate.inference.engine import Engine
 from translate.spec import ModelSpec
 
-SIZES = ((256, 256), (255, 257), (64, 96), (131, 77), (97, 301), (320, 224))
-"""Approximate heights and widths of the results to compare; odd ones exercise the padding inside the graph."""
+SIZES = (
+    (16, 16), (17, 31), (64, 96), (131, 77), (97, 301), (256, 256), (255, 257), (320, 224), (1000, 16), (16, 1000),
+    (40, 1000), (600, 600), (1000, 1000),
+)  # fmt: skip
+"""Approximate heights and widths of the results to compare; odd ones exercise the padding inside the graph. See
+`affordable`."""
+
+ALWAYS = 320 * 224
+"""Sizes of at most this many pixels are compared whatever the network costs."""
+
+MOST_GMACS = 60
+"""Larger sizes are compared if the network needs at most this many billions of multiply-adds for them: about a second
+each in PyTorch and in ONNX Runtime on two cores."""
+
+BATCHES = ((5, (64, 96)), (2, (255, 257)))
+"""Numbers of pictures in a batch, and the size of the results."""
 
 LARGEST_DIFFERENCE = {255: 1, 65535: 257}
 """Maximum allowed difference of a value, by the maximum value: one 8-bit level. Floats may round differently, and
 weights stored as float16 change a value by a fraction of a level: in the network of the shipped model by 15 of 65535,
 compared to 1 with float32 weights."""
+
+_ort: Any = _onnxruntime  # it ships no type hints
 
 Pixels = NDArray[Any]
 """uint8 or uint16 array of pixels; the suffix of the variable gives its shape."""
@@ -43,32 +61,65 @@ class Parity:
     width: int
     largest: int
     """Largest difference of any value."""
+    mean: float
+    """Mean absolute difference of all values, in levels."""
     share: float
     """Fraction of values that differ at all."""
     full: int = 255
     """Maximum value: 255 or 65535."""
     controls: str = ""
     """Optional inputs that were given, e.g. `label, style` or `detail 0.5`."""
+    device: str = "cpu"
+    """What ONNX Runtime ran on: cpu or cuda."""
 
 
-def compare(translator: nn.Module, path: Path, pictures: Sequence[Pixels], spec: ModelSpec) -> list[Parity]:
-    """Compare all `SIZES` with one picture each, then a batch of two, with and without controls.
+def affordable(spec: ModelSpec) -> list[tuple[int, int]]:
+    """Those of `SIZES` that are compared: up to `ALWAYS` pixels all, larger ones up to `MOST_GMACS`.
+
+    Larger ones are left out if the cost of the network is unknown (`gmacs_256` 0).
+    """
+    gmacs_per_pixel = spec.gmacs_256 / 256**2 / spec.scale**2  # of the result
+    return [
+        (height, width)
+        for height, width in SIZES
+        if height * width <= ALWAYS or 0 < gmacs_per_pixel * height * width <= MOST_GMACS
+    ]
+
+
+def devices(path: Path) -> list[Literal["cpu", "cuda"]]:
+    """Where to run the file: on the CPU, and on an NVIDIA GPU if a working one is available."""
+    return ["cpu", "cuda"] if Engine(path, device="auto").device == "cuda" else ["cpu"]
+
+
+def compare(
+    translator: nn.Module,
+    path: Path,
+    pictures: Sequence[Pixels],
+    spec: ModelSpec,
+    sizes: Sequence[tuple[int, int]] | None = None,
+) -> list[Parity]:
+    """Compare all sizes with one picture each, then `BATCHES`; the last of these with and without controls.
 
     Args:
         translator: the PyTorch model, pixels (N, H, W, C) in and out, on the CPU.
         path: the exported file.
         pictures: real inputs (H, W, C) of the model's type and channels, resized to every size.
         spec: the model's spec.
+        sizes: heights and widths of the results; None: see `affordable`.
     """
-    engine = Engine(path, device="cpu")
-    sizes = [(height // spec.scale, width // spec.scale) for height, width in SIZES]
+    engines = [Engine(path, device=device) for device in devices(path)]
+    *batches, last = BATCHES
+    runs: list[tuple[int, tuple[int, int], dict[str, Any]]] = [
+        *((1, size, {}) for size in (affordable(spec) if sizes is None else sizes)),
+        *((*batch, {}) for batch in batches),
+        *((*last, chosen) for chosen in _control_settings(spec)),
+    ]
     rows: list[Parity] = []
-    for number, (height, width) in enumerate(sizes):
-        image_NHWC = _resize(pictures[number % len(pictures)], height, width)[None]
-        rows.append(_compare(translator, engine, image_NHWC, {}))
-    height, width = sizes[1]
-    two_NHWC = np.stack([_resize(pictures[number % len(pictures)], height, width) for number in range(2)])
-    rows += [_compare(translator, engine, two_NHWC, chosen) for chosen in _control_settings(spec)]
+    for number, (batch, size, chosen) in enumerate(runs):
+        height, width = (max(side // spec.scale, spec.min_size) for side in size)
+        chosen_pictures = [pictures[(number + more) % len(pictures)] for more in range(batch)]
+        image_NHWC = np.stack([_resize(image_HWC, height, width) for image_HWC in chosen_pictures])
+        rows += _compare(translator, engines, image_NHWC, chosen)
     return rows
 
 
@@ -84,22 +135,31 @@ def _control_settings(spec: ModelSpec) -> list[dict[str, Any]]:
     return [{}, chosen] if chosen else [{}]
 
 
-def _compare(translator: nn.Module, engine: Engine, image_NHWC: Pixels, chosen: dict[str, Any]) -> Parity:
+def _compare(
+    translator: nn.Module, engines: Sequence[Engine], image_NHWC: Pixels, chosen: dict[str, Any]
+) -> list[Parity]:
+    """Run one batch in PyTorch and in every engine: a row per engine."""
     with torch.inference_mode():
-        given = {name: torch.from_numpy(value) for name, value in engine.controls(**chosen).items()}
+        given = {name: torch.from_numpy(value) for name, value in engines[0].controls(**chosen).items()}
         expected_NHWC = translator(torch.from_numpy(image_NHWC), **given).numpy()
-    found_NHWC = engine(image_NHWC, **chosen)
-    difference_NHWC = np.abs(found_NHWC.astype(np.int32) - expected_NHWC)
     batch, height, width, _ = image_NHWC.shape
-    return Parity(
-        batch=batch,
-        height=height,
-        width=width,
-        largest=int(difference_NHWC.max()),
-        share=float((difference_NHWC > 0).mean()),
-        full=2**engine.spec.output_bits - 1,
-        controls=", ".join(f"{name} {value:g}" if name == "detail" else name for name, value in chosen.items()),
-    )
+    rows: list[Parity] = []
+    for engine in engines:
+        difference_NHWC = np.abs(engine(image_NHWC, **chosen).astype(np.int32) - expected_NHWC)
+        rows.append(
+            Parity(
+                batch=batch,
+                height=height,
+                width=width,
+                largest=int(difference_NHWC.max()),
+                mean=float(difference_NHWC.mean()),
+                share=float((difference_NHWC > 0).mean()),
+                full=2**engine.spec.output_bits - 1,
+                controls=", ".join(f"{name} {value:g}" if name == "detail" else name for name, value in chosen.items()),
+                device=engine.device,
+            )
+        )
+    return rows
 
 
 def _resize(image_HWC: Pixels, height: int, width: int) -> Pixels:
@@ -111,18 +171,25 @@ def _resize(image_HWC: Pixels, height: int, width: int) -> Pixels:
 
 def table(rows: Sequence[Parity]) -> str:
     """The comparison as text, one line per size."""
-    lines = ["parity, PyTorch vs. ONNX Runtime:", "  batch  height  width  largest difference  values that differ"]
-    lines += [
-        f"  {row.batch:>5}  {row.height:>6}  {row.width:>5}  {f'{row.largest} of {row.full}':>18}"
-        f"  {100 * row.share:>16.4f} %  {row.controls}".rstrip()
-        for row in rows
+    lines = [
+        "parity, PyTorch vs. ONNX Runtime:",
+        "  batch  height  width  largest difference  mean difference  values that differ",
     ]
+    for row in rows:
+        what = ", ".join(filter(None, (row.controls, "" if row.device == "cpu" else f"on {row.device}")))
+        lines.append(
+            f"  {row.batch:>5}  {row.height:>6}  {row.width:>5}  {f'{row.largest} of {row.full}':>18}"
+            f"  {row.mean:>15.6f}  {100 * row.share:>16.4f} %  {what}".rstrip()
+        )
     return "\n".join(lines)
 
 
 def demand(rows: Sequence[Parity], path: Path) -> None:
-    """Raise ModelError when any value differs by more than `LARGEST_DIFFERENCE`."""
-    worst = max(rows, key=lambda row: row.largest)
+    """Raise ModelError when any value differs by more than `LARGEST_DIFFERENCE` on the CPU.
+
+    What a GPU computes is reported but not judged: it rounds in its own ways (TF32), whatever the file says.
+    """
+    worst = max((row for row in rows if row.device == "cpu"), key=lambda row: row.largest)
     if worst.largest > LARGEST_DIFFERENCE[worst.full]:
         raise ModelError(
             f"{path} differs from the trained network by {worst.largest} of {worst.full} at "
@@ -131,15 +198,56 @@ def demand(rows: Sequence[Parity], path: Path) -> None:
         )
 
 
+def report(rows: Sequence[Parity], weights_sha256: str) -> dict[str, Any]:
+    """What is written beside an exported file, see docs/deploy.md.
+
+    Args:
+        rows: the result of `compare`.
+        weights_sha256: digest of the weights that were compared, see `ModelSpec.weights_sha256`.
+    """
+    return {
+        "weights_sha256": weights_sha256,
+        "versions": {"torch": str(torch.__version__), "onnxruntime": str(_ort.__version__)},
+        "allowed": LARGEST_DIFFERENCE[rows[0].full],
+        **summary(rows),
+        "rows": [dataclasses.asdict(row) for row in rows],
+    }
+
+
+def summary(rows: Sequence[Parity]) -> dict[str, Any]:
+    """The comparison in a few numbers, those of the CPU: the only ones that a file is judged by."""
+    judged = [row for row in rows if row.device == "cpu"]
+    values = [row.batch * row.height * row.width for row in judged]
+    return {
+        "largest": max(row.largest for row in judged),
+        "full": judged[0].full,
+        "mean": float(np.average([row.mean for row in judged], weights=values)),
+        "share": float(np.average([row.share for row in judged], weights=values)),
+        "sizes": sorted({f"{row.width}x{row.height}" for row in judged}, key=_pixels),
+        "batches": sorted({row.batch for row in judged}),
+        "devices": sorted({row.device for row in rows}),
+    }
+
+
+def _pixels(size: str) -> tuple[int, str]:
+    width, height = size.split("x")
+    return int(width) * int(height), size
+
+
+def as_json(found: Any) -> str:
+    """Results as they are written to a file."""
+    return json.dumps(found, indent=1) + "\n"
+
+
 def save_for_report(found: Any, path: Path) -> None:
-    """Write results for `translate report` as JSON, atomically.
+    """Write results as JSON, atomically.
 
     Raises:
         ModelError: the file cannot be written.
     """
     try:
         with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(found, indent=1) + "\n")
+            temporary.write_text(as_json(found), encoding="utf-8", newline="\n")
     except OSError as error:
         raise ModelError(f"cannot write {path}: {error.strerror}; check the permissions of the folder") from None
 

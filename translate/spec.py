@@ -15,6 +15,13 @@ TRAINING_KEY = "translate.training"
 """Key whose value is the JSON needed to continue training from the file, see `translate.training.exported`. Missing in
 older files."""
 
+PARITY_KEY = "translate.parity"
+"""Key whose value is JSON: the summary of the comparison with the network (see `export.verify.summary`), and `sha256`,
+the digest of the report beside the file. Missing in older files; nothing depends on it."""
+
+PARITY_SUFFIX = ".parity.json"
+"""The report on `mine.onnx` is `mine.parity.json`."""
+
 IMAGE_REST = "image_rest"
 """Optional graph input of 8-bit models for 16-bit pictures: the remainder, level = 257 * image + rest."""
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from export.cost import gmacs, parameters
 from export.to_onnx import SMALL, build_graph, finish, trace, write_model
-from export.verify import Parity, compare, demand, save_for_report, table, working_memory
+from export.verify import Parity, affordable, compare, demand, report, save_for_report, table, working_memory
 from translate.errors import ModelError
 from translate.inference.controls import default_inputs
 from translate.inference.engine import Engine
@@ -41,6 +41,9 @@ SPEC = ModelSpec(
     training_data="noise",
     metrics={"psnr_db": 18.25},
 )
+
+FEW = ((16, 16), (97, 301), (16, 1000))
+"""Sizes for comparisons that need not be complete."""
 
 
 def shaken(network: nn.Module) -> Any:
@@ -92,7 +95,7 @@ def half(network: UNet) -> UNet:
 def test_same_pictures_at_every_size(path: Path, network: UNet, pictures: list[np.ndarray]) -> None:
     rounded = half(network) if path.stem == "float16" else network
     rows = compare(PixelTranslator(rounded, 4).eval(), path, pictures, SPEC)
-    assert {row.batch for row in rows} == {1, 2}
+    assert {row.batch for row in rows} == {1, 2, 5}
     assert max(row.largest for row in rows) <= 1
     assert max(row.share for row in rows) < 0.01
     demand(rows, path)
@@ -105,7 +108,7 @@ def test_bilinear_upsampling_is_exported(pictures: list[np.ndarray], tmp_path: P
     path = tmp_path / "bilinear.onnx"
     write_model(build_graph(network, spec, "float32"), spec, path)
     odd_HWC = np.random.default_rng(1).integers(0, 256, (5, 3, 3), dtype=np.uint8)
-    rows = compare(PixelTranslator(network, 4).eval(), path, [*pictures, odd_HWC], spec)
+    rows = compare(PixelTranslator(network, 4).eval(), path, [*pictures, odd_HWC], spec, FEW)
     assert max(row.largest for row in rows) <= 1
     assert max(row.share for row in rows) < 0.01
     # Kernels that depend on no size are constants of the file.
@@ -192,7 +195,7 @@ def test_damaged_graph_is_noticed(
     tensor = next(tensor for tensor in broken.graph.initializer if tensor.name.endswith("out.bias"))
     tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) + 0.05, tensor.name))
     write_model(broken, SPEC, tmp_path / "broken.onnx")
-    rows = compare(PixelTranslator(network, 4).eval(), tmp_path / "broken.onnx", pictures, SPEC)
+    rows = compare(PixelTranslator(network, 4).eval(), tmp_path / "broken.onnx", pictures, SPEC, FEW)
     with pytest.raises(ModelError, match=r"x.onnx differs from the trained network by \d+ of 255 at \d+x\d+") as caught:
         demand(rows, Path("x.onnx"))
     assert "\n" not in str(caught.value)
@@ -203,7 +206,9 @@ def test_damaged_graph_is_noticed(
     [(255, 0, False), (255, 1, False), (255, 2, True), (65535, 257, False), (65535, 258, True)],
 )
 def test_demand(full: int, largest: int, refused: bool) -> None:
-    rows = [Parity(batch=1, height=8, width=9, largest=level, share=0.0, full=full) for level in (0, largest, 0)]
+    rows = [
+        Parity(batch=1, height=8, width=9, largest=level, mean=0.0, share=0.0, full=full) for level in (0, largest, 0)
+    ]
     if refused:
         message = f"by {largest} of {full} at 9x8, but at most {largest - 1} is allowed; nothing was written"
         with pytest.raises(ModelError, match=message):
@@ -212,10 +217,60 @@ def test_demand(full: int, largest: int, refused: bool) -> None:
         demand(rows, Path("x.onnx"))
 
 
+def test_what_a_gpu_computes_is_reported_but_not_judged() -> None:
+    rows = [
+        Parity(batch=1, height=10, width=10, largest=1, mean=0.5, share=0.5),
+        Parity(batch=3, height=10, width=10, largest=0, mean=0.1, share=0.1),
+        Parity(batch=1, height=10, width=10, largest=9, mean=3.0, share=1.0, device="cuda"),
+    ]
+    demand(rows, Path("x.onnx"))
+    found = report(rows, "ab" * 32)
+    assert (found["largest"], found["allowed"], found["batches"], found["sizes"]) == (1, 1, [1, 3], ["10x10"])
+    assert (found["devices"], len(found["rows"])) == (["cpu", "cuda"], 3)
+    assert found["mean"] == pytest.approx((0.5 + 3 * 0.1) / 4)
+
+
+def test_every_device_is_compared(path: Path, network: UNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No GPU is needed: a second session on the CPU stands for it, and adds one level."""
+
+    class Brighter(Engine):
+        def __call__(self, *given: Any, **chosen: Any) -> Any:
+            result_NHWC = super().__call__(*given, **chosen)
+            return result_NHWC + (result_NHWC < 250) * np.uint8(2)
+
+    def opened(path: Path, device: str) -> Engine:
+        engine = (Engine if device == "cpu" else Brighter)(path, device="cpu")
+        engine.device = "cpu" if device == "cpu" else "cuda"
+        return engine
+
+    monkeypatch.setattr("export.verify.Engine", opened)
+    picture_HWC = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    rows = compare(PixelTranslator(network, 4).eval(), path, [picture_HWC], SPEC, [(16, 20)])
+    assert [row.device for row in rows] == ["cpu", "cuda"] * 3
+    assert [row.largest >= 2 for row in rows] == [False, True] * 3
+
+
+@pytest.mark.parametrize(
+    ("gmacs", "scale", "largest"),
+    [
+        (0.0, 1, (320, 224)),
+        (2.0, 1, (1000, 1000)),
+        (10.0, 1, (600, 600)),
+        (20.0, 1, (320, 224)),
+        (47.65, 4, (1000, 1000)),
+    ],
+)
+def test_only_light_networks_are_compared_at_large_sizes(gmacs: float, scale: int, largest: tuple[int, int]) -> None:
+    sizes = affordable(dataclasses.replace(SPEC, gmacs_256=gmacs, scale=scale))
+    assert {(16, 16), (1000, 16), (16, 1000), (255, 257)} < set(sizes)
+    assert max(height * width for height, width in sizes) == largest[0] * largest[1]
+
+
 def test_save_for_report(tmp_path: Path) -> None:
     rows = [
-        Parity(batch=1, height=8, width=9, largest=1, share=0.25),
-        Parity(batch=2, height=5, width=7, largest=300, share=1.0, full=65535, controls="label, style"),
+        Parity(batch=1, height=8, width=9, largest=1, mean=0.25, share=0.25),
+        Parity(batch=2, height=5, width=7, largest=300, mean=9.5, share=1.0, full=65535, controls="label, style"),
+        Parity(batch=2, height=5, width=7, largest=2, mean=0.5, share=0.5, device="cuda"),
     ]
     save_for_report([dataclasses.asdict(row) for row in rows], tmp_path / "parity.json")
     found = json.loads((tmp_path / "parity.json").read_text())
@@ -225,8 +280,9 @@ def test_save_for_report(tmp_path: Path) -> None:
         save_for_report([dataclasses.asdict(row) for row in rows], tmp_path / "file" / "parity.json")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "parity.json"]
     assert table(rows).splitlines()[2:] == [
-        "      1       8      9            1 of 255           25.0000 %",
-        "      2       5      7        300 of 65535          100.0000 %  label, style",
+        "      1       8      9            1 of 255         0.250000           25.0000 %",
+        "      2       5      7        300 of 65535         9.500000          100.0000 %  label, style",
+        "      2       5      7            2 of 255         0.500000           50.0000 %  on cuda",
     ]
 
 
@@ -282,7 +338,7 @@ def test_every_network_in_every_format(name: str, tmp_path: Path) -> None:
     pictures = [
         random.integers(0, 2**spec.input_bits, (40, 56, source), dtype=f"uint{spec.input_bits}") for _ in range(3)
     ]
-    rows = compare(pixel_translator(network, spec).eval(), tmp_path / "m.onnx", pictures, spec)
+    rows = compare(pixel_translator(network, spec).eval(), tmp_path / "m.onnx", pictures, spec, FEW)
     assert max(row.largest for row in rows) <= (1 if spec.output_bits == 8 else 4)
     assert {row.full for row in rows} == {2**spec.output_bits - 1}
     model = onnx.load(tmp_path / "m.onnx")
@@ -326,7 +382,7 @@ def test_detail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: list[
     assert {name: value.tolist() for name, value in default_inputs(spec).items()} == {"detail": [0.0]}
     monkeypatch.setattr("export.to_onnx.pixel_translator", lambda generator, _: generator)
     write_model(build_graph(Sharpened(), spec, "float32"), spec, tmp_path / "m.onnx")
-    rows = compare(Sharpened(), tmp_path / "m.onnx", pictures, spec)
+    rows = compare(Sharpened(), tmp_path / "m.onnx", pictures, spec, FEW)
     assert [row.controls for row in rows[-4:]] == ["", "detail 0", "detail 0.5", "detail 1"]
     demand(rows, tmp_path / "m.onnx")
     engine = Engine(tmp_path / "m.onnx", device="cpu")
@@ -338,7 +394,7 @@ def test_detail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: list[
         node.input[:] = [{"detail": "nothing"}.get(name, name) for name in node.input]
     damaged.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1, np.float32), "nothing"))
     onnx.save(damaged, tmp_path / "m.onnx")
-    assert [row.largest > 1 for row in compare(Sharpened(), tmp_path / "m.onnx", pictures, spec)[-4:]] == [
+    assert [row.largest > 1 for row in compare(Sharpened(), tmp_path / "m.onnx", pictures, spec, FEW)[-4:]] == [
         False,
         False,
         True,

@@ -17,12 +17,13 @@ from torch import nn
 
 import export.to_onnx
 import export.verify
+import export.written
 from export.command import _generator, _trainer
 from translate.cli.main import main
 from translate.inference.controls import numbered_style
 from translate.inference.engine import Engine
 from translate.pictures.operations import Picture, read_picture, write_picture
-from translate.spec import ModelSpec
+from translate.spec import PARITY_KEY, ModelSpec
 from translate.training.snapshot import FILE_NAME, read_header, read_tensors, write_snapshot
 
 
@@ -57,6 +58,12 @@ def traced_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def few_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All sizes are compared in `test_export.py`."""
+    monkeypatch.setattr(export.verify, "SIZES", ((16, 16), (97, 301), (1000, 16)))
+
+
 @pytest.fixture
 def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the run as the working folder; the photographs stay in `made`."""
@@ -81,7 +88,7 @@ def test_export(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments.split()) == 0
     found = capsys.readouterr()
     assert found.err == ""
-    assert re.search(r"^parity, PyTorch vs\. ONNX Runtime:\n.*\n(.* of 255 .*\n){7}wrote out/my.onnx ", found.out)
+    assert re.search(r"^parity, PyTorch vs\. ONNX Runtime:\n.*\n(.* of 255 .*\n){5}wrote out/my.onnx ", found.out)
     assert found.out.endswith("next: translate convert IN OUT --model out/my.onnx\n")
     spec = Engine(folder / "out" / "my.onnx", device="cpu").spec
     assert (spec.name, spec.task, spec.licence, spec.training_data) == ("shoes", "sketch-to-photo", "CC0-1.0", "own")
@@ -91,10 +98,21 @@ def test_export(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network = load_generator(folder / "run")
     assert spec.parameters == sum(tensor.numel() for tensor in network.values()) > 1000
     assert 0.01 < spec.gmacs_256 < 1
-    assert [path.name for path in (folder / "out").iterdir()] == ["my.onnx"]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["my.onnx", "my.parity.json"]
     parity = json.loads((folder / "run" / "parity.json").read_text())
-    assert len(parity) == 7
+    assert [(row["batch"], row["height"], row["width"]) for row in parity] == [
+        (1, 16, 16), (1, 97, 301), (1, 1000, 16), (5, 64, 96), (2, 255, 257)
+    ]  # fmt: skip
     assert all(row["largest"] <= 1 and row["full"] == 255 for row in parity)
+    text = (folder / "out" / "my.parity.json").read_bytes()
+    report = json.loads(text)
+    assert (report["rows"], report["weights_sha256"], report["allowed"]) == (parity, spec.weights_sha256, 1)
+    facts = {entry.key: entry.value for entry in onnx.load(folder / "out" / "my.onnx").metadata_props}
+    stored = json.loads(facts[PARITY_KEY])
+    assert stored.pop("sha256") == hashlib.sha256(text).hexdigest()
+    assert stored == {name: report[name] for name in stored}
+    assert stored["largest"] == max(row["largest"] for row in parity)
+    assert (stored["sizes"][0], stored["sizes"][-1], stored["batches"]) == ("16x16", "257x255", [1, 2, 5])
     picture_HWC = np.full((70, 50, 3), 255, np.uint8)
     assert Engine(folder / "out" / "my.onnx", device="cpu")(picture_HWC).shape == (70, 50, 3)
     assert str(folder.parent).encode() not in (folder / "out" / "my.onnx").read_bytes()
@@ -103,16 +121,16 @@ def test_export(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_graph_that_differs_is_not_written(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = export.verify.compare
+    honest = export.written.compare
 
-    def damaged(translator: object, trial: Path, pictures: object, spec: object) -> object:
+    def damaged(translator: object, trial: Path, *given: object) -> object:
         model = onnx.load(trial)
         tensor = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("out.bias"))
         tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) + 0.1, tensor.name))
         onnx.save(model, trial)
-        return honest(translator, trial, pictures, spec)
+        return honest(translator, trial, *given)
 
-    monkeypatch.setattr(export.verify, "compare", damaged)
+    monkeypatch.setattr(export.written, "compare", damaged)
     before = contents(folder)
     assert main(["export", "run", "-o", "my.onnx", "--weights", "float32"]) == 2
     found = capsys.readouterr()
@@ -187,11 +205,13 @@ def test_run_of_another_version(
 def test_unwritable_output(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "my.onnx").mkdir()
     # The graph is not what is tested here: one that is quickly made stands in for it.
-    monkeypatch.setattr(export.to_onnx, "build_graph", lambda *_: onnx.ModelProto())
+    monkeypatch.setattr(export.written, "build_graph", lambda *_: onnx.ModelProto())
     monkeypatch.setattr(
-        export.verify, "compare", lambda *_: [export.verify.Parity(batch=1, height=8, width=8, largest=0, share=0.0)]
+        export.written,
+        "compare",
+        lambda *_: [export.verify.Parity(batch=1, height=8, width=8, largest=0, mean=0.0, share=0.0)],
     )
-    monkeypatch.setattr(export.verify, "working_memory", lambda *_: 100)
+    monkeypatch.setattr(export.written, "working_memory", lambda *_: 100)
     assert main(["export", "run", "-o", "my.onnx"]) == 2
     assert re.fullmatch("translate: cannot write my.onnx: .*; choose another file with -o\n", capsys.readouterr().err)
     assert list((folder / "my.onnx").iterdir()) == []

@@ -5,6 +5,7 @@ The networks here are written from the layouts of the classic code base, with it
 Shape suffixes: N batch, H height, W width, C channels.
 """
 
+import json
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -206,7 +207,9 @@ def test_imported(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         found_HWC = engine(image_HWC[None])[0]
         assert np.abs(found_HWC.astype(int) - expected_HWC).max() <= 1
         assert expected_HWC.std() > 20  # not a grey picture, which anything would be like
-    assert [file.name for file in out.parent.iterdir()] == ["m.onnx"]
+    assert sorted(file.name for file in out.parent.iterdir()) == ["m.onnx", "m.parity.json"]
+    # Statistics of each picture are right for large ones too, see `export.instance_norm`.
+    assert "1000x1000" in json.loads((out.parent / "m.parity.json").read_text())["sizes"]
 
 
 def test_community(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

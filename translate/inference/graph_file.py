@@ -1,0 +1,148 @@
+"""What an ONNX file says about its graph, read without the package onnx: versions, operators, digest of the weights.
+
+ONNX Runtime does not tell these. The file is a protocol buffer, whose encoding is simple: a message is a sequence of
+fields, each a number, a wire type and a value (https://protobuf.dev/programming-guides/encoding/). The numbers of the
+fields are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from translate.errors import ModelError
+
+_VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
+_DATA_ELSEWHERE = (4, 5, 6, 7, 10, 11, 13)
+"""Fields of TensorProto that hold values in other ways than as raw bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphFacts:
+    """The graph of a file."""
+
+    ir_version: int
+    opsets: Mapping[str, int]
+    """Version of every operator set, by domain; the standard one is `ai.onnx`."""
+    operators: Mapping[str, int]
+    """Number of nodes by operator, most frequent first, including those in branches and loops. Operators of other
+    domains are named with it, as `com.microsoft.Gelu`."""
+    weights_sha256: str
+    """Digest as in `ModelSpec.weights_sha256`; empty if weights are not stored as raw bytes, as `translate` does."""
+
+
+def read_graph(path: Path) -> GraphFacts:
+    """Read the facts about the graph of an ONNX file.
+
+    Raises:
+        ModelError: the file is truncated, or not ONNX.
+        OSError: the file cannot be read.
+    """
+    try:
+        return _facts(memoryview(path.read_bytes()))
+    except (ValueError, IndexError, TypeError, RecursionError):  # TypeError: a field of another wire type
+        raise ModelError(f"{path}: truncated, or not an ONNX file; download or export it again") from None
+
+
+def _facts(data: memoryview) -> GraphFacts:
+    ir_version, opsets, operators, weights = (
+        0,
+        dict[str, int](),
+        Counter[str](),
+        list[tuple[bytes, memoryview | None]](),
+    )
+    for number, value in _fields(data):
+        if number == 1:  # ir_version
+            ir_version = int(value)  # pyright: ignore[reportArgumentType]
+        elif number == 8:  # opset_import
+            one = dict(_fields(value))
+            opsets[_text(one.get(1)) or "ai.onnx"] = int(one.get(2, 0))  # pyright: ignore[reportArgumentType]
+        elif number == 7:  # graph
+            _count_operators(value, operators)
+            weights = [_weight(tensor) for kind, tensor in _fields(value) if kind == 5]
+    if not ir_version or not opsets:
+        raise ValueError("no versions")
+    return GraphFacts(
+        ir_version=ir_version,
+        opsets=opsets,
+        operators=dict(sorted(operators.items(), key=lambda item: (-item[1], item[0]))),
+        weights_sha256=_digest(weights),
+    )
+
+
+def _fields(data: "memoryview | int | None") -> Iterator[tuple[int, "memoryview | int"]]:
+    """The fields of a message: their numbers and values, a whole number or bytes.
+
+    Raises:
+        ValueError, IndexError, TypeError: the bytes are no message.
+    """
+    if not isinstance(data, memoryview):
+        raise TypeError("not a message")
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        kind = tag & 7
+        if kind == _VARINT:
+            value, at = _varint(data, at)
+            yield tag >> 3, value
+            continue
+        if kind == _LENGTH:
+            length, at = _varint(data, at)
+        else:
+            length = {_EIGHT_BYTES: 8, _FOUR_BYTES: 4}.get(kind, len(data) + 1)
+        if at + length > len(data):
+            raise ValueError("longer than the message")
+        yield tag >> 3, data[at : at + length]
+        at += length
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """A whole number, seven bits a byte, lowest first; and the position after it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+    raise ValueError("a number of more than ten bytes")
+
+
+def _text(value: "memoryview | int | None") -> str:
+    return bytes(value).decode() if isinstance(value, memoryview) else ""
+
+
+def _count_operators(graph: "memoryview | int", operators: Counter[str]) -> None:
+    for number, node in _fields(graph):
+        if number != 1:  # node
+            continue
+        name = domain = ""
+        for part, value in _fields(node):
+            if part == 4:  # op_type
+                name = _text(value)
+            elif part == 7:  # domain
+                domain = _text(value)
+            elif part == 5:  # attribute
+                for kind, inner in _fields(value):
+                    if kind in (6, 11):  # g, graphs: branches and loops
+                        _count_operators(inner, operators)
+        operators[f"{domain}.{name}" if domain not in ("", "ai.onnx") else name] += 1
+
+
+def _weight(tensor: "memoryview | int") -> tuple[bytes, memoryview | None]:
+    """Name and raw bytes of an initializer; None if its values are stored in another way."""
+    parts = dict(_fields(tensor))
+    raw = parts.get(9, memoryview(b""))
+    elsewhere = any(number in parts for number in _DATA_ELSEWHERE)
+    return _text(parts.get(8)).encode(), raw if isinstance(raw, memoryview) and not elsewhere else None
+
+
+def _digest(weights: list[tuple[bytes, memoryview | None]]) -> str:
+    digest = hashlib.sha256()
+    for name, raw in sorted(weights, key=lambda weight: weight[0].decode()):
+        if raw is None:
+            return ""
+        digest.update(name + b"\0")
+        digest.update(raw)
+    return digest.hexdigest()
