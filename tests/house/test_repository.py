@@ -121,8 +121,8 @@ def test_the_reference_names_what_there_is() -> None:
 
 def test_the_shipped_models_stay_small() -> None:
     files = [path for path in (ROOT / "checkpoints").rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 24 * 2**20
-    assert all(path.stat().st_size <= 8 * 2**20 for path in files)
+    assert sum(path.stat().st_size for path in files) < 40 * 2**20
+    assert all(path.stat().st_size <= 16 * 2**20 for path in files)
     assert not [path for path in files if path.suffix == ".py"]
     entries = json.loads((ROOT / "checkpoints" / "index.json").read_text(encoding="utf-8"))["models"]
     assert {path.parent.name for path in files if path.suffix == ".onnx"} == {entry["name"] for entry in entries}
