@@ -82,7 +82,9 @@ def affordable(spec: ModelSpec) -> list[tuple[int, int]]:
     return [
         (height, width)
         for height, width in SIZES
-        if height * width <= ALWAYS or 0 < gmacs_per_pixel * height * width <= MOST_GMACS
+        if height * width <= ALWAYS
+        # A model with a working size sees no larger picture: it is reduced to that before.
+        or (spec.working_size is None and 0 < gmacs_per_pixel * height * width <= MOST_GMACS)
     ]
 
 
