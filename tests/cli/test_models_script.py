@@ -72,7 +72,7 @@ def test_finished_stages_are_left_alone_and_begun_ones_resumed(
 def test_packs_are_laid_out_by_kind_and_side(models: Any, tmp_path: Path) -> None:
     packs = tmp_path / "packs"
     folders = [f"{pack}/{split}/photo" for pack in ("shoes", "handbags") for split in ("train", "test")]
-    folders += ["shoes_qmul/train/photo", "handbags2/train/photo"]
+    folders += ["shoes_qmul/train/photo", "handbags2/train/photo", "human_sketches_shoes2/train/sketch"]
     folders += ["sr_train/train", "sr_free/train", "sr_test/test"]
     for place in ("bdd", "bdd2", "amos"):
         folders += [f"daynight_{place}/{split}/{side}" for split in ("train", "test") for side in ("day", "night")]
@@ -85,7 +85,8 @@ def test_packs_are_laid_out_by_kind_and_side(models: Any, tmp_path: Path) -> Non
     assert "things/train/handbag/handbags2/one.png" in found
     assert "things/test/handbag/one.png" in found
     assert "daynight/test/night/amos/one.png" in found
-    assert len(found) == 3 + 6 + 6 + 4  # of streets, three places to learn from and two that are measured
+    assert "human_sketches/one.png" in found
+    assert len(found) == 3 + 7 + 6 + 4  # of streets, three places to learn from and two that are measured
 
 
 def test_shipping_puts_file_sheet_figures_and_index_entry_in_place(

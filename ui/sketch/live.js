@@ -1,20 +1,5 @@
 // Requests to the program that serves the page. One drawing is on its way, the newest waits, others are forgotten.
 
-async function ask(path, settings, options = {}) {
-  const address = new URL(path, document.baseURI);
-  for (const [name, value] of Object.entries(settings)) {
-    if (value !== null && value !== undefined && value !== "") address.searchParams.set(name, value);
-  }
-  let answer;
-  try {
-    answer = await fetch(address, options);
-  } catch {
-    throw new Error(word("page.offline"));
-  }
-  if (answer.ok) return answer;
-  throw new Error(answer.status === 422 ? await answer.text() : word("page.broken", { status: answer.status }));
-}
-
 class Live {
   // `drawing` returns a promise of the PNG, `settings` what to make of it; `show` takes the picture or an Error,
   // `busy` whether one is awaited.

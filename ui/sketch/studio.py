@@ -14,7 +14,7 @@ from ui.site import Limits
 from ui.words import title
 
 _FOLDER = Path(__file__).parent
-_SCRIPTS = ("sheet.js", "live.js", "look.js", "studio.js")
+_SCRIPTS = ("../ask.js", "sheet.js", "live.js", "look.js", "studio.js")
 
 
 def studio(task: Task, models: Sequence[Model], *, heading: bool, limits: Limits) -> gr.HTML:

@@ -27,7 +27,7 @@ from ui.training.runs import Runs
 MAX_QUESTION_BYTES = 10_000
 _FOLDER = Path(__file__).parent
 Question = TypeVar("Question", bound=Pictures)
-_SCRIPTS = ("live.js", "chart.js", "train.js")
+_SCRIPTS = ("../ask.js", "chart.js", "train.js")
 
 
 def train_tab() -> gr.HTML:

@@ -1,4 +1,4 @@
-// The form for a new training, and the runs. `element`, `props` and `trigger` come from Gradio, `ask` from live.js and
+// The form for a new training, and the runs. `element`, `props` and `trigger` come from Gradio, `ask` from ask.js and
 // `chart` from chart.js.
 
 const { tasks, layouts, sizes } = props.value;
