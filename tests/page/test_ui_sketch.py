@@ -46,6 +46,11 @@ def photo(page: Page) -> np.ndarray | None:
     return np.asarray(Image.open(BytesIO(data)).convert("RGB")).astype(int)
 
 
+def alike(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether equally much is drawn; a stroke is smoothed a little when the pen is lifted."""
+    return abs(ink(one) - ink(other)) < 0.05 * ink(other)
+
+
 def wait_until(page: Page, check: Callable[[np.ndarray], bool]) -> np.ndarray:
     """Wait for a photo that passes the check."""
     deadline = monotonic() + PATIENCE_MS / 1000
@@ -108,18 +113,18 @@ def test_draw_undo_and_download(page: Page, site: Served, tmp_path: Path) -> Non
     assert ink(np.asarray(Image.open(BytesIO(made)).convert("RGB"))) == pytest.approx(ink(two), rel=0.1)
 
     page.keyboard.press("Control+z")
-    wait_until(page, lambda found: ink(found) == ink(one))
+    wait_until(page, lambda found: alike(found, one))
     page.keyboard.press("Control+Shift+Z")
-    wait_until(page, lambda found: ink(found) == ink(two))
+    wait_until(page, lambda found: alike(found, two))
     page.keyboard.press("e")
     stroke(page, [(0.2, 0.2), (0.8, 0.2)])
-    wait_until(page, lambda found: ink(found) == ink(one))
+    wait_until(page, lambda found: alike(found, one))
     page.keyboard.press("Delete")
     expect(page.locator(".studio .result img")).to_be_hidden()
     page.get_by_role("button", name="Download the photo").click()
     said(page, "The sheet is empty: draw something or open a picture first.")
     page.get_by_role("button", name="Undo").click()
-    wait_until(page, lambda found: ink(found) == ink(one))
+    wait_until(page, lambda found: alike(found, one))
 
 
 def test_open_a_sketch_or_a_photo_or_trace_it(page: Page, site: Served, tmp_path: Path) -> None:
@@ -203,6 +208,7 @@ def test_looks(page: Page) -> None:
         with page.expect_request(lambda one: "/sketch/live/" in one.url and re.fullmatch(style, style_of(one))):
             act()
 
+    wait_until(page, lambda found: True)  # the example: nothing moves any more
     page.get_by_label("Model").filter(visible=True).select_option("Colours")
     stroke(page, SHOE)
     wait_until(page, lambda found: True)
