@@ -29,7 +29,7 @@ SLOW = ModelSpec(name="slow", task="day-to-night", architecture="255 - x, after 
 
 
 def save_slow(path: Path) -> Path:
-    """A model that inverts the colours and takes some hundredths of a second for it, whatever the size."""
+    """A model that inverts the colours and takes some tenths of a second for it, whatever the size."""
     body = helper.make_graph(
         [
             helper.make_node("MatMul", ["state", "matrix"], ["next"]),
@@ -64,7 +64,7 @@ def save_slow(path: Path) -> Path:
         [helper.make_tensor_value_info("output", TensorProto.UINT8, ["N", "H", "W", 3])],
         [
             numpy_helper.from_array(np.full((256, 256), 1 / 256, np.float32), "matrix"),
-            numpy_helper.from_array(np.array(30, np.int64), "turns"),
+            numpy_helper.from_array(np.array(400, np.int64), "turns"),
             numpy_helper.from_array(np.array(255, np.float32), "white"),
             numpy_helper.from_array(np.array(0, np.float32), "none"),
         ],
