@@ -79,7 +79,7 @@ def main(argv: list[str]) -> int:
     state = read_state(options.checkpoint, options.network)
     found = recognise(state, options.checkpoint, options.batch_norm)
     spec = _spec(found, options)
-    print(f"{options.checkpoint}: {found.title}")  # noqa: T201
+    print(f"{options.checkpoint}: {found.generator.title}")  # noqa: T201
     write_verified(found.generator, spec, _pictures(options.images, spec), options.output, weights=options.weights)
     for field, option in (("licence", "--licence"), ("training data", "--training-data")):
         if getattr(spec, field.replace(" ", "_")) == "unknown":
@@ -97,7 +97,7 @@ def _spec(found: Any, options: ImportOptions) -> "ModelSpec":
     return ModelSpec(
         name=options.name or options.checkpoint.stem,
         task=options.task or found.task,
-        architecture=found.title,
+        architecture=generator.title,
         scale=generator.scale,
         input_channels=generator.in_channels,
         output_channels=generator.out_channels,

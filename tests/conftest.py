@@ -1,5 +1,7 @@
 """Tiny ONNX models and pictures, made in the test's own folder."""
 
+import asyncio
+import gc
 import os
 import shutil
 from collections.abc import Callable, Generator, Sequence
@@ -78,6 +80,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU here"))
+
+
+BUILDS_PAGES = [
+    pytest.mark.usefixtures("collected"),
+    pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
+"""Of tests that build pages: Gradio leaves their event loops to the garbage collector."""
+
+
+@pytest.fixture
+def collected() -> Generator[None]:
+    """Collect the garbage here, where it is excused, and not in some later test."""
+    yield
+    asyncio.set_event_loop(None)  # the last one is kept there
+    gc.collect()
 
 
 @pytest.fixture

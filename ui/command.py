@@ -27,12 +27,12 @@ from ui.batch.worker import JobWorker
 from ui.model import Model, models_of
 from ui.models.registry import Registry, checked_folder
 from ui.serving.accounts import Accounts, hash_password
+from ui.site import Limits, Site
 from ui.training.data_root import DataRoot
 from ui.training.runs import Runs
 
 if TYPE_CHECKING:
     from ui.serving.server import Application, Server
-    from ui.site import Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +54,13 @@ class UiOptions:
     """Let everyone who reaches --host use the page."""
     hash_password: tyro.conf.FlagCreatePairsOff[bool] = False
     """Read a password and print what may stand for it in --auth-file, then end."""
-    max_upload_mb: int = 50
+    max_upload_mb: int = Limits.upload_bytes // 1000**2
     """Maximum size of an uploaded file in MB."""
-    max_pixels: int = 100_000_000
+    max_pixels: int = Limits.pixels
     """Maximum width * height of an uploaded picture, all frames and pages together."""
-    concurrency: int = 1
+    concurrency: int = Limits.at_once
     """Number of pictures that are converted at the same time; more need more memory."""
-    queue_size: int = 20
+    queue_size: int = Limits.waiting
     """Maximum number of requests that wait for that; further ones are refused."""
     mcp: tyro.conf.FlagCreatePairsOff[bool] = False
     """Offer tools for language models at /mcp (needs the extra mcp)."""
@@ -134,7 +134,6 @@ def main(argv: list[str]) -> int:
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
         # Imported here because it takes seconds and reads the variables above.
         from ui.serving.server import Server
-        from ui.site import Limits, Site
 
         limits = Limits(
             upload_bytes=options.max_upload_mb * 1000**2,
@@ -157,7 +156,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def application(options: UiOptions, site: "Site", accounts: Accounts | None) -> "Application":
+def application(options: UiOptions, site: Site, accounts: Accounts | None) -> "Application":
     """The page with everything that is served beside it."""
     from ui.app import build_page, looks, more_routes
     from ui.batch.routes import Batches

@@ -4,6 +4,7 @@ Shape suffixes: B batch, C channels, H height, W width.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -46,8 +47,8 @@ def _nothing() -> None:
     """In place of what has been done for good."""
 
 
-def community_of(state: Mapping[str, Tensor]) -> Community | None:
-    """The network of `state`, with its weights; None if spandrel does not know it.
+def community_of(state: Mapping[str, Tensor], path: Path) -> Community | None:
+    """The network of `state`, with its weights; None if spandrel does not know it. `path`: its file, for messages.
 
     Raises:
         MissingExtra: spandrel is not installed.
@@ -61,5 +62,7 @@ def community_of(state: Mapping[str, Tensor]) -> Community | None:
     except UnsupportedModelError:
         return None
     if not isinstance(found, ImageModelDescriptor):
-        raise ModelError(f"this is a {found.architecture.name} model, which needs more than one picture; not supported")
+        raise ModelError(
+            f"{path} is a {found.architecture.name} model, which takes more than one picture; choose another"
+        )
     return Community(found)

@@ -33,9 +33,8 @@ class Recognised:
 
     generator: Any
     """`nn.Module` with the interface described in `translate.networks`, and also `in_channels`, `out_channels`,
-    `min_size` and `working_size`, as in `ModelSpec`."""
-    title: str
-    """What it is, for people, e.g. `U-Net, 8 levels, width 64, instance normalisation`."""
+    `min_size` and `working_size`, as in `ModelSpec`, and `title`, what it is for people, such as `U-Net, 8 levels,
+    width 64, instance normalisation`."""
     task: str
     """The task that such networks are usually trained for."""
 
@@ -56,11 +55,11 @@ def recognise(state: Mapping[str, Tensor], path: Path, statistics: Statistics = 
         guess = next((guess for guess in guesses if not _differences(guess, state)), None)
     if guess is not None:
         guess.load_state_dict(dict(state), assign=True)
-        return Recognised(guess.eval(), guess.title, "pix2pix" if isinstance(guess, UNet) else "cyclegan")
+        return Recognised(guess.eval(), "pix2pix" if isinstance(guess, UNet) else "cyclegan")
     # Names that begin like those of the classic code: spandrel would not know them either.
-    found = None if guesses else community_of(state)
+    found = None if guesses else community_of(state, path)
     if found is not None:
-        return Recognised(found.eval(), found.title, "super-resolution" if found.scale > 1 else "pix2pix")
+        return Recognised(found.eval(), "super-resolution" if found.scale > 1 else "pix2pix")
     with torch.device("meta"):
         near = {f"{guess.title}, as the file looks": guess for guess in guesses}
         raise ModelError(_nearest(near | {name: usual() for name, usual in _USUAL.items()}, state, path))

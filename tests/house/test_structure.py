@@ -31,7 +31,6 @@ WITHOUT_TORCH = (
     "errors", "spec", "files", "machine", "options", "threads", "html", "tasks", "pictures", "inference", "conversion",
     "cli", "ui", "video",
 )  # fmt: skip
-WITH_TORCH = ("translate.cli.train", "translate.cli.resume")
 LATER = ("torch", "gradio", "onnx", "jinja2", "markupsafe", "matplotlib", "cv2", "av", "fsspec", "ray")
 """Imported when they are needed, if ever."""
 AT_ONCE = {"ui": ("gradio", "jinja2", "markupsafe", "fsspec"), "video": ("av",)}
@@ -88,7 +87,7 @@ def test_without_torch(allowed: tuple[str, ...]) -> None:
     """Also without the heavy packages that only some ever need; one process for all rooms that need the same."""
     blocked = [name for name in LATER if name not in allowed]
     rooms = {room for room in WITHOUT_TORCH if AT_ONCE.get(room, ()) == allowed}
-    names = sorted(m for m in MODULES if room_of(m) in rooms and m not in WITH_TORCH and not m.endswith("__main__"))
+    names = sorted(m for m in MODULES if room_of(m) in rooms and not m.endswith("__main__"))
     assert {room_of(name) for name in names} == rooms != set()
     code = (
         f"import sys, importlib; sys.modules.update(dict.fromkeys({blocked})); [*map(importlib.import_module, {names})]"

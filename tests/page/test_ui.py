@@ -1,20 +1,17 @@
 """The page without a browser: what the buttons do, and how the command ends when it cannot begin."""
 
-import asyncio
 import dataclasses
-import gc
 import re
 import socket
 import subprocess
 import sys
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 import pytest
-from conftest import DOUBLE, INVERT, save_model
+from conftest import BUILDS_PAGES, DOUBLE, INVERT, save_model
 from PIL import Image
 from test_engine import ALL, save_sum
 
@@ -33,19 +30,7 @@ from ui.sketch.studio import settings
 from ui.tab import TaskTab
 from ui.words import WORDS, title, word
 
-# Gradio leaves the event loops of every page it builds to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Generator[None]:
-    """Collect the garbage here, where it is excused, and not in some later test."""
-    yield
-    asyncio.set_event_loop(None)  # the last one is kept there
-    gc.collect()
+pytestmark = BUILDS_PAGES
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from test_ui_batch import site as site
 from test_ui_batch import web as web
 
 from ui.batch import archive as zipped
-from ui.batch import uploads as job_files
+from ui.batch import uploads
 from ui.site import Site
 
 # --- what is refused
@@ -113,9 +113,9 @@ LINK, PIPE = stat.S_IFLNK | 0o777, stat.S_IFIFO | 0o666
 def test_archives_that_are_refused(
     content: bytes, reason: str, site: Site, web: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_files, "MOST_FILES", 20)
-    monkeypatch.setattr(job_files, "MOST_UNPACKED_BYTES", 5000)
-    monkeypatch.setattr(job_files, "MOST_LIST_BYTES", 4000)
+    monkeypatch.setattr(uploads, "MOST_FILES", 20)
+    monkeypatch.setattr(uploads, "MOST_UNPACKED_BYTES", 5000)
+    monkeypatch.setattr(uploads, "MOST_LIST_BYTES", 4000)
     answer = send(web, add(web), "b.zip", content)
     assert (answer.status_code, answer.text[: len(reason)]) == (422, reason)
     assert site.jobs is not None
@@ -134,12 +134,12 @@ def test_files_that_are_refused(site: Site, web: TestClient, png: bytes, monkeyp
     assert send(web, job, "notes.txt", b"text").text.startswith("notes.txt: not a picture that can be read; use PNG,")
     assert send(web, job, "a", png).status_code == 204, "what it is shows in its bytes"
     assert send(web, job, "b.zip", archive({})).text.startswith("Give either one zip archive, or pictures:")
-    monkeypatch.setattr(job_files, "reads_films", lambda: False)
+    monkeypatch.setattr(uploads, "reads_films", lambda: False)
     assert send(web, job, "a.mp4", b"film").text.startswith("a.mp4: films cannot be read here;")
-    monkeypatch.setattr(job_files, "MOST_FILES", 4)
+    monkeypatch.setattr(uploads, "MOST_FILES", 4)
     assert send(web, job, "c.png", png).status_code == 204
     assert send(web, job, "d.png", png).text.startswith("d.png: too much for one batch; give up to 4 files and 4 GB")
-    monkeypatch.setattr(job_files, "KEPT_FREE_BYTES", 1 << 60)
+    monkeypatch.setattr(uploads, "KEPT_FREE_BYTES", 1 << 60)
     assert send(web, add(web), "e.png", png).text.startswith("e.png: there is no room for it on the disk")
 
 

@@ -5,9 +5,8 @@ With one, and over the network: `test_ui_programs.py` and `test_ui_server.py`.
 
 import asyncio
 import base64
-import gc
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from conftest import INVERT, save_model
+from conftest import BUILDS_PAGES, INVERT, save_model
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
@@ -28,18 +27,7 @@ from ui.model import models_of
 from ui.serving.server import Application
 from ui.site import Limits, Site
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Generator[None]:
-    """Collect the garbage here, where it is excused, and not in some later test."""
-    yield
-    asyncio.set_event_loop(None)
-    gc.collect()
+pytestmark = BUILDS_PAGES
 
 
 def encoded(data: bytes) -> str:

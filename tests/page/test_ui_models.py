@@ -8,11 +8,10 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from conftest import DOUBLE, INVERT, save_model
+from conftest import BUILDS_PAGES, DOUBLE, INVERT, save_model
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from test_engine import save_sum
-from test_ui import collected as collected  # a fixture, for every test here too
 
 from translate.errors import ConfigError
 from translate.inference.engine import Engine
@@ -26,10 +25,7 @@ from ui.models.refresh import Refresh
 from ui.models.registry import Registry, checked_folder
 from ui.site import Site
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-]
+pytestmark = BUILDS_PAGES
 NIGHT = ModelSpec(name="night", task="day-to-night", architecture="", labels=("street", "square"))
 
 NOTHING = [None] * sum(not task.draws_input for task in TASKS.values())

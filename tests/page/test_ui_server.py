@@ -1,20 +1,19 @@
 """What every request passes, and how the server ends."""
 
 import asyncio
-import gc
 import hashlib
 import logging
 import socket
 import tempfile
 import threading
 from collections.abc import Generator
-from io import BytesIO, StringIO
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from conftest import DOUBLE, INVERT, save_model
+from conftest import BUILDS_PAGES, DOUBLE, INVERT, save_model
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -24,32 +23,21 @@ from starlette.testclient import TestClient
 from test_ui_accounts import basic
 
 from translate import __version__
-from translate.errors import ConfigError
 from translate.inference.engine import Engine
-from ui import command, files
-from ui.command import UiOptions, application, is_loopback, load
+from ui import files
+from ui.command import UiOptions, application, load
 from ui.model import models_of
 from ui.serving.accounts import Accounts
 from ui.serving.guard import Guard
 from ui.serving.server import Application, Server
 from ui.site import Limits, Site
 
-# Gradio leaves the event loops of every page it builds to the garbage collector.
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    *BUILDS_PAGES,
     pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated"),  # in Gradio's queue
 ]
 LIMITS = Limits(upload_bytes=1000**2, pixels=5000, waiting=1)
 ANNA = {"Authorization": basic("anna", "secret")}
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Generator[None]:
-    """Collect the garbage here, where it is excused, and not in some later test."""
-    yield
-    asyncio.set_event_loop(None)
-    gc.collect()
 
 
 def png(height: int = 24, width: int = 40, *, frames: int = 1) -> bytes:
@@ -376,43 +364,3 @@ def test_what_takes_too_long_is_given_up(app: Application, quiet: None, monkeypa
         post.join(60)
         server._thread.join(60)
     assert given_up == [False]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"host": "0.0.0.0"}, r"^--host 0\.0\.0\.0 lets the network in without a password; give --auth-file"),
-        ({"host": "::"}, "^--host :: lets"),
-        ({"host": ""}, "^--host  lets"),
-        ({"host": "192.0.2.1"}, "lets the network in"),
-        ({"root_path": "tool"}, "^--root-path tool is no path; write it as /tool$"),
-        ({"root_path": "/a b"}, "is no path"),
-        ({"root_path": "//x"}, "is no path"),
-        ({"max_upload_mb": 0}, "^--max-upload-mb 0 is too small; give 1 or more$"),
-        ({"max_pixels": 0}, "^--max-pixels 0"),
-        ({"concurrency": 0}, "^--concurrency 0"),
-        ({"queue_size": 0}, "^--queue-size 0"),
-    ],
-)
-def test_options_that_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        UiOptions(**options)
-
-
-def test_hosts() -> None:
-    assert all(map(is_loopback, ("127.0.0.1", "127.1.2.3", "localhost", "::1")))
-    for host in ("0.0.0.0", "::", "192.0.2.1", "", "no-such-host.invalid"):
-        assert not is_loopback(host)
-    UiOptions(host="0.0.0.0", without_password=True)
-    UiOptions(host="0.0.0.0", auth_file=Path("accounts.txt"))
-
-
-def test_a_password_becomes_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("sys.stdin", StringIO("secret\n"))
-    assert command.main(["--hash-password"]) == 0
-    printed = capsys.readouterr().out
-    assert printed.endswith("\n")
-    assert asyncio.run(Accounts({"anna": printed.strip()}).allow(basic("anna", "secret")))
-    monkeypatch.setattr("sys.stdin", StringIO("\n"))
-    with pytest.raises(ConfigError, match=r"^no password was given"):
-        command.main(["--hash-password"])

@@ -4,7 +4,6 @@ Shape suffixes: N batch, H height, W width, C channels.
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from torch import nn
 
 from export.cost import gmacs, parameters
 from export.to_onnx import SMALL, build_graph, finish, trace, write_model
-from export.verify import Parity, affordable, compare, demand, report, save_for_report, table, working_memory
+from export.verify import compare, demand, table, working_memory
 from translate.errors import ModelError
 from translate.inference.controls import default_inputs
 from translate.inference.engine import Engine
@@ -201,35 +200,6 @@ def test_damaged_graph_is_noticed(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("full", "largest", "refused"),
-    [(255, 0, False), (255, 1, False), (255, 2, True), (65535, 257, False), (65535, 258, True)],
-)
-def test_demand(full: int, largest: int, refused: bool) -> None:
-    rows = [
-        Parity(batch=1, height=8, width=9, largest=level, mean=0.0, share=0.0, full=full) for level in (0, largest, 0)
-    ]
-    if refused:
-        message = f"by {largest} of {full} at 9x8, but at most {largest - 1} is allowed; nothing was written"
-        with pytest.raises(ModelError, match=message):
-            demand(rows, Path("x.onnx"))
-    else:
-        demand(rows, Path("x.onnx"))
-
-
-def test_what_a_gpu_computes_is_reported_but_not_judged() -> None:
-    rows = [
-        Parity(batch=1, height=10, width=10, largest=1, mean=0.5, share=0.5),
-        Parity(batch=3, height=10, width=10, largest=0, mean=0.1, share=0.1),
-        Parity(batch=1, height=10, width=10, largest=9, mean=3.0, share=1.0, device="cuda"),
-    ]
-    demand(rows, Path("x.onnx"))
-    found = report(rows, "ab" * 32)
-    assert (found["largest"], found["allowed"], found["batches"], found["sizes"]) == (1, 1, [1, 3], ["10x10"])
-    assert (found["devices"], len(found["rows"])) == (["cpu", "cuda"], 3)
-    assert found["mean"] == pytest.approx((0.5 + 3 * 0.1) / 4)
-
-
 def test_every_device_is_compared(path: Path, network: UNet, monkeypatch: pytest.MonkeyPatch) -> None:
     """No GPU is needed: a second session on the CPU stands for it, and adds one level."""
 
@@ -248,42 +218,6 @@ def test_every_device_is_compared(path: Path, network: UNet, monkeypatch: pytest
     rows = compare(PixelTranslator(network, 4).eval(), path, [picture_HWC], SPEC, [(16, 20)])
     assert [row.device for row in rows] == ["cpu", "cuda"] * 3
     assert [row.largest >= 2 for row in rows] == [False, True] * 3
-
-
-@pytest.mark.parametrize(
-    ("gmacs", "scale", "largest"),
-    [
-        (0.0, 1, (320, 224)),
-        (2.0, 1, (1000, 1000)),
-        (10.0, 1, (600, 600)),
-        (20.0, 1, (320, 224)),
-        (47.65, 4, (1000, 1000)),
-    ],
-)
-def test_only_light_networks_are_compared_at_large_sizes(gmacs: float, scale: int, largest: tuple[int, int]) -> None:
-    sizes = affordable(dataclasses.replace(SPEC, gmacs_256=gmacs, scale=scale))
-    assert {(16, 16), (1000, 16), (16, 1000), (255, 257)} < set(sizes)
-    assert max(height * width for height, width in sizes) == largest[0] * largest[1]
-
-
-def test_save_for_report(tmp_path: Path) -> None:
-    rows = [
-        Parity(batch=1, height=8, width=9, largest=1, mean=0.25, share=0.25),
-        Parity(batch=2, height=5, width=7, largest=300, mean=9.5, share=1.0, full=65535, controls="label, style"),
-        Parity(batch=2, height=5, width=7, largest=2, mean=0.5, share=0.5, device="cuda"),
-    ]
-    save_for_report([dataclasses.asdict(row) for row in rows], tmp_path / "parity.json")
-    found = json.loads((tmp_path / "parity.json").read_text())
-    assert [Parity(**row) for row in found] == rows
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(ModelError, match=r"^cannot write .*parity.json: .*; check the permissions of the folder$"):
-        save_for_report([dataclasses.asdict(row) for row in rows], tmp_path / "file" / "parity.json")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "parity.json"]
-    assert table(rows).splitlines()[2:] == [
-        "      1       8      9            1 of 255         0.250000           25.0000 %",
-        "      2       5      7        300 of 65535         9.500000          100.0000 %  label, style",
-        "      2       5      7            2 of 255         0.500000           50.0000 %  on cuda",
-    ]
 
 
 def test_unwritable(graphs: dict[str, onnx.ModelProto], tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def test_recognised(name: str, tmp_path: Path) -> None:
     side = 2 * found.generator.size_multiple if name.startswith("U-Net") else 40 if "HD" not in name else 48
     x = torch.rand(1, found.generator.in_channels, side, side + found.generator.size_multiple) * 2 - 1
     with torch.no_grad():
-        if "batch" in found.title:
+        if "batch" in found.generator.title:
             running = recognise(read_state(path), path, "running").generator
             torch.testing.assert_close(running(x), theirs.eval()(x), atol=2e-5, rtol=0)
             assert (running(x) - found.generator(x)).abs().max() > 0.01

@@ -7,11 +7,11 @@ Shape suffixes: B batch, C channels, H height, W width.
 """
 
 import torch
+from kornia.enhance import jpeg_codec_differentiable
 from kornia.filters import gaussian_blur2d
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from translate.data.jpeg import compress
 from translate.networks.pixels import pixels_to_signal, signal_to_pixels
 
 BLUR = (0.2, 2.0)
@@ -125,4 +125,5 @@ def _noisy(small_BCHW: Tensor, generator: Generator) -> Tensor:
 def _compressed(small_B3HW: Tensor, generator: Generator) -> Tensor:
     quality_B = _uniform(small_B3HW.shape[0], generator, QUALITY)
     unit_B3HW = (small_B3HW.clamp(-1.0, 1.0) + 1.0) / 2.0
-    return compress(unit_B3HW, quality_B) * 2.0 - 1.0
+    # The codec reads the qualities before it moves them to the device: left on the CPU, this does not synchronise.
+    return jpeg_codec_differentiable(unit_B3HW, quality_B) * 2.0 - 1.0

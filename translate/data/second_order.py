@@ -10,11 +10,11 @@ from math import cos, pi, sin
 from typing import NamedTuple
 
 import torch
+from kornia.enhance import jpeg_codec_differentiable
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from translate.data.degradation import reduce_bicubic
-from translate.data.jpeg import compress
 from translate.networks.pixels import pixels_to_signal, signal_to_pixels
 
 KERNELS = tuple(range(7, 22, 2))
@@ -209,4 +209,7 @@ def _noisy(picture_1CHW: Tensor, generator: Generator, stage: Stage) -> Tensor:
 def _compressed(picture_1CHW: Tensor, generator: Generator) -> Tensor:
     """JPEG; input and output in [0, 1]."""
     quality = torch.tensor([_uniform(generator, *QUALITY)])
-    return compress(picture_1CHW.clamp(0.0, 1.0), quality) if picture_1CHW.shape[1] == 3 else picture_1CHW
+    if picture_1CHW.shape[1] != 3:
+        return picture_1CHW
+    # The codec reads the quality before it moves it to the device: left on the CPU, this does not synchronise.
+    return jpeg_codec_differentiable(picture_1CHW.clamp(0.0, 1.0), quality)

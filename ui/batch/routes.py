@@ -26,13 +26,13 @@ from translate.errors import ConfigError, DataError, TranslateError
 from translate.inference.controls import style_from_text
 from translate.options import command_line
 from ui import actions, files, widgets
-from ui.batch import uploads as job_files
+from ui.batch import uploads
 from ui.batch.archive import Archive
 from ui.batch.jobs import Job, JobStore, Options, owner_of
 from ui.batch.worker import cleaned
 from ui.refused import Refused
+from ui.requests import checked
 from ui.site import Site
-from ui.sketch.routes import guarded
 
 COOKIE = "translate-batch"
 """The browser's secret. No script can read it, no other site sends it, and it is sent for `batch/` alone."""
@@ -55,17 +55,17 @@ class Batches:
         """The routes, for the application that serves the page."""
         job = "/batch/jobs/{job}"
         return [
-            Route("/batch/jobs", guarded(self._list, 0), methods=["GET"]),
-            Route("/batch/jobs", guarded(self._add, 0), methods=["POST"]),
-            Route(f"{job}/files", guarded(self._receive, job_files.MOST_BYTES), methods=["POST"]),
-            Route(f"{job}/begin", guarded(self._begin, 0), methods=["POST"]),
-            Route(f"{job}/stop", guarded(self._changing(self._store.stop), 0), methods=["POST"]),
-            Route(f"{job}/go-on", guarded(self._changing(self._store.go_on), 0), methods=["POST"]),
-            Route(f"{job}/delete", guarded(self._changing(self._store.delete), 0), methods=["POST"]),
-            Route(f"{job}/results", guarded(self._results, 0), methods=["GET"]),
-            Route(f"{job}/result", guarded(self._result, 0), methods=["GET"]),
-            Route(f"{job}/thumbnail", guarded(self._thumbnail, 0), methods=["GET"]),
-            Route(f"{job}/zip", guarded(self._zip, 0), methods=["GET"]),
+            Route("/batch/jobs", checked(self._list, 0), methods=["GET"]),
+            Route("/batch/jobs", checked(self._add, 0), methods=["POST"]),
+            Route(f"{job}/files", checked(self._receive, uploads.MOST_BYTES), methods=["POST"]),
+            Route(f"{job}/begin", checked(self._begin, 0), methods=["POST"]),
+            Route(f"{job}/stop", checked(self._changing(self._store.stop), 0), methods=["POST"]),
+            Route(f"{job}/go-on", checked(self._changing(self._store.go_on), 0), methods=["POST"]),
+            Route(f"{job}/delete", checked(self._changing(self._store.delete), 0), methods=["POST"]),
+            Route(f"{job}/results", checked(self._results, 0), methods=["GET"]),
+            Route(f"{job}/result", checked(self._result, 0), methods=["GET"]),
+            Route(f"{job}/thumbnail", checked(self._thumbnail, 0), methods=["GET"]),
+            Route(f"{job}/zip", checked(self._zip, 0), methods=["GET"]),
         ]
 
     async def _list(self, request: Request) -> Response:
@@ -100,16 +100,16 @@ class Batches:
         """One file; its body is the file as it is."""
         self._check_works()
         job = self._job(request)
-        name = job_files.checked_name(request.query_params.get("name", ""))
+        name = uploads.checked_name(request.query_params.get("name", ""))
         length = int(request.headers["content-length"])
         await asyncio.to_thread(self._check_room, job, name, length)
-        path = job_files.free_place(job.input, name)
+        path = uploads.free_place(job.input, name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as file:
                 async for chunk in request.stream():
                     await asyncio.to_thread(file.write, chunk)
-            await asyncio.to_thread(job_files.check_file, path, name)
+            await asyncio.to_thread(uploads.check_file, path, name)
             if (changed := request.query_params.get("modified", "")).isdecimal():
                 when = int(changed[:15]) * 10**6
                 os.utime(path, ns=(when, when))
@@ -144,14 +144,14 @@ class Batches:
     async def _results(self, request: Request) -> Response:
         """The names of some of the results."""
         first = request.query_params.get("from", "0")
-        found = await asyncio.to_thread(job_files.results, self._job(request))
+        found = await asyncio.to_thread(uploads.results, self._job(request))
         start = int(first) if first.isdecimal() else 0
         names = [entry.target for entry in found[start : start + SHOWN]]
         return JSONResponse({"total": len(found), "names": names}, headers={"Cache-Control": "no-store"})
 
     async def _result(self, request: Request) -> Response:
         name = request.query_params.get("name", "")
-        path = job_files.result_file(self._job(request), name)
+        path = uploads.result_file(self._job(request), name)
         if path is None:
             raise HTTPException(404)
         kind = "inline" if path.suffix.lower() in _SHOWN_TYPES else "attachment"
@@ -160,7 +160,7 @@ class Batches:
     async def _thumbnail(self, request: Request) -> Response:
         job, name = self._job(request), request.query_params.get("name", "")
         async with self._slow:
-            path = await asyncio.to_thread(job_files.thumbnail, job, name)
+            path = await asyncio.to_thread(uploads.thumbnail, job, name)
         if path is None:
             raise HTTPException(404)
         return FileResponse(path, headers=_private())
@@ -168,7 +168,7 @@ class Batches:
     async def _zip(self, request: Request) -> Response:
         """All results, and the record of how they were made."""
         job = self._job(request)
-        archive = Archive(await asyncio.to_thread(job_files.archive_entries, job))
+        archive = Archive(await asyncio.to_thread(uploads.archive_entries, job))
         title = _plain(re.sub(r"\.zip$", "", job.title, flags=re.IGNORECASE)) or "pictures"
         name = f"{title}-{_plain(Path(job.options.command).stem)}.zip"
         headers = {
@@ -204,11 +204,11 @@ class Batches:
             raise HTTPException(409)
         if job.total and ".zip" in (Path(name).suffix.lower(), job.source.suffix.lower()):
             raise Refused("batch.one_archive")
-        free = shutil.disk_usage(job.input).free - job_files.KEPT_FREE_BYTES
+        free = shutil.disk_usage(job.input).free - uploads.KEPT_FREE_BYTES
         if length > free:
             raise Refused("batch.no_room", name=name)
-        if not self._store.reserve(job.id, length, job_files.MOST_FILES, job_files.MOST_BYTES):
-            most, gigabytes = job_files.MOST_FILES, job_files.MOST_BYTES >> 30
+        if not self._store.reserve(job.id, length, uploads.MOST_FILES, uploads.MOST_BYTES):
+            most, gigabytes = uploads.MOST_FILES, uploads.MOST_BYTES >> 30
             raise Refused("batch.too_much", name=name, files=most, gigabytes=gigabytes)
 
 

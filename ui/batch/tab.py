@@ -9,7 +9,7 @@ from translate.conversion.naming import VIDEO_INPUTS
 from translate.pictures.operations import READABLE
 from translate.tasks import TASKS
 from ui import files, widgets
-from ui.batch import uploads as job_files
+from ui.batch import uploads
 from ui.batch.jobs import JobStore
 from ui.batch.routes import SHOWN
 from ui.model import Model
@@ -37,7 +37,7 @@ def batch_tab(site: Site) -> gr.Tab | None:
 
 def settings(site: Site, store: JobStore) -> dict[str, Any]:
     """What the tab has to know."""
-    films = sorted(VIDEO_INPUTS) if job_files.reads_films() else []
+    films = sorted(VIDEO_INPUTS) if uploads.reads_films() else []
     names = widgets.names(site.models)
     groups = [
         {"task": name, "models": found}
@@ -55,7 +55,7 @@ def settings(site: Site, store: JobStore) -> dict[str, Any]:
         "formats": files.OUTPUT_FORMATS,
         "readable": [*sorted(READABLE), *films, ".zip"],
         "films": bool(films),
-        "most_bytes": job_files.MOST_BYTES,
+        "most_bytes": uploads.MOST_BYTES,
         "shown": SHOWN,
         "days": round(store.keep_seconds / 86400, 1),
     }

@@ -12,8 +12,8 @@ from starlette.routing import BaseRoute, Route
 from translate.metrics.table import METRICS, metric, ordered
 from ui import widgets
 from ui.model import Model
+from ui.requests import checked
 from ui.site import Site
-from ui.sketch.routes import guarded as guarded
 from ui.words import word
 
 _FOLDER = Path(__file__).parent
@@ -48,7 +48,7 @@ def routes(site: Site) -> list[BaseRoute]:
             raise HTTPException(404)
         return FileResponse(path, headers={"Cache-Control": "no-cache"})
 
-    return [Route("/models/picture/{index:int}", guarded(picture, 0), methods=["GET"])]
+    return [Route("/models/picture/{index:int}", checked(picture, 0), methods=["GET"])]
 
 
 def _card(model: Model) -> dict[str, Any]:

@@ -31,8 +31,8 @@ from translate.pictures.lines import draw_lines
 from translate.pictures.operations import Picture, decode, flatten, with_bits, write_picture
 from ui import actions, files
 from ui.model import Model
+from ui.requests import checked
 from ui.site import Site
-from ui.sketch.routes import guarded
 
 Format = Literal["same", "png", "jpg", "webp", "avif", "tiff", "bmp"]
 
@@ -99,8 +99,8 @@ class Programs:
         """The routes, for the application that serves the page."""
         most = self._site.limits.upload_bytes
         return [
-            Route("/api/models", guarded(self._models_route, 0), methods=["GET"]),
-            Route("/api/convert", guarded(self._convert_route, most), methods=["POST"]),
+            Route("/api/models", checked(self._models_route, 0), methods=["GET"]),
+            Route("/api/convert", checked(self._convert_route, most), methods=["POST"]),
         ]
 
     # --- published by Gradio, in its worker threads

@@ -8,7 +8,6 @@ import asyncio
 import base64
 import shutil
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,22 +15,21 @@ from urllib.parse import quote
 from starlette.background import BackgroundTask
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from translate.conversion.worker import Conversion
-from translate.errors import ImageError, TranslateError
+from translate.errors import ImageError
 from translate.inference.controls import numbered_style, style_from_text
 from translate.inference.engine import Engine
 from translate.inference.looks import matching_style
 from translate.pictures.lines import draw_lines, is_drawing
 from translate.pictures.operations import Picture, decode, encode, fit_size, flatten, resize, with_bits
 from ui import files
-from ui.refused import Refused
+from ui.requests import checked
 from ui.serving import metrics
-from ui.site import Busy, Site
-from ui.words import text
+from ui.site import Site
 
 MAX_SHEET_BYTES = 8 * 1000**2
 """Maximum size of a drawing that is sent while it is drawn; usual ones have some kilobytes."""
@@ -40,8 +38,6 @@ OPENED_SIDE = 1024
 """Longer side in pixels at which an opened picture is shown on the sheet."""
 MAX_TABS = 1000
 """Number of browser tabs whose newest drawing is known."""
-
-Answer = Callable[[Request], Awaitable[Response]]
 
 
 class Studio:
@@ -59,11 +55,11 @@ class Studio:
         """The routes, for the application that serves the page."""
         most = self._limits.upload_bytes
         return [
-            Route("/sketch/live/{tab}/{number:int}", guarded(self._live, MAX_SHEET_BYTES), methods=["POST"]),
-            Route("/sketch/picture", guarded(self._picture, most), methods=["POST"]),
-            Route("/sketch/look", guarded(self._look, most), methods=["POST"]),
-            Route("/sketch/file", guarded(self._file, most), methods=["POST"]),
-            Route("/sketch/sample/{model:int}/{number:int}", guarded(self._sample, 0), methods=["GET"]),
+            Route("/sketch/live/{tab}/{number:int}", checked(self._live, MAX_SHEET_BYTES), methods=["POST"]),
+            Route("/sketch/picture", checked(self._picture, most), methods=["POST"]),
+            Route("/sketch/look", checked(self._look, most), methods=["POST"]),
+            Route("/sketch/file", checked(self._file, most), methods=["POST"]),
+            Route("/sketch/sample/{model:int}/{number:int}", checked(self._sample, 0), methods=["GET"]),
         ]
 
     async def _live(self, request: Request) -> Response:
@@ -144,32 +140,6 @@ class Studio:
             style = style_from_text(query["style"])
             found["style"] = numbered_style(style, spec) if isinstance(style, int) else style
         return found
-
-
-def guarded(answer: Answer, most_bytes: int) -> Answer:
-    """Refuse what is too long and what another website asks for; errors become one line of text."""
-
-    async def answered(request: Request) -> Response:
-        # Browsers say who asks: another site must not use this program through the browser of its user.
-        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return PlainTextResponse(text("page.other_site", request), 403)
-        length = request.headers.get("content-length", "0" if request.method == "GET" else "")
-        if not length.isdecimal():
-            return PlainTextResponse(text("page.no_length", request), 411)
-        if int(length) > most_bytes:
-            return PlainTextResponse(text("page.too_large", request, megabytes=most_bytes // 1000**2), 422)
-        try:
-            return await answer(request)
-        except ClientDisconnect:
-            return Response(status_code=499)
-        except TranslateError as error:
-            said = text(error.key, request, **error.facts) if isinstance(error, Refused) else str(error)
-            said = said if said.endswith((".", "?")) else f"{said}."
-            if isinstance(error, Busy):
-                return PlainTextResponse(said, 503, {"Retry-After": "60"})
-            return PlainTextResponse(said, 422)
-
-    return answered
 
 
 def _photo(engine: Engine, body: bytes, chosen: dict[str, Any]) -> bytes:

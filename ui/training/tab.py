@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Route
 from translate.tasks import TASKS, Task
 from ui import widgets
 from ui.refused import Refused
-from ui.sketch.routes import guarded as guarded
+from ui.requests import checked
 from ui.training.plan import LAYOUTS, SIZES, Pictures, Plan, presets, starts
 from ui.training.progress import Progress, sample_file, summary
 from ui.training.runs import Runs
@@ -72,14 +72,14 @@ class Training:
         """The routes, for the application that serves the page."""
         run = "/train/run/{name}"
         return [
-            Route("/train/state", guarded(self._state, 0), methods=["GET"]),
-            Route("/train/check", guarded(self._check, MAX_QUESTION_BYTES), methods=["POST"]),
-            Route("/train/start", guarded(self._start, MAX_QUESTION_BYTES), methods=["POST"]),
-            Route(run, guarded(self._run, 0), methods=["GET"]),
-            Route(f"{run}/sample/{{number:int}}", guarded(self._sample, 0), methods=["GET"]),
-            Route(f"{run}/stop", guarded(self._doing(self._runs.stop), 0), methods=["POST"]),
-            Route(f"{run}/resume", guarded(self._doing(self._runs.resume), 0), methods=["POST"]),
-            Route(f"{run}/export", guarded(self._export, 0), methods=["POST"]),
+            Route("/train/state", checked(self._state, 0), methods=["GET"]),
+            Route("/train/check", checked(self._check, MAX_QUESTION_BYTES), methods=["POST"]),
+            Route("/train/start", checked(self._start, MAX_QUESTION_BYTES), methods=["POST"]),
+            Route(run, checked(self._run, 0), methods=["GET"]),
+            Route(f"{run}/sample/{{number:int}}", checked(self._sample, 0), methods=["GET"]),
+            Route(f"{run}/stop", checked(self._doing(self._runs.stop), 0), methods=["POST"]),
+            Route(f"{run}/resume", checked(self._doing(self._runs.resume), 0), methods=["POST"]),
+            Route(f"{run}/export", checked(self._export, 0), methods=["POST"]),
         ]
 
     async def _state(self, _: Request) -> Response:
