@@ -270,9 +270,10 @@ FEATURES_SAID = (
     "  its PatchGAN so small that the adversarial gradient is a tenth of what the classic discriminator sends.",
     "  With `--discriminator-norm instance-affine` it is as large as there, and in both seeds the results are",
     "  better by every measure but `kid_squeezenet`, so it is what `--preset modern` of pix2pix uses.",
-    "- day-to-night: after minutes no row is plainly better than `neither` (rows without ± have one seed). Instance",
-    "  norm was better in one seed and worse in the other, the projected discriminator changed the pictures least of",
-    "  all (structure 0.998), and the classic recipe has seen 40 pictures. The preset stays as it is; what longer runs",
-    "  bring is still to be measured.",
+    "- day-to-night: after minutes no row is plainly better than `neither`. The perceptual term was a little better in",
+    "  both seeds by `kid_squeezenet`, which flatters it, and by `swd`, but not by `kid_lite1` in the second; instance",
+    "  norm was better in one seed and worse in the other. The projected discriminator changed the pictures least of",
+    "  all (structure 0.997) in both, and the classic recipe has seen 40 pictures. The preset stays as it is; what",
+    "  longer runs bring is still to be measured.",
 )
 """What the runs on pretrained features say, and what they do not."""
