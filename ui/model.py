@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from translate.inference.engine import Engine
-from translate.inference.models import ShippedModel, shipped
+from translate.inference.models import ShippedModel, name_of, shipped
 from translate.pictures.operations import READABLE
 
 
@@ -30,9 +30,8 @@ class Model:
 
     @property
     def command(self) -> str:
-        """What `translate convert --model` takes: the name of a shipped model, or the file without its folder."""
-        entry = self.shipped
-        return entry.name if entry else self.engine.path.name
+        """What `translate convert --model` takes: the name of the model, or the file without its folder."""
+        return name_of(self.engine.path) or self.engine.path.name
 
     @property
     def picture(self) -> Path | None:

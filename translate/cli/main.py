@@ -26,7 +26,7 @@ class Command:
 
 COMMANDS = {
     "convert": Command("translate.cli.convert:main", "convert a picture, a video or a folder with a model"),
-    "models": Command("translate.cli.models:main", "list the shipped models"),
+    "models": Command("translate.cli.models:main", "list, add and remove models"),
     "info": Command("translate.cli.info:main", "print what a model file is: inputs, cost, licence, metrics, digests"),
     "demo": Command("translate.cli.demo:main", "convert the sample pictures of every shipped model"),
     "ui": Command("ui.command:main", "open the web interface in the browser"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from translate.errors import ConfigError, TranslateError
 from translate.inference.engine import Device, Engine
+from translate.inference.model_file import check_model
 from translate.tasks import TASKS
 from ui.model import Model, picture_files
 
@@ -48,6 +49,7 @@ class Registry:
         return lines
 
     def _add(self, path: Path) -> None:
+        check_model(path)
         engine = Engine(path, device=self._device)
         task = engine.spec.task
         if task not in TASKS:
@@ -60,15 +62,3 @@ class Registry:
             self._models.append(Model(engine, samples, place))
         else:
             self._models[place] = replace(self._models[place], engine=engine)
-
-
-def checked_folder(folder: Path) -> Path:
-    """The folder, without links.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if not folder.is_dir():
-        found = "is a file" if folder.is_file() else "does not exist"
-        raise ConfigError(f"--models-dir {folder} {found}; give a folder with .onnx files")
-    return folder.resolve()
