@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from translate.inference.engine import Engine
@@ -17,6 +18,14 @@ class Model:
     samples: Sequence[Path]
     index: int
     """Its place among all models of the page."""
+
+    @cached_property
+    def bytes(self) -> int:
+        """Size of its file when it was first shown; the file may be removed while the page runs."""
+        try:
+            return self.engine.path.stat().st_size
+        except OSError:
+            return 0
 
     @property
     def shipped(self) -> ShippedModel | None:

@@ -74,7 +74,7 @@ def locate(address: str, read: ReadAddress) -> Source:
 
 
 def _hugging_face(address: str) -> str:
-    match = re.fullmatch(r"hf:([\w.-]+)/([\w.-]+?)(?:@([\w.-]+))?/(.+)", address)
+    match = re.fullmatch(r"hf:(\w[\w.-]*)/(\w[\w.-]*?)(?:@(\w[\w.-]*))?/(.+)", address)
     if not match:
         raise ModelError(
             f"{address} does not name a file on Hugging Face; write hf:OWNER/REPO/FILE, or hf:OWNER/REPO@REVISION/FILE"

@@ -42,6 +42,7 @@ COMMANDS = {
 _EXAMPLES = """\
 Examples:
   translate models
+  translate models add hf:OWNER/REPO/mine.onnx
   translate convert sketches photos --model sketch-to-photo
   translate convert in.png out.jpg --model my.onnx
   translate train sketch-to-photo --data photos --out runs/mine --max-time 2h
