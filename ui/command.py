@@ -122,7 +122,8 @@ def main(argv: list[str]) -> int:
         require("mcp", "mcp")
     check_free(options.host, options.port)
     runs = _runs(options)
-    models = models_of(load(options.model, options.device, options.models_dir))
+    folder = checked_folder(options.models_dir) if options.models_dir else None
+    models = models_of(load(options.model, options.device, folder))
     registry = _registry(options, models, runs)
     jobs = JobStore(options.jobs_dir or default_folder(), options.keep_jobs)
     if not jobs.lock():

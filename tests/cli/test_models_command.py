@@ -27,7 +27,7 @@ from translate.tasks import TASKS
 from translate.training.start import model_files
 from ui import command
 from ui.command import UiOptions
-from ui.model import Model
+from ui.model import Model, models_of
 from ui.models.tab import cards
 from ui.site import Site
 from ui.training.plan import starts
@@ -125,8 +125,9 @@ def test_the_page_offers_them(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert command._registry(chosen, models, None) is None
     Path("shelf").mkdir()
     whole(Path("shelf") / "by-hand.onnx")
-    ((engine, _),) = command.load(["by-hand"], "cpu", Path("shelf"))
-    assert engine.path == Path("shelf") / "by-hand.onnx"
+    models = models_of(command.load(["by-hand"], "cpu", Path("shelf")))
+    assert command._registry(UiOptions(models_dir=Path("shelf"), device="cpu"), models, None)
+    assert [model.command for model in models] == ["by-hand.onnx"]
 
 
 def test_another_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,6 +244,7 @@ def test_from_an_address(folder: Path, capsys: pytest.CaptureFixture[str], monke
         before = names(folder)
         for path, more, said in (
             ("/none", [], "the server says 404"),
+            ("/a%00b.onnx", [], "the server says 404"),
             ("/cut", [], "bytes arrived; try again"),
             (found, ["--sha256", "0" * 64], "expected is 0{64}"),
         ):

@@ -176,11 +176,6 @@ def remove(name: str, folder: Path, index_path: Path = INDEX_PATH) -> Path:
     return models[name].file
 
 
-def renamed(error: ModelError, path: Path, said: str) -> ModelError:
-    """The error with a file called by another name."""
-    return ModelError(str(error).replace(str(path), said))
-
-
 def _remove_files(folder: Path, name: str) -> None:
     """The model first: what is left of an interrupted removal is no model."""
     for suffix in (".onnx", RECORD_SUFFIX, PARITY_SUFFIX):

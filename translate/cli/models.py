@@ -8,15 +8,15 @@ import shutil
 import sys
 from collections.abc import Generator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import tyro
 
 from translate.adding.addresses import CHECKPOINTS, Source, is_address, locate
 from translate.adding.download import OnProgress, check_address, download, read_address
-from translate.adding.folder import check_runs, keep, new_name, remove, renamed, workroom
-from translate.errors import ConfigError, ModelError, one_line, require
+from translate.adding.folder import check_runs, keep, new_name, remove, workroom
+from translate.errors import ConfigError, ModelError, TranslateError, one_line, require
 from translate.inference.model_file import kind_of
 from translate.inference.models import checked_folder, known, sha256_of, user_folder
 from translate.options import command_line, parse_options
@@ -24,7 +24,9 @@ from translate.spec import PARITY_SUFFIX, ModelSpec
 
 EXIT_DECLINED = 1
 
-_ModelsDir = Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: per user)")]
+_ModelsDir = Annotated[
+    Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: $TRANSLATE_MODELS, or per user)")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class ListOptions:
     """
 
     models_dir: _ModelsDir = None
-    """Folder of the added models. Default: the environment variable TRANSLATE_MODELS, or the user's folder for data."""
+    """Folder of the added models."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +58,7 @@ class AddOptions:
     yes: tyro.conf.FlagCreatePairsOff[bool] = False
     """Add it without asking."""
     models_dir: _ModelsDir = None
-    """Folder of the added models, created if missing. Default: the environment variable TRANSLATE_MODELS, or the user's
-    folder for data."""
+    """Folder of the added models, created if missing."""
 
     def __post_init__(self) -> None:
         """Validate the options before any work starts.
@@ -76,7 +77,7 @@ class RemoveOptions:
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
     """Its name; `translate models` lists them."""
     models_dir: _ModelsDir = None
-    """Folder of the added models. Default: the environment variable TRANSLATE_MODELS, or the user's folder for data."""
+    """Folder of the added models."""
 
 
 def main(argv: list[str]) -> int:
@@ -113,11 +114,13 @@ def _add(options: AddOptions) -> int:
     if not options.yes and not sys.stdin.isatty():
         raise ConfigError("nobody can be asked whether to add the model; give --yes if it is to be added in any case")
     folder = options.models_dir.absolute() if options.models_dir else user_folder()
+    if options.name:
+        new_name(options.name, "", folder)  # before anything is downloaded
     given = _source(options)
     with workroom(folder) as room:
         path, said = _fetched(options.source, given, room), options.source
         if kind_of(path) in ("pickle", "safetensors"):
-            name = new_name(options.name, given.name or path.stem, folder)
+            name = new_name(options.name, given.name or PurePosixPath(given.file_name).stem, folder)
             _show(path, said, None, given.licence, folder / f"{name}.onnx")
             if not _agreed(options, "This is a checkpoint. Turn it into a model, and add that?"):
                 return EXIT_DECLINED
@@ -167,8 +170,8 @@ def _fetched(given: str, source: Source, room: Path) -> Path:
         ModelError: it cannot be downloaded, or its digest is not the expected one.
         ConfigError: the disk is full.
     """
-    suffix = Path(source.file_name).suffix.lower()
-    path = room / f"{Path(source.file_name).stem or 'model'}{suffix if suffix in CHECKPOINTS else '.onnx'}"
+    suffix = PurePosixPath(source.file_name).suffix.lower()
+    path = room / f"file{suffix if suffix in CHECKPOINTS else '.onnx'}"
     try:
         if is_address(given):
             with _progress() as on_progress:
@@ -193,13 +196,13 @@ def _imported(path: Path, said: str, name: str, licence: str) -> Path:
     Raises:
         ModelError: it cannot; one line.
     """
-    made = path.with_name(f"{name}.imported.onnx")
+    made = path.with_name("imported.onnx")
     importer = importlib.import_module("export.import_command")
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # names of files that will be gone
             importer.main([str(path), "-o", str(made), "--name", name, *(["--licence", licence] if licence else [])])
-    except ModelError as error:
-        raise renamed(error, path, said) from None
+    except TranslateError as error:
+        raise ModelError(str(error).replace(str(path), said).replace(str(made), said)) from None
     return made
 
 

@@ -54,7 +54,9 @@ class Registry:
         task = engine.spec.task
         if task not in TASKS:
             raise ConfigError(f"made for the unknown task '{task}'; update translate")
-        place = next((model.index for model in self._models if model.engine.path == path), len(self._models))
+        place = next(
+            (model.index for model in self._models if model.engine.path.resolve() == path.resolve()), len(self._models)
+        )
         # A model without pictures of its own can be tried on those of another one for the same task.
         others = (model.samples for model in self._models if model.engine.spec.task == task and model.samples)
         samples = picture_files(path.parent / path.stem) or next(others, [])
