@@ -3,6 +3,7 @@
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,18 @@ _KINDS = (
 
 LeftOut = Callable[[Path, str], None]
 """Called with what is not used, and why."""
+
+
+def data_folder() -> Path:
+    """The program's own folder for a user's data, where the operating system keeps such; it need not exist."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() fails where no home folder is known
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return base / "translate"
 
 
 @contextmanager

@@ -149,8 +149,25 @@ class ModelSpec:
             found["direction"] = "back"
         known = {field.name for field in dataclasses.fields(cls)}
         try:
+            _check_types(found)
             for name in ("labels", "default_style"):
                 found[name] = tuple(found.get(name, ()))  # JSON has no tuples
             return cls(**{name: found[name] for name in found.keys() & known})
         except TypeError as error:
             raise ModelError(f"{origin}: its translate.spec is invalid: {error}; export the model again") from None
+
+
+def _check_types(found: Mapping[str, Any]) -> None:
+    """Check what is text and what is a whole number: the file may come from anywhere.
+
+    Raises:
+        TypeError: a field has another type, or a number is negative.
+    """
+    for one in dataclasses.fields(ModelSpec):
+        value = found.get(one.name)
+        if one.name not in found:
+            continue
+        if one.type is str and not isinstance(value, str):
+            raise TypeError(f"{one.name} is {value!r}, expected a text")
+        if one.type is int and not (type(value) is int and value >= 0):
+            raise TypeError(f"{one.name} is {value!r}, expected a whole number")

@@ -20,12 +20,12 @@ import tyro
 
 from translate.errors import ConfigError, ModelError, TranslateError, one_line, require
 from translate.inference.engine import Device, Engine
-from translate.inference.models import resolve, shipped
+from translate.inference.models import checked_folder, resolve, shipped, user_folder
 from translate.options import parse_duration, parse_options, text_option
 from ui.batch.jobs import KEEP_SECONDS, JobStore, default_folder
 from ui.batch.worker import JobWorker
 from ui.model import Model, models_of
-from ui.models.registry import Registry, checked_folder
+from ui.models.registry import Registry
 from ui.serving.accounts import Accounts, hash_password
 from ui.site import Limits, Site
 from ui.training.data_root import DataRoot
@@ -40,7 +40,7 @@ class UiOptions:
     """Open a web page for drawing or uploading pictures and translating them. Press Ctrl-C to stop."""
 
     model: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME|FILE.onnx", help_behavior_hint="(default: all)")] = ()
-    """One or more names of shipped models (see `translate models`) or files written by `translate export`."""
+    """One or more names of models (see `translate models`) or files written by `translate export`."""
     host: str = "127.0.0.1"
     """Address to listen on. 127.0.0.1 is this machine only; 0.0.0.0 is the whole network and needs --auth-file or
     --without-password."""
@@ -74,8 +74,9 @@ class UiOptions:
         KEEP_SECONDS
     )
     """Time after which a batch that has ended is removed, such as 12h or 7d."""
-    models_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Offer every .onnx file of this folder too, also those that come while the page runs."""
+    models_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: per user)")] = None
+    """Offer every .onnx file of this folder too, also those that come while the page runs. Default: the models that
+    `translate models add` has added, unless --model is given."""
     allow_training: bool = False
     """Let everybody who can open the page train models on this machine."""
     data_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -121,7 +122,8 @@ def main(argv: list[str]) -> int:
         require("mcp", "mcp")
     check_free(options.host, options.port)
     runs = _runs(options)
-    models = models_of(load(options.model, options.device))
+    folder = checked_folder(options.models_dir) if options.models_dir else None
+    models = models_of(load(options.model, options.device, folder))
     registry = _registry(options, models, runs)
     jobs = JobStore(options.jobs_dir or default_folder(), options.keep_jobs)
     if not jobs.lock():
@@ -225,6 +227,8 @@ def _runs(options: UiOptions) -> Runs | None:
 def _registry(options: UiOptions, models: list[Model], runs: Runs | None) -> Registry | None:
     """What offers the models of folders; says once which files there are none of ours."""
     folders = [checked_folder(options.models_dir)] if options.models_dir else []
+    if not (options.model or options.models_dir):
+        folders.append(user_folder())
     if runs and runs.models not in folders:
         folders.append(runs.models)
     if not folders:
@@ -235,15 +239,16 @@ def _registry(options: UiOptions, models: list[Model], runs: Runs | None) -> Reg
     return registry
 
 
-def load(models: Sequence[str], device: Device) -> list[tuple[Engine, Path]]:
+def load(models: Sequence[str], device: Device, models_dir: Path | None = None) -> list[tuple[Engine, Path]]:
     """Return the engines for `models`, or for every shipped model if none are given.
 
-    Each comes with the folder `samples` next to the model file, which need not exist.
+    Each comes with the folder `samples` next to the model file, which need not exist. Names are looked up in
+    `models_dir`, or the user's folder.
 
     Raises:
         ModelError: no such model, or none given and none shipped.
     """
-    paths = [resolve(name) for name in (models or [entry.name for entry in shipped()])]
+    paths = [resolve(name, models_dir=models_dir) for name in (models or [entry.name for entry in shipped()])]
     if not paths:
         raise ModelError("no model is shipped with this version; give one with --model FILE.onnx")
     return [(Engine(path, device=device), path.parent / "samples") for path in paths]

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from translate.inference.engine import Engine
-from translate.inference.models import ShippedModel, shipped
+from translate.inference.models import ShippedModel, name_of, shipped
 from translate.pictures.operations import READABLE
 
 
@@ -17,6 +18,14 @@ class Model:
     samples: Sequence[Path]
     index: int
     """Its place among all models of the page."""
+
+    @cached_property
+    def bytes(self) -> int:
+        """Size of its file when it was first shown; the file may be removed while the page runs."""
+        try:
+            return self.engine.path.stat().st_size
+        except OSError:
+            return 0
 
     @property
     def shipped(self) -> ShippedModel | None:
@@ -30,9 +39,8 @@ class Model:
 
     @property
     def command(self) -> str:
-        """What `translate convert --model` takes: the name of a shipped model, or the file without its folder."""
-        entry = self.shipped
-        return entry.name if entry else self.engine.path.name
+        """What `translate convert --model` takes: the name of the model, or the file without its folder."""
+        return name_of(self.engine.path) or self.engine.path.name
 
     @property
     def picture(self) -> Path | None:

@@ -13,12 +13,22 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from translate.errors import ModelError, nearest
+from translate.inference.graph_file import read_graph
+from translate.inference.model_file import Kind, kind_of
 
 _WRAPPERS = ("params_ema", "params-ema", "ema", "params", "state_dict", "model_state_dict", "model", "weights")
 """Names under which training programs put the weights of their one network; the first that is there is taken, since
 averaged weights make better pictures."""
 _PREFIX = re.compile(r"^(module|_orig_mod|net|netG|net_g|generator)\.")
 """What parallel training, compilation and wrappers put in front of every name."""
+
+
+_REFUSED: Mapping[Kind, str] = {
+    "empty": "is empty (0 bytes), not a checkpoint; copy or download it again",
+    "page": "is a web page, not a checkpoint; download the file itself",
+    "archive": "is a zip archive, not a checkpoint; unpack it and give the .pth file in it",
+    "pointer": "stands for a file in Git LFS and is no checkpoint itself; fetch that: git lfs pull",
+}
 
 
 def read_state(path: Path, network: str = "") -> dict[str, Tensor]:
@@ -47,18 +57,15 @@ def read_state(path: Path, network: str = "") -> dict[str, Tensor]:
 
 def _loaded(path: Path) -> Any:
     try:
-        with path.open("rb") as file:
-            start = file.read(512)
+        kind = kind_of(path)
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}; give the .pth file of a generator") from None
-    if not start:
-        raise ModelError(f"{path} is empty (0 bytes); copy or download it again")
-    if start.lstrip()[:1] == b"<":
-        raise ModelError(f"{path} is a web page, not a checkpoint; download the file itself")
-    if path.suffix == ".onnx":
+    if kind in _REFUSED:
+        raise ModelError(f"{path} {_REFUSED[kind]}")
+    if kind == "unknown" and _is_onnx(path):
         raise ModelError(f"{path} is an ONNX file, not a checkpoint; give the .pth file that it was made from")
     try:
-        if path.suffix == ".safetensors":
+        if kind == "safetensors":
             return load_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old ways to pickle; whether it can be read is said below
@@ -67,9 +74,16 @@ def _loaded(path: Path) -> Any:
         raise ModelError(_refusal(path, str(error))) from None
     except Exception as error:  # damaged files make torch fail in many ways
         raise ModelError(
-            f"{path} cannot be read as a checkpoint ({type(error).__name__}); it may be cut short or of another kind: "
-            "expected is what torch.save writes, or safetensors"
+            f"{path} cannot be read as a checkpoint ({type(error).__name__}); it may be cut short or of another kind, "
+            "expected is what torch.save writes, or safetensors; download it again"
         ) from None
+
+
+def _is_onnx(path: Path) -> bool:
+    try:
+        return bool(read_graph(path))
+    except ModelError:
+        return False
 
 
 def _refusal(path: Path, reason: str) -> str:
@@ -80,7 +94,10 @@ def _refusal(path: Path, reason: str) -> str:
     else:
         objects = [named[1]] if named else []
     if not objects:
-        return f"{path} is not a checkpoint; expected is what torch.save writes, or safetensors"
+        return (
+            f"{path} is not a checkpoint; expected is what torch.save writes, or safetensors: download it again, or "
+            "give another file"
+        )
     return (
         f"{path} holds more than tensors ({', '.join(sorted(objects)[:3])}), which could run a program when it is "
         "opened; where it was made, save only the weights: torch.save(net.state_dict(), 'net.pth')"

@@ -101,3 +101,15 @@ def test_bad_text(text: str, message: str) -> None:
     with pytest.raises(ModelError, match=message) as caught:
         ModelSpec.from_json(text, "m.onnx")
     assert str(caught.value).startswith("m.onnx: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("name", 3), ("licence", ["CC0"]), ("min_size", "8"), ("scale", 2.5), ("min_size", -1), ("input_channels", True)],
+)
+def test_fields_of_other_types_are_refused(name: str, value: object) -> None:
+    facts = json.loads(FULL.to_json()) | {name: value}
+    with pytest.raises(
+        ModelError, match=rf"^m.onnx: its translate.spec is invalid: {name} is .*, expected a .*; export"
+    ):
+        ModelSpec.from_json(json.dumps(facts), "m.onnx")

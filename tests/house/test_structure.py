@@ -16,7 +16,7 @@ FLOORS = (
     ("options", "files", "networks", "spec"),
     ("pictures", "metrics"),
     ("data", "inference", "html", "video"),
-    ("trainers", "conversion", "evaluation"),
+    ("trainers", "conversion", "evaluation", "adding"),
     ("training",),
     ("monitoring",),
     ("export", "ui"),
@@ -29,7 +29,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 WITHOUT_TORCH = (
     "errors", "spec", "files", "machine", "options", "threads", "html", "tasks", "pictures", "inference", "conversion",
-    "cli", "ui", "video",
+    "cli", "ui", "video", "adding",
 )  # fmt: skip
 LATER = ("torch", "gradio", "onnx", "jinja2", "markupsafe", "matplotlib", "cv2", "av", "fsspec", "ray")
 """Imported when they are needed, if ever."""

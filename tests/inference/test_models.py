@@ -1,12 +1,14 @@
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import INVERT, save_model
 
 from translate.errors import ModelError
-from translate.inference.models import resolve, shipped
+from translate.inference.model_file import check_model, kind_of
+from translate.inference.models import resolve, shipped, user_folder
 
 
 @pytest.fixture
@@ -65,3 +67,52 @@ def test_changed_or_missing_file(index: Path) -> None:
     file.unlink()
     with pytest.raises(ModelError, match="missing"):
         resolve("sketch-to-shoe", index)
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "expected"),
+    [
+        ("linux", {"XDG_DATA_HOME": "/data"}, "/data/translate/models"),
+        ("linux", {}, "/home/anna/.local/share/translate/models"),
+        ("darwin", {}, "/home/anna/Library/Application Support/translate/models"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/translate/models"),
+        ("win32", {}, "/home/anna/AppData/Local/translate/models"),
+        ("linux", {"XDG_DATA_HOME": "/data", "TRANSLATE_MODELS": "/shelf"}, "/shelf"),
+        ("linux", {"TRANSLATE_MODELS": ""}, "/home/anna/.local/share/translate/models"),
+    ],
+)
+def test_the_folder_of_the_user(
+    platform: str, variables: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_DATA_HOME", "LOCALAPPDATA", "TRANSLATE_MODELS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "/home/anna", **variables}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.platform", platform)
+    assert user_folder() == Path(expected)
+
+
+def test_what_a_file_is(tmp_path: Path) -> None:
+    header = b'{"weight":{}}'.ljust(0x3C20)
+    starts: list[tuple[bytes, str]] = [
+        (b"", "empty"),
+        (b" \n<!doctype html>", "page"),
+        (len(header).to_bytes(8, "little") + header, "safetensors"),  # its first bytes are a space and a "<"
+        (b"\x80\x02}q\x00.", "pickle"),
+        (b"PK\x03\x04cut short", "pickle"),
+        (b"version https://git-lfs.github.com/spec/v1", "pointer"),
+        (save_model(tmp_path / "a.onnx", INVERT).read_bytes(), "unknown"),
+    ]
+    for start, kind in starts:
+        (tmp_path / "file").write_bytes(start)
+        assert kind_of(tmp_path / "file") == kind
+
+
+def test_a_description_that_does_not_fit(tmp_path: Path) -> None:
+    save_model(tmp_path / "a.onnx", replace(INVERT, input_bits=16))
+    with pytest.raises(ModelError, match=r"a.onnx: its graph has image uint8 \(\?, \?, \?, 3\), expected is uint16 "):
+        check_model(tmp_path / "a.onnx")
+    save_model(tmp_path / "a.onnx", replace(INVERT, output_channels=1))
+    with pytest.raises(ModelError, match=r"^it: its graph has output uint8 .*, expected is uint8 \(\?, \?, \?, 1\)"):
+        check_model(tmp_path / "a.onnx", "it")
+    assert check_model(save_model(tmp_path / "a.onnx", INVERT)) == INVERT

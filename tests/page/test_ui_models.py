@@ -15,14 +15,14 @@ from test_engine import save_sum
 
 from translate.errors import ConfigError
 from translate.inference.engine import Engine
-from translate.inference.models import shipped
+from translate.inference.models import checked_folder, shipped
 from translate.spec import ModelSpec
 from translate.tasks import TASKS
 from ui.app import build_page
 from ui.model import models_of
 from ui.models import tab as models_tab
 from ui.models.refresh import Refresh
-from ui.models.registry import Registry, checked_folder
+from ui.models.registry import Registry
 from ui.site import Site
 
 pytestmark = BUILDS_PAGES

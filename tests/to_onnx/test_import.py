@@ -333,9 +333,10 @@ def test_what_is_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str
     torch.save({"epoch": 3}, tmp_path / "numbers.pth")
     torch.save(torch.zeros(3), tmp_path / "tensor.pth")
     expected = {
-        "missing.pth": "No such file", "empty.pth": "0 bytes", "page.pth": "a web page", "model.onnx": "an ONNX file",
-        "cut.pth": "cannot be read", "noise.pth": "checkpoint", "noise.safetensors": "cannot be read",
-        "zip.pth": "cannot be read", "numbers.pth": "no weights", "tensor.pth": "no weights", "": "Is a directory",
+        "missing.pth": "No such file", "empty.pth": "0 bytes", "page.pth": "a web page",
+        "model.onnx": "not a checkpoint",
+        "cut.pth": "cannot be read", "noise.pth": "checkpoint", "noise.safetensors": "checkpoint",
+        "zip.pth": "a zip archive", "numbers.pth": "no weights", "tensor.pth": "no weights", "": "Is a directory",
     }  # fmt: skip
     for name, words in expected.items():
         assert words in refusal(tmp_path / name, capsys), name

@@ -194,8 +194,8 @@ def test_fewer_kinds_than_the_model_knows(styled: Path, kinds: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("data", "file", "changes", "message"),
     [
-        ("kinds", "foreign.onnx", {}, "foreign.onnx: an ONNX model, but it has no translate.spec"),
-        ("kinds", "broken.onnx", {}, "broken.onnx cannot be read as ONNX"),
+        ("kinds", "foreign.onnx", {}, "foreign.onnx: an ONNX model of another program, without translate.spec"),
+        ("kinds", "broken.onnx", {}, "broken.onnx: truncated, or not an ONNX file; "),
         ("kinds", "absent.onnx", {}, "absent.onnx: no such file"),
         ("kinds", "styled.onnx", {"generator_widths": (8, 16)}, "has shape (48,), expected (16,); use"),
         ("kinds", "styled.onnx", {"style_size": 8, "style_kind": "learned"}, "its --style-kind is colours"),

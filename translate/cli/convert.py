@@ -6,7 +6,7 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -23,7 +23,7 @@ from translate.conversion.worker import Conversion, Worker
 from translate.errors import ConfigError, ImageError, one_line
 from translate.inference.controls import style_as_text, style_from_text
 from translate.inference.engine import Device, Engine, cores
-from translate.inference.models import resolve, shipped
+from translate.inference.models import checked_folder, known, resolve
 from translate.inference.placement import Placement
 from translate.options import parse_options, text_option
 from translate.pictures.operations import READABLE
@@ -49,7 +49,9 @@ class ConvertOptions:
     """Output folder, created if missing, local or in cloud storage; or a .zip file. For a single picture or video also
     a file name."""
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE.onnx", help_behavior_hint="(required)")] = ""
-    """Name of a shipped model (see `translate models`), or a file written by `translate export`."""
+    """Name of a model (see `translate models`), or a file written by `translate export`."""
+    models_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: per user)")] = None
+    """Folder whose .onnx files have names too, as those that `translate models add` puts there."""
     format: OutputFormat = "same"
     """Output file format. same keeps the format of each file where possible, otherwise it writes PNG (e.g. for a still
     GIF) or MP4 (for AVI and M4V). mp4, mov, mkv and webm apply to videos only, the others to pictures only. For
@@ -129,8 +131,12 @@ class ConvertOptions:
         Raises:
             ConfigError: an option is missing, out of range or contradicts another.
         """
+        if self.models_dir:
+            checked_folder(self.models_dir)
         if not self.model:
-            names = ", ".join(model.name for model in shipped()) or "none is shipped yet, so give a .onnx file"
+            names = (
+                ", ".join(model.name for model in known(self.models_dir)) or "none is shipped yet, so give a .onnx file"
+            )
             raise ConfigError(f"--model is missing; give a .onnx file or the name of a model: {names}")
         if not 1 <= self.quality <= 100:
             raise ConfigError(f"--quality {self.quality} is out of range; give 1 to 100 (92 is a good value)")
@@ -195,7 +201,7 @@ def main(argv: list[str]) -> int:
         ConfigError: the model lacks the label, styles or detail; nothing was written.
     """
     options = parse_options(ConvertOptions, argv, "translate convert")
-    model = resolve(options.model)
+    model = resolve(options.model, models_dir=options.models_dir)
     plan = make_plan(
         options.source,
         options.destination,

@@ -14,6 +14,7 @@ import tyro
 from translate.errors import ConfigError, DataError, require
 from translate.files import atomic_path
 from translate.inference.engine import Device, Engine
+from translate.inference.models import checked_folder, resolve
 from translate.options import parse_options
 from translate.tasks import TASKS
 
@@ -30,7 +31,7 @@ class EvaluateOptions:
     could not be used."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
-    """Name of a shipped model (see `translate models`), or a file written by `translate export`."""
+    """Name of a model (see `translate models`), or a file written by `translate export`."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(required)")] = None
     """Folder of test pictures, laid out like the training data: pairs in two folders or side by side, photographs only,
     or two unpaired collections. For super-resolution, the large pictures; subfolders are reported separately."""
@@ -58,6 +59,8 @@ class EvaluateOptions:
     40)."""
     limit: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Use at most this many pictures, evenly spread, for a quick estimate."""
+    models_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: per user)")] = None
+    """Folder whose .onnx files have names too, as those that `translate models add` puts there."""
     device: Device = "cpu"
     """Where to run the model; on the CPU, results are reproducible."""
 
@@ -81,8 +84,10 @@ def main(argv: list[str]) -> int:
     """
     options = parse_options(EvaluateOptions, argv, "translate evaluate")
     require("train", "torch", "torchmetrics", "kornia", "albumentations", "cv2", "matplotlib", "jinja2")
-    engine = Engine(options.model, device=options.device)
-    against = None if options.against is None else Engine(options.against, device=options.device)
+    folder = checked_folder(options.models_dir) if options.models_dir else None
+    engine = Engine(resolve(options.model, models_dir=folder), device=options.device)
+    other = None if options.against is None else resolve(options.against, models_dir=folder)
+    against = None if other is None else Engine(other, device=options.device)
     if options.spoil and engine.spec.scale == 1:
         raise ConfigError(f"--spoil is for super-resolution, but {engine.spec.name} does not enlarge; omit it")
     if options.train is not None and engine.spec.scale > 1:

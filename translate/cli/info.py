@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from translate.errors import one_line
-from translate.inference.graph_file import read_graph
-from translate.inference.models import resolve, shipped
+from translate.errors import ModelError, one_line
+from translate.inference.model_file import check_graph, read_onnx
+from translate.inference.models import added, checked_folder, resolve, shipped
 from translate.inference.session import Session
 from translate.options import parse_options
 from translate.spec import METADATA_KEY, PARITY_KEY, PARITY_SUFFIX, RESULT_REST, ModelSpec
@@ -24,36 +24,51 @@ EXIT_MISMATCH = 1
 @dataclass(frozen=True)
 class InfoOptions:
     """Print what a model file is: inputs and outputs, cost, licence, training data, metrics, and whether its weights
-    and its parity report are those that were recorded in it. The exit status is 1 if one of them is not."""
+    and its parity report are those that were recorded in it. The exit status is 1 if one of them is not, or if the
+    inputs and outputs are not as the file says."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE.onnx|NAME")]
-    """An .onnx file, or the name of a shipped model."""
+    """An .onnx file, or the name of a model (see `translate models`)."""
+    models_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: per user)")] = None
+    """Folder whose .onnx files have names too, as those that `translate models add` puts there."""
     json: bool = False
     """Print everything as one JSON object."""
 
 
 def main(argv: list[str]) -> int:
-    """Print the facts and return 0, or 1 if the weights or the report differ from what the file records."""
+    """Print the facts and return 0, or 1 if the weights, the report or the graph are not as the file says."""
     options = parse_options(InfoOptions, argv, "translate info")
-    facts = model_facts(resolve(options.model))
+    folder = checked_folder(options.models_dir) if options.models_dir else None
+    facts = model_facts(resolve(options.model, models_dir=folder, foreign=True), folder)
     if options.json:
         sys.stdout.write(json.dumps(facts, indent=1) + "\n")
     else:
         lines = [(label, one_line(value)) for label, value in _lines(facts) if value]
         sys.stdout.writelines(f"{label:<16} {value}\n" for label, value in lines)
-    return EXIT_MISMATCH if "differs" in (facts["weights"], facts["parity_report"]["state"]) else 0
+    differs = "differs" in (facts["weights"], facts["parity_report"]["state"])
+    return EXIT_MISMATCH if differs or facts["unfit"] else 0
 
 
-def model_facts(path: Path) -> dict[str, Any]:
+def model_facts(path: Path, models_dir: Path | None = None) -> dict[str, Any]:
     """Everything that can be said about a model file, as `--json` prints it; see docs/deploy.md.
+
+    Args:
+        path: the file.
+        models_dir: the folder of added models; default: the user's.
 
     Raises:
         ModelError: missing, truncated, not ONNX, or the spec is damaged.
     """
+    graph = read_onnx(path)
     session = Session(path, threads=1, device="cpu")
-    graph = read_graph(path)
     text = session.metadata.get(METADATA_KEY)
     spec = ModelSpec.from_json(text, str(path)) if text else None
+    unfit = ""
+    try:
+        if spec:
+            check_graph(graph, spec, "")
+    except ModelError as error:
+        unfit = str(error).removeprefix(": ")
     content = path.read_bytes()
     about, opened = session.ort_session.get_modelmeta(), session.ort_session
     parity = _json_object(session.metadata.get(PARITY_KEY, ""))
@@ -62,6 +77,7 @@ def model_facts(path: Path) -> dict[str, Any]:
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
         "shipped": _shipped(path, hashlib.sha256(content).hexdigest()),
+        "added": _added(path, models_dir),
         "spec": dataclasses.asdict(spec) if spec else None,
         "inputs": [
             *(_value(one, optional=False) for one in opened.get_inputs()),
@@ -72,6 +88,7 @@ def model_facts(path: Path) -> dict[str, Any]:
         "ir_version": graph.ir_version,
         "opsets": dict(graph.opsets),
         "operators": dict(graph.operators),
+        "unfit": unfit,
         "weights": _agreement(spec.weights_sha256 if spec else "", graph.weights_sha256),
         "parity": parity,
         "parity_report": _parity_report(path, str((parity or {}).get("sha256", ""))),
@@ -95,6 +112,14 @@ def _shipped(path: Path, sha256: str) -> dict[str, Any] | None:
                 "matches_index": model.sha256 == sha256,
                 "card": str(card) if card.is_file() else None,
             }
+    return None
+
+
+def _added(path: Path, models_dir: Path | None) -> dict[str, Any] | None:
+    """What is recorded about an added model; None for other files."""
+    for model in added(models_dir):
+        if model.source and model.file == path.absolute():
+            return {"name": model.name, "source": model.source, "date": model.added, "licence": model.licence}
     return None
 
 
@@ -129,10 +154,13 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         same = "is the file of the index" if found["matches_index"] else "DIFFERS from the file of the index"
         yield "shipped model", f"{found['name']}, {same}"
         yield "card", found["card"] or ""
+    if found := facts["added"]:
+        yield "added model", f"{found['name']}, added {found['date']} from {found['source']}"
     if facts["spec"]:
         yield from _spec_lines(facts["spec"], facts)
     else:
         yield "translate.spec", "none: not written by `translate`, so what its pictures mean is unknown"
+    yield "cannot be used", facts["unfit"]
     for place in ("inputs", "outputs"):
         yield f"graph {place}", "; ".join(map(_described, facts[place]))
     yield "producer", facts["producer"]

@@ -26,7 +26,7 @@ class Command:
 
 COMMANDS = {
     "convert": Command("translate.cli.convert:main", "convert a picture, a video or a folder with a model"),
-    "models": Command("translate.cli.models:main", "list the shipped models"),
+    "models": Command("translate.cli.models:main", "list, add and remove models"),
     "info": Command("translate.cli.info:main", "print what a model file is: inputs, cost, licence, metrics, digests"),
     "demo": Command("translate.cli.demo:main", "convert the sample pictures of every shipped model"),
     "ui": Command("ui.command:main", "open the web interface in the browser"),
@@ -42,6 +42,7 @@ COMMANDS = {
 _EXAMPLES = """\
 Examples:
   translate models
+  translate models add hf:OWNER/REPO/mine.onnx
   translate convert sketches photos --model sketch-to-photo
   translate convert in.png out.jpg --model my.onnx
   translate train sketch-to-photo --data photos --out runs/mine --max-time 2h

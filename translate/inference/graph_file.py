@@ -1,4 +1,4 @@
-"""What an ONNX file says about its graph, read without the package onnx: versions, operators, digest of the weights.
+"""What an ONNX file says of itself, read without the package onnx: versions, operators, inputs, digest of the weights.
 
 ONNX Runtime does not tell these. The file is a protocol buffer, whose encoding is simple: a message is a sequence of
 fields, each a number, a wire type and a value (https://protobuf.dev/programming-guides/encoding/). The numbers of the
@@ -7,15 +7,46 @@ fields are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from translate.errors import ModelError
 
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
 _DATA_ELSEWHERE = (4, 5, 6, 7, 10, 11, 13)
 """Fields of TensorProto that hold values in other ways than as raw bytes."""
+_TYPES = {
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+    9: "bool",
+    10: "float16",
+}
+"""Names of the most frequent values of TensorProto.DataType."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """An input or output of a graph."""
+
+    name: str
+    type: str
+    """As in numpy, e.g. `uint8`; `type N` for one that has no name here."""
+    shape: tuple[int | None, ...] | None
+    """None for an axis of any length; None if the file does not say."""
+
+    def __str__(self) -> str:
+        """As in messages: `image uint8 (?, ?, ?, 3)`."""
+        axes = (
+            "" if self.shape is None else f" ({', '.join('?' if axis is None else str(axis) for axis in self.shape)})"
+        )
+        return f"{self.name} {self.type}{axes}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +61,22 @@ class GraphFacts:
     domains are named with it, as `com.microsoft.Gelu`."""
     weights_sha256: str
     """Digest as in `ModelSpec.weights_sha256`; empty if weights are not stored as raw bytes, as `translate` does."""
+    inputs: Sequence[Value]
+    """Those that have to be given: without a default in the file."""
+    outputs: Sequence[Value]
+    metadata: Mapping[str, str]
+    functions: frozenset[str]
+    """Operators that the file itself defines, named as in `operators`."""
+    elsewhere: bool
+    """Whether weights are in another file."""
 
 
-def read_graph(path: Path) -> GraphFacts:
+def read_graph(path: Path, said: str = "") -> GraphFacts:
     """Read the facts about the graph of an ONNX file.
+
+    Args:
+        path: the file.
+        said: what it is called in messages, if not by its path.
 
     Raises:
         ModelError: the file is truncated, or not ONNX.
@@ -42,16 +85,12 @@ def read_graph(path: Path) -> GraphFacts:
     try:
         return _facts(memoryview(path.read_bytes()))
     except (ValueError, IndexError, TypeError, RecursionError):  # TypeError: a field of another wire type
-        raise ModelError(f"{path}: truncated, or not an ONNX file; download or export it again") from None
+        raise ModelError(f"{said or path}: truncated, or not an ONNX file; download or export it again") from None
 
 
 def _facts(data: memoryview) -> GraphFacts:
-    ir_version, opsets, operators, weights = (
-        0,
-        dict[str, int](),
-        Counter[str](),
-        list[tuple[bytes, memoryview | None]](),
-    )
+    ir_version, graph = 0, memoryview(b"")
+    opsets, metadata, functions = dict[str, int](), dict[str, str](), set[str]()
     for number, value in _fields(data):
         if number == 1:  # ir_version
             ir_version = int(value)  # pyright: ignore[reportArgumentType]
@@ -59,15 +98,31 @@ def _facts(data: memoryview) -> GraphFacts:
             one = dict(_fields(value))
             opsets[_text(one.get(1)) or "ai.onnx"] = int(one.get(2, 0))  # pyright: ignore[reportArgumentType]
         elif number == 7:  # graph
-            _count_operators(value, operators)
-            weights = [_weight(tensor) for kind, tensor in _fields(value) if kind == 5]
+            graph = value
+        elif number == 14:  # metadata_props
+            one = dict(_fields(value))
+            metadata[_text(one.get(1))] = _text(one.get(2))
+        elif number == 25:  # functions
+            one = dict(_fields(value))
+            functions.add(_operator(_text(one.get(1)), _text(one.get(10))))
     if not ir_version or not opsets:
         raise ValueError("no versions")
+    operators = Counter[str]()
+    _count_operators(graph, operators)
+    parts = list(_fields(graph))
+    tensors = [dict(_fields(value)) for number, value in parts if number == 5]
+    weights = [_weight(tensor) for tensor in tensors]
+    given = {name.decode() for name, _ in weights}
     return GraphFacts(
         ir_version=ir_version,
         opsets=opsets,
         operators=dict(sorted(operators.items(), key=lambda item: (-item[1], item[0]))),
         weights_sha256=_digest(weights),
+        inputs=[one for number, value in parts if number == 11 and (one := _value(value)).name not in given],
+        outputs=[_value(value) for number, value in parts if number == 12],
+        metadata=metadata,
+        functions=frozenset(functions),
+        elsewhere=any(13 in tensor or tensor.get(14) == 1 for tensor in tensors),  # external_data, data_location
     )
 
 
@@ -127,12 +182,29 @@ def _count_operators(graph: "memoryview | int", operators: Counter[str]) -> None
                 for kind, inner in _fields(value):
                     if kind in (6, 11):  # g, graphs: branches and loops
                         _count_operators(inner, operators)
-        operators[f"{domain}.{name}" if domain not in ("", "ai.onnx") else name] += 1
+        operators[_operator(name, domain)] += 1
 
 
-def _weight(tensor: "memoryview | int") -> tuple[bytes, memoryview | None]:
+def _operator(name: str, domain: str) -> str:
+    return f"{domain}.{name}" if domain not in ("", "ai.onnx") else name
+
+
+def _value(data: "memoryview | int") -> Value:
+    """An input or output, from its ValueInfoProto."""
+    parts = dict(_fields(data))
+    kind: dict[int, Any] = {}
+    for number, tensor in _fields(parts.get(2, memoryview(b""))):  # type
+        kind = dict(_fields(tensor)) if number == 1 else kind  # tensor_type
+    shape = None
+    if 2 in kind:
+        axes = [dict(_fields(axis)) for number, axis in _fields(kind[2]) if number == 1]
+        shape = tuple(int(length) if isinstance(length := axis.get(1), int) else None for axis in axes)
+    code = kind.get(1, 0)
+    return Value(_text(parts.get(1)), _TYPES.get(code, f"type {code}") if isinstance(code, int) else "?", shape)
+
+
+def _weight(parts: "Mapping[int, memoryview | int]") -> tuple[bytes, memoryview | None]:
     """Name and raw bytes of an initializer; None if its values are stored in another way."""
-    parts = dict(_fields(tensor))
     raw = parts.get(9, memoryview(b""))
     elsewhere = any(number in parts for number in _DATA_ELSEWHERE)
     return _text(parts.get(8)).encode(), raw if isinstance(raw, memoryview) and not elsewhere else None

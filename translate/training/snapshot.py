@@ -83,6 +83,8 @@ def read_header(path: Path) -> Header:
     Raises:
         SnapshotError: missing, damaged, or of another version.
     """
+    if path.parent.is_file():
+        raise SnapshotError(f"{path.parent} is a file, not a run; give the --out folder of a run that has started")
     if not path.is_file():
         raise SnapshotError(f"{path.parent} has no {FILE_NAME}; give the --out folder of a run that has started")
     try:

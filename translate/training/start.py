@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.errors import ConfigError, ModelError, SnapshotError
-from translate.inference.models import resolve, shipped
+from translate.inference.models import known, resolve
 from translate.networks.colour_style import ColourStyle
 from translate.networks.condition import condition_vector
 from translate.networks.running_stats import LEAST_SPREAD
@@ -32,12 +32,12 @@ random styles for each of these."""
 def model_files(start: str, task: "Task") -> dict[str, Path]:
     """The model files that `--start-from` refers to, by direction; empty if it is the folder of a run.
 
-    A shipped model includes the shipped model for the reverse direction.
+    The shipped model of a task includes that of the reverse direction.
 
     Raises:
         ModelError: no such file.
     """
-    names = [model.name for model in shipped()]
+    names = [model.name for model in known()]
     if (start not in names and Path(start).suffix.lower() != ".onnx") or (Path(start) / FILE_NAME).is_file():
         return {}
     files = {"forward": resolve(start)}

@@ -5,11 +5,9 @@ A store is a folder with a database and a folder for each job, whose `input` is 
 """
 
 import json
-import os
 import secrets
 import shutil
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -20,6 +18,7 @@ from typing import Any, Literal
 
 from translate.conversion.worker import Conversion
 from translate.errors import ConfigError
+from translate.files import data_folder
 
 State = Literal["receiving", "waiting", "running", "stopped", "finished", "failed"]
 """`receiving`: files are being uploaded; shown to nobody yet. `failed`: something concerns every picture. A job some of
@@ -131,13 +130,7 @@ class Job:
 
 def default_folder() -> Path:
     """Where a user's jobs are if nothing else is said: in the folder for data of the operating system."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "translate" / "jobs"
+    return data_folder() / "jobs"
 
 
 def owner_of(token: str) -> str:

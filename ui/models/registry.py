@@ -7,6 +7,7 @@ from pathlib import Path
 
 from translate.errors import ConfigError, TranslateError
 from translate.inference.engine import Device, Engine
+from translate.inference.model_file import check_model
 from translate.tasks import TASKS
 from ui.model import Model, picture_files
 
@@ -48,11 +49,14 @@ class Registry:
         return lines
 
     def _add(self, path: Path) -> None:
+        check_model(path)
         engine = Engine(path, device=self._device)
         task = engine.spec.task
         if task not in TASKS:
             raise ConfigError(f"made for the unknown task '{task}'; update translate")
-        place = next((model.index for model in self._models if model.engine.path == path), len(self._models))
+        place = next(
+            (model.index for model in self._models if model.engine.path.resolve() == path.resolve()), len(self._models)
+        )
         # A model without pictures of its own can be tried on those of another one for the same task.
         others = (model.samples for model in self._models if model.engine.spec.task == task and model.samples)
         samples = picture_files(path.parent / path.stem) or next(others, [])
@@ -60,15 +64,3 @@ class Registry:
             self._models.append(Model(engine, samples, place))
         else:
             self._models[place] = replace(self._models[place], engine=engine)
-
-
-def checked_folder(folder: Path) -> Path:
-    """The folder, without links.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if not folder.is_dir():
-        found = "is a file" if folder.is_file() else "does not exist"
-        raise ConfigError(f"--models-dir {folder} {found}; give a folder with .onnx files")
-    return folder.resolve()

@@ -69,6 +69,6 @@ def _card(model: Model) -> dict[str, Any]:
         "data": "" if spec.training_data == "unknown" else spec.training_data,
         "headlines": measured[:HEADLINES],
         "measured": measured[HEADLINES:],
-        "megabytes": f"{model.engine.path.stat().st_size / 1e6:.1f}",
+        "megabytes": f"{model.bytes / 1e6:.1f}",
         "parameters": f"{spec.parameters / 1e6:.1f}" if spec.parameters else "",
     }

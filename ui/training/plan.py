@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from translate.inference.models import shipped
+from translate.inference.models import known
 from translate.tasks import TASKS, Task
 from ui.refused import Refused
 
@@ -67,7 +67,7 @@ class Plan(Pictures):
     """The budget: minutes, or pictures; exactly one of them."""
     pictures: int | None = None
     start_from: str = ""
-    """Name of a shipped model for the task; empty: from nothing."""
+    """Name of a model for the task; empty: from nothing."""
     image_size: int | None = None
     """One of `SIZES`; None: that of the preset."""
 
@@ -100,8 +100,8 @@ def presets(task: Task) -> list[str]:
 
 
 def starts(task: Task) -> list[str]:
-    """Names of the shipped models that a training for the task can start from."""
-    return [model.name for model in shipped() if model.task == task.name]
+    """Names of the models that a training for the task can start from."""
+    return [model.name for model in known() if model.task == task.name]
 
 
 def _one_of(value: Any, choices: Any) -> None:

@@ -1,0 +1,157 @@
+"""Tells what a file is, and whether it is a model of ours that nobody has changed, before anything in it is run."""
+
+import zipfile
+from pathlib import Path
+from typing import Literal
+
+from translate.errors import ModelError
+from translate.inference.graph_file import GraphFacts, Value, read_graph
+from translate.options import quoted
+from translate.spec import METADATA_KEY, ModelSpec
+
+Kind = Literal["unknown", "pickle", "safetensors", "archive", "page", "pointer", "empty"]
+
+_CONTROLS = ("label", "style", "detail")
+_STANDARD = ("com.microsoft.", "ai.onnx.ml.")
+"""Domains of operators, besides the standard one, that are part of ONNX Runtime."""
+_SHOWN = 12
+"""Number of digits of a digest in messages."""
+
+
+def kind_of(path: Path) -> Kind:
+    """What the first bytes of a file say it is; `unknown`: none of the others, as ONNX, which has no mark.
+
+    `pickle`: what `torch.save` writes. `archive`: any other zip. `page`: HTML or XML. `pointer`: what Git LFS has in
+    the place of a file that was not fetched.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not start:
+        return "empty"
+    if start.startswith(b"PK\x03\x04"):
+        return "pickle" if _holds_pickle(path) else "archive"
+    if start[0] == 0x80:
+        return "pickle"
+    length = int.from_bytes(start[:8], "little")  # of the header of safetensors, which is JSON
+    if start[8:9] == b"{" and length < path.stat().st_size:
+        return "safetensors"
+    if start.lstrip().startswith(b"<"):
+        return "page"
+    return "pointer" if start.startswith(b"version https://git-lfs") else "unknown"
+
+
+def check_model(path: Path, said: str = "") -> ModelSpec:
+    """Check that a file is a whole, unchanged model of ours; returns its description.
+
+    The weights are compared with the digest in the description, if there is one: old files have none.
+
+    Args:
+        path: the file.
+        said: what it is called in messages, if not by its path.
+
+    Raises:
+        ModelError: it is something else, truncated, changed, needs other files or operators, or has no description.
+        OSError: the file cannot be read.
+    """
+    said = said or str(path)
+    graph = read_onnx(path, said)
+    if METADATA_KEY not in graph.metadata:
+        raise ModelError(
+            f"{said}: an ONNX model of another program, without {METADATA_KEY} metadata, so what its pictures mean is "
+            "unknown; write it with `translate export`, or turn its checkpoint into a model with `translate import`"
+        )
+    spec = ModelSpec.from_json(graph.metadata[METADATA_KEY], said)
+    check_graph(graph, spec, said)
+    if spec.weights_sha256 and graph.weights_sha256 not in ("", spec.weights_sha256):
+        raise ModelError(
+            f"{said}: the digest of its weights is {graph.weights_sha256[:_SHOWN]}..., but "
+            f"{spec.weights_sha256[:_SHOWN]}... is recorded in it: they were damaged or changed after the export; "
+            "download or export it again"
+        )
+    return spec
+
+
+def read_onnx(path: Path, said: str = "") -> GraphFacts:
+    """Read what an ONNX file says of itself, whichever program wrote it.
+
+    Args:
+        path: the file.
+        said: what it is called in messages, if not by its path.
+
+    Raises:
+        ModelError: it is something else or truncated, or needs other files or operators.
+        OSError: the file cannot be read.
+    """
+    said = said or str(path)
+    refuse_kind(kind_of(path), said, path)
+    graph = read_graph(path, said)
+    if graph.elsewhere:
+        raise ModelError(
+            f"{said}: some of its weights are in another file, expected is one file with everything in it; export it "
+            "again, with the weights inside"
+        )
+    names = [name for name in graph.operators if "." in name and not name.startswith(_STANDARD)]
+    if foreign := [name for name in names if name not in graph.functions]:
+        raise ModelError(
+            f"{said}: needs the operators {', '.join(foreign[:3])}, expected are those of ONNX alone; export it again "
+            "with `translate export`"
+        )
+    return graph
+
+
+def refuse_kind(kind: Kind, said: str, path: Path) -> None:
+    """Refuse what is not ONNX by its kind; `path` is what a command for it would name.
+
+    Raises:
+        ModelError: it is of another kind than `unknown`.
+    """
+    checkpoint = (
+        "is a checkpoint of PyTorch, expected is an ONNX model; turn it into one with: "
+        f"translate import {quoted(path)} -o mine.onnx"
+    )
+    found = {
+        "empty": "is empty (0 bytes), expected is an ONNX model; download or export it again",
+        "pickle": checkpoint,
+        "safetensors": checkpoint,
+        "archive": "is a zip archive, expected is an ONNX model; unpack it and give the .onnx file in it",
+        "page": "is a web page, expected is an ONNX model; download the file itself, not the page about it",
+        "pointer": "stands for a file in Git LFS, expected is an ONNX model; fetch the file itself: git lfs pull",
+    }
+    if kind in found:
+        raise ModelError(f"{said}: {found[kind]}")
+
+
+def _holds_pickle(path: Path) -> bool:
+    """Whether a zip has what `torch.save` puts in; also for one that is cut short, since few others end up here."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.rpartition("/")[2] == "data.pkl" for name in archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return True
+
+
+def check_graph(graph: GraphFacts, spec: ModelSpec, said: str) -> None:
+    """Check that the inputs and outputs are those that the description promises; `said`: the file, in messages.
+
+    Raises:
+        ModelError: they are not.
+    """
+    image, *controls = graph.inputs or [Value("no input", "", None)]
+    (result, *_) = graph.outputs or [Value("no output", "", None)]
+    wanted = ((image, spec.input_bits, spec.input_channels), (result, spec.output_bits, spec.output_channels))
+    for value, bits, channels in wanted:
+        fits = value.shape is None or (len(value.shape) == 4 and value.shape[3] in (None, channels))
+        if value.type != f"uint{bits}" or not fits:
+            raise ModelError(
+                f"{said}: its graph has {value}, expected is uint{bits} (?, ?, ?, {channels}) as its {METADATA_KEY} "
+                "says; export it again with `translate export`"
+            )
+    unknown = [str(value) for value in controls if value.name not in _CONTROLS]
+    if unknown:
+        raise ModelError(
+            f"{said}: needs the inputs {', '.join(unknown[:3])} besides the picture, expected are "
+            f"{', '.join(_CONTROLS)} at most; export it again with `translate export`"
+        )
