@@ -4,6 +4,9 @@ The remainder that 8 bits cannot hold is passed separately: a 16-bit level is 25
 and output. Callers that do not use it omit the input and get the same 8 bits as before.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import onnx
 import onnx.helper
@@ -67,3 +70,30 @@ def _only(graph: onnx.GraphProto, kind: str, source: str) -> onnx.NodeProto:
     """The only node of this type that reads a value."""
     (found,) = [node for node in graph.node if node.op_type == kind and source in node.input]
     return found
+
+
+def drop_sixteen_bits(model: onnx.ModelProto) -> None:
+    """Undo `carry_sixteen_bits`, in place: one input and one output less. Other graphs stay as they are."""
+    graph = model.graph
+    if IMAGE_REST not in {value.name for value in graph.input}:
+        return
+    added = next(node for node in graph.node if "rest_share" in node.input)
+    exact = next(node for node in graph.node if node.output[0] == added.input[0])
+    graph.node.remove(added)
+    exact.output[0] = added.output[0]
+    made = {name: node for node in graph.node for name in node.output}
+    needed, waiting = set[str](), [value.name for value in graph.output if value.name != RESULT_REST]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += made[name].input if name in made else ()
+    _keep(graph.node, [node for node in graph.node if needed.intersection(node.output)])
+    for named in (graph.initializer, graph.input, graph.output):
+        _keep(named, [item for item in named if item.name in needed])
+
+
+def _keep(items: Any, kept: Sequence[Any]) -> None:
+    """Leave only some of the items of a repeated field."""
+    del items[:]
+    items.extend(kept)
