@@ -5,6 +5,7 @@ input for the batch, but label, style and detail have one value for all pictures
 are switched off. The configuration is described by model_config.proto of Triton.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from export.targets.folder import new_folder
 from export.targets.source import Source, load
 from translate.errors import ConfigError
 from translate.options import quoted
+from translate.spec import METADATA_KEY, ModelSpec
 
 BATCH = 8
 DELAY_MICROSECONDS = 2000
@@ -67,14 +69,14 @@ def write(model: str, output: Path, *, name: str | None = None, max_batch_size: 
         raise ConfigError(f"{name!r} cannot be the name of a model in Triton; give --name with letters, digits, . _ -")
     with new_folder(output / name) as folder:
         (folder / "1").mkdir()
-        source.write(folder / "1" / "model.onnx")
-        (folder / "config.pbtxt").write_text(configuration(source, name, max_batch_size), encoding="utf-8")
+        written = source.write(folder / "1" / "model.onnx")
+        (folder / "config.pbtxt").write_text(configuration(source, written, name, max_batch_size), encoding="utf-8")
         (folder / "README.md").write_text(_readme(source, name, max_batch_size), encoding="utf-8")
     return f"wrote {output / name}; next: tritonserver --model-repository={quoted(output.absolute())}"
 
 
-def configuration(source: Source, name: str, max_batch_size: int) -> str:
-    """The text of config.pbtxt."""
+def configuration(source: Source, written: ModelSpec, name: str, max_batch_size: int) -> str:
+    """The text of config.pbtxt; `written` is the spec in the file."""
     spec = source.spec
     side = spec.working_size or max(_WARM_UP, spec.min_size)
     lines = [
@@ -93,6 +95,9 @@ def configuration(source: Source, name: str, max_batch_size: int) -> str:
             "}",
         ]
     lines.append("instance_group [ { count: 1, kind: KIND_AUTO } ]")
+    # For clients, at /v2/models/NAME/config. The escapes of JSON are those of this format.
+    described = json.dumps(written.to_json())
+    lines.append(f'parameters {{ key: "{METADATA_KEY}", value {{ string_value: {described} }} }}')
     lines += _warm_up(_inputs(source, [side, side] if max_batch_size else [1, side, side]))
     return "\n".join(lines) + "\n"
 

@@ -158,7 +158,7 @@ def _index(spec: ModelSpec) -> str:
     """index.html for a model."""
     task = TASKS.get(spec.task)
     forward = task if spec.direction == "forward" else None
-    about = [f"Model {spec.name}: {spec.licence}." if spec.licence != "unknown" else f"Model {spec.name}."]
+    about = [f"Licence of the model: {spec.licence}."]
     if spec.training_data != "unknown":
         about.append(f"It was trained on {spec.training_data}.")
     if spec.working_size is not None:

@@ -7,27 +7,22 @@ import numpy as np
 import onnxruntime
 import pytest
 from conftest import INVERT, save_model
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from test_engine import save_sum
+from triton_config import read
 
 from translate.cli.main import main
 from translate.inference.engine import Engine
 from translate.spec import ModelSpec
 
 KNOBS = ModelSpec(
-    name="knobs", task="sketch-to-photo", architecture="", labels=("shoe", "bag"), style_size=3, detail=True
+    name="knobs",
+    task="sketch-to-photo",
+    architecture="",
+    licence='"Ü" \\ \n',
+    labels=("shoe", "bag"),
+    style_size=3,
+    detail=True,
 )
-SCHEMA = Path(__file__).parent / "triton" / "model_config.desc"
-"""model_config.proto of Triton, compiled, from tritonclient 2.73.0; that needs an older protobuf than torch does."""
-
-
-def read(path: Path) -> Any:
-    """A configuration, by the schema; unknown fields and wrong types are errors."""
-    file = descriptor_pb2.FileDescriptorProto.FromString(SCHEMA.read_bytes())
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)  # pyright: ignore[reportAttributeAccessIssue]
-    kind = message_factory.GetMessageClass(pool.FindMessageTypeByName("inference.ModelConfig"))
-    return text_format.Parse(path.read_text(), kind())
 
 
 def dims(tensors: Any) -> dict[str, list[int]]:
@@ -64,7 +59,9 @@ def test_a_repository_with_batches(knobs: Path, tmp_path: Path, capsys: pytest.C
         assert made_NHWC.shape == (1, *shape)
     image_NHWC = np.random.default_rng(0).integers(0, 100, (2, 5, 7, 3), np.uint8)
     np.testing.assert_array_equal(session.run(None, {"image": image_NHWC})[0], Engine(knobs, device="cpu")(image_NHWC))
-    assert Engine(folder / "1" / "model.onnx", device="cpu").spec.labels == ()
+    spec = Engine(folder / "1" / "model.onnx", device="cpu").spec
+    assert (spec.labels, spec.style_size) == ((), 0)
+    assert ModelSpec.from_json(found.parameters["translate.spec"].string_value, "config.pbtxt") == spec
 
 
 def test_controls_are_inputs_without_batches(knobs: Path, tmp_path: Path) -> None:

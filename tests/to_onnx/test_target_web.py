@@ -111,7 +111,7 @@ def test_a_drawing_becomes_what_the_engine_makes(host: tuple[str, Path], browser
     with visited(browser, f"{address}colours/") as page:
         expect(page.locator("main")).to_have_attribute("data-made", "1", timeout=PATIENCE_MS)  # an example, at once
         expect(page.get_by_role("radio", name="shoe")).to_be_checked()  # as its name says
-        expect(page.get_by_text("Model colours: CC0 & <free>.")).to_be_visible()
+        expect(page.get_by_text("Licence of the model: CC0 & <free>.")).to_be_visible()
         found_HWC = made(page, lambda: page.locator(".file").set_input_files(tmp_path / "mine.png"))
         assert apart(found_HWC, engine.apply(picture, label="shoe").rgb_HWC) <= 1
         found_HWC = made(page, page.get_by_text("handbag", exact=True).click)
