@@ -9,6 +9,16 @@ from pathlib import Path
 from translate.errors import ConfigError
 
 
+def check_new(path: Path) -> None:
+    """Refuse a path where there is something already; an empty folder is nothing.
+
+    Raises:
+        ConfigError: there is something.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(f"{path} exists already; remove it, or choose another folder with -o")
+
+
 @contextmanager
 def new_folder(path: Path) -> Generator[Path]:
     """Yield a temporary folder next to `path`; on success it becomes `path`, on failure it is removed.
@@ -16,8 +26,7 @@ def new_folder(path: Path) -> Generator[Path]:
     Raises:
         ConfigError: there is something already, or the folder cannot be made.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ConfigError(f"{path} exists already; remove it, or choose another folder with -o")
+    check_new(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=path.parent))

@@ -10,9 +10,10 @@ from pathlib import Path
 import onnx
 import onnx.helper
 
-from export.targets.folder import new_folder
-from export.targets.source import load
+from export.targets.folder import check_new, new_folder
+from export.targets.source import Source, load
 from translate.errors import ConfigError, ModelError
+from translate.options import quoted
 from translate.spec import ModelSpec
 
 Size = tuple[int, int]
@@ -37,7 +38,7 @@ trtexec --loadEngine=model.plan --shapes={optimum}     # how fast it is
 ```
 
 The engine takes `{image}`, uint8 (N, H, W, {channels}), and returns `{result}`, uint8 (N, H{times}, W{times}, {deep}).
-It takes sizes from {least} to {most} (width x height) and up to {batch} at once, and is tuned for {best}; change the
+It takes sizes from {least} to {most} (width x height) and batches of up to {batch}, and is tuned for {best}; change the
 shapes in `build.sh` for others. Labels, style and detail, if the model has them, are built in.
 
 - It belongs to the GPU and the version of TensorRT that it was built with.
@@ -75,35 +76,20 @@ def write(
     """
     given = {"min": min_size, "opt": opt_size, "max": max_size}
     wished = {name: _size(f"--{name}-size", text) for name, text in given.items() if text}
+    check_new(output)  # before a run is exported, which takes a while
     source = load(model, "fixed")
     sizes = default_sizes(source.spec) | wished
-    for name, other in (("min", "opt"), ("opt", "max")):
-        if any(small > large for small, large in zip(sizes[name], sizes[other], strict=True)):
-            texts = " and ".join(f"{key} {_text(sizes[key])}" for key in (name, other))
-            raise ConfigError(
-                f"sizes have to grow from min to opt to max, but {texts}; give --{name}-size or --{other}-size"
-            )
+    _check_order(sizes)
     pixels_at_the_ends(source.graph)
-    graph, spec = source.graph.graph, source.spec
-    image, result = graph.input[0].name, graph.output[0].name
+    image, channels = source.graph.graph.input[0].name, source.spec.input_channels
     batches = {"min": 1, "opt": 1, "max": max_batch_size}
-    shapes = {
-        name: f"{image}:{batches[name]}x{height}x{width}x{spec.input_channels}"
-        for name, (width, height) in sizes.items()
-    }
-    note = f"- Resize pictures so that the longer side is {spec.working_size}; the model works on that size.\n"
+    shapes = {name: f"{image}:{batches[name]}x{height}x{width}x{channels}" for name, (width, height) in sizes.items()}
     with new_folder(output) as folder:
         source.write(folder / "model.onnx")
         script = _SCRIPT.format(minimum=shapes["min"], optimum=shapes["opt"], maximum=shapes["max"])
         (folder / "build.sh").write_text(script, encoding="utf-8", newline="\n")
-        readme = _README.format(
-            name=spec.name, image=image, result=result, channels=spec.input_channels, deep=spec.output_channels,
-            times=f" * {spec.scale}" if spec.scale > 1 else "", least=_text(sizes["min"]), most=_text(sizes["max"]),
-            best=_text(sizes["opt"]), batch=max_batch_size, optimum=shapes["opt"], licence=spec.licence,
-            note=note if spec.working_size else "",
-        )  # fmt: skip
-        (folder / "README.md").write_text(readme, encoding="utf-8")
-    return f"wrote {output}; next, on the machine with the GPU: sh {output / 'build.sh'}"
+        (folder / "README.md").write_text(_readme(source, sizes, shapes, max_batch_size), encoding="utf-8")
+    return f"wrote {output}; next, on the machine with the GPU: sh {quoted(output / 'build.sh')}"
 
 
 def default_sizes(spec: ModelSpec) -> dict[str, Size]:
@@ -125,7 +111,7 @@ def pixels_at_the_ends(model: onnx.ModelProto) -> None:
     """Let a graph convert its pixels to floats first and back last, in place; the result is the same.
 
     Raises:
-        ModelError: it computes with pixels of 8 bits.
+        ModelError: it computes with 8 bits in between.
     """
     graph = model.graph
     image, result = graph.input[0].name, graph.output[0].name
@@ -134,30 +120,48 @@ def pixels_at_the_ends(model: onnx.ModelProto) -> None:
         for place, name in enumerate(node.input):
             if name == image:
                 node.input[place] = f"{image}_float"
-    cast = onnx.helper.make_node("Cast", [image], [f"{image}_float"], to=onnx.TensorProto.FLOAT)
-    turned = next(node for node in graph.node if result in node.output)
-    stored = next((node for node in graph.node if node.output[0] == turned.input[0]), turned)
-    if turned.op_type == "Transpose" and stored.op_type == "Cast":
-        turned.input[0], stored.input[0] = stored.input[0], f"{result}_float"
-        turned.output[0], stored.output[0] = stored.input[0], result
-        order = [node for node in graph.node if node is not stored]
-        kept = [cast, *order, stored]
-        del graph.node[:]
-        graph.node.extend(kept)
-    else:
-        graph.node.insert(0, cast)
-    if turned.op_type not in ("Transpose", "Cast") or not _floats_inside(model):
+    nodes = [onnx.helper.make_node("Cast", [image], [f"{image}_float"], to=onnx.TensorProto.FLOAT), *graph.node]
+    last = next(node for node in nodes if result in node.output)
+    before = next((node for node in nodes if last.input[0] in node.output), last)
+    if (before.op_type, last.op_type) == ("Cast", "Transpose"):  # first the axes, then the type
+        last.input[0], before.input[0] = before.input[0], f"{result}_float"
+        last.output[0], before.output[0] = before.input[0], result
+        nodes = [*(node for node in nodes if node is not before), before]
+        last = before
+    del graph.node[:]
+    graph.node.extend(nodes)
+    if last.op_type != "Cast" or not _floats_inside(model):
         raise ModelError(
-            "this graph computes with pixels of 8 bits, which TensorRT does not; write it with `translate export`"
+            "this graph computes with unsigned numbers of 8 bits, which TensorRT does not; "
+            "use one that `translate export` has written"
         )
 
 
 def _floats_inside(model: onnx.ModelProto) -> bool:
-    """Whether only the first input and the output have 8 bits."""
+    """Whether nothing but the first input and the output has pixels of 8 bits."""
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
-    small = (onnx.TensorProto.UINT8, onnx.TensorProto.INT8)
-    inside = [value.type.tensor_type.elem_type for value in inferred.value_info]
-    return not any(kind in small for kind in (*inside, *(tensor.data_type for tensor in inferred.initializer)))
+    kinds = {value.type.tensor_type.elem_type for value in inferred.value_info}
+    return onnx.TensorProto.UINT8 not in kinds | {tensor.data_type for tensor in inferred.initializer}
+
+
+def _check_order(sizes: dict[str, Size]) -> None:
+    for name, other in (("min", "opt"), ("opt", "max")):
+        if any(small > large for small, large in zip(sizes[name], sizes[other], strict=True)):
+            texts = " and ".join(f"{key} {_text(sizes[key])}" for key in (name, other))
+            raise ConfigError(
+                f"sizes have to grow from min to opt to max, but {texts}; give --{name}-size or --{other}-size"
+            )
+
+
+def _readme(source: Source, sizes: dict[str, Size], shapes: dict[str, str], max_batch_size: int) -> str:
+    graph, spec = source.graph.graph, source.spec
+    note = f"- Resize pictures so that the longer side is {spec.working_size}; the model works on that size.\n"
+    return _README.format(
+        name=spec.name, image=graph.input[0].name, result=graph.output[0].name, channels=spec.input_channels,
+        deep=spec.output_channels, times=f" * {spec.scale}" if spec.scale > 1 else "", least=_text(sizes["min"]),
+        most=_text(sizes["max"]), best=_text(sizes["opt"]), batch=max_batch_size, optimum=shapes["opt"],
+        licence=spec.licence, note=note if spec.working_size else "",
+    )  # fmt: skip
 
 
 def _size(option: str, text: str) -> Size:

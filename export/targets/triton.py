@@ -11,7 +11,7 @@ from pathlib import Path
 
 import onnx
 
-from export.targets.folder import new_folder
+from export.targets.folder import check_new, new_folder
 from export.targets.source import Source, load
 from translate.errors import ConfigError
 from translate.options import quoted
@@ -63,16 +63,23 @@ def write(model: str, output: Path, *, name: str | None = None, max_batch_size: 
         ConfigError: the name cannot be that of a folder, or the repository has such a model.
         ModelError: the model cannot be read.
     """
+    if name is not None:  # before a run is exported, which takes a while
+        _check_name(name)
+        check_new(output / name)
     source = load(model, "fixed" if max_batch_size else "required")
     name = name or source.spec.name
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise ConfigError(f"{name!r} cannot be the name of a model in Triton; give --name with letters, digits, . _ -")
+    _check_name(name)
     with new_folder(output / name) as folder:
         (folder / "1").mkdir()
         written = source.write(folder / "1" / "model.onnx")
         (folder / "config.pbtxt").write_text(configuration(source, written, name, max_batch_size), encoding="utf-8")
         (folder / "README.md").write_text(_readme(source, name, max_batch_size), encoding="utf-8")
     return f"wrote {output / name}; next: tritonserver --model-repository={quoted(output.absolute())}"
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):
+        raise ConfigError(f"{name!r} cannot be the name of a model in Triton; give --name with letters, digits, . _ -")
 
 
 def configuration(source: Source, written: ModelSpec, name: str, max_batch_size: int) -> str:

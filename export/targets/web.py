@@ -84,7 +84,13 @@ def write(model: str, output: Path, *, onnxruntime_web: Path | None = None, with
         for path in (*(_SHARED / name for name in _SHARED_FILES), *_PAGE.glob("*.[jc]s*")):
             shutil.copyfile(path, folder / path.name)
         (folder / "index.html").write_text(_index(source.spec), encoding="utf-8")
-    return f"wrote {output}; put it on any file host, or try it: python -m http.server -d {quoted(output)}"
+    trial = f"python -m http.server --bind 127.0.0.1 -d {quoted(output)}"
+    return f"wrote {output}; put it on any file host, or try it: {trial}"
+
+
+def served_name(name: str) -> str:
+    """The name of a file of the package on the page: not all file hosts know that .mjs is JavaScript."""
+    return name.replace(".mjs", ".js")
 
 
 def _fetched(folder: Path) -> Path:
@@ -118,7 +124,7 @@ def _copy_runtime(package: Path, target: Path, names: tuple[str, ...]) -> None:
     target.mkdir()
     for name in names:
         try:
-            shutil.copyfile(package / "dist" / name, target / name)
+            shutil.copyfile(package / "dist" / name, target / served_name(name))
         except OSError:
             raise ConfigError(f"{package} lacks dist/{name}; {hint}") from None
     (target / "LICENSE.txt").write_text(_NOTICE, encoding="utf-8")

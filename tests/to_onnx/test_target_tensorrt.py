@@ -64,7 +64,7 @@ def test_the_script(enlarger: Path, tmp_path: Path) -> None:
         str(enlarger),
     ]
     readme = (enlarger / "README.md").read_text()
-    assert "from 32x16 to 640x480 (width x height) and up to 4 at once" in readme
+    assert "from 32x16 to 640x480 (width x height) and batches of up to 4" in readme
     assert re.search(r"uint8 \(N, H \* 4, W \* 4, 3\)", readme)
 
 
@@ -86,7 +86,7 @@ def test_default_sizes_follow_the_spec() -> None:
         (["--opt-size", "32x600"], "sizes have to grow from min to opt to max, but min 64x64 and opt 32x600"),
         (["--max-size", "300x300"], "but opt 512x512 and max 300x300; give --opt-size or --max-size"),
         (["--max-batch-size", "0"], "give 1 or more"),
-        ([], "computes with pixels of 8 bits"),
+        ([], "computes with unsigned numbers of 8 bits"),
     ],
 )
 def test_usage(tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,7 +60,8 @@ export function spans(length, tile, { size_multiple: multiple, receptive_field: 
     const last = number === count - 1;
     const start = last ? roundUp(length - side, multiple) : number * step;
     const stop = Math.min(start + side, length);
-    return { start, stop, keepStart: number ? number * step + margin : 0, keepStop: last ? length : start + side - margin };
+    const keepStart = number ? number * step + margin : 0, keepStop = last ? length : start + side - margin;
+    return { start, stop, keepStart, keepStop };
   });
 }
 
@@ -68,9 +69,11 @@ async function runTiled(image, spec, run, memory, progress) {
   const side = Math.floor(Math.sqrt(memory / spec.bytes_per_pixel));
   const fits = image.height * image.width <= side * side;
   if (!fits && spec.receptive_field === null) throw new TooLarge();
-  const smallest = 2 * roundUp(Math.floor(spec.receptive_field / 2), spec.size_multiple) + roundUp(MIN_CORE, spec.size_multiple);
+  const { size_multiple: multiple, receptive_field: field } = spec;
+  const smallest = 2 * roundUp(Math.floor(field / 2), multiple) + roundUp(MIN_CORE, multiple);
   const tile = fits ? Infinity : Math.max(side, smallest);
-  const windows = spans(image.height, tile, spec).flatMap((row) => spans(image.width, tile, spec).map((column) => [row, column]));
+  const columns = spans(image.width, tile, spec);
+  const windows = spans(image.height, tile, spec).flatMap((row) => columns.map((column) => [row, column]));
   const { scale } = spec;
   let result = null;
   for (const [number, [row, column]] of windows.entries()) {

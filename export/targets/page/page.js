@@ -2,8 +2,9 @@
 // is being worked on; those between are forgotten.
 
 const WORDS = {
-  "look.brightness": "Brightness", "look.dark": "dark", "look.light": "light", "look.hue": "Hue", "look.colour": "Colour",
-  "look.grey": "grey", "look.strong": "strong", "look.contrast": "Contrast", "look.soft": "soft", "look.hard": "hard",
+  "look.brightness": "Brightness", "look.dark": "dark", "look.light": "light", "look.hue": "Hue",
+  "look.colour": "Colour", "look.grey": "grey", "look.strong": "strong",
+  "look.contrast": "Contrast", "look.soft": "soft", "look.hard": "hard",
   "look.texture": "Texture", "look.smooth": "smooth", "look.rough": "rough",
 };
 const MOST_PIXELS = 64e6; // of a result; more is too much for the canvas of some browsers
@@ -72,9 +73,11 @@ function end() {
 
 function finished(picture, error) {
   if (error) {
-    const size = opened ? ` of ${opened.width} x ${opened.height} pixels` : "";
+    const { width, height } = draws ? input : opened;
     end();
-    return say(error === "memory" ? `There is not enough memory for a picture${size}; choose a smaller one.` : `The picture cannot be converted: ${error}`, true);
+    return say(error === "memory"
+      ? `There is not enough memory for a picture of ${width} x ${height} pixels; choose a smaller one.`
+      : `The picture cannot be converted: ${error}`, true);
   }
   working = false;
   progress(1, 1);
@@ -159,13 +162,18 @@ function changed(finishedStroke = true) {
 }
 
 function refresh() {
-  find(".hint").textContent = draws ? (sheet.base.example ? "An example; draw over it to begin your own" : sheet.blank ? "Draw here, or drop a picture" : "") : opened ? "" : "Drop a picture here";
+  const empty = draws ? sheet.blank : !opened;
+  const invitation = draws ? "Draw here, or drop a picture" : "Drop a picture here";
+  const example = draws && sheet.base.example;
+  find(".hint").textContent = example ? "An example; draw over it to begin your own" : empty ? invitation : "";
   if (!draws) return;
   find(".sheet").classList.toggle("erases", sheet.erases);
   button("undo").disabled = sheet.steps.length < 2;
   button("redo").disabled = !sheet.undone.length;
   button("clear").disabled = sheet.blank;
-  all("[data-pen]").forEach((pen) => pen.setAttribute("aria-pressed", !sheet.erases && +pen.dataset.pen === sheet.width));
+  all("[data-pen]").forEach((tool) => {
+    tool.setAttribute("aria-pressed", !sheet.erases && +tool.dataset.pen === sheet.width);
+  });
   find("[data-eraser]").setAttribute("aria-pressed", sheet.erases);
 }
 
@@ -183,12 +191,14 @@ async function openPicture(file, example = false) {
   try {
     picture = await createImageBitmap(file);
   } catch {
-    return say(`${file.name ?? "This"} is not a picture that this browser can read; try a PNG, JPEG or WebP file.`, true);
+    const hint = "is not a picture that this browser can read; try a PNG, JPEG or WebP file";
+    return say(`${file.name ?? "This"} ${hint}.`, true);
   }
   const { width, height } = picture, { scale } = model.spec;
   if (width * height * scale ** 2 > MOST_PIXELS || Math.max(width, height) * scale > MOST_SIDE) {
     const most = Math.floor(MOST_PIXELS / scale ** 2 / 1e6);
-    return say(`A picture of ${width} x ${height} pixels is too large for this page: up to ${most} megapixels and ${MOST_SIDE / scale} pixels a side are possible.`, true);
+    const possible = `up to ${most} megapixels and ${MOST_SIDE / scale} pixels a side are possible`;
+    return say(`A picture of ${width} x ${height} pixels is too large for this page: ${possible}.`, true);
   }
   stem = (file.name ?? "picture").replace(/\.[^.]*$/, "");
   opened = picture;
@@ -215,7 +225,9 @@ async function sample({ file, label: named }, example) {
 function save() {
   output.toBlob((blob) => {
     if (!blob) return say("There is not enough memory to make a file of this result.", true);
-    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${stem}-${model.spec.name}.png` });
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = `${stem}-${model.spec.name}.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   });
@@ -265,7 +277,11 @@ function listen() {
   const zone = find(".sheet");
   document.addEventListener("dragover", (event) => { event.preventDefault(); zone.classList.add("over"); });
   document.addEventListener("dragleave", () => zone.classList.remove("over"));
-  document.addEventListener("drop", (event) => { event.preventDefault(); zone.classList.remove("over"); openPicture(event.dataTransfer.files[0]); });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    zone.classList.remove("over");
+    openPicture(event.dataTransfer.files[0]);
+  });
   document.addEventListener("paste", (event) => openPicture(event.clipboardData.files[0]));
   document.addEventListener("keydown", (event) => {
     if (!draws || !(event.ctrlKey || event.metaKey) || event.target.closest("input[type=number]")) return;
@@ -278,14 +294,16 @@ function listen() {
 
 async function setUp() {
   if (location.protocol === "file:") {
-    return say("Browsers open this page only from a web server; in its folder, run for example: python -m http.server", true);
+    return say("Browsers open this page only from a web server. In its folder, run: python -m http.server", true);
   }
+  if (!window.OffscreenCanvas || !Array.prototype.findLast) throw new Error("this browser is too old for it");
   const answer = await fetch("model.json");
   model = await answer.json();
   if (draws) {
     Object.assign(input, { tabIndex: 0 });
     input.setAttribute("role", "application");
-    input.setAttribute("aria-label", "The sheet. Draw with the pen, the mouse or a finger; or move with the arrow keys, and put the pen down and lift it with the space bar.");
+    const keys = "or move with the arrow keys, and put the pen down and lift it with the space bar";
+    input.setAttribute("aria-label", `The sheet. Draw with the pen, the mouse or a finger; ${keys}.`);
     sheet = new Sheet(input, changed);
   } else {
     input.setAttribute("role", "img");

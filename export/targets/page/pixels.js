@@ -153,8 +153,9 @@ const middleColour = (pixels) => [0, 1, 2].map((c) => Math.trunc(median(pixels.m
 
 // The least squares solution x of a x = b for rows of three numbers; `b` has one column per colour.
 function leastSquares(rows, values) {
-  const a = [0, 1, 2].map((i) => [0, 1, 2].map((j) => rows.reduce((sum, row) => sum + row[i] * row[j], i === j ? 1e-9 : 0)));
-  const b = [0, 1, 2].map((i) => [0, 1, 2].map((c) => rows.reduce((sum, row, n) => sum + row[i] * values[n][c], 0)));
+  const matrix = (entry) => [0, 1, 2].map((i) => [0, 1, 2].map((j) => entry(i, j)));
+  const a = matrix((i, j) => rows.reduce((sum, row) => sum + row[i] * row[j], i === j ? 1e-9 : 0));
+  const b = matrix((i, c) => rows.reduce((sum, row, n) => sum + row[i] * values[n][c], 0));
   for (let i = 0; i < 3; i++) {
     for (let j = 0; j < 3; j++) {
       if (i === j) continue;

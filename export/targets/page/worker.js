@@ -6,7 +6,7 @@
 import { apply, TooLarge } from "./engine.js";
 
 const MEMORY = 768 * 2 ** 20; // of the 4 GiB that WebAssembly has, with room for pictures and copies
-const LIBRARIES = { webgpu: "./ort/ort.webgpu.bundle.min.mjs", wasm: "./ort/ort.wasm.bundle.min.mjs" };
+const LIBRARIES = { webgpu: "./ort/ort.webgpu.bundle.min.js", wasm: "./ort/ort.wasm.bundle.min.js" };
 
 const ready = start();
 ready.catch((error) => postMessage({ failed: `${error?.message ?? error}` }));
@@ -28,8 +28,9 @@ async function start() {
   }
   const graph = new Uint8Array(await new Blob(parts).arrayBuffer());
   // A graphics card that is there may still fail; the processor is slower, but always works.
-  const usable = model.webgpu && (await navigator.gpu?.requestAdapter().catch(() => null));
-  for (const kind of usable ? ["webgpu", "wasm"] : ["wasm"]) {
+  const card = model.webgpu ? await navigator.gpu?.requestAdapter().catch(() => null) : null;
+  const emulated = card?.info?.isFallbackAdapter ?? card?.isFallbackAdapter; // which takes far longer than WebAssembly
+  for (const kind of card && !emulated ? ["webgpu", "wasm"] : ["wasm"]) {
     try {
       const found = { ...(await opened(kind, graph, model)), model };
       postMessage({ ready: kind });
@@ -49,7 +50,8 @@ async function opened(kind, graph, model) {
   const ort = await import(LIBRARIES[kind]);
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
   ort.env.logLevel = "error";
-  const session = await ort.InferenceSession.create(graph, { executionProviders: kind === "wasm" ? ["wasm"] : [kind, "wasm"] });
+  const executionProviders = kind === "wasm" ? ["wasm"] : [kind, "wasm"];
+  const session = await ort.InferenceSession.create(graph, { executionProviders, logSeverityLevel: 3 });
   const run = runner(ort, session, model);
   const side = Math.max(16, model.spec.min_size), channels = model.spec.input_channels;
   const trial = { data: new Uint8Array(side * side * channels), height: side, width: side, channels };
@@ -65,7 +67,8 @@ function runner(ort, session, { spec, defaults }) {
     detail: (value) => new ort.Tensor("float32", Float32Array.from([value]), [1]),
   };
   return async ({ data, height, width, channels }, controls) => {
-    const pixels = new ort.Tensor("uint8", new Uint8Array(data.buffer, data.byteOffset, data.length), [1, height, width, channels]);
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length);
+    const pixels = new ort.Tensor("uint8", bytes, [1, height, width, channels]);
     const inputs = { [session.inputNames[0]]: pixels };
     for (const name of session.inputNames.slice(1)) inputs[name] = controlled[name](controls[name] ?? defaults[name]);
     const output = (await session.run(inputs))[session.outputNames[0]];
