@@ -38,8 +38,8 @@ class TargetOptions:
     name: str | None = None
     """triton: name of the model. Default: the name in its spec."""
     max_batch_size: int | None = None
-    """Most pictures of equal size per run. Default: 8 for triton, 1 for tensorrt. 0, for triton: no batches, and label,
-    style and detail are inputs."""
+    """Most pictures of equal size per run. Default: 8 for triton, 1 for tensorrt. With 0, triton makes no batches, and
+    has inputs for label, style and detail."""
     min_size: Annotated[str | None, tyro.conf.arg(metavar="WIDTHxHEIGHT")] = None
     """tensorrt: smallest picture, for example 64x64. Default: by the spec."""
     opt_size: Annotated[str | None, tyro.conf.arg(metavar="WIDTHxHEIGHT")] = None
@@ -68,7 +68,8 @@ def _given(value: object) -> bool:
 
 def main(argv: list[str]) -> int:
     """Write the folder, say what to do next, and return the exit status."""
-    options = parse_options(TargetOptions, argv, "translate export --target")
+    target = next((name for name in _OWN if name in argv or f"--target={name}" in argv), "web")
+    options = parse_options(TargetOptions, argv, f"translate export --target {target}")
     require("export", "torch", "onnx")
     found = dataclasses.asdict(options)
     given = {name: found[name] for name in _OWN[options.target] if _given(found[name])}

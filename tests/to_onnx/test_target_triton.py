@@ -99,6 +99,7 @@ def test_repositories_grow_but_models_stay(tmp_path: Path, capsys: pytest.Captur
         (["--max-batch-size", "-1"], "--max-batch-size is -1; give 0 or more"),
         (["--min-size", "8x8"], "--min-size is not for --target triton"),
         (["--onnxruntime-web", "x"], "--onnxruntime-web is not for --target triton"),
+        (["--colour", "red"], "see translate export --target triton --help"),
     ],
 )
 def test_usage(

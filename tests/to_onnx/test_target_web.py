@@ -87,10 +87,11 @@ def drawing(side: int) -> Image.Image:
 
 
 def made(page: Page, act: Callable[[], Any]) -> np.ndarray:
-    """Do something; the next picture that the page makes, as it is downloaded, uint8 (H, W, 4)."""
-    count = int(page.locator("main").get_attribute("data-made") or 0)
+    """Do something; what the page has made when it has caught up, as it is downloaded, uint8 (H, W, 4)."""
+    count = page.locator("main").get_attribute("data-made") or ""
     act()
-    expect(page.locator("main")).to_have_attribute("data-made", str(count + 1), timeout=PATIENCE_MS)
+    expect(page.locator("main")).not_to_have_attribute("data-made", count, timeout=PATIENCE_MS)
+    expect(page.locator(".result")).to_have_attribute("aria-busy", "false", timeout=PATIENCE_MS)
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the result").click()
     return np.asarray(Image.open(download.value.path()))

@@ -53,7 +53,7 @@ function heard({ id, picture, error, done, of, loaded, ready, failed }) {
     if (loaded >= of) say("Starting the model ...");
   } else if (ready) {
     main.dataset.runs = ready;
-    say(working ? "Working ..." : "");
+    say(working && !draws ? "Working ..." : ""); // drawings follow the pen, without a word
   } else if (id !== number) {
     return;
   } else if (done !== undefined) {
@@ -74,7 +74,9 @@ function end() {
 function finished(picture, error) {
   if (error) {
     const { width, height } = draws ? input : opened;
+    const newer = waiting;
     end();
+    if (newer) return changed();
     return say(error === "memory"
       ? `There is not enough memory for a picture of ${width} x ${height} pixels; choose a smaller one.`
       : `The picture cannot be converted: ${error}`, true);
@@ -90,7 +92,7 @@ function finished(picture, error) {
   find(".result").style.aspectRatio = `${picture.width} / ${picture.height}`;
   find(".size").textContent = `${picture.width} x ${picture.height} pixels`;
   button("save").disabled = false;
-  main.dataset.made = +(main.dataset.made ?? 0) + 1;
+  main.dataset.made = +main.dataset.made + 1;
   say("");
 }
 
@@ -156,7 +158,7 @@ function changed(finishedStroke = true) {
     return say("There is not enough memory for this picture; choose a smaller one.", true);
   }
   working = true;
-  if (main.dataset.runs) say("Working ...");
+  if (main.dataset.runs && !draws) say("Working ...");
   find(".result").setAttribute("aria-busy", true);
   worker.postMessage({ id: ++number, picture, controls: controls() }, [picture.data.buffer]);
 }
