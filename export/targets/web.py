@@ -14,6 +14,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from export.targets.folder import new_folder
 from export.targets.source import Source, load
@@ -156,7 +157,7 @@ def _copy_samples(source: Source, folder: Path) -> list[dict[str, Any]]:
         label = source.spec.label_of(path.name)
         title = path.stem.replace("-", " ").replace("_", " ")
         number = None if label is None else source.spec.labels.index(label)
-        samples.append({"file": f"samples/{path.name}", "title": title, "label": number})
+        samples.append({"file": f"samples/{quote(path.name)}", "title": title, "label": number})
     return samples
 
 

@@ -1,15 +1,18 @@
 """The page's own arithmetic on pixels is that of the Engine."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import INVERT, save_model
 from nodes import node
 
 import export.targets.web
-from translate.inference.placement import content_box, cut_out, frame_of, through_frame
+from translate.inference.engine import Engine
+from translate.inference.placement import content_box, content_share_of, cut_out, frame_of, through_frame
 from translate.inference.tiling import spans
 from translate.pictures.operations import Picture, flatten, grey, relight, resize
 
@@ -18,15 +21,20 @@ PAGE = Path(export.targets.web.__file__).parent / "page"
 SCRIPT = """
 import { readFileSync } from "node:fs";
 import * as pixels from "./pixels.js";
-import { spans } from "./engine.js";
+import { apply, spans } from "./engine.js";
 const image = ({ shape: [height, width, channels], data }) => {
   return { height, width, channels, data: Uint8Array.from(data) };
 };
-const made = JSON.parse(readFileSync(0)).map(([name, ...given]) => {
+let runs = 0;
+const run = async (given) => (runs++, { ...given, data: given.data.map((value) => 255 - value) });
+const convert = (picture, model, memory) => apply(picture, model, run, { memory });
+const made = [];
+for (const [name, ...given] of JSON.parse(readFileSync(0))) {
   const values = given.map((value) => (value?.data ? image(value) : value));
-  const found = { ...pixels, spans }[name](...values);
-  return found?.data ? { shape: [found.height, found.width, found.channels], data: [...found.data] } : found;
-});
+  const found = await { ...pixels, spans, convert, counted: () => runs }[name](...values);
+  const shape = [found?.height, found?.width, found?.channels];
+  made.push(found?.data ? { shape, data: [...found.data] } : found);
+}
 console.log(JSON.stringify(made));
 """
 
@@ -91,6 +99,40 @@ def test_colours_and_light(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found[0], grey(picture_HWC))
     assert np.abs(found[1].astype(int) - relight(picture_HWC, before_HWC, after_HWC)).max() <= 1
     np.testing.assert_array_equal(found[2], flatten(Picture(rgba_HWC[..., :3], rgba_HWC[..., 3])))
+
+
+@pytest.mark.parametrize(
+    ("facts", "size", "drawn"),
+    [
+        ({"scene_size": 20}, (60, 90), 9),
+        ({"scene_size": 80}, (60, 90), 9),
+        ({"working_size": 32}, (60, 90), 48),
+        ({"working_size": 32, "content_share": 0.9}, (120, 150), 40),
+        ({"min_size": 70}, (60, 90), 9),
+        ({"receptive_field": 9, "size_multiple": 4, "bytes_per_pixel": 100}, (130, 210), 9),
+        ({"input_channels": 1}, (20, 30), 9),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, dict) else None,
+)
+def test_pictures_are_converted_as_by_the_engine(
+    tmp_path: Path, facts: dict[str, Any], size: tuple[int, int], drawn: int
+) -> None:
+    """With a model that inverts colours; with a limit on memory, in several runs."""
+    spec = dataclasses.replace(INVERT, **facts)
+    picture_HWC = drawing(*size, 10, 12, drawn)
+    model = {"spec": json.loads(spec.to_json()), "content_share": content_share_of(spec)}
+    opaque_HWC = np.full((*size, 1), 255, np.uint8)
+    rgba_HWC = np.concatenate([picture_HWC, opaque_HWC], axis=2)
+    limit = 100 * 100 * spec.bytes_per_pixel
+    found_HWC, runs = js(tmp_path, ("convert", rgba_HWC, model, limit), ("counted",))
+    if spec.input_channels == 1:
+        wanted_HWC = np.repeat(255 - grey(picture_HWC), 3, axis=2)
+    else:
+        engine = Engine(save_model(tmp_path / "model.onnx", spec), device="cpu")
+        wanted_HWC = engine.apply(Picture(picture_HWC)).rgb_HWC
+    assert np.abs(found_HWC[..., :3].astype(int) - wanted_HWC).max() <= 1
+    assert (found_HWC[..., 3] == 255).all()
+    assert (runs == 1) == (spec.receptive_field is None)
 
 
 SHEETS = {

@@ -70,7 +70,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[str, Path]
         (model.parent / "samples").mkdir(parents=True)
         save_sum(model, spec)
         if spec is SHOES:
-            for number, name in enumerate(("handbag-1", "shoe_2")):
+            for number, name in enumerate(("handbag-1", "shoe #2")):
                 drawing(40 + number).save(model.parent / "samples" / f"{name}.png")
         options = [] if spec is SHOES else ["--without-webgpu"]
         output = ["-o", str(folder / "below" / spec.name), "--onnxruntime-web", str(runtime)]

@@ -111,6 +111,5 @@ async function runPadded(image, { min_size: least, scale }, run) {
       for (let c = 0; c < channels; c++) padded.data[(y * padded.width + x) * channels + c] = image.data[from + c];
     }
   }
-  const whole = { start: 0, stop: 0 };
-  return cut(await run(padded), { ...whole, stop: height * scale }, { ...whole, stop: width * scale });
+  return cut(await run(padded), { start: 0, stop: height * scale }, { start: 0, stop: width * scale });
 }

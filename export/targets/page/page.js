@@ -221,7 +221,7 @@ async function sample({ file, label: named }, example) {
   const blob = await answer.blob();
   if (example && (draws ? !sheet.blank : opened)) return;
   if (named !== null) choose(named);
-  await openPicture(new File([blob], file.split("/").pop(), { type: blob.type }), example);
+  await openPicture(new File([blob], decodeURIComponent(file.split("/").pop()), { type: blob.type }), example);
 }
 
 function save() {

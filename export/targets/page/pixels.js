@@ -198,8 +198,8 @@ function ink({ data, height, width }) {
   return found;
 }
 
-// The cells that hold more than specks: their places, for the ink of a picture with this width.
-function cellsWithInk(found, height, width) {
+// Ink without small isolated specks: a function that tells whether a place belongs to anything larger.
+function withoutSpecks(found, height, width) {
   const down = Math.ceil(height / CELL), across = Math.ceil(width / CELL);
   const counts = new Int32Array(down * across);
   let total = 0;
@@ -235,11 +235,11 @@ export function contentBox(sheet) {
   const { height, width } = sheet;
   const small = Math.max(height, width) > SEARCH_SIZE ? resize(sheet, ...fitSize(height, width, SEARCH_SIZE)) : sheet;
   const found = ink(small);
-  const counts = cellsWithInk(found, small.height, small.width);
+  const kept = withoutSpecks(found, small.height, small.width);
   let top = Infinity, bottom = -1, left = Infinity, right = -1;
   found.forEach((dark, i) => {
     const y = Math.trunc(i / small.width), x = i % small.width;
-    if (!dark || !counts(y, x)) return;
+    if (!dark || !kept(y, x)) return;
     [top, bottom] = [Math.min(top, y), Math.max(bottom, y)];
     [left, right] = [Math.min(left, x), Math.max(right, x)];
   });
@@ -263,7 +263,7 @@ export function frameOf(sheet, contentShare) {
   return { top, left, side };
 }
 
-// Copy the part of `from` that lies in a square of it into `to`, moved; calls back for each pair of places.
+// Visit every place of a square that is on an image: where it is on the image, and where in the square.
 function inside({ top, left, side }, { height, width }, visit) {
   for (let y = Math.max(0, top); y < Math.min(height, top + side); y++) {
     for (let x = Math.max(0, left); x < Math.min(width, left + side); x++) visit(y, x, y - top, x - left);
