@@ -4,7 +4,6 @@ The remainder that 8 bits cannot hold is passed separately: a 16-bit level is 25
 and output. Callers that do not use it omit the input and get the same 8 bits as before.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -66,34 +65,28 @@ def carry_sixteen_bits(model: onnx.ModelProto) -> None:
     graph.output.append(onnx.helper.make_tensor_value_info(RESULT_REST, onnx.TensorProto.INT16, shape))
 
 
+def drop_sixteen_bits(model: onnx.ModelProto) -> None:
+    """Undo `carry_sixteen_bits`, in place; a graph without it stays as it is. The default of the input may be gone."""
+    graph = model.graph
+    if all(one.name != IMAGE_REST for one in graph.input):
+        return
+    (add,) = [node for node in graph.node if node.op_type == "Add" and node.input[1] == "rest_share"]
+    arrived = next(node for node in graph.node if node.output[0] == add.input[0])
+    arrived.output[0] = add.output[0]
+    made = {"rest_NCHW", "rest_float", "rest_share", RESULT_REST}
+    made |= {f"result_rest_{name}" for name in ("share", "levels", "rounded", "NCHW")}
+    nodes = [node for node in graph.node if node is not add and node.output[0] not in made]
+    gone = {IMAGE_REST, RESULT_REST, "rest_steps"}
+    parts: Any
+    for parts in (graph.input, graph.output, graph.initializer):
+        kept = [one for one in parts if one.name not in gone]
+        del parts[:]
+        parts.extend(kept)
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
 def _only(graph: onnx.GraphProto, kind: str, source: str) -> onnx.NodeProto:
     """The only node of this type that reads a value."""
     (found,) = [node for node in graph.node if node.op_type == kind and source in node.input]
     return found
-
-
-def drop_sixteen_bits(model: onnx.ModelProto) -> None:
-    """Undo `carry_sixteen_bits`, in place: one input and one output less. Other graphs stay as they are."""
-    graph = model.graph
-    if IMAGE_REST not in {value.name for value in graph.input}:
-        return
-    added = next(node for node in graph.node if "rest_share" in node.input)
-    exact = next(node for node in graph.node if node.output[0] == added.input[0])
-    graph.node.remove(added)
-    exact.output[0] = added.output[0]
-    made = {name: node for node in graph.node for name in node.output}
-    needed, waiting = set[str](), [value.name for value in graph.output if value.name != RESULT_REST]
-    while waiting:
-        name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
-            waiting += made[name].input if name in made else ()
-    _keep(graph.node, [node for node in graph.node if needed.intersection(node.output)])
-    for named in (graph.initializer, graph.input, graph.output):
-        _keep(named, [item for item in named if item.name in needed])
-
-
-def _keep(items: Any, kept: Sequence[Any]) -> None:
-    """Leave only some of the items of a repeated field."""
-    del items[:]
-    items.extend(kept)
