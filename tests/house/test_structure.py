@@ -113,5 +113,10 @@ def captions(document: str) -> list[tuple[str, str]]:
 def test_the_trees_in_the_documents_are_true() -> None:
     rows = captions("CONTRIBUTING.md")
     folders = {f"{path.parent.relative_to(ROOT)}/" for path in MODULES.values()}
-    assert {folder for folder, _ in rows if "*" not in folder} - {"checkpoints/", "benchmarks/", "tests/"} == folders
+    assert {folder for folder, _ in rows if "*" not in folder} - {
+        "checkpoints/",
+        "examples/",
+        "benchmarks/",
+        "tests/",
+    } == folders
     assert captions("README.md") == rows

@@ -331,3 +331,16 @@ def test_metrics_survive_the_contract(tmp_path: Path) -> None:
     path.write_text(json.dumps({"psnr_db": 18, "share": 0.5}))
     assert _metrics(path) == {"psnr_db": 18.0, "share": 0.5}
     assert _metrics(None) == {}
+
+
+def test_a_run_for_another_program(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is exported and compared first; of the temporary file nothing is said."""
+    assert main(["export", "run", "--target", "triton", "-o", "models", "--name", "mine"]) == 0
+    found = capsys.readouterr()
+    assert found.err == ""
+    assert found.out.startswith("parity, PyTorch vs. ONNX Runtime:")
+    assert "translate convert" not in found.out
+    assert found.out.endswith(f"next: tritonserver --model-repository={folder / 'models'}\n")
+    assert Engine(folder / "models" / "mine" / "1" / "model.onnx", device="cpu").spec.working_size == 32
+    assert main(["export", "run", "--target", "triton", "-o", "models", "--name", "mine"]) == 2
+    assert "models/mine exists already" in capsys.readouterr().err

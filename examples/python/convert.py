@@ -1,0 +1,26 @@
+"""Convert one picture with ONNX Runtime, numpy and Pillow: python convert.py mine.onnx in.png out.png"""
+
+import json
+import sys
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+model, source, target = sys.argv[1:]
+options = onnxruntime.SessionOptions()
+options.log_severity_level = 3  # optional inputs are no reason to warn
+session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+spec = json.loads(session.get_modelmeta().custom_metadata_map["translate.spec"])
+
+picture = Image.open(source).convert("RGB")
+width, height = picture.size
+if spec["working_size"]:  # the model knows things at this size
+    factor = spec["working_size"] / max(width, height)
+    picture = picture.resize((max(1, round(width * factor)), max(1, round(height * factor))), Image.Resampling.LANCZOS)
+inputs = {"image": np.asarray(picture)[None]}  # uint8 (1, H, W, 3)
+if spec["labels"]:
+    inputs["label"] = np.array([0])  # the first of them; style and detail work alike
+(translated,) = session.run(["translated"], inputs)
+size = (width * spec["scale"], height * spec["scale"])
+Image.fromarray(translated[0]).resize(size, Image.Resampling.LANCZOS).save(target)
