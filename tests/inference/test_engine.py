@@ -13,7 +13,6 @@ from translate.conversion.folder import convert_folder
 from translate.conversion.worker import Conversion
 from translate.errors import ConfigError, ImageError, ModelError
 from translate.inference import engine as engine_module
-from translate.inference import session as session_module
 from translate.inference.engine import Engine
 from translate.pictures.operations import Picture, read_picture, write_picture
 from translate.spec import METADATA_KEY, ModelSpec
@@ -210,20 +209,6 @@ def test_bad_models(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=message) as caught:
             Engine(tmp_path / f"{name}.onnx")
         assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("present", [False, True])
-def test_no_gpu(
-    invert_model: Path, present: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Also where the device is there and CUDA's libraries do not load."""
-    if session_module._gpu_present():
-        pytest.skip("this machine has a GPU")
-    monkeypatch.setattr(session_module, "_gpu_present", lambda: present)
-    assert Engine(invert_model).device == "cpu"
-    with pytest.raises(ModelError, match="no usable NVIDIA GPU"):
-        Engine(invert_model, device="cuda")
-    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.gpu

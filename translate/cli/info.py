@@ -50,7 +50,7 @@ def model_facts(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: missing, truncated, not ONNX, or the spec is damaged.
     """
-    session = Session(path, threads=1, device="cpu")
+    session = Session(path, threads=1, device="auto")
     graph = read_graph(path)
     text = session.metadata.get(METADATA_KEY)
     spec = ModelSpec.from_json(text, str(path)) if text else None
@@ -68,6 +68,7 @@ def model_facts(path: Path) -> dict[str, Any]:
             *(_value(one, optional=True) for one in opened.get_overridable_initializers()),
         ],
         "outputs": [_value(one, optional=False) for one in opened.get_outputs()],
+        "device": {"device": session.device, "why": session.why},
         "producer": spec.producer if spec else about.producer_name,
         "ir_version": graph.ir_version,
         "opsets": dict(graph.opsets),
@@ -135,6 +136,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "translate.spec", "none: not written by `translate`, so what its pictures mean is unknown"
     for place in ("inputs", "outputs"):
         yield f"graph {place}", "; ".join(map(_described, facts[place]))
+    yield "device", "{device} ({why})".format_map(facts["device"])
     yield "producer", facts["producer"]
     yield (
         "ONNX",

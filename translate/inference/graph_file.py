@@ -1,8 +1,8 @@
 """What an ONNX file says about its graph, read without the package onnx: versions, operators, digest of the weights.
 
-ONNX Runtime does not tell these. The file is a protocol buffer, whose encoding is simple: a message is a sequence of
-fields, each a number, a wire type and a value (https://protobuf.dev/programming-guides/encoding/). The numbers of the
-fields are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
+ONNX Runtime does not tell these. Defaults of inputs are taken out here too. The file is a protocol buffer, whose
+encoding is simple: a message is a sequence of fields, each a number, a wire type and a value
+(https://protobuf.dev/programming-guides/encoding/). The numbers of the fields are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
 import hashlib
@@ -45,6 +45,54 @@ def read_graph(path: Path) -> GraphFacts:
         raise ModelError(f"{path}: truncated, or not an ONNX file; download or export it again") from None
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read the entries of `metadata_props` alone, which is quick.
+
+    Raises:
+        ModelError: the file is truncated, or not ONNX.
+        OSError: the file cannot be read.
+    """
+    try:
+        return metadata_of(path.read_bytes())
+    except (ValueError, IndexError, TypeError):
+        raise ModelError(f"{path}: truncated, or not an ONNX file; download or export it again") from None
+
+
+def metadata_of(model: bytes) -> dict[str, str]:
+    """The entries of `metadata_props`.
+
+    Raises:
+        ValueError, IndexError, TypeError: the bytes are no message.
+    """
+    entries = [dict(_fields(value)) for number, value in _fields(memoryview(model)) if number == 14]
+    return {_text(entry.get(1)): _text(entry.get(2)) for entry in entries}
+
+
+def with_required_inputs(model: bytes) -> bytes:
+    """The same model without the defaults of its inputs, which makes optional inputs required.
+
+    Some runtimes do not offer inputs that have a default: they take the default for a constant.
+
+    Raises:
+        ValueError, IndexError, TypeError: the bytes are no message.
+    """
+    made = bytearray()
+    for number, value, whole in _parts(memoryview(model)):
+        if number != 7:  # graph
+            made += whole
+            continue
+        parts = list(_parts(value))
+        inputs = {_text(dict(_fields(one)).get(1)) for kind, one, _ in parts if kind == 11}
+        kept = [
+            part for kind, one, part in parts if kind != 5 or _text(dict(_fields(one)).get(8)) not in inputs
+        ]  # initializer, and its name
+        size = sum(map(len, kept))
+        made += bytes([7 << 3 | _LENGTH]) + _as_varint(size)
+        for part in kept:
+            made += part
+    return bytes(made)
+
+
 def _facts(data: memoryview) -> GraphFacts:
     ir_version, opsets, operators, weights = (
         0,
@@ -72,7 +120,12 @@ def _facts(data: memoryview) -> GraphFacts:
 
 
 def _fields(data: "memoryview | int | None") -> Iterator[tuple[int, "memoryview | int"]]:
-    """The fields of a message: their numbers and values, a whole number or bytes.
+    """The fields of a message: their numbers and values, see `_parts`."""
+    return ((number, value) for number, value, _ in _parts(data))
+
+
+def _parts(data: "memoryview | int | None") -> Iterator[tuple[int, "memoryview | int", memoryview]]:
+    """The fields of a message: their numbers, their values, a whole number or bytes, and the bytes of the whole field.
 
     Raises:
         ValueError, IndexError, TypeError: the bytes are no message.
@@ -81,11 +134,12 @@ def _fields(data: "memoryview | int | None") -> Iterator[tuple[int, "memoryview 
         raise TypeError("not a message")
     at = 0
     while at < len(data):
+        start = at
         tag, at = _varint(data, at)
         kind = tag & 7
         if kind == _VARINT:
             value, at = _varint(data, at)
-            yield tag >> 3, value
+            yield tag >> 3, value, data[start:at]
             continue
         if kind == _LENGTH:
             length, at = _varint(data, at)
@@ -93,7 +147,7 @@ def _fields(data: "memoryview | int | None") -> Iterator[tuple[int, "memoryview 
             length = {_EIGHT_BYTES: 8, _FOUR_BYTES: 4}.get(kind, len(data) + 1)
         if at + length > len(data):
             raise ValueError("longer than the message")
-        yield tag >> 3, data[at : at + length]
+        yield tag >> 3, data[at : at + length], data[start : at + length]
         at += length
 
 
@@ -107,6 +161,15 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
         if byte < 128:
             return value, at
     raise ValueError("a number of more than ten bytes")
+
+
+def _as_varint(value: int) -> bytes:
+    """The inverse of `_varint`."""
+    found = bytearray()
+    while value >= 128:
+        found.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*found, value])
 
 
 def _text(value: "memoryview | int | None") -> str:
