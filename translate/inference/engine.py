@@ -35,6 +35,7 @@ from translate.pictures.operations import (
     mixed,
     relight,
     resize,
+    shrink,
     to_bits,
     white_of,
 )
@@ -312,7 +313,7 @@ class Engine:
         size = self.model_size(*rgb_HWC.shape[:2])
         if size == rgb_HWC.shape[:2]:
             return self.colours(rgb_HWC, controls)
-        small_HWC = resize(rgb_HWC, *size)
+        small_HWC = shrink(rgb_HWC, *size)
         return relight(rgb_HWC, small_HWC, self.colours(small_HWC, controls))
 
     def model_size(self, height: int, width: int) -> tuple[int, int]:
