@@ -125,7 +125,7 @@ def training(bench: Bench, clock: Clock) -> Iterator[str]:
         ("pix2pix", "classic", []),
         ("sketch-to-photo", "modern", ["--compile"]),
     ]
-    small = ["--batch-size", "1", "--image-size", "32", "--rounds", "1"] if bench.pretend else ["--rounds", "3"]
+    small = ["--batch-size", "1", "--image-size", "64", "--rounds", "1"] if bench.pretend else ["--rounds", "3"]
     for task, preset, extra in cases[: 2 if bench.pretend else None]:
         ends = Clock(time.monotonic() + clock.left / (3 - cases.index((task, preset, extra))))
         options = ["--task", task, "--preset", preset, "--seconds", f"{bench.seconds:g}", *small, *extra]

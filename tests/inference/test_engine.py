@@ -218,6 +218,20 @@ def test_gpu(double_model: Path, image_HWC: np.ndarray) -> None:
     assert np.array_equal(engine(image_HWC)[::2, ::2], image_HWC)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_optional_inputs_on_a_gpu(device: Any, tmp_path: Path, image_HWC: np.ndarray) -> None:
+    path = save_sum(tmp_path / "all.onnx", ALL)
+    try:
+        engine, plain = Engine(path, device=device), Engine(path, device="cpu")
+    except ModelError as error:
+        if device == "cuda":
+            raise
+        pytest.skip(str(error))
+    for chosen in ({}, {"label": "night", "style": (3, 4), "detail": 0.5}):
+        assert np.array_equal(engine(image_HWC // 3, **chosen), plain(image_HWC // 3, **chosen))
+
+
 def test_apply_at_working_size_keeps_alpha_of_cut_outs_but_not_of_lines(tmp_path: Path, image_HWC: np.ndarray) -> None:
     engine = Engine(save_model(tmp_path / "m.onnx", dataclasses.replace(INVERT, working_size=32)))
     alpha_HW = np.zeros(image_HWC.shape[:2], np.uint8)

@@ -50,7 +50,9 @@ def model_facts(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: missing, truncated, not ONNX, or the spec is damaged.
     """
-    session = Session(path, threads=1, device="auto")
+    chosen = Session(path, threads=1, device="auto")
+    # Other devices may have got another copy of the graph.
+    session = chosen if chosen.device == "cpu" else Session(path, threads=1, device="cpu")
     graph = read_graph(path)
     text = session.metadata.get(METADATA_KEY)
     spec = ModelSpec.from_json(text, str(path)) if text else None
@@ -68,7 +70,7 @@ def model_facts(path: Path) -> dict[str, Any]:
             *(_value(one, optional=True) for one in opened.get_overridable_initializers()),
         ],
         "outputs": [_value(one, optional=False) for one in opened.get_outputs()],
-        "device": {"device": session.device, "why": session.why},
+        "device": {"device": chosen.device, "why": chosen.why},
         "producer": spec.producer if spec else about.producer_name,
         "ir_version": graph.ir_version,
         "opsets": dict(graph.opsets),
