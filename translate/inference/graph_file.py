@@ -18,7 +18,16 @@ _DATA_ELSEWHERE = (4, 5, 6, 7, 10, 11, 13)
 """Fields of TensorProto that hold values in other ways than as raw bytes."""
 
 
-_TYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 10: "float16", 11: "float64", 16: "bfloat16"}
+_WEIGHT_TYPES = {
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    6: "int32",
+    7: "int64",
+    10: "float16",
+    11: "float64",
+    16: "bfloat16",
+}
 """Of TensorProto.DataType, those that weights have."""
 
 
@@ -111,7 +120,7 @@ def weight_type(path: Path) -> str:
                 for kind, tensor in _fields(graph):
                     if kind == 5:
                         parts = dict(_fields(tensor))
-                        name = _TYPES.get(int(parts.get(2, 0)), "other")  # pyright: ignore[reportArgumentType]
+                        name = _WEIGHT_TYPES.get(int(parts.get(2, 0)), "other")  # pyright: ignore[reportArgumentType]
                         raw = parts.get(9)
                         sizes[name] += len(raw) if isinstance(raw, memoryview) else 1
     except (ValueError, IndexError, TypeError):
