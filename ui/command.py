@@ -65,7 +65,7 @@ class UiOptions:
     mcp: tyro.conf.FlagCreatePairsOff[bool] = False
     """Offer tools for language models at /mcp (needs the extra mcp)."""
     device: Device = "auto"
-    """Where to run the models; auto uses an NVIDIA GPU if available."""
+    """Where to run the models; auto uses a GPU if a working one is found, otherwise the CPU."""
     open: bool = True
     """Open the page in the browser."""
     jobs_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: per user)")] = None

@@ -46,6 +46,7 @@ PARITY = {
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("translate.inference.devices.gpu_present", lambda: False)
     return tmp_path
 
 
@@ -93,6 +94,7 @@ def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "metrics": "psnr_db 18.25",
         "weights digest": f"{DIGEST}, matches the weights in the file",
         "parity": "not recorded (older files)",
+        "device": "cpu (no NVIDIA GPU found)",
         "graph inputs": "image uint8 (N, H, W, 3)",
         "graph outputs": "output uint8 (N, ?, ?, 3)",
         "producer": "translate 9",
@@ -114,6 +116,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
         "added": None,
         "inputs": [{"name": "image", "type": "uint8", "shape": ["N", "H", "W", 3], "optional": False}],
         "outputs": [{"name": "output", "type": "uint8", "shape": ["N", "H2", "W2", 3], "optional": False}],
+        "device": {"device": "cpu", "why": "no NVIDIA GPU found"},
         "producer": "translate 9",
         "ir_version": 9,
         "opsets": {"ai.onnx": 17},
@@ -208,6 +211,7 @@ def test_a_model_of_another_program(capsys: pytest.CaptureFixture[str]) -> None:
         "file": "other.onnx (0.0 MiB)",
         "SHA-256": lines["SHA-256"],
         "translate.spec": "none: not written by `translate`, so what its pictures mean is unknown",
+        "device": "cpu (no NVIDIA GPU found)",
         "graph inputs": "x float32 (batch, 3); yes bool ()",
         "graph outputs": lines["graph outputs"],
         "producer": "other",

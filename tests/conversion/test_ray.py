@@ -221,6 +221,7 @@ def test_what_is_not_there(
         (["--address", "auto"], "--address auto needs --engine ray; add it or omit --address"),
         (["--engine", "ray", "--watch"], "--watch does not work with --engine ray; omit one of them"),
         (["--engine", "ray", "--device", "cuda"], "--device cuda: Ray has no GPU; omit it"),
+        (["--engine", "ray", "--device", "openvino"], "--device openvino does not work with Ray; give auto, cpu or"),
         (["--engine", "ray", "--address", "ray://a:1"], "--address ray://a:1: Ray Data does not support Ray Client; "),
         (["--engine", "ray", "--address", "127.0.0.1:9"], "--address 127.0.0.1:9: cannot connect to Ray ("),
     ):

@@ -13,7 +13,6 @@ from translate.conversion.folder import convert_folder
 from translate.conversion.worker import Conversion
 from translate.errors import ConfigError, ImageError, ModelError
 from translate.inference import engine as engine_module
-from translate.inference import session as session_module
 from translate.inference.engine import Engine
 from translate.pictures.operations import Picture, read_picture, write_picture
 from translate.spec import METADATA_KEY, ModelSpec
@@ -212,25 +211,25 @@ def test_bad_models(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("present", [False, True])
-def test_no_gpu(
-    invert_model: Path, present: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Also where the device is there and CUDA's libraries do not load."""
-    if session_module._gpu_present():
-        pytest.skip("this machine has a GPU")
-    monkeypatch.setattr(session_module, "_gpu_present", lambda: present)
-    assert Engine(invert_model).device == "cpu"
-    with pytest.raises(ModelError, match="no usable NVIDIA GPU"):
-        Engine(invert_model, device="cuda")
-    assert capfd.readouterr() == ("", "")
-
-
 @pytest.mark.gpu
 def test_gpu(double_model: Path, image_HWC: np.ndarray) -> None:
     engine = Engine(double_model, device="cuda")
     assert engine.device == "cuda"
     assert np.array_equal(engine(image_HWC)[::2, ::2], image_HWC)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_optional_inputs_on_a_gpu(device: Any, tmp_path: Path, image_HWC: np.ndarray) -> None:
+    path = save_sum(tmp_path / "all.onnx", ALL)
+    try:
+        engine, plain = Engine(path, device=device), Engine(path, device="cpu")
+    except ModelError as error:
+        if device == "cuda":
+            raise
+        pytest.skip(str(error))
+    for chosen in ({}, {"label": "night", "style": (3, 4), "detail": 0.5}):
+        assert np.array_equal(engine(image_HWC // 3, **chosen), plain(image_HWC // 3, **chosen))
 
 
 def test_apply_at_working_size_keeps_alpha_of_cut_outs_but_not_of_lines(tmp_path: Path, image_HWC: np.ndarray) -> None:

@@ -28,7 +28,7 @@ from translate.networks.reparameterised import fold
 from translate.networks.residual_sr import ResidualSR
 from translate.networks.span import SPAN
 from translate.networks.unet import UNet
-from translate.pictures.operations import Picture, covered, relight, resize
+from translate.pictures.operations import Picture, covered, relight, resize, shrink
 
 NETWORKS: dict[str, Any] = {
     "U-Net of 2": UNet(3, 3, (8,), 1, padding="replicate"),
@@ -176,7 +176,7 @@ def test_small_copies_are_cut_into_windows_too(tmp_path: Path, kind: str) -> Non
     assert np.array_equal(tiled.apply(picture).rgb_HWC, whole.apply(picture).rgb_HWC)
     if kind == "scene_size":
         shown_HWC = covered(picture)
-        small_HWC = resize(shown_HWC, 100, 167)
+        small_HWC = shrink(shown_HWC, 100, 167)
         expected_HWC = relight(shown_HWC, small_HWC, 255 - small_HWC)
         assert np.array_equal(tiled.apply(picture).rgb_HWC, expected_HWC)
         assert np.array_equal(tiled.apply(picture).alpha_HW, alpha_HW)

@@ -95,7 +95,8 @@ class ConvertOptions:
     """Save results in the colour profile of the input, or in the colours that it describes otherwise. By default, and
     for HDR, they are sRGB."""
     device: Device = "auto"
-    """Where to run the model; auto uses an NVIDIA GPU if available."""
+    """Where to run the model; auto uses a GPU if a working one is found, otherwise the CPU. A device that is named and
+    does not start is an error."""
     label: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Class label to generate, for a model trained with --labels. Default: the label that the file name begins with,
     otherwise the model's first."""

@@ -60,7 +60,9 @@ def model_facts(path: Path, models_dir: Path | None = None) -> dict[str, Any]:
         ModelError: missing, truncated, not ONNX, or the spec is damaged.
     """
     graph = read_onnx(path)
-    session = Session(path, threads=1, device="cpu")
+    chosen = Session(path, threads=1, device="auto")
+    # Other devices may have got another copy of the graph.
+    session = chosen if chosen.device == "cpu" else Session(path, threads=1, device="cpu")
     text = session.metadata.get(METADATA_KEY)
     spec = ModelSpec.from_json(text, str(path)) if text else None
     unfit = ""
@@ -84,6 +86,7 @@ def model_facts(path: Path, models_dir: Path | None = None) -> dict[str, Any]:
             *(_value(one, optional=True) for one in opened.get_overridable_initializers()),
         ],
         "outputs": [_value(one, optional=False) for one in opened.get_outputs()],
+        "device": {"device": chosen.device, "why": chosen.why},
         "producer": spec.producer if spec else about.producer_name,
         "ir_version": graph.ir_version,
         "opsets": dict(graph.opsets),
@@ -163,6 +166,7 @@ def _lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "cannot be used", facts["unfit"]
     for place in ("inputs", "outputs"):
         yield f"graph {place}", "; ".join(map(_described, facts[place]))
+    yield "device", "{device} ({why})".format_map(facts["device"])
     yield "producer", facts["producer"]
     yield (
         "ONNX",

@@ -28,6 +28,7 @@ COMMANDS = {
     "convert": Command("translate.cli.convert:main", "convert a picture, a video or a folder with a model"),
     "models": Command("translate.cli.models:main", "list, add and remove models"),
     "info": Command("translate.cli.info:main", "print what a model file is: inputs, cost, licence, metrics, digests"),
+    "bench": Command("translate.cli.bench:main", "measure how fast models run on this machine"),
     "demo": Command("translate.cli.demo:main", "convert the sample pictures of every shipped model"),
     "ui": Command("ui.command:main", "open the web interface in the browser"),
     "data": Command("translate.cli.data:main", "check a folder of training pictures for problems"),

@@ -32,8 +32,8 @@ from translate.conversion.resume import WorkerResult, failed_result
 from translate.conversion.sources import Source
 from translate.conversion.worker import Conversion, Worker, convert_guarded
 from translate.errors import ConfigError, ImageError, TranslateError, require
+from translate.inference.devices import Device
 from translate.inference.engine import Engine
-from translate.inference.session import Device
 
 ROUND_SIZE = 5_000
 """Pictures per actor in a round; starting the actors takes seconds, this many pictures take a minute or more."""
@@ -101,7 +101,7 @@ class RayBackend:
 
     Raises:
         MissingExtra: Ray is not installed.
-        ConfigError: this kind of address is not supported.
+        ConfigError: this kind of address, or the device, is not supported.
     """
 
     def __init__(self, address: str | None = None, device: Device = "auto") -> None:
@@ -111,6 +111,8 @@ class RayBackend:
                 f"--address {address}: Ray Data does not support Ray Client; run this on a machine of the cluster "
                 "with --address auto"
             )
+        if device not in ("auto", "cpu", "cuda"):
+            raise ConfigError(f"--device {device} does not work with Ray; give auto, cpu or cuda")
         self._address, self._device = address, device
 
     def __call__(self, queue: JobQueue, worker: Worker, workers: int | None, count: int) -> None:

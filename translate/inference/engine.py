@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from translate.errors import ConfigError, ImageError, ModelError
 from translate.inference.batching import Batcher
 from translate.inference.controls import Label, Style, check_strength, default_inputs, graph_inputs
+from translate.inference.devices import GPUS, TENSORRT_SIDE, Device, Started, Window
 from translate.inference.models import resolve
 from translate.inference.placement import Placement, content_share_of, frame_of, through_frame
-from translate.inference.session import Device, Session
+from translate.inference.session import Session
 from translate.inference.tiling import Plan, plan_windows, run_tiled, seam_note, seam_ratio, smallest_tile
 from translate.machine import cores
 from translate.pictures.operations import (
@@ -34,6 +35,7 @@ from translate.pictures.operations import (
     mixed,
     relight,
     resize,
+    shrink,
     to_bits,
     white_of,
 )
@@ -58,23 +60,25 @@ class Engine:
     `model`: name of a shipped model, or a path to a file written by `translate export`.
     `threads`: CPU threads per call; None uses all cores. For many pictures at once, one thread per call and as many
     calls as cores is faster (see `translate.conversion.folder`).
-    `device`: `auto` uses an NVIDIA GPU if a working one is available, `cuda` requires one.
+    `device`: see `translate.inference.devices`; `auto` uses a GPU if a working one is available.
     `tile`: maximum side in pixels of the model's input. None: a picture is processed whole if that takes at most
     `WHOLE_SHARE` of the memory, a larger one in windows that take `TILE_SHARE`; 0: always whole. If a run is out of
     memory, the side is halved, for later pictures too, down to `smallest_tile`. If the model's receptive field is
     bounded, windows do not change the result, see `exact` and `translate.inference.tiling`. Memory means main memory:
-    GPU memory is only noticed when a run fails.
+    GPU memory is only noticed when a run fails. TensorRT has to know a largest side; None is `TENSORRT_SIDE` there.
     `batch`: number of windows, or of pictures from several threads (see `translate.inference.batching`), per run; None
     is 1 on the CPU and `GPU_BATCH` on a GPU.
 
     Raises:
-        ModelError: unknown or damaged model, no ModelSpec inside, or no usable GPU although `cuda` was requested.
-        ConfigError: `tile` is too small for the model, or `batch` is less than 1.
+        ModelError: unknown or damaged model, no ModelSpec inside, or the device that was asked for did not start.
+        ConfigError: `tile` is too small for the model or the device, or `batch` is less than 1.
     """
 
     path: Path
     spec: ModelSpec
-    device: Literal["cpu", "cuda"]
+    device: Started
+    device_why: str
+    """One line about the choice of the device."""
     tile: int | None
     batch: int
     at_once: int
@@ -94,8 +98,12 @@ class Engine:
         batch: int | None = None,
     ) -> None:
         self.path = resolve(str(model)) if isinstance(model, str) else model
-        self._session = Session(self.path, threads or cores(), device)
+        if batch is not None and batch < 1:
+            raise ConfigError(f"batch is {batch}; give 1 or more")
+        window = Window(batch or GPU_BATCH, TENSORRT_SIDE if tile is None else tile)
+        self._session = Session(self.path, threads or cores(), device, window)
         self.device, self.at_once = self._session.device, self._session.at_once
+        self.device_why = self._session.why
         metadata = self._session.metadata
         if METADATA_KEY not in metadata:
             raise ModelError(
@@ -109,13 +117,11 @@ class Engine:
             raise ConfigError(
                 f"tile is {tile}; {self.spec.name} needs {self.smallest_tile} pixels or more, or 0 to disable tiling"
             )
-        if batch is not None and batch < 1:
-            raise ConfigError(f"batch is {batch}; give 1 or more")
         self.tile = tile
-        self.batch = batch or (GPU_BATCH if self.device == "cuda" else 1)
+        self.batch = batch or (GPU_BATCH if self.device in GPUS else 1)
         self._joined = Batcher(self._session.run, self.batch) if self.batch > 1 else self._session.run
-        self._longest_side: float = math.inf
-        """Windows with longer sides have run out of memory."""
+        self._longest_side: float = self._session.window.side if self._session.window else math.inf
+        """Windows with longer sides have run out of memory, or the device does not take them."""
 
     @property
     def max_bits(self) -> Literal[8, 16]:
@@ -307,7 +313,7 @@ class Engine:
         size = self.model_size(*rgb_HWC.shape[:2])
         if size == rgb_HWC.shape[:2]:
             return self.colours(rgb_HWC, controls)
-        small_HWC = resize(rgb_HWC, *size)
+        small_HWC = shrink(rgb_HWC, *size)
         return relight(rgb_HWC, small_HWC, self.colours(small_HWC, controls))
 
     def model_size(self, height: int, width: int) -> tuple[int, int]:
@@ -391,7 +397,8 @@ class Engine:
         while True:
             plan = self._plan(height, width, tile)
             batch = self.batch
-            if plan.count == 1:  # a batch given by the caller is run as one if it fits in memory
+            # A batch given by the caller is run as one if it fits in memory, and if the device takes any size.
+            if plan.count == 1 and self._session.window is None:
                 batch = max(1, int(WHOLE_SHARE * self.memory_bytes) // (self._run_bytes(plan) or 1))
             batch = min(batch, most)
             try:

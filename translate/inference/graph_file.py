@@ -1,8 +1,8 @@
 """What an ONNX file says of itself, read without the package onnx: versions, operators, inputs, digest of the weights.
 
-ONNX Runtime does not tell these. The file is a protocol buffer, whose encoding is simple: a message is a sequence of
-fields, each a number, a wire type and a value (https://protobuf.dev/programming-guides/encoding/). The numbers of the
-fields are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
+ONNX Runtime does not tell these. Defaults of inputs are taken out here too. The file is a protocol buffer, whose
+encoding is simple: a message is a sequence of fields, each a number, a wire type and a value
+(https://protobuf.dev/programming-guides/encoding/). The numbers of the fields are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
 import hashlib
@@ -49,6 +49,19 @@ class Value:
         return f"{self.name} {self.type}{axes}"
 
 
+_WEIGHT_TYPES = {
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    6: "int32",
+    7: "int64",
+    10: "float16",
+    11: "float64",
+    16: "bfloat16",
+}
+"""Of TensorProto.DataType, those that weights have."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GraphFacts:
     """The graph of a file."""
@@ -86,6 +99,88 @@ def read_graph(path: Path, said: str = "") -> GraphFacts:
         return _facts(memoryview(path.read_bytes()))
     except (ValueError, IndexError, TypeError, RecursionError):  # TypeError: a field of another wire type
         raise ModelError(f"{said or path}: truncated, or not an ONNX file; download or export it again") from None
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read the entries of `metadata_props` alone, which is quick.
+
+    Raises:
+        ModelError: the file is truncated, or not ONNX.
+        OSError: the file cannot be read.
+    """
+    try:
+        return metadata_of(path.read_bytes())
+    except (ValueError, IndexError, TypeError):
+        raise ModelError(f"{path}: truncated, or not an ONNX file; download or export it again") from None
+
+
+def metadata_of(model: bytes) -> dict[str, str]:
+    """The entries of `metadata_props`.
+
+    Raises:
+        ValueError, IndexError, TypeError: the bytes are no message.
+    """
+    entries = [dict(_fields(value)) for number, value in _fields(memoryview(model)) if number == 14]
+    return {_text(entry.get(1)): _text(entry.get(2)) for entry in entries}
+
+
+def with_required_inputs(model: bytes) -> bytes:
+    """The same model without the defaults of its inputs, which makes optional inputs required.
+
+    Some runtimes do not offer inputs that have a default: they take the default for a constant.
+
+    Raises:
+        ValueError, IndexError, TypeError: the bytes are no message.
+    """
+    made = bytearray()
+    for number, value, whole in _parts(memoryview(model)):
+        if number != 7:  # graph
+            made += whole
+            continue
+        parts = list(_parts(value))
+        inputs = {_text(dict(_fields(one)).get(1)) for kind, one, _ in parts if kind == 11}
+        kept = [
+            part for kind, one, part in parts if kind != 5 or _text(dict(_fields(one)).get(8)) not in inputs
+        ]  # initializer, and its name
+        size = sum(map(len, kept))
+        made += bytes([7 << 3 | _LENGTH]) + _as_varint(size)
+        for part in kept:
+            made += part
+    return bytes(made)
+
+
+def weight_type(path: Path) -> str:
+    """The type in which most bytes of the weights are stored, such as float16.
+
+    Raises:
+        ModelError: the file is truncated, or not ONNX.
+        OSError: the file cannot be read.
+    """
+    sizes: Counter[str] = Counter()
+    try:
+        for number, graph in _fields(memoryview(path.read_bytes())):
+            if number == 7:
+                for kind, tensor in _fields(graph):
+                    if kind == 5:
+                        parts = dict(_fields(tensor))
+                        name = _WEIGHT_TYPES.get(int(parts.get(2, 0)), "other")  # pyright: ignore[reportArgumentType]
+                        raw = parts.get(9)
+                        sizes[name] += len(raw) if isinstance(raw, memoryview) else 1
+    except (ValueError, IndexError, TypeError):
+        raise ModelError(f"{path}: truncated, or not an ONNX file; download or export it again") from None
+    return sizes.most_common(1)[0][0] if sizes else "none"
+
+
+def encoded(*fields: tuple[int, int | str | bytes]) -> bytes:
+    """A message of these fields: their numbers and values."""
+    made = bytearray()
+    for number, value in fields:
+        if isinstance(value, int):
+            made += bytes([number << 3 | _VARINT]) + _as_varint(value)
+        else:
+            content = value.encode() if isinstance(value, str) else value
+            made += bytes([number << 3 | _LENGTH]) + _as_varint(len(content)) + content
+    return bytes(made)
 
 
 def _facts(data: memoryview) -> GraphFacts:
@@ -127,7 +222,12 @@ def _facts(data: memoryview) -> GraphFacts:
 
 
 def _fields(data: "memoryview | int | None") -> Iterator[tuple[int, "memoryview | int"]]:
-    """The fields of a message: their numbers and values, a whole number or bytes.
+    """The fields of a message: their numbers and values, see `_parts`."""
+    return ((number, value) for number, value, _ in _parts(data))
+
+
+def _parts(data: "memoryview | int | None") -> Iterator[tuple[int, "memoryview | int", memoryview]]:
+    """The fields of a message: their numbers, their values, a whole number or bytes, and the bytes of the whole field.
 
     Raises:
         ValueError, IndexError, TypeError: the bytes are no message.
@@ -136,11 +236,12 @@ def _fields(data: "memoryview | int | None") -> Iterator[tuple[int, "memoryview 
         raise TypeError("not a message")
     at = 0
     while at < len(data):
+        start = at
         tag, at = _varint(data, at)
         kind = tag & 7
         if kind == _VARINT:
             value, at = _varint(data, at)
-            yield tag >> 3, value
+            yield tag >> 3, value, data[start:at]
             continue
         if kind == _LENGTH:
             length, at = _varint(data, at)
@@ -148,7 +249,7 @@ def _fields(data: "memoryview | int | None") -> Iterator[tuple[int, "memoryview 
             length = {_EIGHT_BYTES: 8, _FOUR_BYTES: 4}.get(kind, len(data) + 1)
         if at + length > len(data):
             raise ValueError("longer than the message")
-        yield tag >> 3, data[at : at + length]
+        yield tag >> 3, data[at : at + length], data[start : at + length]
         at += length
 
 
@@ -162,6 +263,15 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
         if byte < 128:
             return value, at
     raise ValueError("a number of more than ten bytes")
+
+
+def _as_varint(value: int) -> bytes:
+    """The inverse of `_varint`."""
+    found = bytearray()
+    while value >= 128:
+        found.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*found, value])
 
 
 def _text(value: "memoryview | int | None") -> str:

@@ -1,30 +1,25 @@
-"""A model file in ONNX Runtime, on the GPU if a working one is available.
+"""A model file, ready to run on a device.
 
 Array names carry their shape: N batch, H height, W width, C channels.
 """
 
-import contextlib
-import io
-import os
-import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import onnxruntime as _onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
-from translate.errors import ModelError
+from translate.inference.devices import Device, Started, Window, open_graph, run_bound
 from translate.machine import cores
 from translate.pictures.picture import Pixels, to_bits
 from translate.spec import IMAGE_REST, RESULT_REST
 
-Device = Literal["auto", "cpu", "cuda"]
+NO_WINDOW = Window(1, 0)
 
-_ort: Any = _onnxruntime  # it ships no type hints
-_FATAL_ONLY = 4
+RESULTS_ON = {"cuda": "cuda", "tensorrt": "cuda"}
+"""Memory that results are made in before they are copied, by device, where that is not the main memory."""
 
 
 class Session:
@@ -33,13 +28,19 @@ class Session:
     Args:
         path: the model file.
         threads: CPU threads per run.
-        device: `auto` uses an NVIDIA GPU if a working one is available.
+        device: see `translate.inference.devices`.
+        window: largest batch and side of an input, for devices that have to know.
 
     Raises:
-        ModelError: no usable model, or no usable GPU although `cuda` was asked for.
+        ModelError: no usable model, or the device that was asked for did not start.
+        ConfigError: the device has to know the largest size, and there is none.
     """
 
-    device: Literal["cpu", "cuda"]
+    device: Started
+    why: str
+    """One line about the choice of the device."""
+    window: Window | None
+    """The largest input that it takes; None: any."""
     at_once: int
     """Maximum number of concurrent runs; other calls wait. On the CPU, more runs than cores would only take memory."""
     metadata: Mapping[str, str]
@@ -48,10 +49,14 @@ class Session:
     carries_rest: bool
     """Whether a model of 8 bits also takes and returns what 16 bits have beyond them, see `IMAGE_REST`."""
 
-    def __init__(self, path: Path, threads: int, device: Device) -> None:
-        self.ort_session = _open_session(path, threads, device)
-        self.device = "cuda" if self.ort_session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
-        self.at_once = 2 * cores() if self.device == "cuda" else max(1, cores() // threads)
+    def __init__(self, path: Path, threads: int, device: Device, window: Window = NO_WINDOW) -> None:
+        opened = open_graph(path, threads, device, window)
+        self.ort_session, self.device = opened.graph, opened.device
+        self.why, self.window = opened.why, opened.window
+        self.at_once = {"cuda": 2 * cores(), "tensorrt": 2 * cores(), "directml": 1}.get(
+            self.device, max(1, cores() // threads)
+        )
+        self._results_on = RESULTS_ON.get(self.device)
         self.metadata = self.ort_session.get_modelmeta().custom_metadata_map
         self._turn = threading.BoundedSemaphore(self.at_once)
         self._input_name, *required = [one.name for one in self.ort_session.get_inputs()]
@@ -69,7 +74,7 @@ class Session:
             if image_NHWC.dtype == np.uint16 and self.carries_rest:
                 return self._run_deep(image_NHWC, controls)
             with self._turn:
-                return self.ort_session.run([self._output_name], {self._input_name: image_NHWC, **controls})[0]
+                return self._results([self._output_name], {self._input_name: image_NHWC, **controls})[0]
         except Exception as error:
             if _is_out_of_memory(error):
                 raise MemoryError from None
@@ -81,77 +86,16 @@ class Session:
         rest_NHWC = (image_NHWC - rough_NHWC.astype(np.uint16) * np.uint16(257)).view(np.int16)
         inputs = {self._input_name: rough_NHWC, IMAGE_REST: rest_NHWC, **controls}
         with self._turn:
-            result_NHWC, left_NHWC = self.ort_session.run([self._output_name, RESULT_REST], inputs)
+            result_NHWC, left_NHWC = self._results([self._output_name, RESULT_REST], inputs)
         return result_NHWC.astype(np.uint16) * np.uint16(257) + left_NHWC.view(np.uint16)
 
-
-def _open_session(path: Path, threads: int, device: Device) -> Any:
-    """Open a session; nothing is printed."""
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file; give a .onnx file written by `translate export`")
-    if device != "cpu":
-        session = _cuda_session(path, threads) if _gpu_present() else None
-        if session is not None:
-            return session
-        if device == "cuda":
-            raise ModelError(
-                f"{path}: no usable NVIDIA GPU found (requires a driver and the CUDA and cuDNN libraries); "
-                "install the extra `gpu`, or use --device cpu"
-            )
-    try:
-        return _ort.InferenceSession(_model(path), _options(path, threads), providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors share no base class; all mean that the file is unusable
-        raise ModelError(f"{path}: not a usable ONNX model ({_one_line(error)}); export it again") from None
-
-
-def _cuda_session(path: Path, threads: int) -> Any | None:
-    """Return a session that really runs on the GPU, or None; prints nothing either way."""
-    if "CUDAExecutionProvider" not in _ort.get_available_providers():
-        return None
-    _ort.set_default_logger_severity(_FATAL_ONLY)  # libraries that cannot be loaded are reported by this logger
-    with contextlib.redirect_stdout(io.StringIO()):
-        _ort.preload_dlls()
-    # HEURISTIC: the default benchmarks all convolution algorithms again for every picture size.
-    providers = [("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"}), "CPUExecutionProvider"]
-    try:
-        session = _ort.InferenceSession(_model(path), _options(path, threads), providers=providers, enable_fallback=0)
-    except Exception:  # an unusable file is reported by the CPU session that follows
-        return None
-    return session if session.get_providers()[0] == "CUDAExecutionProvider" else None
-
-
-def _gpu_present() -> bool:
-    """Look for an NVIDIA device without loading its libraries, which is slow and noisy on machines without one."""
-    if sys.platform == "win32":
-        return Path(os.environ["SYSTEMROOT"], "System32", "nvcuda.dll").exists()
-    return Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists() or Path("/dev/dxg").exists()
-
-
-def _is_text(path: Path) -> bool:
-    """Whether a path is UTF-8, which is all that ONNX Runtime takes."""
-    try:
-        return bool(str(path.absolute()).encode())
-    except UnicodeEncodeError:
-        return False
-
-
-def _model(path: Path) -> str | bytes:
-    """A model as ONNX Runtime takes it: its path, or its bytes."""
-    return str(path) if _is_text(path) else path.read_bytes()
-
-
-def _options(path: Path, threads: int) -> Any:
-    options = _ort.SessionOptions()
-    options.log_severity_level = _FATAL_ONLY
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Idle threads sleep instead of occupying a core that could decode the next picture.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Weights in a second file are rejected: a model is one file, and an untrusted file must not refer to others.
-    # Giving the .onnx file where a folder is expected ensures that nothing can be found there.
-    no_folder = path.absolute() if _is_text(path) else Path(os.devnull).absolute()
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(no_folder))
-    return options
+    def _results(self, names: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Run the graph. On NVIDIA GPUs, inputs are copied there once, and results once from there."""
+        if IMAGE_REST in self.required and IMAGE_REST not in inputs:
+            inputs = {**inputs, IMAGE_REST: np.zeros(inputs[self._input_name].shape, np.int16)}
+        if self._results_on is None:
+            return self.ort_session.run(names, inputs)
+        return run_bound(self.ort_session, names, inputs, self._results_on)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -161,7 +105,3 @@ def _is_out_of_memory(error: Exception) -> bool:
     """
     text = str(error).lower()
     return "allocate memory" in text or "bad_alloc" in text or "out of memory" in text
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
