@@ -4,6 +4,8 @@ The remainder that 8 bits cannot hold is passed separately: a 16-bit level is 25
 and output. Callers that do not use it omit the input and get the same 8 bits as before.
 """
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnx.helper
@@ -61,6 +63,27 @@ def carry_sixteen_bits(model: onnx.ModelProto) -> None:
     graph.initializer.append(onnx.numpy_helper.from_array(np.array(_STEPS, np.float32), "rest_steps"))
     shape = [axis.dim_param or axis.dim_value for axis in result.type.tensor_type.shape.dim]
     graph.output.append(onnx.helper.make_tensor_value_info(RESULT_REST, onnx.TensorProto.INT16, shape))
+
+
+def drop_sixteen_bits(model: onnx.ModelProto) -> None:
+    """Undo `carry_sixteen_bits`, in place; a graph without it stays as it is. The default of the input may be gone."""
+    graph = model.graph
+    if all(one.name != IMAGE_REST for one in graph.input):
+        return
+    (add,) = [node for node in graph.node if node.op_type == "Add" and node.input[1] == "rest_share"]
+    arrived = next(node for node in graph.node if node.output[0] == add.input[0])
+    arrived.output[0] = add.output[0]
+    made = {"rest_NCHW", "rest_float", "rest_share", RESULT_REST}
+    made |= {f"result_rest_{name}" for name in ("share", "levels", "rounded", "NCHW")}
+    nodes = [node for node in graph.node if node is not add and node.output[0] not in made]
+    gone = {IMAGE_REST, RESULT_REST, "rest_steps"}
+    parts: Any
+    for parts in (graph.input, graph.output, graph.initializer):
+        kept = [one for one in parts if one.name not in gone]
+        del parts[:]
+        parts.extend(kept)
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _only(graph: onnx.GraphProto, kind: str, source: str) -> onnx.NodeProto:

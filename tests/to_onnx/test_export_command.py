@@ -330,4 +330,3 @@ def test_metrics_survive_the_contract(tmp_path: Path) -> None:
     path = tmp_path / "m.json"
     path.write_text(json.dumps({"psnr_db": 18, "share": 0.5}))
     assert _metrics(path) == {"psnr_db": 18.0, "share": 0.5}
-    assert _metrics(None) == {}
