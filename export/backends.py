@@ -95,7 +95,7 @@ def _tensorrt(path: Path, engine: Engine) -> list[Backend]:
 
             def run(image_NHWC: Pixels, controls: Controls) -> Pixels:
                 inputs: dict[str, NDArray[Any]] = {"image": image_NHWC, **engine.controls(**controls)}
-                return session.run(["translated"], inputs)[0]
+                return session.run(None, inputs)[0]
 
             return [Backend("tensorrt", _forgiving("tensorrt", run), few_sizes=True)]
     return []
@@ -113,6 +113,6 @@ def _openvino(path: Path, engine: Engine) -> list[Backend]:
 
     def run(image_NHWC: Pixels, controls: Controls) -> Pixels | None:
         inputs = {"image": image_NHWC, **engine.controls(**controls)}
-        return model(inputs)["translated"] if inputs.keys() <= taken else None
+        return model(inputs)[0] if inputs.keys() <= taken else None
 
     return [Backend("openvino", _forgiving("openvino", run))]

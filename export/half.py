@@ -8,6 +8,7 @@ The converter of ONNX Runtime (`onnxruntime.transformers.float16`) is not used: 
 leave in float32 it still rounds to float16, which is just what overflows in a chain of square, mean and root.
 """
 
+import numpy as np
 import onnx
 import onnx.helper
 import onnx.numpy_helper
@@ -96,6 +97,7 @@ class _Converter:
         self._given = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == FLOAT}
         values = (*graph.value_info, *graph.input)
         self._floats = {value.name for value in values if value.type.tensor_type.elem_type == FLOAT}
+        self._results = {value.name for value in graph.output}
         self._low: set[str] = set()
         self._cast: dict[str, str] = {}
 
@@ -109,12 +111,15 @@ class _Converter:
         self.nodes.append(copy)
         if not half:
             return
-        if not self._emulated:
-            self._low.update(node.output)
-            return
         for place, name in enumerate(node.output):
-            copy.output[place] = f"{name}.exact"
-            self._round(copy.output[place], name)
+            if self._emulated:
+                copy.output[place] = f"{name}.exact"
+                self._round(copy.output[place], name)
+            elif name in self._results:
+                copy.output[place] = f"{name}.half"
+                self._to(FLOAT, copy.output[place], name)
+            else:
+                self._low.add(name)
 
     def _as(self, name: str, half: bool) -> str:
         """The name of a value in the type that is needed."""
@@ -122,8 +127,10 @@ class _Converter:
             return name
         if name in self._given:
             if name not in self.constants:
-                with_half = onnx.numpy_helper.to_array(self._given[name]).astype("float16")
-                stored = with_half.astype("float32") if self._emulated else with_half
+                with np.errstate(over="ignore"):  # infinite weights are noticed by what comes out
+                    stored = onnx.numpy_helper.to_array(self._given[name]).astype(np.float16)
+                if self._emulated:
+                    stored = stored.astype(np.float32)
                 self.constants[name] = onnx.numpy_helper.from_array(stored, f"{name}.half")
             return self.constants[name].name
         if name not in self._cast:

@@ -83,9 +83,9 @@ class FileOptions:
         if self.calibrate is not None:
             calibration = model_inputs(self.calibrate, spec, CALIBRATED + COMPARED_LOSSY)
             if len(calibration) >= 2 * COMPARED_LOSSY:
-                step = len(calibration) // COMPARED_LOSSY
-                compared = calibration[::step][:COMPARED_LOSSY]
-                calibration = [one for number, one in enumerate(calibration) if number % step]
+                places = range(0, len(calibration), len(calibration) // COMPARED_LOSSY)[:COMPARED_LOSSY]
+                compared = [calibration[place] for place in places]
+                calibration = [one for place, one in enumerate(calibration) if place not in places]
             else:
                 compared = calibration
         change = Change(precision=self.precision, calibration=calibration, min_psnr=self.min_psnr, weights=self.weights)

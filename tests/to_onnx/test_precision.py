@@ -40,6 +40,9 @@ SPEC = ModelSpec(
 )  # fmt: skip
 
 
+CPU = ["CPUExecutionProvider"]
+
+
 @pytest.fixture(scope="module")
 def traced() -> onnx.ModelProto:
     torch.manual_seed(0)
@@ -95,7 +98,8 @@ def test_a_converted_file_is_a_normal_file(
     assert tiled.plan(*large_HWC.shape[:2]).count > 1
     assert np.abs(tiled(large_HWC).astype(int) - after(large_HWC)).max() <= 1
     deep_HWC = image_HWC.astype(np.uint16) * 257 + 100
-    assert np.abs(after(deep_HWC) / 257 - after(image_HWC)).max() < 8
+    assert np.abs(after(deep_HWC) / 257 - after(image_HWC)).mean() < 3
+    assert np.unique(after(deep_HWC) % 257).size > 100
     assert main(["convert", "pictures", "photos", "--model", "out/new.onnx", "--label", "shoe", "--style", "3"]) == 0
     assert len([*(folder / "photos").glob("*.png")]) == 20
 
@@ -131,7 +135,7 @@ def test_int8_weights_are_a_quarter_and_fp16_weights_half(folder: Path) -> None:
         run(f"tiny.onnx -o {precision}.onnx {options} --min-psnr 20")
     half, whole = (onnx.load(f"{name}.onnx") for name in CONVERTED)
     kinds = {tensor.name: tensor.data_type for tensor in half.graph.initializer if ".conv1.weight" in tensor.name}
-    assert kinds and set(kinds.values()) == {FLOAT16}
+    assert set(kinds.values()) == {FLOAT16}
     shapes = {tensor.name: tuple(tensor.dims) for tensor in whole.graph.initializer}
     convolutions = [node for node in whole.graph.node if node.op_type == "Conv"]
     floats = [node for node in convolutions if node.input[1] in shapes]
@@ -153,11 +157,11 @@ def test_a_file_that_is_too_different_is_not_written(folder: Path, capsys: pytes
 
 
 def too_large() -> onnx.ModelProto:
-    """Returns the picture; in between, values are 200,000 times as large."""
+    """Returns the picture; in between, values are 2,000 times as large."""
     make = onnx.helper.make_node
     many, few = np.zeros((8, 3, 1, 1), np.float32), np.zeros((3, 8, 1, 1), np.float32)
     for channel in range(3):
-        many[channel, channel], few[channel, channel] = 2e5, 0.5e-5
+        many[channel, channel], few[channel, channel] = 2e3, 0.5e-3
     nodes = [
         make("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2]),
         make("Cast", ["planes"], ["floats"], to=FLOAT),
@@ -190,7 +194,7 @@ def test_values_too_large_for_float16_are_noticed_without_a_gpu(
     assert not [*folder.glob("new*")]
     # On a CPU alone, nothing would have been seen: it computes in float32.
     rows = [line for line in found.out.splitlines() if "255" in line]
-    assert [line.split()[3] == "0" for line in rows if "on half" not in line] == [True] * 10
+    assert {line.split()[3] for line in rows if "on half" not in line} == {"0"}
     assert all(int(line.split()[3]) > 100 for line in rows if "on half" in line)
 
 
@@ -358,6 +362,7 @@ def test_training_goes_on_from_half_precision_only(folder: Path, traced: onnx.Mo
 
 
 def test_inputs_are_what_the_engine_would_give(folder: Path) -> None:
+    (folder / "large").mkdir()
     write_picture(folder / "large" / "a.png", Picture(np.zeros((600, 900, 3), np.uint8)))
     shapes = {
         (None, None, 1, 1): (384, 384, 1),
