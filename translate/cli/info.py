@@ -175,7 +175,7 @@ def _spec_lines(spec: dict[str, Any], facts: dict[str, Any]) -> Iterator[tuple[s
         yield "style", ", ".join(filter(None, (f"{spec['style_size']} numbers", kind, given)))
     yield "detail", "from 0 (most faithful) to 1 (sharpest)" if spec["detail"] else ""
     yield "built in", ", ".join(f"{name} {value}" for name, value in spec["fixed"].items())
-    yield "precision", _PRECISIONS.get(spec["precision"], spec["precision"])
+    yield "precision", _PRECISIONS.get(spec["precision"], str(spec["precision"]))
     yield "working size", f"{spec['working_size']} pixels, longer side" if spec["working_size"] else ""
     yield "scene size", f"{spec['scene_size']} pixels, shorter side" if spec["scene_size"] else ""
     field = spec["receptive_field"]
