@@ -34,11 +34,11 @@ from translate.inference.engine import Engine
 from translate.inference.models import resolve, shipped
 from translate.spec import PARITY_SUFFIX
 
-PICTURES = 48
+PICTURES = 32
 """Half to calibrate on, half to compare."""
 
 SIDE = 256
-ROUNDS = 9
+ROUNDS = 7
 BEGIN, END = "<!-- precision -->", "<!-- /precision -->"
 
 

@@ -74,6 +74,7 @@ class FileOptions:
 
         Raises:
             DataError, ImageError: the pictures of --calibrate cannot be read.
+            ConfigError: the model takes no pictures.
         """
         from export.changed import Change
         from export.inputs import model_inputs
@@ -81,6 +82,11 @@ class FileOptions:
         calibration: list[Pixels] = []
         compared: list[Pixels] = []
         if self.calibrate is not None:
+            if spec.input_channels not in (1, 3):
+                raise ConfigError(
+                    f"--calibrate takes pictures, but {spec.name} takes {spec.input_channels} channels; "
+                    "use --precision fp16"
+                )
             calibration = model_inputs(self.calibrate, spec, CALIBRATED + COMPARED_LOSSY)
             few = min(COMPARED_LOSSY, len(calibration) // 2)
             places = range(0, len(calibration), len(calibration) // few)[:few] if few > 1 else range(0)

@@ -24,8 +24,9 @@ QUANTISED = ("Conv", "ConvTranspose")
 """The rest is cheap, or suffers: sums of a residual network lose 3 dB and gain no time."""
 
 THIN = 4
-"""Convolutions with at most this many channels on one side stay in float32: those that read or write pictures, whose
-errors are seen directly, and those of one channel each (blurs). They cost little."""
+"""Convolutions with at most this many channels of output write the picture, where errors are seen directly, and stay in
+float32; so do those that see one channel each (blurs). The first one must not: ONNX Runtime would lay out the values
+after it for float32, and a network of convolutions alone would take twice the time."""
 
 _quantization: Any = quantization  # it ships no type hints
 
@@ -48,7 +49,7 @@ def to_int8(model: onnx.ModelProto, inputs: Sequence[Mapping[str, NDArray[Any]]]
     chosen = [
         node.name
         for node in model.graph.node
-        if node.op_type in QUANTISED and min(shapes.get(node.input[1], [0, 0])[:2]) > THIN
+        if node.op_type in QUANTISED and _worthwhile(node, shapes.get(node.input[1], [0, 0]))
     ]
     if not chosen:
         raise ModelError("the network has no convolution that is worth quantising; use --precision fp16 or omit it")
@@ -73,6 +74,12 @@ def to_int8(model: onnx.ModelProto, inputs: Sequence[Mapping[str, NDArray[Any]]]
     del made.opset_import[:], made.graph.value_info[:]
     made.opset_import.extend(opsets)
     return made
+
+
+def _worthwhile(node: onnx.NodeProto, shape: Sequence[int]) -> bool:
+    """Whether a convolution with weights of this shape is quantised, see `THIN`."""
+    made, seen = shape[:2] if node.op_type == "Conv" else (shape[1], shape[0])
+    return made > THIN and seen > 1
 
 
 def _named(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -48,8 +48,8 @@ weights stored as float16 change a value by a fraction of a level: in the networ
 compared to 1 with float32 weights."""
 
 MIN_PSNR = {"fp16": 45.0, "int8": 35.0}
-"""Lowest PSNR in dB, of any picture, against the float32 graph. Networks of this program have 50 to 75 dB in fp16 and 30 to
-50 in int8, see docs/results.md."""
+"""Lowest PSNR in dB, of any picture, against the float32 graph. Networks of this program have 50 to 75 dB in fp16
+and 30 to 50 in int8, see docs/results.md."""
 
 EMULATED = "half"
 """Name of the backend that stands for a device which computes in float16, see `export.half.to_half`."""

@@ -140,7 +140,7 @@ def test_int8_weights_are_a_quarter_and_fp16_weights_half(folder: Path) -> None:
     convolutions = [node for node in whole.graph.node if node.op_type == "Conv"]
     floats = [node for node in convolutions if node.input[1] in shapes]
     assert 0 < len(floats) < len(convolutions)
-    assert all(min(shapes[node.input[1]][:2]) <= THIN for node in floats)
+    assert all(shapes[node.input[1]][0] <= THIN or shapes[node.input[1]][1] == 1 for node in floats)
 
 
 def test_a_file_that_is_too_different_is_not_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,6 +236,33 @@ def test_statistics_stay_in_float32() -> None:
     assert kinds["a"] == kinds["b"] == FLOAT16
 
 
+def test_transposed_convolutions_are_quantised_by_channel() -> None:
+    """Weights are (in, out, H, W) there; the channels of this one differ by a factor of 1,000."""
+    random = np.random.default_rng(0)
+    weights = random.normal(0, 1, (6, 8, 2, 2)).astype(np.float32)
+    weights *= np.logspace(0, -3, 8, dtype=np.float32)[:, None, None]
+    make, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [make("ConvTranspose", ["image", "weights"], ["large"], strides=[2, 2]), make("Mul", ["large", "even"], ["y"])],
+        "transposed",
+        [value("image", FLOAT, ["N", 6, "H", "W"])],
+        [value("y", FLOAT, ["N", 8, "H2", "W2"])],
+        [
+            onnx.numpy_helper.from_array(weights, "weights"),
+            onnx.numpy_helper.from_array(np.logspace(0, 3, 8, dtype=np.float32)[:, None, None], "even"),
+        ],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
+    pictures = [{"image": random.normal(0, 1, (1, 6, 9, 7)).astype(np.float32)} for _ in range(3)]
+    made = to_int8(model, pictures)
+    assert [opset.domain for opset in made.opset_import] == [""]
+    (scales,) = [
+        tensor for tensor in made.graph.initializer if tensor.name.startswith("weights") and "scale" in tensor.name
+    ]
+    assert list(scales.dims) == [8]
+    assert np.ptp(np.log10(onnx.numpy_helper.to_array(scales))) > 2
+
+
 def test_graphs_that_cannot_be_converted() -> None:
     value = onnx.helper.make_tensor_value_info("y", FLOAT, [None])
     branch = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "branch", [], [value])
@@ -320,6 +347,7 @@ def test_other_inputs_and_storage(folder: Path, image_HWC: np.ndarray) -> None:
         ("tiny.onnx -o x.onnx --freeze style=red", "style is 'red'; give a whole number"),
         ("tiny.onnx -o x.onnx --freeze label=bag --controls required", "--freeze leaves no inputs, but --controls is"),
         ("plain.onnx -o x.onnx --freeze label=bag", "plain has no label, style or detail; omit --freeze"),
+        ("maps.onnx -o x.onnx --precision int8 --calibrate pictures", "--calibrate takes pictures, but maps takes 35 "),
         ("eight.onnx -o x.onnx --precision fp16", "eight.onnx computes in int8, which cannot be undone; give the"),
         ("eight.onnx -o x.onnx --weights float32", "--weights is for float32, but eight.onnx computes in int8"),
     ],
@@ -327,6 +355,7 @@ def test_other_inputs_and_storage(folder: Path, image_HWC: np.ndarray) -> None:
 def test_wrong_use(folder: Path, capsys: pytest.CaptureFixture[str], arguments: str, error: str) -> None:
     plain = ModelSpec(name="plain", task="pix2pix", architecture="255 - x")
     save_model(folder / "plain.onnx", plain)
+    save_model(folder / "maps.onnx", dataclasses.replace(plain, name="maps", input_channels=35))
     save_model(folder / "eight.onnx", dataclasses.replace(plain, precision="int8"))
     before = sorted(folder.rglob("*"))
     run(arguments, 2)
