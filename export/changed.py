@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
+import onnx.checker
+import onnx.shape_inference
 from numpy.typing import NDArray
 
 from export.compatibility import Controls, lower_versions, offer_controls, take_defaults
@@ -15,7 +17,7 @@ from export.quantise import to_int8
 from export.sixteen_bits import drop_sixteen_bits
 from export.to_onnx import WeightFormat, store_as_float16, unpack_weights, without_controls
 from export.verify import varied_controls
-from translate.errors import ConfigError
+from translate.errors import ConfigError, ModelError
 from translate.inference.controls import default_inputs, graph_inputs, numbered_style, style_from_text
 from translate.pictures.operations import Pixels
 from translate.spec import IMAGE_REST, ModelSpec
@@ -74,7 +76,13 @@ def changed_graphs(model: onnx.ModelProto, spec: ModelSpec, change: Change) -> l
         else:
             offer_controls(graph, {**values, **graph_inputs(spec, **change.fixed)}, change.controls)
         lower_versions(graph)
-        onnx.checker.check_model(graph, full_check=True)
+        try:
+            onnx.checker.check_model(graph, full_check=True)
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+            raise ModelError(
+                f"{spec.name} cannot be converted to {change.precision} ({' '.join(str(error).split())[:200]}); "
+                "omit --precision"
+            ) from None
     return made
 
 

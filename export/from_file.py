@@ -68,7 +68,12 @@ def change_file(options: "ExportOptions") -> None:
 
 def _network(text: str) -> dict[str, Any] | None:
     """How far the file is from the trained network, as it says itself."""
-    found = json.loads(text)
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(found, dict):
+        return None
     if found.get("compared_with", "network") != "network":
         return found.get("network")
     return {name: value for name, value in found.items() if name not in ("sha256", "compared_with")} or None

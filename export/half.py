@@ -105,7 +105,7 @@ class _Converter:
         copy = onnx.NodeProto()
         copy.CopyFrom(node)
         for place, name in enumerate(node.input):
-            if name in self._floats or name in self._given:
+            if name in self._floats or name in self._given or name in self._low:
                 # Factors and regions of Resize are float32 in any case.
                 copy.input[place] = self._as(name, half and not (node.op_type == "Resize" and place))
         self.nodes.append(copy)

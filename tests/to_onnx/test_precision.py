@@ -321,6 +321,17 @@ def test_other_inputs_and_storage(folder: Path, image_HWC: np.ndarray) -> None:
     assert json.loads((folder / "whole.parity.json").read_text())["compared_with"] == "original"
 
 
+@pytest.mark.parametrize(("text", "known"), [("", False), ("{", False), ("[1]", False), ('{"largest": 1}', True)])
+def test_what_is_known_about_the_network_is_carried(folder: Path, text: str, known: bool) -> None:
+    model = onnx.load("tiny.onnx")
+    write_model(model, SPEC, folder / "tiny.onnx", "", text)
+    run("tiny.onnx -o one.onnx --controls fixed --images pictures")
+    run("one.onnx -o two.onnx --name two --images pictures")
+    for name in ("one", "two"):
+        report = json.loads((folder / f"{name}.parity.json").read_text())
+        assert (report["compared_with"], report["network"]) == ("original", {"largest": 1} if known else None)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
