@@ -24,6 +24,7 @@ from translate.training.snapshot import FILE_NAME, read_header
 ROUNDS = 15
 ROBUST = "super-resolution-robust"
 SIDE = 256
+PRECISION = "## Half precision and 8 bits"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,14 @@ def main() -> None:
     parts = ["# Results\n\nWritten by `python benchmarks/side_by_side.py` from what `make models` has measured.\n"]
     parts += [section(table, options.runs) for table in TABLES]
     parts += [spoilt(options.runs / ROBUST / f"{ROBUST}-evaluation" / "metrics.json")]
+    parts += [kept(options.out / "results.md")]
     (options.out / "results.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def kept(page: Path) -> str:
+    """The section that `benchmarks/precision.py` has written into the page before."""
+    _, _, text = page.read_text(encoding="utf-8").partition(PRECISION) if page.is_file() else ("", "", "")
+    return PRECISION + (text or "\n\n<!-- precision -->\n<!-- /precision -->\n")
 
 
 def section(table: Table, runs: Path) -> str:

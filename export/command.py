@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from export.options import COMPARED, COMPARED_LOSSY, FileOptions
 from translate.errors import ConfigError, DataError, ModelError, require
 from translate.options import parse_options, quoted
 
@@ -20,24 +21,17 @@ if TYPE_CHECKING:
 REAL_INPUTS = 32
 """Number of training pictures used to measure the margins around objects."""
 
-COMPARED = 4
-"""Number of these, evenly spread, on which the exported file and the network are compared."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions:
+class ExportOptions(FileOptions):
     """Export a trained model to one .onnx file that any ONNX runtime can run, and verify that its output is the same.
 
-    With --target web, triton or tensorrt, write a folder for another use; see `translate export --target web --help`.
+    An exported file can be given too, to write it in another precision or with other inputs. With --target web, triton
+    or tensorrt, write a folder for another use; see `translate export --target web --help`.
     """
 
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Run folder: the one given to `translate train --out`."""
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE.onnx")]
-    """Output file."""
-    weights: Literal["float16", "float32"] = "float16"
-    """Storage format of the weights. float16 halves the file size and is precise enough for 8-bit pictures; computation
-    is in float32 either way."""
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN|FILE.onnx|NAME")]
+    """Run folder: the one given to `translate train --out`; or an exported file or the name of a shipped model."""
     direction: Literal["forward", "back"] = "forward"
     """Which generator to export; back is the second generator of a CycleGAN, e.g. night to day."""
     snapshot: Literal["last", "best"] = "last"
@@ -45,22 +39,27 @@ class ExportOptions:
     bits: Literal[8, 16] | None = None
     """Bit depth of input and output pixels; 16 for pictures with 16 bits per channel, whatever the model was trained
     on. Default: as in training, usually 8."""
-    controls: Literal["optional", "required", "fixed"] = "optional"
+    controls: Literal["optional", "required", "fixed"] | None = None
     """Inputs for the label, style and detail of the model. optional: they may be left out; ONNX Runtime prints a
     warning about each when it opens the file, and some other runtimes hide them. required: they have to be given.
-    fixed: there are none, the defaults are used. With the last two, 16 bits per channel need --bits 16."""
+    fixed: there are none, the defaults are used. With the last two, 16 bits per channel need --bits 16. Default:
+    optional; for a file, as it is."""
+    freeze: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
+    """Values to use with --controls fixed, which need not be given then: label=shoe, style=3 (as for `translate convert
+    --style`), detail=0.5. Those that are left out have their defaults."""
     default_style: Annotated[int, tyro.conf.arg(metavar="NUMBER")] = 0
     """Default style of the model, as a number for `translate convert --style`; 0 is the mean style, which for colours
     often looks dull."""
     images: Path | None = None
-    """Folder of pictures for the verification, laid out like the training data. Default: the training data."""
+    """Folder of pictures for the verification, laid out like the training data. Default: the training data; for a file,
+    pictures of --calibrate, or samples of shipped models."""
     name: str = ""
     """Name of the model. Default: the name of the task; for --direction back, that of the reverse task, e.g.
     night-to-day."""
-    licence: str = "unknown"
-    """Licence of the model, stored in the file."""
-    training_data: str = "unknown"
-    """Description and licence of the training data, stored in the file."""
+    licence: str = ""
+    """Licence of the model, stored in the file. Default: unknown; for a file, as it is."""
+    training_data: str = ""
+    """Description and licence of the training data, stored in the file. Default: as for --licence."""
     metrics: Path | None = None
     """JSON file of quality metrics, {"name": number}, stored in the file."""
 
@@ -68,12 +67,34 @@ class ExportOptions:
         """Validate the options before any work starts.
 
         Raises:
-            ConfigError: the output is not named .onnx, or the style number is negative.
+            ConfigError: the output is not named .onnx, the style number is negative, or options contradict each other.
         """
-        if self.output.suffix != ".onnx":
-            raise ConfigError(f"-o {self.output} does not end in .onnx; use for example {self.output.stem}.onnx")
+        super().__post_init__()
         if self.default_style < 0:
             raise ConfigError(f"--default-style {self.default_style} is out of range; give 0 (the mean style) or more")
+        if self.freeze and self.controls not in (None, "fixed"):
+            raise ConfigError(f"--freeze leaves no inputs, but --controls is {self.controls}; omit one of them")
+
+    def with_facts(self, spec: "ModelSpec") -> "ModelSpec":
+        """The spec with the facts that are given.
+
+        Raises:
+            ConfigError: a default style for a model without styles, or unreadable metrics.
+        """
+        from translate.inference.controls import numbered_style
+
+        if self.default_style:
+            if not spec.style_size:
+                raise ConfigError(f"--default-style: {self.source} was trained without styles; omit it")
+            default_S = numbered_style(self.default_style, spec)
+            spec = dataclasses.replace(spec, default_style=tuple(float(number) for number in default_S))
+        return dataclasses.replace(
+            spec,
+            name=self.name or spec.name,
+            licence=self.licence or spec.licence,
+            training_data=self.training_data or spec.training_data,
+            metrics=_metrics(self.metrics) if self.metrics else spec.metrics,
+        )
 
 
 def main(argv: list[str]) -> int:
@@ -94,6 +115,21 @@ def main(argv: list[str]) -> int:
         "safetensors",
         "torchmetrics",
     )
+    from export.from_file import change_file, is_file
+
+    if is_file(options.source):
+        change_file(options)
+    else:
+        _export_run(options)
+    size = options.output.stat().st_size / 2**20
+    print(f"wrote {options.output} ({size:.1f} MiB); next: translate convert IN OUT --model {quoted(options.output)}")  # noqa: T201
+    return 0
+
+
+def _export_run(options: ExportOptions) -> None:
+    """Export the generator of a run."""
+    from export.changed import frozen_controls
+    from export.inputs import evenly
     from export.to_onnx import constants
     from export.verify import save_for_report
     from export.written import write_verified
@@ -101,55 +137,32 @@ def main(argv: list[str]) -> int:
     from translate.training.exported import training_facts
     from translate.training.snapshot import BEST_NAME, FILE_NAME, read_header
 
-    path = options.run / (FILE_NAME if options.snapshot == "last" else BEST_NAME)
-    if options.snapshot == "best" and options.run.is_dir() and not path.is_file():
-        raise ConfigError(f"{options.run} has no {BEST_NAME}, because there was no validation; omit --snapshot")
+    run = Path(options.source)
+    path = run / (FILE_NAME if options.snapshot == "last" else BEST_NAME)
+    if options.snapshot == "best" and run.is_dir() and not path.is_file():
+        raise ConfigError(f"{run} has no {BEST_NAME}, because there was no validation; omit --snapshot")
     header = read_header(path)
     trainer, task = _trainer(path, header)
     generator, spec = _generator(trainer, task, path, options.direction)
-    spec = _with_options(spec, options)
+    spec = options.with_facts(spec)
+    if options.bits:
+        spec = dataclasses.replace(spec, input_bits=options.bits, output_bits=options.bits)
+    fixed = frozen_controls(options.freeze, spec)
+    change, _ = options.change(spec)
     pictures = _real_inputs(trainer, task, header, options, spec.input_bits)
     if spec.working_size is not None:
         spec = dataclasses.replace(spec, content_share=typical_share(pictures))
     rows = write_verified(
         generator,
         spec,
-        pictures[:: -(-len(pictures) // COMPARED)],
+        evenly(pictures, COMPARED_LOSSY if change.lossy else COMPARED),
         options.output,
-        weights=options.weights,
-        controls=options.controls,
+        dataclasses.replace(change, controls="fixed" if fixed else options.controls, fixed=fixed),
         training=lambda exported, model: training_facts(trainer, exported, constants(model)),
     )
-    save_for_report([dataclasses.asdict(row) for row in rows], options.run / "parity.json")
+    save_for_report([dataclasses.asdict(row) for row in rows], run / "parity.json")
     if spec.metrics:
-        save_for_report(dict(spec.metrics), options.run / "metrics.json")
-    size = options.output.stat().st_size / 2**20
-    print(f"wrote {options.output} ({size:.1f} MiB); next: translate convert IN OUT --model {quoted(options.output)}")  # noqa: T201
-    return 0
-
-
-def _with_options(spec: "ModelSpec", options: ExportOptions) -> "ModelSpec":
-    """The spec, updated with the command-line options.
-
-    Raises:
-        ConfigError: a default style for a model without styles, or unreadable metrics.
-    """
-    from translate.inference.controls import numbered_style
-
-    if options.default_style:
-        if not spec.style_size:
-            raise ConfigError(f"--default-style: {options.run} was trained without styles; omit it")
-        default_S = numbered_style(options.default_style, spec)
-        spec = dataclasses.replace(spec, default_style=tuple(float(number) for number in default_S))
-    if options.bits:
-        spec = dataclasses.replace(spec, input_bits=options.bits, output_bits=options.bits)
-    return dataclasses.replace(
-        spec,
-        name=options.name or spec.name,
-        licence=options.licence,
-        training_data=options.training_data,
-        metrics=_metrics(options.metrics),
-    )
+        save_for_report(dict(spec.metrics), run / "metrics.json")
 
 
 def _trainer(path: Path, header: "Header") -> tuple[Any, Any]:
@@ -204,9 +217,7 @@ def _real_inputs(trainer: Any, task: Any, header: "Header", options: ExportOptio
     return list(signal_to_pixels(signal_BCHW, bits).numpy())
 
 
-def _metrics(path: Path | None) -> dict[str, float]:
-    if path is None:
-        return {}
+def _metrics(path: Path) -> dict[str, float]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         numbers = {str(name): float(value) for name, value in found.items()}

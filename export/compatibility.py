@@ -71,6 +71,16 @@ def offer_controls(model: onnx.ModelProto, defaults: Mapping[str, np.ndarray], c
         model.graph.input.extend(left)
 
 
+def take_defaults(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    """Make the optional inputs of a graph required ones, in place, and return their defaults by name."""
+    names = {value.name for value in model.graph.input}
+    defaults = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer if one.name in names}
+    kept = [one for one in model.graph.initializer if one.name not in names]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    return defaults
+
+
 def _nodes(graph: Any) -> Iterator[Any]:
     """All nodes of a graph, including those of its branches and loops."""
     for node in graph.node:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from export.options import COMPARED, FileOptions
 from translate.errors import ConfigError, nearest, require
 from translate.options import parse_options, quoted
 from translate.tasks import TASKS
@@ -13,12 +14,9 @@ from translate.tasks import TASKS
 if TYPE_CHECKING:
     from translate.spec import ModelSpec
 
-COMPARED = 4
-"""Number of pictures on which the file and the network are compared."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class ImportOptions:
+class ImportOptions(FileOptions):
     """Turn a generator that was trained with another program into one .onnx file, and verify that its output is the
     same.
 
@@ -29,8 +27,6 @@ class ImportOptions:
 
     checkpoint: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
     """Checkpoint of the generator, e.g. latest_net_G.pth, or a .safetensors file."""
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE.onnx")]
-    """Output file."""
     network: str = ""
     """Which network to import if the file holds several, e.g. G_A."""
     batch_norm: Literal["picture", "running"] = "picture"
@@ -43,8 +39,6 @@ class ImportOptions:
     task: str = ""
     """Task of the model, which decides its tab on the page. Default: pix2pix for a U-Net, cyclegan for a ResNet,
     super-resolution for a model that enlarges."""
-    weights: Literal["float16", "float32"] = "float16"
-    """Storage format of the weights. float16 halves the file size; computation is in float32 either way."""
     images: Path | None = None
     """Folder of pictures for the verification. Default: the samples of the shipped models."""
     name: str = ""
@@ -60,8 +54,7 @@ class ImportOptions:
         Raises:
             ConfigError: the output is not named .onnx, or a value is out of range.
         """
-        if self.output.suffix != ".onnx":
-            raise ConfigError(f"-o {self.output} does not end in .onnx; use for example {self.output.stem}.onnx")
+        super().__post_init__()
         if self.task and self.task not in TASKS:
             raise ConfigError(f"--task {self.task} is unknown; {nearest(self.task, TASKS)}")
         if self.working_size is not None and not 16 <= self.working_size <= 4096:
@@ -74,13 +67,16 @@ def main(argv: list[str]) -> int:
     require("export", "torch", "onnx", "onnxscript", "safetensors")
     from export.foreign.checkpoint import read_state
     from export.foreign.recognise import recognise
+    from export.inputs import model_inputs
     from export.written import write_verified
 
     state = read_state(options.checkpoint, options.network)
     found = recognise(state, options.checkpoint, options.batch_norm)
     spec = _spec(found, options)
     print(f"{options.checkpoint}: {found.generator.title}")  # noqa: T201
-    write_verified(found.generator, spec, _pictures(options.images, spec), options.output, weights=options.weights)
+    change, held_out = options.change(spec)
+    pictures = held_out if held_out and not options.images else model_inputs(options.images, spec, COMPARED)
+    write_verified(found.generator, spec, pictures, options.output, change)
     for field, option in (("licence", "--licence"), ("training data", "--training-data")):
         if getattr(spec, field.replace(" ", "_")) == "unknown":
             print(f"note: the {field} is unknown; {option} stores it in the file")  # noqa: T201
@@ -109,23 +105,3 @@ def _spec(found: Any, options: ImportOptions) -> "ModelSpec":
         licence=options.licence,
         training_data=options.training_data,
     )
-
-
-def _pictures(folder: Path | None, spec: "ModelSpec") -> list[Any]:
-    """A few pictures with the channels of the model: uint8 (H, W, C).
-
-    Raises:
-        DataError: the folder is missing or holds no picture that can be read.
-    """
-    import numpy as np
-
-    from translate.data.layouts import list_pictures
-    from translate.inference.models import shipped
-    from translate.pictures.operations import flatten, grey, read_picture
-
-    if spec.input_channels not in (1, 3):  # label maps and the like
-        return list(np.random.default_rng(0).integers(0, 256, (COMPARED, 256, 256, spec.input_channels), np.uint8))
-    paths = list_pictures(folder) if folder else [path for model in shipped() for path in list_pictures(model.samples)]
-    chosen = paths[:: -(-len(paths) // COMPARED)]
-    pictures = [flatten(read_picture(path)) for path in chosen]
-    return [grey(rgb_HWC)[..., None] if spec.input_channels == 1 else rgb_HWC for rgb_HWC in pictures]

@@ -6,8 +6,9 @@ Shapes: N batch, H height, W width, C channels, S style size.
 import dataclasses
 import hashlib
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -21,7 +22,7 @@ from export.sixteen_bits import carry_sixteen_bits
 from translate import __version__
 from translate.errors import ModelError
 from translate.files import atomic_path
-from translate.inference.controls import default_inputs
+from translate.inference.controls import default_inputs, graph_inputs, style_as_text
 from translate.spec import METADATA_KEY, PARITY_KEY, TRAINING_KEY, ModelSpec
 from translate.trainers.base import pixel_translator
 
@@ -33,7 +34,11 @@ where rounding is most visible: with this limit, only a quarter as many pixels d
 
 
 def build_graph(
-    generator: nn.Module, spec: ModelSpec, weights: WeightFormat, controls: Controls = "optional"
+    generator: nn.Module,
+    spec: ModelSpec,
+    weights: WeightFormat,
+    controls: Controls = "optional",
+    fixed: Mapping[str, Any] | None = None,
 ) -> onnx.ModelProto:
     """Export `generator` with pixels in and out.
 
@@ -42,6 +47,7 @@ def build_graph(
         spec: its spec; `size_multiple` and `scale` are built into the graph.
         weights: float16 halves the file; computation stays in float32.
         controls: how `label`, `style` and `detail` are offered.
+        fixed: their values for `controls` fixed, as `Engine.__call__` takes them; others have their defaults.
 
     Returns:
         Graph with input `image` uint8 (N, H, W, C) and output `translated` uint8 (N, H*scale, W*scale, C), with dynamic
@@ -49,7 +55,7 @@ def build_graph(
         that run at the picture's own size also support 16 bits by another optional input, see `export.sixteen_bits`,
         unless `controls` rules out optional inputs. The opset and the IR version are the lowest possible.
     """
-    return finish(trace(pixel_translator(generator, spec).eval(), spec), spec, weights, controls)
+    return finish(trace(pixel_translator(generator, spec).eval(), spec), spec, weights, controls, fixed)
 
 
 def trace(translator: nn.Module, spec: ModelSpec) -> onnx.ModelProto:
@@ -91,25 +97,45 @@ def trace(translator: nn.Module, spec: ModelSpec) -> onnx.ModelProto:
 
 
 def finish(
-    traced: onnx.ModelProto, spec: ModelSpec, weights: WeightFormat, controls: Controls = "optional"
+    traced: onnx.ModelProto,
+    spec: ModelSpec,
+    weights: WeightFormat,
+    controls: Controls = "optional",
+    fixed: Mapping[str, Any] | None = None,
 ) -> onnx.ModelProto:
     """The quick second half of `build_graph`; `traced`, the result of `trace`, stays as it is."""
     model = onnx.ModelProto()
     model.CopyFrom(traced)
     normalise_by_rows(model)
     if weights == "float16":
-        _store_as_float16(model)
+        store_as_float16(model)
     if controls == "optional" and (spec.input_bits, spec.output_bits, spec.working_size) == (8, 8, None):
         carry_sixteen_bits(model)
-    offer_controls(model, default_inputs(spec), controls)
+    offer_controls(model, {**default_inputs(spec), **graph_inputs(spec, **(fixed or {}))}, controls)
     lower_versions(model)
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def without_controls(spec: ModelSpec) -> ModelSpec:
-    """The spec of the same model when its controls are fixed."""
-    return dataclasses.replace(spec, labels=(), style_size=0, style_kind="", default_style=(), detail=False)
+def without_controls(spec: ModelSpec, values: Mapping[str, Any] | None = None) -> ModelSpec:
+    """The spec of the same model when its controls are fixed, with their values in `fixed`.
+
+    Args:
+        spec: before.
+        values: the controls, as `Engine.__call__` takes them; those that are left out have their defaults.
+    """
+    chosen = graph_inputs(spec, **(values or {}))
+    inputs = {**default_inputs(spec), **chosen}
+    fixed: dict[str, str] = {}
+    if spec.labels:
+        fixed["label"] = spec.labels[int(inputs["label"][0])]
+    if spec.style_size:
+        fixed["style"] = style_as_text([float(number) for number in inputs["style"][0]])
+    if spec.detail:
+        fixed["detail"] = f"{inputs['detail'][0]:g}"
+    return dataclasses.replace(
+        spec, labels=(), style_size=0, style_kind="", default_style=(), detail=False, fixed={**spec.fixed, **fixed}
+    )
 
 
 def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path, training: str = "", parity: str = "") -> ModelSpec:
@@ -166,7 +192,7 @@ def _name_axes(model: onnx.ModelProto) -> None:
         axis.dim_param = name
 
 
-def _store_as_float16(model: onnx.ModelProto) -> None:
+def store_as_float16(model: onnx.ModelProto) -> None:
     """Replace large float32 constants by float16 constants and a cast, which runtimes fold once on loading."""
     casts: list[onnx.NodeProto] = []
     for tensor in model.graph.initializer:
@@ -177,6 +203,21 @@ def _store_as_float16(model: onnx.ModelProto) -> None:
         tensor.CopyFrom(half)
         casts.append(onnx.helper.make_node("Cast", [half.name], [name], to=onnx.TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def unpack_weights(model: onnx.ModelProto) -> None:
+    """Undo `store_as_float16`, in place: the rounded weights as float32, and no casts."""
+    stored = {tensor.name: tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        tensor = stored.get(node.input[0]) if node.op_type == "Cast" else None
+        if tensor is None:
+            nodes.append(node)
+        else:
+            value = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(value, node.output[0]))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 

@@ -1,25 +1,27 @@
-"""Verifies an exported file: runs the same pictures through PyTorch and ONNX Runtime.
+"""Verifies an exported file: runs the same pictures through PyTorch, or another file, and through the file.
 
 Shape suffixes: N batch, H height, W width, C channels, S style size.
 """
 
 import dataclasses
 import json
+import math
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import onnxruntime as _onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from export.backends import Backend, Controls, backends, versions
 from translate.errors import ModelError
 from translate.files import atomic_path
+from translate.inference.controls import graph_inputs, numbered_style
 from translate.inference.engine import Engine
 from translate.spec import ModelSpec
 
@@ -45,7 +47,15 @@ LARGEST_DIFFERENCE = {255: 1, 65535: 257}
 weights stored as float16 change a value by a fraction of a level: in the network of the shipped model by 15 of 65535,
 compared to 1 with float32 weights."""
 
-_ort: Any = _onnxruntime  # it ships no type hints
+MIN_PSNR = {"fp16": 45.0, "int8": 35.0}
+"""Lowest PSNR in dB, of any picture, against the float32 graph. Networks of this program have 50 to 75 dB in fp16
+and 30 to 50 in int8, see docs/results.md."""
+
+EMULATED = "half"
+"""Name of the backend that stands for a device which computes in float16, see `export.half.to_half`."""
+
+JUDGED = ("cpu", EMULATED)
+"""Backends whose results decide whether a file is written; a GPU rounds in its own ways, whatever the file says."""
 
 Pixels = NDArray[Any]
 """uint8 or uint16 array of pixels; the suffix of the variable gives its shape."""
@@ -70,7 +80,16 @@ class Parity:
     controls: str = ""
     """Optional inputs that were given, e.g. `label, style` or `detail 0.5`."""
     device: str = "cpu"
-    """What ONNX Runtime ran on: cpu or cuda."""
+    """What ran the file, see `export.backends.Backend.name`, or `EMULATED`."""
+    squared: float = 0.0
+    """Mean squared difference of all values, in squared levels."""
+    blank: bool = False
+    """Whether a result is of one colour where it should not be: values were lost, or too large for the precision."""
+
+    @property
+    def psnr_db(self) -> float:
+        """Peak signal-to-noise ratio; infinite for equal results."""
+        return 10 * math.log10(self.full**2 / self.squared) if self.squared else math.inf
 
 
 def affordable(spec: ModelSpec) -> list[tuple[int, int]]:
@@ -88,17 +107,13 @@ def affordable(spec: ModelSpec) -> list[tuple[int, int]]:
     ]
 
 
-def devices(path: Path) -> list[Literal["cpu", "cuda"]]:
-    """Where to run the file: on the CPU, and on an NVIDIA GPU if a working one is available."""
-    return ["cpu", "cuda"] if Engine(path, device="auto").device == "cuda" else ["cpu"]
-
-
 def compare(
     translator: nn.Module,
     path: Path,
     pictures: Sequence[Pixels],
     spec: ModelSpec,
     sizes: Sequence[tuple[int, int]] | None = None,
+    fixed: Mapping[str, NDArray[Any]] | None = None,
 ) -> list[Parity]:
     """Compare all sizes with one picture each, then `BATCHES`; the last of these with and without controls.
 
@@ -106,23 +121,76 @@ def compare(
         translator: the PyTorch model, pixels (N, H, W, C) in and out, on the CPU.
         path: the exported file.
         pictures: real inputs (H, W, C) of the model's type and channels, resized to every size.
-        spec: the model's spec.
+        spec: the spec of the file.
         sizes: heights and widths of the results; None: see `affordable`.
+        fixed: inputs of the network that are built into the file.
     """
-    engines = [Engine(path, device=device) for device in devices(path)]
+
+    def network(image_NHWC: Pixels, controls: Controls) -> Pixels:
+        given = {**(fixed or {}), **graph_inputs(spec, **controls)}
+        with torch.inference_mode():
+            tensors = {name: torch.from_numpy(value) for name, value in given.items()}
+            return translator(torch.from_numpy(image_NHWC), **tensors).numpy()
+
     *batches, last = BATCHES
-    runs: list[tuple[int, tuple[int, int], dict[str, Any]]] = [
+    runs: list[tuple[int, tuple[int, int], Controls]] = [
         *((1, size, {}) for size in (affordable(spec) if sizes is None else sizes)),
         *((*batch, {}) for batch in batches),
-        *((*last, chosen) for chosen in _control_settings(spec)),
+        *((*last, controls) for controls in _control_settings(spec)),
     ]
+    found = backends(path)
     rows: list[Parity] = []
-    for number, (batch, size, chosen) in enumerate(runs):
+    for number, (batch, size, controls) in enumerate(runs):
         height, width = (max(side // spec.scale, spec.min_size) for side in size)
-        chosen_pictures = [pictures[(number + more) % len(pictures)] for more in range(batch)]
-        image_NHWC = np.stack([_resize(image_HWC, height, width) for image_HWC in chosen_pictures])
-        rows += _compare(translator, engines, image_NHWC, chosen)
+        chosen = [pictures[(number + more) % len(pictures)] for more in range(batch)]
+        image_NHWC = np.stack([_resize(image_HWC, height, width) for image_HWC in chosen])
+        rows += _compare(network, [one for one in found if not one.few_sizes or batch > 1], image_NHWC, controls)
     return rows
+
+
+def compare_files(
+    original: Path, path: Path, pictures: Sequence[Pixels], fixed: Controls, emulated: Path | None = None
+) -> list[Parity]:
+    """Compare a file with the one it was made from: every picture as it is, each with other controls, then `BATCHES`.
+
+    Args:
+        original: a file of the same network.
+        path: the file to compare with it.
+        pictures: inputs (H, W, C) of the model's type and channels.
+        fixed: controls of the original that are built into the other one.
+        emulated: the graph that stands for `EMULATED`, if it is to be compared too.
+    """
+    before, found = Engine(original, device="cpu"), backends(path)
+    spec = Engine(path, device="cpu").spec
+    if emulated is not None:
+        engine = Engine(emulated, device="cpu")
+        found.append(Backend(EMULATED, lambda image_NHWC, controls: engine(image_NHWC, **controls)))
+
+    def reference(image_NHWC: Pixels, controls: Controls) -> Pixels:
+        return before(image_NHWC, **{**fixed, **controls})
+
+    rows: list[Parity] = []
+    for number, image_HWC in enumerate(pictures):
+        able = [one for one in found if not one.few_sizes or number == 0]
+        rows += _compare(reference, able, image_HWC[None], varied_controls(spec, number))
+    for number, (batch, size) in enumerate(BATCHES):
+        height, width = (max(side // spec.scale, spec.min_size) for side in size)
+        chosen = [pictures[more % len(pictures)] for more in range(batch)]
+        image_NHWC = np.stack([_resize(image_HWC, height, width) for image_HWC in chosen])
+        rows += _compare(reference, found, image_NHWC, varied_controls(spec, number) if number else {})
+    return rows
+
+
+def varied_controls(spec: ModelSpec, number: int) -> dict[str, Any]:
+    """Controls that differ from picture to picture: the next label, another style, `detail` 0, 0.5 or 1."""
+    chosen: dict[str, Any] = {}
+    if spec.labels:
+        chosen["label"] = number % len(spec.labels)
+    if spec.style_size:
+        chosen["style"] = numbered_style(number, spec)
+    if spec.detail:
+        chosen["detail"] = number % 3 / 2
+    return chosen
 
 
 def _control_settings(spec: ModelSpec) -> list[dict[str, Any]]:
@@ -138,16 +206,17 @@ def _control_settings(spec: ModelSpec) -> list[dict[str, Any]]:
 
 
 def _compare(
-    translator: nn.Module, engines: Sequence[Engine], image_NHWC: Pixels, chosen: dict[str, Any]
+    reference: Callable[[Pixels, Controls], Pixels], able: Sequence[Backend], image_NHWC: Pixels, controls: Controls
 ) -> list[Parity]:
-    """Run one batch in PyTorch and in every engine: a row per engine."""
-    with torch.inference_mode():
-        given = {name: torch.from_numpy(value) for name, value in engines[0].controls(**chosen).items()}
-        expected_NHWC = translator(torch.from_numpy(image_NHWC), **given).numpy()
+    """Run one batch through the reference and every backend: a row for each that takes the controls."""
+    expected_NHWC = reference(image_NHWC, controls)
     batch, height, width, _ = image_NHWC.shape
     rows: list[Parity] = []
-    for engine in engines:
-        difference_NHWC = np.abs(engine(image_NHWC, **chosen).astype(np.int32) - expected_NHWC)
+    for backend in able:
+        found_NHWC = backend.run(image_NHWC, controls)
+        if found_NHWC is None:
+            continue
+        difference_NHWC = np.abs(found_NHWC.astype(np.int32) - expected_NHWC)
         rows.append(
             Parity(
                 batch=batch,
@@ -156,9 +225,11 @@ def _compare(
                 largest=int(difference_NHWC.max()),
                 mean=float(difference_NHWC.mean()),
                 share=float((difference_NHWC > 0).mean()),
-                full=2**engine.spec.output_bits - 1,
-                controls=", ".join(f"{name} {value:g}" if name == "detail" else name for name, value in chosen.items()),
-                device=engine.device,
+                full=int(np.iinfo(found_NHWC.dtype).max),
+                controls=", ".join(f"{name} {one:g}" if name == "detail" else name for name, one in controls.items()),
+                device=backend.name,
+                squared=float(np.square(difference_NHWC, dtype=np.float64).mean()),
+                blank=bool(np.ptp(found_NHWC) == 0 < np.ptp(expected_NHWC)),
             )
         )
     return rows
@@ -171,64 +242,84 @@ def _resize(image_HWC: Pixels, height: int, width: int) -> Pixels:
     return image_HWC[rows][:, columns]
 
 
-def table(rows: Sequence[Parity]) -> str:
-    """The comparison as text, one line per size."""
+def table(rows: Sequence[Parity], what: str = "PyTorch vs. ONNX Runtime") -> str:
+    """The comparison as text, one line per size; for other precisions with the PSNR."""
+    lossy = what.endswith(tuple(MIN_PSNR))
     lines = [
-        "parity, PyTorch vs. ONNX Runtime:",
-        "  batch  height  width  largest difference  mean difference  values that differ",
+        f"parity, {what}:",
+        f"  batch  height  width  largest difference  mean difference  {'PSNR' if lossy else 'values that differ'}",
     ]
     for row in rows:
-        what = ", ".join(filter(None, (row.controls, "" if row.device == "cpu" else f"on {row.device}")))
+        notes = ", ".join(filter(None, (row.controls, "" if row.device == "cpu" else f"on {row.device}")))
+        last = f"{row.psnr_db:>8.2f} dB" if lossy else f"{100 * row.share:>16.4f} %"
         lines.append(
             f"  {row.batch:>5}  {row.height:>6}  {row.width:>5}  {f'{row.largest} of {row.full}':>18}"
-            f"  {row.mean:>15.6f}  {100 * row.share:>16.4f} %  {what}".rstrip()
+            f"  {row.mean:>15.6f}  {last}  {notes}".rstrip()
         )
     return "\n".join(lines)
 
 
-def demand(rows: Sequence[Parity], path: Path) -> None:
-    """Raise ModelError when any value differs by more than `LARGEST_DIFFERENCE` on the CPU.
-
-    What a GPU computes is reported but not judged: it rounds in its own ways (TF32), whatever the file says.
-    """
-    worst = max((row for row in rows if row.device == "cpu"), key=lambda row: row.largest)
+def demand(rows: Sequence[Parity], path: Path, reference: str = "trained network") -> None:
+    """Raise ModelError when any value differs by more than `LARGEST_DIFFERENCE` on the CPU."""
+    worst = max(_judged(rows), key=lambda row: row.largest)
     if worst.largest > LARGEST_DIFFERENCE[worst.full]:
         raise ModelError(
-            f"{path} differs from the trained network by {worst.largest} of {worst.full} at "
+            f"{path} differs from the {reference} by {worst.largest} of {worst.full} at "
             f"{worst.width}x{worst.height}, but at most {LARGEST_DIFFERENCE[worst.full]} is allowed; nothing was "
             "written, try --weights float32"
         )
 
 
-def report(rows: Sequence[Parity], weights_sha256: str) -> dict[str, Any]:
+def demand_psnr(rows: Sequence[Parity], path: Path, precision: str, least_db: float) -> None:
+    """Raise ModelError when a picture has a lower PSNR than `least_db`, or is of one colour where it should not be."""
+    worst = min(_judged(rows), key=lambda row: (not row.blank, row.psnr_db))
+    if worst.blank or worst.psnr_db < least_db:
+        lost = "is of one colour, because values were lost or too large, and " if worst.blank else ""
+        hint = "more or other pictures for --calibrate, or --precision fp16" if precision == "int8" else "float32"
+        raise ModelError(
+            f"{path} in {precision} {lost}has a PSNR of {worst.psnr_db:.1f} dB against float32 at "
+            f"{worst.width}x{worst.height} (largest difference {worst.largest} of {worst.full}, mean "
+            f"{worst.mean:.3f}), but --min-psnr is {least_db:g}; nothing was written, try {hint}"
+        )
+
+
+def report(rows: Sequence[Parity], weights_sha256: str, **facts: Any) -> dict[str, Any]:
     """What is written beside an exported file, see docs/deploy.md.
 
     Args:
-        rows: the result of `compare`.
+        rows: the result of `compare` or `compare_files`.
         weights_sha256: digest of the weights that were compared, see `ModelSpec.weights_sha256`.
+        facts: what else there is to say, instead of or in addition to the rest.
     """
     return {
         "weights_sha256": weights_sha256,
-        "versions": {"torch": str(torch.__version__), "onnxruntime": str(_ort.__version__)},
+        "versions": {"torch": str(torch.__version__), **versions()},
         "allowed": LARGEST_DIFFERENCE[rows[0].full],
         **summary(rows),
+        **facts,
         "rows": [dataclasses.asdict(row) for row in rows],
     }
 
 
 def summary(rows: Sequence[Parity]) -> dict[str, Any]:
-    """The comparison in a few numbers, those of the CPU: the only ones that a file is judged by."""
-    judged = [row for row in rows if row.device == "cpu"]
+    """The comparison in a few numbers, those of the `JUDGED`: the only ones that a file is judged by."""
+    judged = _judged(rows)
     values = [row.batch * row.height * row.width for row in judged]
+    psnr_db = min(row.psnr_db for row in judged)
     return {
         "largest": max(row.largest for row in judged),
         "full": judged[0].full,
         "mean": float(np.average([row.mean for row in judged], weights=values)),
         "share": float(np.average([row.share for row in judged], weights=values)),
+        "psnr_db": round(psnr_db, 2) if math.isfinite(psnr_db) else None,
         "sizes": sorted({f"{row.width}x{row.height}" for row in judged}, key=_pixels),
         "batches": sorted({row.batch for row in judged}),
         "devices": sorted({row.device for row in rows}),
     }
+
+
+def _judged(rows: Sequence[Parity]) -> list[Parity]:
+    return [row for row in rows if row.device in JUDGED]
 
 
 def _pixels(size: str) -> tuple[int, str]:

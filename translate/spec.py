@@ -72,6 +72,12 @@ class ModelSpec:
     detail: bool = False
     """Whether there is the optional graph input `detail`, float32 (1,), from 0 (the default, most faithful) to 1
     (sharpest); values in between blend the two."""
+    fixed: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Label, style and detail of the network that are built into the graph (`translate export --freeze`, `--controls
+    fixed`), as they are typed: `{"label": "shoe", "style": "3", "detail": "0.5"}`. They are no inputs, so `labels`,
+    `style_size` and `detail` do not announce them."""
+    precision: Literal["float32", "fp16", "int8"] = "float32"
+    """Numbers in which the graph computes. float32 may still store weights in 16 bits."""
     size_multiple: int = 1
     """The network works on sides divisible by this; the graph pads and crops as needed."""
     receptive_field: int | None = None

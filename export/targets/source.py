@@ -9,11 +9,10 @@ from pathlib import Path
 
 import onnx
 
-from export.compatibility import Controls, offer_controls
-from export.sixteen_bits import drop_sixteen_bits
-from export.to_onnx import without_controls, write_model
+from export.changed import Change, changed_graphs
+from export.compatibility import Controls
+from export.to_onnx import write_model
 from translate.errors import ModelError
-from translate.inference.controls import default_inputs
 from translate.inference.engine import Engine
 from translate.inference.models import resolve
 from translate.spec import ModelSpec
@@ -67,13 +66,6 @@ def _plain(path: Path, controls: Controls, origin: Path | None) -> Source:
     spec = Engine(path, device="cpu", threads=1).spec  # says in one line what is wrong with a file
     if (spec.input_bits, spec.output_bits) != (8, 8):
         raise ModelError(f"{path}: its pixels have 16 bits, which this target does not take; export with --bits 8")
-    graph = onnx.load(path, load_external_data=False)
-    drop_sixteen_bits(graph)
-    offered = {value.name for value in graph.graph.input}
-    defaults = {name: value for name, value in default_inputs(spec).items() if name in offered}
-    kept = [tensor for tensor in graph.graph.initializer if tensor.name not in defaults]
-    del graph.graph.initializer[:]
-    graph.graph.initializer.extend(kept)
-    offer_controls(graph, defaults, controls)
-    onnx.checker.check_model(graph)
-    return Source(graph, without_controls(spec) if controls == "fixed" else spec, origin)
+    change = Change(controls=controls)
+    (graph,) = changed_graphs(onnx.load(path, load_external_data=False), spec, change)
+    return Source(graph, change.spec(spec), origin)

@@ -213,7 +213,7 @@ def test_every_device_is_compared(path: Path, network: UNet, monkeypatch: pytest
         engine.device = "cpu" if device == "cpu" else "cuda"
         return engine
 
-    monkeypatch.setattr("export.verify.Engine", opened)
+    monkeypatch.setattr("export.backends.Engine", opened)
     picture_HWC = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     rows = compare(PixelTranslator(network, 4).eval(), path, [picture_HWC], SPEC, [(16, 20)])
     assert [row.device for row in rows] == ["cpu", "cuda"] * 3

@@ -15,6 +15,7 @@ import pytest
 from conftest import TINY
 from torch import nn
 
+import export.backends
 import export.to_onnx
 import export.verify
 import export.written
@@ -62,6 +63,7 @@ def traced_once() -> Iterator[None]:
 def few_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """All sizes are compared in `test_export.py`."""
     monkeypatch.setattr(export.verify, "SIZES", ((16, 16), (97, 301), (1000, 16)))
+    monkeypatch.setattr(export.backends, "find_spec", lambda name: None)  # see `test_backends.py`
 
 
 @pytest.fixture
@@ -285,6 +287,16 @@ def test_labels_and_styles(kinds: Path, tmp_path: Path, image_HWC: np.ndarray) -
     fixed = exported(tmp_path / "run", "--controls", "fixed", "--default-style", "3")
     assert (fixed.spec.labels, fixed.spec.style_size) == ((), 0)
     assert np.array_equal(fixed(image_HWC), engine(image_HWC))
+    shoe_HWC = engine(image_HWC, label="shoes", style=third_S)
+    frozen = exported(tmp_path / "run", "--freeze", "label=shoes", "style=3")
+    assert np.array_equal(frozen(image_HWC), shoe_HWC)
+    assert frozen.spec.fixed["label"] == "shoes"
+    half = exported(tmp_path / "run", "--freeze", "label=shoes", "style=3", "--precision", "fp16")
+    assert (half.spec.precision, half.spec.fixed) == ("fp16", frozen.spec.fixed)
+    assert np.abs(half(image_HWC).astype(int) - shoe_HWC).max() <= 2
+    report = json.loads(half.path.with_suffix(".parity.json").read_text())
+    assert (report["compared_with"], report["network"]["devices"]) == ("float32", ["cpu"])
+    assert report["network"]["largest"] <= 1
     write_picture(tmp_path / "a.png", Picture(image_HWC))
     arguments = ["convert", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--model", str(engine.path)]
     assert main([*arguments, "--label", "shoes", "--style", "3"]) == 0
@@ -317,6 +329,10 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
             "--direction",
             "--snapshot",
             "--controls",
+            "--freeze",
+            "--precision",
+            "--calibrate",
+            "--min-psnr",
             "--default-style",
             "--images",
             "--metrics",
@@ -330,7 +346,6 @@ def test_metrics_survive_the_contract(tmp_path: Path) -> None:
     path = tmp_path / "m.json"
     path.write_text(json.dumps({"psnr_db": 18, "share": 0.5}))
     assert _metrics(path) == {"psnr_db": 18.0, "share": 0.5}
-    assert _metrics(None) == {}
 
 
 def test_a_run_for_another_program(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

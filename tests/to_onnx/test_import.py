@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -366,3 +367,25 @@ def test_what_fits_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 )
 def test_options(more: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert words in refusal(saved(built("ResNet-6"), tmp_path / "net.pth"), capsys, *more)
+
+
+def test_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What becomes of it is tested in `test_precision.py`."""
+    given: list[Any] = []
+
+    def write(network: Any, spec: Any, pictures: Any, path: Path, change: Any) -> None:
+        given.extend([pictures, change])
+        path.touch()
+
+    monkeypatch.setattr("export.written.write_verified", write)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(17):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"{number:02}.png")
+    arguments = ["import", str(saved(built("ResNet-6"), tmp_path / "net.pth")), "-o", str(tmp_path / "m.onnx")]
+    assert main([*arguments, "--precision", "int8", "--calibrate", str(folder), "--min-psnr", "40"]) == 0
+    pictures, change = given
+    assert (change.precision, change.min_psnr, change.weights) == ("int8", 40, None)
+    compared, calibrated = ({int(image_HWC[0, 0, 0]) for image_HWC in one} for one in (pictures, change.calibration))
+    assert compared == {0, 2, 4, 6, 8, 10, 12, 14}
+    assert calibrated == {1, 3, 5, 7, 9, 11, 13, 15, 16}

@@ -20,6 +20,12 @@ from translate.spec import METADATA_KEY, PARITY_KEY, PARITY_SUFFIX, RESULT_REST,
 
 EXIT_MISMATCH = 1
 
+_PRECISIONS = {
+    "float32": "float32",
+    "fp16": "fp16: computes in half precision, pixels and statistics in float32",
+    "int8": "int8: convolutions in 8 bits, the rest in float32",
+}
+
 
 @dataclass(frozen=True)
 class InfoOptions:
@@ -200,6 +206,8 @@ def _spec_lines(spec: dict[str, Any], facts: dict[str, Any]) -> Iterator[tuple[s
         given = "with a default" if spec["default_style"] else ""
         yield "style", ", ".join(filter(None, (f"{spec['style_size']} numbers", kind, given)))
     yield "detail", "from 0 (most faithful) to 1 (sharpest)" if spec["detail"] else ""
+    yield "built in", ", ".join(f"{name} {value}" for name, value in spec["fixed"].items())
+    yield "precision", _PRECISIONS.get(spec["precision"], str(spec["precision"]))
     yield "working size", f"{spec['working_size']} pixels, longer side" if spec["working_size"] else ""
     yield "scene size", f"{spec['scene_size']} pixels, shorter side" if spec["scene_size"] else ""
     field = spec["receptive_field"]
@@ -228,13 +236,15 @@ def _parity_lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     try:
         sizes, batches = parity["sizes"], ", ".join(map(str, parity["batches"]))
         found = (
-            f"largest difference from the network {parity['largest']} of {parity['full']}, mean {parity['mean']:.6f}, "
+            f"{_difference(parity)}, mean {parity['mean']:.6f}, "
             f"{100 * parity['share']:.4f} % of the values differ; {len(sizes)} sizes from {sizes[0]} to {sizes[-1]}, "
             f"batches of {batches}, on {', '.join(parity['devices'])}"
         )
-    except (KeyError, TypeError, ValueError, IndexError):
-        found = "recorded in a way that this version cannot read"
+        before = _difference(parity["network"]) if parity.get("network") else ""
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        found, before = "recorded in a way that this version cannot read", ""
     yield "parity", found
+    yield "parity before", before
     said = {
         "matches": "is the recorded one",
         "differs": "DIFFERS from the recorded one",
@@ -242,6 +252,16 @@ def _parity_lines(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     }
     if report["path"]:
         yield "parity report", f"{report['path']} {said[report['state']]}"
+
+
+def _difference(parity: dict[str, Any]) -> str:
+    """How far something is from what it was compared with."""
+    names = {"float32": "the float32 graph", "original": "the file it was made from"}
+    text = f"largest difference from {names.get(parity.get('compared_with', ''), 'the network')} "
+    text += f"{parity['largest']} of {parity['full']}"
+    if least_db := parity.get("min_psnr_db"):
+        text += f", PSNR at least {parity['psnr_db']:.1f} dB ({least_db:g} was demanded)"
+    return text
 
 
 def _channels(count: int) -> str:

@@ -81,7 +81,7 @@ def read_exported(path: Path) -> Exported:
 
     Raises:
         MissingExtra: the package onnx is not installed.
-        ModelError: not an ONNX file, or not written by `translate export`.
+        ModelError: not an ONNX file, not written by `translate export`, or with weights in 8 bits.
     """
     require("export", "onnx")
     import onnx
@@ -99,6 +99,8 @@ def read_exported(path: Path) -> Exported:
             "give a file written by `translate export`"
         )
     spec = ModelSpec.from_json(facts[METADATA_KEY], str(path))
+    if spec.precision == "int8":
+        raise ModelError(f"--start-from {path}: weights in int8 cannot be trained; give the float32 file")
     constants = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
     found: dict[str, Any] = json.loads(facts.get(TRAINING_KEY, "{}"))
     weights = {

@@ -1,0 +1,123 @@
+"""Every program that can run a file here is compared; files are judged by the CPU."""
+
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import DOUBLE, save_model
+
+import export.backends
+from export.backends import backends, versions
+from export.verify import compare_files, demand, summary
+from translate.inference.engine import Engine
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return save_model(tmp_path / "double.onnx", DOUBLE)
+
+
+class FakeModel:
+    """Twice as large, and one level off; the control `style` is not offered."""
+
+    inputs = (SimpleNamespace(get_names=lambda: {"image"}),)
+
+    def __call__(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        if inputs["image"].shape[0] > 2:
+            raise RuntimeError("no such\nbatch")
+        return [inputs["image"].repeat(2, axis=1).repeat(2, axis=2) ^ np.uint8(1)]
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Stands for OpenVINO."""
+    core = SimpleNamespace(compile_model=lambda path, device, settings: FakeModel())
+    module = SimpleNamespace(Core=lambda: core, __version__="9.9", __spec__=ModuleSpec("openvino", None))
+    monkeypatch.setitem(sys.modules, "openvino", module)
+    return core
+
+
+def test_without_others_only_the_cpu(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export.backends, "find_spec", lambda name: None)
+    assert [one.name for one in backends(path)] == ["cpu"]
+    assert versions().keys() == {"onnxruntime"}
+
+
+def test_openvino_is_compared_where_it_is_there(
+    path: Path, fake: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert versions()["openvino"] == "9.9"
+    pictures = [np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)]
+    rows = compare_files(path, path, pictures, {})
+    assert [(row.batch, row.device, row.largest) for row in rows] == [
+        (1, "cpu", 0), (1, "openvino", 1), (5, "cpu", 0), (2, "cpu", 0)
+    ]  # fmt: skip
+    assert summary(rows)["devices"] == ["cpu", "openvino"]
+    assert summary(rows)["largest"] == 0
+    demand(rows, path)
+    assert capsys.readouterr().out == "note: openvino cannot run the file (no such batch)\n"
+
+
+def test_controls_that_it_hides_are_not_compared(path: Path, fake: SimpleNamespace, monkeypatch: Any) -> None:
+    monkeypatch.setattr(Engine, "controls", lambda self, **given: given)
+    image_NHWC = np.zeros((1, 2, 3, 3), np.uint8)
+    openvino = backends(path)[1]
+    assert openvino.run(image_NHWC, {"style": np.zeros((1, 2))}) is None
+    found_NHWC = openvino.run(image_NHWC, {})
+    assert found_NHWC is not None
+    assert found_NHWC.shape == (1, 4, 6, 3)
+
+
+def test_a_file_that_it_cannot_open(
+    path: Path, fake: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("unknown operator")
+
+    monkeypatch.setattr(fake, "compile_model", refuse)
+    assert [one.name for one in backends(path)] == ["cpu"]
+    assert capsys.readouterr().out == "note: openvino cannot open the file (unknown operator)\n"
+
+
+@pytest.mark.parametrize("usable", [True, False])
+def test_tensorrt_is_compared_where_there_is_a_gpu(path: Path, monkeypatch: pytest.MonkeyPatch, usable: bool) -> None:
+    """No GPU is needed: sessions on the CPU stand for it."""
+    ort = export.backends._ort
+    wanted = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def on_gpu(path: Path, device: str) -> Engine:
+        engine = Engine(path, device="cpu")
+        engine.device = "cpu" if device == "cpu" else "cuda"
+        return engine
+
+    def session(data: bytes, options: Any, providers: list[str], enable_fallback: int) -> Any:
+        assert providers == wanted
+        opened = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        run = lambda names, inputs: opened.run(None, inputs)  # noqa: E731
+        return SimpleNamespace(get_providers=lambda: wanted[0 if usable else 1 :], run=run)
+
+    fake = SimpleNamespace(
+        get_available_providers=lambda: wanted, InferenceSession=session, SessionOptions=ort.SessionOptions
+    )
+    monkeypatch.setattr(export.backends, "find_spec", lambda name: None)
+    monkeypatch.setattr(export.backends, "Engine", on_gpu)
+    monkeypatch.setattr(export.backends, "_ort", fake)
+    found = backends(path)
+    assert [one.name for one in found] == ["cpu", "cuda", "tensorrt"][: 3 if usable else 2]
+    image_NHWC = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
+    results = [one.run(image_NHWC, {}) for one in found]
+    assert all(np.array_equal(result, results[0]) for result in results)
+    assert [one.few_sizes for one in found] == [False, False, True][: len(found)]
+
+
+def test_openvino_itself(path: Path) -> None:
+    pytest.importorskip("openvino")
+    image_NHWC = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 3), np.uint8)
+    cpu, *others = backends(path)
+    assert [one.name for one in others if one.name == "openvino"] == ["openvino"]
+    for one in others:
+        assert np.array_equal(one.run(image_NHWC, {}), cpu.run(image_NHWC, {}))
