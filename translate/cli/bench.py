@@ -109,9 +109,9 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Lines of aligned columns; the file and its weights are named where there are several."""
+    """Lines of aligned columns; the file and its precision are named where there are several."""
     several = len({row["file"] for row in rows}) > 1
-    named = ("model", "file", "weights") if several else ("model",)
+    named = ("model", "file", "precision") if several else ("model",)
     table = [
         [*named, "width x height", "batch", "threads", "ms", "images/s", "megapixels/s", "of matrix rate"],
         *(

@@ -17,7 +17,7 @@ import numpy as np
 
 from translate.inference.devices import GPUS, Device, Started, Window, open_graph
 from translate.inference.engine import Engine
-from translate.inference.graph_file import encoded, weight_type
+from translate.inference.graph_file import encoded
 from translate.pictures.operations import Pixels
 
 MATRIX_SIDE, GPU_MATRIX_SIDE = 1024, 4096
@@ -55,7 +55,7 @@ class Measured:
         return {
             "model": spec.name,
             "file": str(cell.model),
-            "weights": weight_type(cell.model),
+            "precision": spec.precision,
             "device": self.engine.device,
             "device_why": self.engine.device_why,
             "threads": cell.threads,

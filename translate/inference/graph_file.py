@@ -49,19 +49,6 @@ class Value:
         return f"{self.name} {self.type}{axes}"
 
 
-_WEIGHT_TYPES = {
-    1: "float32",
-    2: "uint8",
-    3: "int8",
-    6: "int32",
-    7: "int64",
-    10: "float16",
-    11: "float64",
-    16: "bfloat16",
-}
-"""Of TensorProto.DataType, those that weights have."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class GraphFacts:
     """The graph of a file."""
@@ -147,28 +134,6 @@ def with_required_inputs(model: bytes) -> bytes:
         for part in kept:
             made += part
     return bytes(made)
-
-
-def weight_type(path: Path) -> str:
-    """The type in which most bytes of the weights are stored, such as float16.
-
-    Raises:
-        ModelError: the file is truncated, or not ONNX.
-        OSError: the file cannot be read.
-    """
-    sizes: Counter[str] = Counter()
-    try:
-        for number, graph in _fields(memoryview(path.read_bytes())):
-            if number == 7:
-                for kind, tensor in _fields(graph):
-                    if kind == 5:
-                        parts = dict(_fields(tensor))
-                        name = _WEIGHT_TYPES.get(int(parts.get(2, 0)), "other")  # pyright: ignore[reportArgumentType]
-                        raw = parts.get(9)
-                        sizes[name] += len(raw) if isinstance(raw, memoryview) else 1
-    except (ValueError, IndexError, TypeError):
-        raise ModelError(f"{path}: truncated, or not an ONNX file; download or export it again") from None
-    return sizes.most_common(1)[0][0] if sizes else "none"
 
 
 def encoded(*fields: tuple[int, int | str | bytes]) -> bytes:
