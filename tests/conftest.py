@@ -21,6 +21,7 @@ from evaluated import SAME, model, picture, save
 from onnx import TensorProto, helper
 from PIL import Image
 
+from translate.machine import cores
 from translate.spec import METADATA_KEY, ModelSpec
 
 if TYPE_CHECKING:
@@ -69,10 +70,18 @@ def save_model(path: Path, spec: ModelSpec | None, *, external: bool = False) ->
 
 
 FIRST = (
-    "test_export.py", "test_export_command.py", "test_distributed.py", "test_ray.py", "test_fine_tune.py",
-    "test_game_theory.py", "test_resume.py", "test_engine_windows.py", "test_evaluate.py", "test_convert_faults.py",
+    "test_ray.py", "test_export.py", "test_import.py", "test_ui_train_browser.py", "test_export_command.py",
+    "test_fine_tune.py", "test_precision.py", "test_engine_windows.py", "test_resume.py", "test_ui.py",
+    "test_game_theory.py", "test_distributed.py", "test_ui_runs.py", "test_ui_sketch.py", "test_target_web.py",
+    "test_ui_access.py", "test_ui_batch_browser.py", "test_ui_browser.py", "test_remedy_runs.py", "test_warnings.py",
+    "test_evaluate.py", "test_convert_faults.py", "test_pix2pix.py", "test_ui_server.py", "test_ui_behind_proxy.py",
 )  # fmt: skip
-"""Files with few and long tests: begun last, one of them would keep one core busy while the others wait."""
+"""Files with long tests: begun last, one of them would keep one core busy while the others wait."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait for a browser, a server or a training of their own."""
+    return cores() + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
