@@ -104,6 +104,17 @@ def test_the_site_has_every_page() -> None:
     assert listed == pages | cards | {"about.md", "CONTRIBUTING.md", "CHANGELOG.md"}  # about.md: see docs/hooks.py
 
 
+def test_the_site_has_every_picture() -> None:
+    """Those that documents outside docs/ show."""
+    hooks = ast.parse((ROOT / "docs" / "hooks.py").read_text(encoding="utf-8"))
+    (patterns,) = (ast.literal_eval(node.value) for node in hooks.body
+                   if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "OUTSIDE")  # fmt: skip
+    brought = {path for pattern in patterns for path in ROOT.glob(pattern)}
+    for document in filter(lambda path: path.suffix == ".md", brought):
+        for name in re.findall(r"!\[[^]]*\]\(([^)\s]+)\)", _prose(document)):
+            assert (document.parent / name).resolve() in brought, f"{document} shows {name}"
+
+
 def test_the_reference_names_what_there_is() -> None:
     named = {
         name
