@@ -97,11 +97,10 @@ def _converted(
     if change.precision == "fp16":
         return [to_half(model), to_half(model, emulated=True)]
     if change.precision == "int8":
-        names = {value.name for value in model.graph.input} - {"image"}
-        known = {**given, **default_inputs(spec)}
-        rest = {name: known[name] for name in names}
+        rest = {**given, **default_inputs(spec), **graph_inputs(spec, **change.fixed)}
+        left = change.spec(spec)  # ranges are those of the values that are built in, or of many where they are inputs
         runs = [
-            {"image": image_HWC[None], **rest, **graph_inputs(spec, **varied_controls(spec, number))}
+            {"image": image_HWC[None], **rest, **graph_inputs(left, **varied_controls(left, number))}
             for number, image_HWC in enumerate(change.calibration)
         ]
         return [to_int8(model, runs)]

@@ -306,6 +306,25 @@ def test_controls_are_built_in(folder: Path, image_HWC: np.ndarray) -> None:
     assert Engine(folder / "again.onnx", device="cpu").spec.fixed == both.spec.fixed
 
 
+@pytest.mark.parametrize("options", ["--controls optional", "--freeze label=shoe", "--controls fixed"])
+def test_int8_is_calibrated_on_the_controls_that_the_file_can_have(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, options: str
+) -> None:
+    runs: list[dict[str, Any]] = []
+
+    def noted(model: onnx.ModelProto, inputs: list[dict[str, Any]]) -> onnx.ModelProto:
+        runs.extend(inputs)
+        return to_int8(model, inputs)
+
+    monkeypatch.setattr("export.changed.to_int8", noted)
+    run(f"tiny.onnx -o new.onnx {CONVERTED['int8']} {options} --min-psnr 20")
+    labels, styles = {int(one["label"][0]) for one in runs}, {tuple(one["style"][0]) for one in runs}
+    if options == "--controls optional":
+        assert (labels, len(styles)) == ({0, 1}, len(runs))
+    else:
+        assert (labels, styles) == ({1 if "shoe" in options else 0}, {SPEC.default_style})
+
+
 def test_other_inputs_and_storage(folder: Path, image_HWC: np.ndarray) -> None:
     expected_HWC = Engine(folder / "tiny.onnx", device="cpu")(image_HWC)
     run("tiny.onnx -o required.onnx --controls required --images pictures")
