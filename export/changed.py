@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,9 +20,7 @@ from export.verify import varied_controls
 from translate.errors import ConfigError, ModelError
 from translate.inference.controls import default_inputs, graph_inputs, numbered_style, style_from_text
 from translate.pictures.operations import Pixels
-from translate.spec import IMAGE_REST, ModelSpec
-
-Precision = Literal["float32", "fp16", "int8"]
+from translate.spec import IMAGE_REST, ModelSpec, Precision
 
 
 @dataclass(frozen=True, kw_only=True)
