@@ -32,8 +32,8 @@ DOUBLE = ModelSpec(name="double", task="super-resolution", architecture="nearest
 
 
 def save_model(path: Path, spec: ModelSpec | None, *, external: bool = False) -> Path:
-    """Write a model of uint8 (N, H, W, 3): `scale` 1 inverts the colours, `scale` 2 repeats every pixel."""
-    scale = spec.scale if spec else 1
+    """Write a model of uint8 (N, H, W, C): `scale` 1 inverts the colours, `scale` 2 repeats every pixel."""
+    scale, channels = (spec.scale, spec.input_channels) if spec else (1, 3)
     nodes = [helper.make_node("Sub", ["white", "image"], ["output"])]
     constants = [helper.make_tensor("white", TensorProto.UINT8, [1], [255])]
     if scale != 1:
@@ -51,8 +51,8 @@ def save_model(path: Path, spec: ModelSpec | None, *, external: bool = False) ->
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", "H", "W", 3])],
-        [helper.make_tensor_value_info("output", TensorProto.UINT8, ["N", "H2", "W2", 3])],
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", "H", "W", channels])],
+        [helper.make_tensor_value_info("output", TensorProto.UINT8, ["N", "H2", "W2", channels])],
         constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)

@@ -214,7 +214,7 @@ def test_every_device_is_compared(path: Path, network: UNet, monkeypatch: pytest
         return engine
 
     monkeypatch.setattr("export.backends.Engine", opened)
-    monkeypatch.setattr("export.backends.find_spec", lambda name: None)  # see `test_backends.py`
+    monkeypatch.setattr("export.backends.find_spec", lambda name: None)  # OpenVINO
     picture_HWC = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     rows = compare(PixelTranslator(network, 4).eval(), path, [picture_HWC], SPEC, [(16, 20)])
     assert [row.device for row in rows] == ["cpu", "cuda"] * 3

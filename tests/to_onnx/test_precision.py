@@ -385,7 +385,7 @@ def test_what_is_known_about_the_network_is_carried(folder: Path, text: str, kno
 def test_wrong_use(folder: Path, capsys: pytest.CaptureFixture[str], arguments: str, error: str) -> None:
     plain = ModelSpec(name="plain", task="pix2pix", architecture="255 - x")
     save_model(folder / "plain.onnx", plain)
-    save_model(folder / "maps.onnx", dataclasses.replace(plain, name="maps", input_channels=35))
+    save_model(folder / "maps.onnx", dataclasses.replace(plain, name="maps", input_channels=35, output_channels=35))
     save_model(folder / "eight.onnx", dataclasses.replace(plain, precision="int8"))
     before = sorted(folder.rglob("*"))
     run(arguments, 2)
