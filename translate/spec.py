@@ -135,6 +135,21 @@ class ModelSpec:
         return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, sort_keys=True)
 
     @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str], origin: str) -> "ModelSpec":
+        """Read the spec of a model file, from its `metadata_props`; `origin` names the file in error messages.
+
+        Raises:
+            ModelError: there is none, or see `from_json`.
+        """
+        if METADATA_KEY not in metadata:
+            raise ModelError(
+                f"{origin}: an ONNX model of another program, without {METADATA_KEY} metadata, so what its pictures "
+                "mean is unknown; write it with `translate export`, or turn its checkpoint into a model with "
+                "`translate import`"
+            )
+        return cls.from_json(metadata[METADATA_KEY], origin)
+
+    @classmethod
     def from_json(cls, text: str, origin: str) -> "ModelSpec":
         """Read the output of `to_json`, of this or a later version; `origin` names the file in error messages.
 

@@ -25,7 +25,7 @@ from translate.errors import ConfigError, ModelError
 from translate.inference.graph_file import read_metadata, with_required_inputs
 from translate.inference.openvino_graph import open_openvino
 from translate.inference.tiling import smallest_tile
-from translate.spec import IMAGE_REST, METADATA_KEY, ModelSpec
+from translate.spec import IMAGE_REST, ModelSpec
 
 Started = Literal["cpu", "cuda", "tensorrt", "openvino", "directml", "coreml"]
 Device = Literal["auto", "cpu", "cuda", "tensorrt", "openvino", "directml", "coreml"]
@@ -186,7 +186,7 @@ def _tensorrt_settings(path: Path, model: bytes, window: Window) -> tuple[dict[s
 
     Without that range, TensorRT would compile for minutes whenever a picture has a size that it has not seen.
     """
-    spec = ModelSpec.from_json(read_metadata(path).get(METADATA_KEY, "{}"), str(path))
+    spec = ModelSpec.from_metadata(read_metadata(path), str(path))
     if not window.side:
         raise ConfigError("--tile 0 does not work with --device tensorrt, which has to know the largest size")
     side = max(window.side, smallest_tile(spec.receptive_field, spec.size_multiple))

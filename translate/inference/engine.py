@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.errors import ConfigError, ImageError, ModelError
+from translate.errors import ConfigError, ImageError
 from translate.inference.batching import Batcher
 from translate.inference.controls import Label, Style, check_strength, default_inputs, graph_inputs
 from translate.inference.devices import GPUS, TENSORRT_SIDE, Device, Started, Window
@@ -39,7 +39,7 @@ from translate.pictures.operations import (
     to_bits,
     white_of,
 )
-from translate.spec import METADATA_KEY, ModelSpec
+from translate.spec import ModelSpec
 
 WHOLE_SHARE = 0.75
 """A picture is processed whole if that takes at most this fraction of the available memory."""
@@ -104,13 +104,7 @@ class Engine:
         self._session = Session(self.path, threads or cores(), device, window)
         self.device, self.at_once = self._session.device, self._session.at_once
         self.device_why = self._session.why
-        metadata = self._session.metadata
-        if METADATA_KEY not in metadata:
-            raise ModelError(
-                f"{self.path}: an ONNX model without {METADATA_KEY} metadata, so its inputs are unknown; "
-                "create it with `translate export`"
-            )
-        self.spec = ModelSpec.from_json(metadata[METADATA_KEY], str(self.path))
+        self.spec = ModelSpec.from_metadata(self._session.metadata, str(self.path))
         self.memory_bytes = available_memory_bytes()
         self.smallest_tile = smallest_tile(self.spec.receptive_field, self.spec.size_multiple)
         if tile and tile < self.smallest_tile:
