@@ -420,6 +420,16 @@ def test_training_goes_on_from_half_precision_only(folder: Path, traced: onnx.Mo
         read_exported(folder / "int8.onnx")
 
 
+def test_training_facts_that_cannot_be_read_do_not_stop_an_export(
+    folder: Path, traced: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a model that the user added is exported by its name."""
+    monkeypatch.setenv("TRANSLATE_MODELS", str(folder))
+    write_model(finish(traced, SPEC, "float16"), SPEC, folder / "tiny.onnx", "{damaged")
+    run("tiny -o new.onnx --controls required --images pictures")
+    assert {one.key: one.value for one in onnx.load("new.onnx").metadata_props}[TRAINING_KEY] == "{damaged"
+
+
 def test_inputs_are_what_the_engine_would_give(folder: Path) -> None:
     (folder / "large").mkdir()
     write_picture(folder / "large" / "a.png", Picture(np.zeros((600, 900, 3), np.uint8)))
