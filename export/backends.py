@@ -14,12 +14,13 @@ from typing import Any
 import onnxruntime as _onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
+from translate.errors import ModelError
 from translate.inference.engine import Engine
 from translate.pictures.operations import Pixels
 
 _ort: Any = _onnxruntime  # it ships no type hints
 
-Controls = Mapping[str, Any]
+ControlValues = Mapping[str, Any]
 """`label`, `style` and `detail` as `Engine.__call__` takes them; those that are left out have their defaults."""
 
 
@@ -29,8 +30,8 @@ class Backend:
 
     name: str
     """cpu and cuda (ONNX Runtime), tensorrt (TensorRT within ONNX Runtime), or openvino."""
-    run: Callable[[Pixels, Controls], Pixels | None]
-    """Pixels (N, H, W, C) -> the result; None where it cannot take these controls, or has failed."""
+    run: Callable[[Pixels, ControlValues], Pixels | None]
+    """Pixels (N, H, W, C) -> the result; None where it has failed."""
     few_sizes: bool = False
     """Whether each new size takes it long."""
 
@@ -43,7 +44,7 @@ def backends(path: Path) -> list[Backend]:
     if best.device == "cuda":
         found += [_of_engine(best), *_tensorrt(path, engine)]
     if find_spec("openvino") is not None:
-        found += _openvino(path, engine)
+        found += _openvino(path)
     return found
 
 
@@ -59,12 +60,12 @@ def _of_engine(engine: Engine) -> Backend:
     return Backend(engine.device, lambda image_NHWC, controls: engine(image_NHWC, **controls))
 
 
-def _forgiving(name: str, run: Callable[[Pixels, Controls], Pixels | None]) -> Callable[..., Pixels | None]:
+def _forgiving(name: str, run: Callable[[Pixels, ControlValues], Pixels | None]) -> Callable[..., Pixels | None]:
     """The same function, which says so when it fails for the first time, and is not called again: no reason to fail
     for a file that is right on the CPU."""
     failed = False
 
-    def forgiving(image_NHWC: Pixels, controls: Controls) -> Pixels | None:
+    def forgiving(image_NHWC: Pixels, controls: ControlValues) -> Pixels | None:
         nonlocal failed
         if failed:
             return None
@@ -72,14 +73,10 @@ def _forgiving(name: str, run: Callable[[Pixels, Controls], Pixels | None]) -> C
             return run(image_NHWC, controls)
         except Exception as error:  # of another program, whose errors share no base class
             failed = True
-            _note(f"{name} cannot run the file", error)
+            print(f"note: {name} cannot run the file ({' '.join(str(error).split())[:200]})")  # noqa: T201
             return None
 
     return forgiving
-
-
-def _note(what: str, error: Exception) -> None:
-    print(f"note: {what} ({' '.join(str(error).split())[:200]})")  # noqa: T201
 
 
 def _tensorrt(path: Path, engine: Engine) -> list[Backend]:
@@ -88,12 +85,13 @@ def _tensorrt(path: Path, engine: Engine) -> list[Backend]:
         return []
     options = _ort.SessionOptions()
     options.log_severity_level = 4
+    _ort.set_default_logger_severity(4)  # libraries that cannot be loaded are reported by this logger
     providers = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
     with contextlib.suppress(Exception):  # its errors share no base class; all mean that it is not usable here
         session = _ort.InferenceSession(path.read_bytes(), options, providers=providers, enable_fallback=0)
         if session.get_providers()[0] == providers[0]:
 
-            def run(image_NHWC: Pixels, controls: Controls) -> Pixels:
+            def run(image_NHWC: Pixels, controls: ControlValues) -> Pixels:
                 inputs: dict[str, NDArray[Any]] = {"image": image_NHWC, **engine.controls(**controls)}
                 return session.run(None, inputs)[0]
 
@@ -101,18 +99,11 @@ def _tensorrt(path: Path, engine: Engine) -> list[Backend]:
     return []
 
 
-def _openvino(path: Path, engine: Engine) -> list[Backend]:
-    """OpenVINO on the CPU, in the precision of the file. It offers no inputs with defaults, only their defaults."""
-    openvino: Any = importlib.import_module("openvino")
+def _openvino(path: Path) -> list[Backend]:
+    """OpenVINO on the CPU, see `translate.inference.devices`."""
     try:
-        model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    except Exception as error:
-        _note("openvino cannot open the file", error)
+        engine = Engine(path, device="openvino")
+    except ModelError as error:
+        print(f"note: {str(error).removeprefix(f'{path}: ')}")  # noqa: T201
         return []
-    taken = {name for one in model.inputs for name in one.get_names()}
-
-    def run(image_NHWC: Pixels, controls: Controls) -> Pixels | None:
-        inputs = {"image": image_NHWC, **engine.controls(**controls)}
-        return model(inputs)[0] if inputs.keys() <= taken else None
-
-    return [Backend("openvino", _forgiving("openvino", run))]
+    return [Backend("openvino", _forgiving("openvino", _of_engine(engine).run))]

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,9 +20,7 @@ from export.verify import varied_controls
 from translate.errors import ConfigError, ModelError
 from translate.inference.controls import default_inputs, graph_inputs, numbered_style, style_from_text
 from translate.pictures.operations import Pixels
-from translate.spec import IMAGE_REST, ModelSpec
-
-Precision = Literal["float32", "fp16", "int8"]
+from translate.spec import IMAGE_REST, ModelSpec, Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +95,10 @@ def _converted(
     if change.precision == "fp16":
         return [to_half(model), to_half(model, emulated=True)]
     if change.precision == "int8":
-        names = {value.name for value in model.graph.input} - {"image"}
-        known = {**given, **default_inputs(spec)}
-        rest = {name: known[name] for name in names}
+        rest = {**given, **default_inputs(spec), **graph_inputs(spec, **change.fixed)}
+        left = change.spec(spec)  # ranges are those of the values that are built in, or of many where they are inputs
         runs = [
-            {"image": image_HWC[None], **rest, **graph_inputs(spec, **varied_controls(spec, number))}
+            {"image": image_HWC[None], **rest, **graph_inputs(left, **varied_controls(left, number))}
             for number, image_HWC in enumerate(change.calibration)
         ]
         return [to_int8(model, runs)]

@@ -31,7 +31,8 @@ class ExportOptions(FileOptions):
     """
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN|FILE.onnx|NAME")]
-    """Run folder: the one given to `translate train --out`; or an exported file or the name of a shipped model."""
+    """Run folder: the one given to `translate train --out`; or an exported file or the name of a model (see
+    `translate models`)."""
     direction: Literal["forward", "back"] = "forward"
     """Which generator to export; back is the second generator of a CycleGAN, e.g. night to day."""
     snapshot: Literal["last", "best"] = "last"

@@ -15,7 +15,7 @@ from export.to_onnx import constants
 from export.written import write_changed
 from translate.errors import ConfigError
 from translate.inference.engine import Engine
-from translate.inference.models import resolve, shipped
+from translate.inference.models import known, resolve
 from translate.spec import PARITY_KEY, TRAINING_KEY
 
 if TYPE_CHECKING:
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 
 def is_file(source: str) -> bool:
-    """Whether this names an exported file or a shipped model, not the folder of a run."""
-    return not Path(source).is_dir() and (source.endswith(".onnx") or source in [model.name for model in shipped()])
+    """Whether this names an exported file or a known model, not the folder of a run."""
+    if Path(source).is_dir():
+        return False
+    return source.lower().endswith(".onnx") or source in [model.name for model in known()]
 
 
 def change_file(options: "ExportOptions") -> None:
@@ -83,12 +85,15 @@ def _training(text: str) -> Callable[[onnx.ModelProto], str]:
     """The facts for further training, for another graph: constants in half precision have another name."""
 
     def carried(model: onnx.ModelProto) -> str:
-        facts = json.loads(text or "{}")
+        try:
+            facts = json.loads(text)
+        except ValueError:  # there are none, or training will say what is wrong
+            return text
         there = constants(model)
         for name, (other, shape) in facts.get("names", {}).items():
             stem = other.removesuffix(".half")
             facts["names"][name] = (next((one for one in (stem, f"{stem}.half") if one in there), other), shape)
-        return json.dumps(facts) if text else ""
+        return json.dumps(facts)
 
     return carried
 

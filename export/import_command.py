@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from export.options import COMPARED, FileOptions
+from export.options import COMPARED, COMPARED_LOSSY, FileOptions
 from translate.errors import ConfigError, nearest, require
 from translate.options import parse_options, quoted
 from translate.tasks import TASKS
@@ -75,7 +75,8 @@ def main(argv: list[str]) -> int:
     spec = _spec(found, options)
     print(f"{options.checkpoint}: {found.generator.title}")  # noqa: T201
     change, held_out = options.change(spec)
-    pictures = held_out if held_out and not options.images else model_inputs(options.images, spec, COMPARED)
+    most = COMPARED_LOSSY if change.lossy else COMPARED
+    pictures = held_out if held_out and not options.images else model_inputs(options.images, spec, most)
     write_verified(found.generator, spec, pictures, options.output, change)
     for field, option in (("licence", "--licence"), ("training data", "--training-data")):
         if getattr(spec, field.replace(" ", "_")) == "unknown":

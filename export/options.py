@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from translate.errors import ConfigError
+from translate.spec import Precision
 
 if TYPE_CHECKING:
     from export.changed import Change
@@ -32,7 +33,7 @@ class FileOptions:
     weights: Literal["float16", "float32"] | None = None
     """Storage format of the weights, for --precision float32: the computation is in float32 either way. float16 halves
     the file size and is precise enough for 8-bit pictures. Default: float16; for a file, as it is."""
-    precision: Literal["float32", "fp16", "int8"] | None = None
+    precision: Precision | None = None
     """Numbers to compute in. fp16: half precision, for GPUs; weights and values in between are float16. int8:
     convolutions in 8 bits, for CPUs; needs --calibrate. The result is compared with float32, see --min-psnr. Default:
     float32; for a file, as it is."""

@@ -4,7 +4,6 @@ Shapes: N batch, H height, W width, C channels, S style size.
 """
 
 import dataclasses
-import hashlib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from translate import __version__
 from translate.errors import ModelError
 from translate.files import atomic_path
 from translate.inference.controls import default_inputs, graph_inputs, style_as_text
+from translate.inference.graph_file import weights_digest
 from translate.spec import METADATA_KEY, PARITY_KEY, TRAINING_KEY, ModelSpec
 from translate.trainers.base import pixel_translator
 
@@ -154,7 +154,8 @@ def write_model(model: onnx.ModelProto, spec: ModelSpec, path: Path, training: s
     Raises:
         ModelError: the file cannot be written.
     """
-    spec = dataclasses.replace(spec, weights_sha256=_digest(model), producer=f"translate {__version__}")
+    digest = weights_digest((name, value.tobytes()) for name, value in constants(model).items())
+    spec = dataclasses.replace(spec, weights_sha256=digest, producer=f"translate {__version__}")
     facts = {METADATA_KEY: spec.to_json(), "licence": spec.licence, "task": spec.task}
     if training:
         facts[TRAINING_KEY] = training
@@ -225,11 +226,3 @@ def unpack_weights(model: onnx.ModelProto) -> None:
 def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     """The initializers of the graph by name, as stored."""
     return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-
-
-def _digest(model: onnx.ModelProto) -> str:
-    """SHA-256 of the names and bytes of the weights, sorted by name."""
-    digest = hashlib.sha256()
-    for tensor in sorted(model.graph.initializer, key=lambda tensor: tensor.name):
-        digest.update(tensor.name.encode() + b"\0" + onnx.numpy_helper.to_array(tensor).tobytes())
-    return digest.hexdigest()

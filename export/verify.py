@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from export.backends import Backend, Controls, backends, versions
+from export.backends import Backend, ControlValues, backends, versions
 from translate.errors import ModelError
 from translate.files import atomic_path
 from translate.inference.controls import graph_inputs, numbered_style
@@ -50,6 +50,9 @@ compared to 1 with float32 weights."""
 MIN_PSNR = {"fp16": 45.0, "int8": 35.0}
 """Lowest PSNR in dB, of any picture, against the float32 graph. Networks of this program have 50 to 75 dB in fp16
 and 30 to 50 in int8, see docs/results.md."""
+
+FLAT = 0.03
+"""Results whose values differ by at most this share of the maximum may be of one colour in another precision."""
 
 EMULATED = "half"
 """Name of the backend that stands for a device which computes in float16, see `export.half.to_half`."""
@@ -126,14 +129,14 @@ def compare(
         fixed: inputs of the network that are built into the file.
     """
 
-    def network(image_NHWC: Pixels, controls: Controls) -> Pixels:
+    def network(image_NHWC: Pixels, controls: ControlValues) -> Pixels:
         given = {**(fixed or {}), **graph_inputs(spec, **controls)}
         with torch.inference_mode():
             tensors = {name: torch.from_numpy(value) for name, value in given.items()}
             return translator(torch.from_numpy(image_NHWC), **tensors).numpy()
 
     *batches, last = BATCHES
-    runs: list[tuple[int, tuple[int, int], Controls]] = [
+    runs: list[tuple[int, tuple[int, int], ControlValues]] = [
         *((1, size, {}) for size in (affordable(spec) if sizes is None else sizes)),
         *((*batch, {}) for batch in batches),
         *((*last, controls) for controls in _control_settings(spec)),
@@ -149,7 +152,7 @@ def compare(
 
 
 def compare_files(
-    original: Path, path: Path, pictures: Sequence[Pixels], fixed: Controls, emulated: Path | None = None
+    original: Path, path: Path, pictures: Sequence[Pixels], fixed: ControlValues, emulated: Path | None = None
 ) -> list[Parity]:
     """Compare a file with the one it was made from: every picture as it is, each with other controls, then `BATCHES`.
 
@@ -166,7 +169,7 @@ def compare_files(
         engine = Engine(emulated, device="cpu")
         found.append(Backend(EMULATED, lambda image_NHWC, controls: engine(image_NHWC, **controls)))
 
-    def reference(image_NHWC: Pixels, controls: Controls) -> Pixels:
+    def reference(image_NHWC: Pixels, controls: ControlValues) -> Pixels:
         return before(image_NHWC, **{**fixed, **controls})
 
     rows: list[Parity] = []
@@ -182,7 +185,7 @@ def compare_files(
 
 
 def varied_controls(spec: ModelSpec, number: int) -> dict[str, Any]:
-    """Controls that differ from picture to picture: the next label, another style, `detail` 0, 0.5 or 1."""
+    """ControlValues that differ from picture to picture: the next label, another style, `detail` 0, 0.5 or 1."""
     chosen: dict[str, Any] = {}
     if spec.labels:
         chosen["label"] = number % len(spec.labels)
@@ -206,9 +209,12 @@ def _control_settings(spec: ModelSpec) -> list[dict[str, Any]]:
 
 
 def _compare(
-    reference: Callable[[Pixels, Controls], Pixels], able: Sequence[Backend], image_NHWC: Pixels, controls: Controls
+    reference: Callable[[Pixels, ControlValues], Pixels],
+    able: Sequence[Backend],
+    image_NHWC: Pixels,
+    controls: ControlValues,
 ) -> list[Parity]:
-    """Run one batch through the reference and every backend: a row for each that takes the controls."""
+    """Run one batch through the reference and every backend: a row for each that does not fail."""
     expected_NHWC = reference(image_NHWC, controls)
     batch, height, width, _ = image_NHWC.shape
     rows: list[Parity] = []
@@ -216,6 +222,7 @@ def _compare(
         found_NHWC = backend.run(image_NHWC, controls)
         if found_NHWC is None:
             continue
+        full = int(np.iinfo(found_NHWC.dtype).max)
         difference_NHWC = np.abs(found_NHWC.astype(np.int32) - expected_NHWC)
         rows.append(
             Parity(
@@ -225,11 +232,11 @@ def _compare(
                 largest=int(difference_NHWC.max()),
                 mean=float(difference_NHWC.mean()),
                 share=float((difference_NHWC > 0).mean()),
-                full=int(np.iinfo(found_NHWC.dtype).max),
+                full=full,
                 controls=", ".join(f"{name} {one:g}" if name == "detail" else name for name, one in controls.items()),
                 device=backend.name,
                 squared=float(np.square(difference_NHWC, dtype=np.float64).mean()),
-                blank=bool(np.ptp(found_NHWC) == 0 < np.ptp(expected_NHWC)),
+                blank=bool(np.ptp(found_NHWC) == 0 and np.ptp(expected_NHWC) > FLAT * full),
             )
         )
     return rows
@@ -242,9 +249,8 @@ def _resize(image_HWC: Pixels, height: int, width: int) -> Pixels:
     return image_HWC[rows][:, columns]
 
 
-def table(rows: Sequence[Parity], what: str = "PyTorch vs. ONNX Runtime") -> str:
-    """The comparison as text, one line per size; for other precisions with the PSNR."""
-    lossy = what.endswith(tuple(MIN_PSNR))
+def table(rows: Sequence[Parity], what: str = "PyTorch vs. ONNX Runtime", *, lossy: bool = False) -> str:
+    """The comparison as text, one line per size; for `lossy` precisions with the PSNR."""
     lines = [
         f"parity, {what}:",
         f"  batch  height  width  largest difference  mean difference  {'PSNR' if lossy else 'values that differ'}",

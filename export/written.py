@@ -132,7 +132,7 @@ def write_changed(
         found: dict[str, Any] = {"precision": spec.precision, "compared_with": "original", "network": network}
         if change.lossy:
             least_db = MIN_PSNR[spec.precision] if change.min_psnr is None else change.min_psnr
-            print(table(rows, f"float32 vs. {spec.precision}"))  # noqa: T201
+            print(table(rows, f"float32 vs. {spec.precision}", lossy=True))  # noqa: T201
             demand_psnr(rows, path, spec.precision, least_db)
             found |= {"compared_with": "float32", "allowed": None, "min_psnr_db": least_db}
         else:

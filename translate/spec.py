@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 from translate.errors import ModelError
+
+Precision = Literal["float32", "fp16", "int8"]
 
 METADATA_KEY = "translate.spec"
 """Key in the ONNX `metadata_props` whose value is `ModelSpec.to_json()`."""
@@ -76,7 +78,7 @@ class ModelSpec:
     """Label, style and detail of the network that are built into the graph (`translate export --freeze`, `--controls
     fixed`), as they are typed: `{"label": "shoe", "style": "3", "detail": "0.5"}`. They are no inputs, so `labels`,
     `style_size` and `detail` do not announce them."""
-    precision: Literal["float32", "fp16", "int8"] = "float32"
+    precision: Precision = "float32"
     """Numbers in which the graph computes. float32 may still store weights in 16 bits."""
     size_multiple: int = 1
     """The network works on sides divisible by this; the graph pads and crops as needed."""
@@ -133,6 +135,21 @@ class ModelSpec:
         return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, sort_keys=True)
 
     @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str], origin: str) -> "ModelSpec":
+        """Read the spec of a model file, from its `metadata_props`; `origin` names the file in error messages.
+
+        Raises:
+            ModelError: there is none, or see `from_json`.
+        """
+        if METADATA_KEY not in metadata:
+            raise ModelError(
+                f"{origin}: an ONNX model of another program, without {METADATA_KEY} metadata, so what its pictures "
+                "mean is unknown; write it with `translate export`, or turn its checkpoint into a model with "
+                "`translate import`"
+            )
+        return cls.from_json(metadata[METADATA_KEY], origin)
+
+    @classmethod
     def from_json(cls, text: str, origin: str) -> "ModelSpec":
         """Read the output of `to_json`, of this or a later version; `origin` names the file in error messages.
 
@@ -164,16 +181,28 @@ class ModelSpec:
 
 
 def _check_types(found: Mapping[str, Any]) -> None:
-    """Check what is text and what is a whole number: the file may come from anywhere.
+    """Check the type of every field: the file may come from anywhere.
 
     Raises:
         TypeError: a field has another type, or a number is negative.
     """
     for one in dataclasses.fields(ModelSpec):
-        value = found.get(one.name)
         if one.name not in found:
             continue
-        if one.type is str and not isinstance(value, str):
+        value, kinds, shape = found[one.name], get_args(one.type), get_origin(one.type)
+        is_a = type(value).__name__
+        if (one.type is str or str in map(type, kinds)) and is_a != "str":
             raise TypeError(f"{one.name} is {value!r}, expected a text")
-        if one.type is int and not (type(value) is int and value >= 0):
+        if one.type is int and not (is_a == "int" and value >= 0):
             raise TypeError(f"{one.name} is {value!r}, expected a whole number")
+        if type(None) in kinds and is_a != "NoneType" and not (_are(kinds[0], [value]) and value >= 0):
+            raise TypeError(f"{one.name} is {value!r}, expected a number or null")
+        if shape is Mapping and not (is_a == "dict" and _are(kinds[1], value.values())):
+            raise TypeError(f"{one.name} is {value!r}, expected a table of texts or numbers")
+        if shape is tuple and not (is_a == "list" and _are(kinds[0], value)):
+            raise TypeError(f"{one.name} is {value!r}, expected a list of texts or numbers")
+
+
+def _are(kind: Any, values: Iterable[Any]) -> bool:
+    """Whether values of JSON are of a type; whole numbers may be written for floats."""
+    return all(type(value) is kind or (kind is float and type(value) is int) for value in values)

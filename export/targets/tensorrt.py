@@ -79,7 +79,7 @@ def write(
     check_new(output)  # before a run is exported, which takes a while
     source = load(model, "fixed")
     sizes = default_sizes(source.spec) | wished
-    _check_order(sizes)
+    _check_order(sizes, source.spec.min_size)
     pixels_at_the_ends(source.graph)
     image, channels = source.graph.graph.input[0].name, source.spec.input_channels
     batches = {"min": 1, "opt": 1, "max": max_batch_size}
@@ -144,7 +144,9 @@ def _floats_inside(model: onnx.ModelProto) -> bool:
     return onnx.TensorProto.UINT8 not in kinds | {tensor.data_type for tensor in inferred.initializer}
 
 
-def _check_order(sizes: dict[str, Size]) -> None:
+def _check_order(sizes: dict[str, Size], least: int) -> None:
+    if min(sizes["min"]) < least:
+        raise ConfigError(f"--min-size {_text(sizes['min'])} is too small; the model needs {least}x{least} or more")
     for name, other in (("min", "opt"), ("opt", "max")):
         if any(small > large for small, large in zip(sizes[name], sizes[other], strict=True)):
             texts = " and ".join(f"{key} {_text(sizes[key])}" for key in (name, other))

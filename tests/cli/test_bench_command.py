@@ -71,6 +71,7 @@ def test_the_usual_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     ("options", "message"),
     [
         (["--sizes", "0"], "--sizes '0' is no size; give a side such as 256, or WIDTHxHEIGHT such as 640x360"),
+        (["--sizes", "1000000"], "1 pictures of 1000000 x 1000000 pixels do not fit in the free memory; give smaller"),
         (["--batches", "0"], "--batches 0 is out of range; give 1 or more"),
         (["--threads", "1", "-1"], "--threads -1 is out of range; give 1 or more"),
         (["--seconds", "nan"], "--seconds nan is out of range; give more than 0, at most 3600"),

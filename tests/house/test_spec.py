@@ -105,7 +105,24 @@ def test_bad_text(text: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("name", 3), ("licence", ["CC0"]), ("min_size", "8"), ("scale", 2.5), ("min_size", -1), ("input_channels", True)],
+    [
+        ("name", 3),
+        ("licence", ["CC0"]),
+        ("precision", ["int8"]),
+        ("direction", None),
+        ("min_size", "8"),
+        ("scale", 2.5),
+        ("min_size", -1),
+        ("input_channels", True),
+        ("fixed", ["label"]),
+        ("fixed", {"label": 3}),
+        ("labels", [1, 2]),
+        ("default_style", "red"),
+        ("receptive_field", "wide"),
+        ("working_size", -256),
+        ("metrics", 3),
+        ("metrics", {"psnr_db": "high"}),
+    ],
 )
 def test_fields_of_other_types_are_refused(name: str, value: object) -> None:
     facts = json.loads(FULL.to_json()) | {name: value}

@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import DOUBLE, save_model
+from test_engine import ALL, save_sum
 
 import export.backends
 from export.backends import backends, versions
 from export.verify import compare_files, demand, summary
+from translate.inference import devices
+from translate.inference.devices import Device
 from translate.inference.engine import Engine
+from translate.inference.session import Session
 
 
 @pytest.fixture
@@ -21,24 +25,25 @@ def path(tmp_path: Path) -> Path:
     return save_model(tmp_path / "double.onnx", DOUBLE)
 
 
-class FakeModel:
-    """Twice as large, and one level off; the control `style` is not offered."""
+class OneOff(Session):
+    """Stands for a model in OpenVINO: one level off, and takes at most two pictures."""
 
-    inputs = (SimpleNamespace(get_names=lambda: {"image"}),)
+    def __init__(self, path: Path, threads: int, device: Device, *_: Any) -> None:
+        super().__init__(path, threads, "cpu")
+        self._other, self.device = device == "openvino", device
 
-    def __call__(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        if inputs["image"].shape[0] > 2:
+    def run(self, image_NHWC: np.ndarray, controls: Any) -> np.ndarray:
+        if self._other and len(image_NHWC) > 2:
             raise RuntimeError("no such\nbatch")
-        return [inputs["image"].repeat(2, axis=1).repeat(2, axis=2) ^ np.uint8(1)]
+        return super().run(image_NHWC, controls) ^ np.uint8(self._other)
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Stands for OpenVINO."""
-    core = SimpleNamespace(compile_model=lambda path, device, settings: FakeModel())
-    module = SimpleNamespace(Core=lambda: core, __version__="9.9", __spec__=ModuleSpec("openvino", None))
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something that stands for OpenVINO."""
+    module = SimpleNamespace(__version__="9.9", __spec__=ModuleSpec("openvino", None))
     monkeypatch.setitem(sys.modules, "openvino", module)
-    return core
+    monkeypatch.setattr("translate.inference.engine.Session", OneOff)
 
 
 def test_without_others_only_the_cpu(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,9 +52,8 @@ def test_without_others_only_the_cpu(path: Path, monkeypatch: pytest.MonkeyPatch
     assert versions().keys() == {"onnxruntime"}
 
 
-def test_openvino_is_compared_where_it_is_there(
-    path: Path, fake: SimpleNamespace, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("fake")
+def test_openvino_is_compared_where_it_is_there(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert versions()["openvino"] == "9.9"
     pictures = [np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)]
     rows = compare_files(path, path, pictures, {})
@@ -62,25 +66,17 @@ def test_openvino_is_compared_where_it_is_there(
     assert capsys.readouterr().out == "note: openvino cannot run the file (no such batch)\n"
 
 
-def test_controls_that_it_hides_are_not_compared(path: Path, fake: SimpleNamespace, monkeypatch: Any) -> None:
-    monkeypatch.setattr(Engine, "controls", lambda self, **given: given)
-    image_NHWC = np.zeros((1, 2, 3, 3), np.uint8)
-    openvino = backends(path)[1]
-    assert openvino.run(image_NHWC, {"style": np.zeros((1, 2))}) is None
-    found_NHWC = openvino.run(image_NHWC, {})
-    assert found_NHWC is not None
-    assert found_NHWC.shape == (1, 4, 6, 3)
-
-
 def test_a_file_that_it_cannot_open(
-    path: Path, fake: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise RuntimeError("unknown operator")
 
-    monkeypatch.setattr(fake, "compile_model", refuse)
+    monkeypatch.setattr(export.backends, "find_spec", lambda name: name)
+    monkeypatch.setattr(devices, "open_openvino", refuse)
     assert [one.name for one in backends(path)] == ["cpu"]
-    assert capsys.readouterr().out == "note: openvino cannot open the file (unknown operator)\n"
+    said = "--device openvino did not start: OpenVINO cannot read the model (unknown operator); use --device cpu"
+    assert capsys.readouterr().out == f"note: {said}\n"
 
 
 @pytest.mark.parametrize("usable", [True, False])
@@ -101,7 +97,10 @@ def test_tensorrt_is_compared_where_there_is_a_gpu(path: Path, monkeypatch: pyte
         return SimpleNamespace(get_providers=lambda: wanted[0 if usable else 1 :], run=run)
 
     fake = SimpleNamespace(
-        get_available_providers=lambda: wanted, InferenceSession=session, SessionOptions=ort.SessionOptions
+        get_available_providers=lambda: wanted,
+        InferenceSession=session,
+        SessionOptions=ort.SessionOptions,
+        set_default_logger_severity=ort.set_default_logger_severity,
     )
     monkeypatch.setattr(export.backends, "find_spec", lambda name: None)
     monkeypatch.setattr(export.backends, "Engine", on_gpu)
@@ -114,10 +113,12 @@ def test_tensorrt_is_compared_where_there_is_a_gpu(path: Path, monkeypatch: pyte
     assert [one.few_sizes for one in found] == [False, False, True][: len(found)]
 
 
-def test_openvino_itself(path: Path) -> None:
+def test_openvino_itself(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
-    image_NHWC = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 3), np.uint8)
+    path = save_sum(tmp_path / "all.onnx", ALL)
+    image_NHWC = np.random.default_rng(0).integers(0, 80, (2, 5, 4, 3), np.uint8)
     cpu, *others = backends(path)
     assert [one.name for one in others if one.name == "openvino"] == ["openvino"]
     for one in others:
-        assert np.array_equal(one.run(image_NHWC, {}), cpu.run(image_NHWC, {}))
+        for controls in ({}, {"label": "night", "style": (3, 4), "detail": 0.5}):
+            assert np.array_equal(one.run(image_NHWC, controls), cpu.run(image_NHWC, controls))

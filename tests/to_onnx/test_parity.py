@@ -4,10 +4,12 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_export import SPEC
 
-from export.verify import Parity, affordable, demand, report, save_for_report, table
+from export.backends import Backend
+from export.verify import Parity, _compare, affordable, demand, report, save_for_report, table
 from translate.errors import ModelError
 
 
@@ -54,6 +56,16 @@ def test_only_light_networks_are_compared_at_large_sizes(gmacs: float, scale: in
     sizes = affordable(dataclasses.replace(SPEC, gmacs_256=gmacs, scale=scale))
     assert {(16, 16), (1000, 16), (16, 1000), (255, 257)} < set(sizes)
     assert max(height * width for height, width in sizes) == largest[0] * largest[1]
+
+
+@pytest.mark.parametrize(("highest", "lost"), [(0, False), (3, False), (200, True)])
+def test_only_a_picture_can_be_lost(highest: int, lost: bool) -> None:
+    """A white sheet with a level or two of noise may well become plain white in another precision."""
+    expected_NHWC = np.zeros((1, 8, 9, 3), np.uint8)
+    expected_NHWC[:, ::2] = highest
+    black = Backend("cpu", lambda image_NHWC, controls: np.zeros_like(image_NHWC))
+    (row,) = _compare(lambda image_NHWC, controls: expected_NHWC, [black], expected_NHWC, {})
+    assert row.blank == lost
 
 
 def test_save_for_report(tmp_path: Path) -> None:

@@ -306,6 +306,25 @@ def test_controls_are_built_in(folder: Path, image_HWC: np.ndarray) -> None:
     assert Engine(folder / "again.onnx", device="cpu").spec.fixed == both.spec.fixed
 
 
+@pytest.mark.parametrize("options", ["--controls optional", "--freeze label=shoe", "--controls fixed"])
+def test_int8_is_calibrated_on_the_controls_that_the_file_can_have(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, options: str
+) -> None:
+    runs: list[dict[str, Any]] = []
+
+    def noted(model: onnx.ModelProto, inputs: list[dict[str, Any]]) -> onnx.ModelProto:
+        runs.extend(inputs)
+        return to_int8(model, inputs)
+
+    monkeypatch.setattr("export.changed.to_int8", noted)
+    run(f"tiny.onnx -o new.onnx {CONVERTED['int8']} {options} --min-psnr 20")
+    labels, styles = {int(one["label"][0]) for one in runs}, {tuple(one["style"][0]) for one in runs}
+    if options == "--controls optional":
+        assert (labels, len(styles)) == ({0, 1}, len(runs))
+    else:
+        assert (labels, styles) == ({1 if "shoe" in options else 0}, {SPEC.default_style})
+
+
 def test_other_inputs_and_storage(folder: Path, image_HWC: np.ndarray) -> None:
     expected_HWC = Engine(folder / "tiny.onnx", device="cpu")(image_HWC)
     run("tiny.onnx -o required.onnx --controls required --images pictures")
@@ -399,6 +418,16 @@ def test_training_goes_on_from_half_precision_only(folder: Path, traced: onnx.Mo
     assert TRAINING_KEY not in {one.key for one in onnx.load("int8.onnx").metadata_props}
     with pytest.raises(ModelError, match=r"int8\.onnx: weights in int8 cannot be trained; give the float32 file"):
         read_exported(folder / "int8.onnx")
+
+
+def test_training_facts_that_cannot_be_read_do_not_stop_an_export(
+    folder: Path, traced: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a model that the user added is exported by its name."""
+    monkeypatch.setenv("TRANSLATE_MODELS", str(folder))
+    write_model(finish(traced, SPEC, "float16"), SPEC, folder / "tiny.onnx", "{damaged")
+    run("tiny -o new.onnx --controls required --images pictures")
+    assert {one.key: one.value for one in onnx.load("new.onnx").metadata_props}[TRAINING_KEY] == "{damaged"
 
 
 def test_inputs_are_what_the_engine_would_give(folder: Path) -> None:

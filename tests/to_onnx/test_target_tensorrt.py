@@ -83,6 +83,7 @@ def test_default_sizes_follow_the_spec() -> None:
     [
         (["--min-size", "64"], "--min-size is '64'; give width and height"),
         (["--min-size", "0x64"], "--min-size is '0x64'"),
+        (["--min-size", "64x4"], "--min-size 64x4 is too small; the model needs 8x8 or more"),
         (["--opt-size", "32x600"], "sizes have to grow from min to opt to max, but min 64x64 and opt 32x600"),
         (["--max-size", "300x300"], "but opt 512x512 and max 300x300; give --opt-size or --max-size"),
         (["--max-batch-size", "0"], "give 1 or more"),

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 
 import tyro
 
-from translate.errors import ConfigError, ModelError
+from translate.errors import ConfigError
 from translate.inference.bench import Cell, measure
 from translate.inference.devices import Device
 from translate.inference.graph_file import read_metadata
 from translate.inference.models import resolve
 from translate.machine import cores
 from translate.options import parse_options
-from translate.spec import METADATA_KEY, ModelSpec
+from translate.spec import ModelSpec
 
 
 @tyro.conf.configure(tyro.conf.FlagCreatePairsOff)
@@ -92,10 +92,7 @@ def _cells(options: BenchOptions) -> Iterator[Cell]:
 
 
 def _usual_sizes(path: Path) -> Sequence[str]:
-    text = read_metadata(path).get(METADATA_KEY) if path.is_file() else None
-    if text is None:
-        raise ModelError(f"{path}: no such file, or not written by `translate export`; give another")
-    spec = ModelSpec.from_json(text, str(path))
+    spec = ModelSpec.from_metadata(read_metadata(path), str(path))
     side = spec.working_size or spec.scene_size
     return [str(side)] if side else ["128", "256"] if spec.scale > 1 else ["256", "512"]
 

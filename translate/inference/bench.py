@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from translate.errors import ImageError
 from translate.inference.devices import GPUS, Device, Started, Window, open_graph
 from translate.inference.engine import Engine
 from translate.inference.graph_file import encoded
@@ -109,8 +110,17 @@ def _seconds(one: Measured) -> float:
 
 
 def random_pictures(cell: Cell, engine: Engine) -> Pixels:
-    """Noise of all values, (N, H, W, C) of the model's type: zeros would be quicker than pictures."""
+    """Noise of all values, (N, H, W, C) of the model's type: zeros would be quicker than pictures.
+
+    Raises:
+        ImageError: it does not fit in memory.
+    """
     spec = engine.spec
+    if cell.batch * cell.height * cell.width > engine.max_pixels:
+        raise ImageError(
+            f"{cell.batch} pictures of {cell.width} x {cell.height} pixels do not fit in the free memory; "
+            "give smaller --sizes or --batches"
+        )
     shape = (cell.batch, cell.height, cell.width, spec.input_channels)
     return np.random.default_rng(0).integers(0, 2**spec.input_bits, shape, np.dtype(f"uint{spec.input_bits}"))
 

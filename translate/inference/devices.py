@@ -25,7 +25,7 @@ from translate.errors import ConfigError, ModelError
 from translate.inference.graph_file import read_metadata, with_required_inputs
 from translate.inference.openvino_graph import open_openvino
 from translate.inference.tiling import smallest_tile
-from translate.spec import IMAGE_REST, METADATA_KEY, ModelSpec
+from translate.spec import IMAGE_REST, ModelSpec
 
 Started = Literal["cpu", "cuda", "tensorrt", "openvino", "directml", "coreml"]
 Device = Literal["auto", "cpu", "cuda", "tensorrt", "openvino", "directml", "coreml"]
@@ -80,12 +80,12 @@ class Opened:
 class NotStarted(Exception):  # noqa: N818 - it is shown to nobody
     """A device cannot run the model; the text says what was found, in a few words.
 
-    `absent`: whether there is no such hardware, so that nothing can be installed that would help.
+    `final`: whether nothing can be installed that would help.
     """
 
-    def __init__(self, found: str, *, absent: bool = False) -> None:
+    def __init__(self, found: str, *, final: bool = False) -> None:
         super().__init__(found)
-        self.absent = absent
+        self.final = final
 
 
 def open_graph(path: Path, threads: int, device: Device, window: Window) -> Opened:
@@ -110,7 +110,7 @@ def open_graph(path: Path, threads: int, device: Device, window: Window) -> Open
             return _open(path, threads, device, window)
         except NotStarted as reason:
             _cpu(path, threads)  # an unusable file is reported as such
-            remedy = "use --device cpu" if reason.absent else f"{_REMEDIES[device]}, or use --device cpu"
+            remedy = "use --device cpu" if reason.final else f"{_REMEDIES[device]}, or use --device cpu"
             raise ModelError(f"{path}: --device {device} did not start: {reason}; {remedy}") from None
     reasons: list[str] = []
     for one in AUTO:
@@ -125,15 +125,16 @@ def open_graph(path: Path, threads: int, device: Device, window: Window) -> Open
 
 def _open(path: Path, threads: int, device: Started, window: Window) -> Opened:
     if device == "openvino":
+        model = _without_defaults(path)
         try:
-            graph = open_openvino(_without_defaults(path), threads)
+            graph = open_openvino(model, threads)
         except ImportError:
             raise NotStarted("the package openvino is not installed") from None
         except Exception as error:  # its errors share no base class
-            raise NotStarted(f"OpenVINO cannot read the model ({_one_line(error)})") from None
+            raise NotStarted(f"OpenVINO cannot read the model ({_one_line(error)})", final=True) from None
         return Opened(graph, device, f"OpenVINO {graph.version} on the CPU")
     if device in ("cuda", "tensorrt") and not gpu_present():
-        raise NotStarted("no NVIDIA GPU found", absent=True)
+        raise NotStarted("no NVIDIA GPU found", final=True)
     provider = _PROVIDERS[device]
     if provider not in _ort.get_available_providers():
         raise NotStarted(f"this onnxruntime has no {provider}")
@@ -185,7 +186,7 @@ def _tensorrt_settings(path: Path, model: bytes, window: Window) -> tuple[dict[s
 
     Without that range, TensorRT would compile for minutes whenever a picture has a size that it has not seen.
     """
-    spec = ModelSpec.from_json(read_metadata(path).get(METADATA_KEY, "{}"), str(path))
+    spec = ModelSpec.from_metadata(read_metadata(path), str(path))
     if not window.side:
         raise ConfigError("--tile 0 does not work with --device tensorrt, which has to know the largest size")
     side = max(window.side, smallest_tile(spec.receptive_field, spec.size_multiple))
@@ -221,9 +222,11 @@ def cache_folder() -> Path:
 def run_bound(graph: Any, names: Sequence[str], inputs: Mapping[str, NDArray[Any]], memory: str) -> list[NDArray[Any]]:
     """Run an InferenceSession with its results in the memory of a device, such as `cuda`; each is copied once."""
     binding = graph.io_binding()
-    for name, value in inputs.items():
-        # As a value, because `bind_cpu_input` does not know inputs that have a default.
-        binding.bind_ortvalue_input(name, _ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value)))
+    # As values, because `bind_cpu_input` does not know inputs that have a default. They are kept until the run is over,
+    # because they only refer to the memory of the arrays, and older bindings do not keep them.
+    values = {name: _ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value)) for name, value in inputs.items()}
+    for name, value in values.items():
+        binding.bind_ortvalue_input(name, value)
     for name in names:
         binding.bind_output(name, memory)
     graph.run_with_iobinding(binding)

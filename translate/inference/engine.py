@@ -13,14 +13,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.errors import ConfigError, ImageError, ModelError
+from translate.errors import ConfigError, ImageError
 from translate.inference.batching import Batcher
 from translate.inference.controls import Label, Style, check_strength, default_inputs, graph_inputs
 from translate.inference.devices import GPUS, TENSORRT_SIDE, Device, Started, Window
 from translate.inference.models import resolve
 from translate.inference.placement import Placement, content_share_of, frame_of, through_frame
 from translate.inference.session import Session
-from translate.inference.tiling import Plan, plan_windows, run_tiled, seam_note, seam_ratio, smallest_tile
+from translate.inference.tiling import Plan, blend_note, continued, plan_windows, run_tiled, seam_ratio, smallest_tile
 from translate.machine import cores
 from translate.pictures.operations import (
     BYTES_PER_DECODED_PIXEL,
@@ -39,7 +39,7 @@ from translate.pictures.operations import (
     to_bits,
     white_of,
 )
-from translate.spec import METADATA_KEY, ModelSpec
+from translate.spec import ModelSpec
 
 WHOLE_SHARE = 0.75
 """A picture is processed whole if that takes at most this fraction of the available memory."""
@@ -104,13 +104,7 @@ class Engine:
         self._session = Session(self.path, threads or cores(), device, window)
         self.device, self.at_once = self._session.device, self._session.at_once
         self.device_why = self._session.why
-        metadata = self._session.metadata
-        if METADATA_KEY not in metadata:
-            raise ModelError(
-                f"{self.path}: an ONNX model without {METADATA_KEY} metadata, so its inputs are unknown; "
-                "create it with `translate export`"
-            )
-        self.spec = ModelSpec.from_json(metadata[METADATA_KEY], str(self.path))
+        self.spec = ModelSpec.from_metadata(self._session.metadata, str(self.path))
         self.memory_bytes = available_memory_bytes()
         self.smallest_tile = smallest_tile(self.spec.receptive_field, self.spec.size_multiple)
         if tile and tile < self.smallest_tile:
@@ -171,13 +165,10 @@ class Engine:
         plan = plan or self.plan(height, width)
         if self.spec.receptive_field is not None or plan.count == 1:
             return None
-        caution = (
-            f"{width} x {height} pixels is too large to process at once, but {self.spec.name} needs to see the whole "
-            f"picture; {plan.count} windows were blended, check for colour shifts"
-        )
-        if result_HWC is None or self.model_size(height, width) != (height, width):
-            return caution
-        return caution + seam_note(seam_ratio(result_HWC, plan, scale=self.spec.scale))
+        ratio = None
+        if result_HWC is not None and self.model_size(height, width) == (height, width):
+            ratio = seam_ratio(result_HWC, plan, scale=self.spec.scale)
+        return blend_note(self.spec.name, height, width, plan, ratio)
 
     def __call__(
         self, image: Pixels, *, label: Label | None = None, style: Style | None = None, detail: float | None = None
@@ -384,11 +375,9 @@ class Engine:
         Pictures smaller than the model's `min_size` are continued at the right and at the bottom; the result is cut.
         """
         height, width = image_NHWC.shape[1:3]
-        missing = [max(0, self.spec.min_size - side) for side in (height, width)]
-        if any(missing):
-            padded_NHWC = np.pad(image_NHWC, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)), "edge")
-            scale = self.spec.scale
-            return self._run(padded_NHWC, controls, tile)[:, : height * scale, : width * scale]
+        if min(height, width) < self.spec.min_size:
+            result_NHWC = self._run(continued(image_NHWC, self.spec.min_size), controls, tile)
+            return result_NHWC[:, : height * self.spec.scale, : width * self.spec.scale]
         most = len(image_NHWC) * self.batch
 
         def run(windows_NHWC: Pixels) -> Pixels:

@@ -7,7 +7,7 @@ encoding is simple: a message is a sequence of fields, each a number, a wire typ
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,15 @@ def with_required_inputs(model: bytes) -> bytes:
     return bytes(made)
 
 
+def weights_digest(weights: Iterable[tuple[str, bytes | memoryview]]) -> str:
+    """`ModelSpec.weights_sha256`: SHA-256 of the names and raw bytes of all initializers, sorted by name."""
+    digest = hashlib.sha256()
+    for name, raw in sorted(weights, key=lambda weight: weight[0]):
+        digest.update(name.encode() + b"\0")
+        digest.update(raw)
+    return digest.hexdigest()
+
+
 def encoded(*fields: tuple[int, int | str | bytes]) -> bytes:
     """A message of these fields: their numbers and values."""
     made = bytearray()
@@ -172,12 +181,13 @@ def _facts(data: memoryview) -> GraphFacts:
     parts = list(_fields(graph))
     tensors = [dict(_fields(value)) for number, value in parts if number == 5]
     weights = [_weight(tensor) for tensor in tensors]
-    given = {name.decode() for name, _ in weights}
+    raw = [(name, value) for name, value in weights if value is not None]
+    given = {name for name, _ in weights}
     return GraphFacts(
         ir_version=ir_version,
         opsets=opsets,
         operators=dict(sorted(operators.items(), key=lambda item: (-item[1], item[0]))),
-        weights_sha256=_digest(weights),
+        weights_sha256=weights_digest(raw) if len(raw) == len(weights) else "",
         inputs=[one for number, value in parts if number == 11 and (one := _value(value)).name not in given],
         outputs=[_value(value) for number, value in parts if number == 12],
         metadata=metadata,
@@ -278,18 +288,8 @@ def _value(data: "memoryview | int") -> Value:
     return Value(_text(parts.get(1)), _TYPES.get(code, f"type {code}") if isinstance(code, int) else "?", shape)
 
 
-def _weight(parts: "Mapping[int, memoryview | int]") -> tuple[bytes, memoryview | None]:
+def _weight(parts: "Mapping[int, memoryview | int]") -> tuple[str, memoryview | None]:
     """Name and raw bytes of an initializer; None if its values are stored in another way."""
     raw = parts.get(9, memoryview(b""))
     elsewhere = any(number in parts for number in _DATA_ELSEWHERE)
-    return _text(parts.get(8)).encode(), raw if isinstance(raw, memoryview) and not elsewhere else None
-
-
-def _digest(weights: list[tuple[bytes, memoryview | None]]) -> str:
-    digest = hashlib.sha256()
-    for name, raw in sorted(weights, key=lambda weight: weight[0].decode()):
-        if raw is None:
-            return ""
-        digest.update(name + b"\0")
-        digest.update(raw)
-    return digest.hexdigest()
+    return _text(parts.get(8)), raw if isinstance(raw, memoryview) and not elsewhere else None

@@ -58,12 +58,7 @@ def check_model(path: Path, said: str = "") -> ModelSpec:
     """
     said = said or str(path)
     graph = read_onnx(path, said)
-    if METADATA_KEY not in graph.metadata:
-        raise ModelError(
-            f"{said}: an ONNX model of another program, without {METADATA_KEY} metadata, so what its pictures mean is "
-            "unknown; write it with `translate export`, or turn its checkpoint into a model with `translate import`"
-        )
-    spec = ModelSpec.from_json(graph.metadata[METADATA_KEY], said)
+    spec = ModelSpec.from_metadata(graph.metadata, said)
     check_graph(graph, spec, said)
     if spec.weights_sha256 and graph.weights_sha256 not in ("", spec.weights_sha256):
         raise ModelError(

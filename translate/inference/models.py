@@ -13,9 +13,9 @@ from pathlib import Path
 
 from translate.errors import ConfigError, ModelError
 from translate.files import data_folder
-from translate.inference.graph_file import read_graph
+from translate.inference.graph_file import read_metadata
 from translate.inference.model_file import check_model
-from translate.spec import METADATA_KEY, ModelSpec
+from translate.spec import ModelSpec
 
 # Next to the package, both in a checkout and in an installed wheel.
 INDEX_PATH = Path(__file__).resolve().parents[2] / "checkpoints" / "index.json"
@@ -205,7 +205,7 @@ def _added(path: Path) -> AddedModel:
     except (OSError, ValueError, KeyError, TypeError):  # none, or not one of ours
         pass
     try:
-        spec = ModelSpec.from_json(read_graph(path).metadata.get(METADATA_KEY, ""), str(path))
+        spec = ModelSpec.from_metadata(read_metadata(path), str(path))
         return AddedModel(name, spec.task, path, "", spec.licence, f"in {path.parent}")
     except (ModelError, OSError):
         return AddedModel(name, "?", path, "", "?", "cannot be used; `translate info` says what it is")

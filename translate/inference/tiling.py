@@ -193,6 +193,22 @@ def seam_ratio(image_HWC: Pixels, plan: Plan, *, scale: int = 1) -> float:
     return seams.ratio
 
 
+def continued(image: Pixels, least: int) -> Pixels:
+    """A batch of pictures (N, H, W, C) of at least `least` pixels a side: smaller ones are continued at the right and
+    at the bottom."""
+    below, right = (max(0, least - side) for side in image.shape[1:3])
+    return np.pad(image, ((0, 0), (0, below), (0, right), (0, 0)), "edge")
+
+
+def blend_note(name: str, height: int, width: int, plan: Plan, ratio: float | None) -> str:
+    """What to tell the user about a picture of this size that a model with this name did not see as a whole; `ratio` is
+    that of the seams, if it was measured."""
+    return (
+        f"{width} x {height} pixels is too large to process at once, but {name} needs to see the whole picture; "
+        f"{plan.count} windows were blended, check for colour shifts"
+    ) + ("" if ratio is None else seam_note(ratio))
+
+
 def seam_note(ratio: float) -> str:
     """Return the end of a sentence that tells the user how visible the seams are."""
     return f" (where windows meet, neighbouring pixels differ {ratio:.2f} times as much as elsewhere)"

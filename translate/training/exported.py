@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from translate.data.framing import JITTER
 from translate.errors import ModelError, require
 from translate.networks.colour_style import colour_style_size
-from translate.spec import METADATA_KEY, TRAINING_KEY, ModelSpec
+from translate.spec import TRAINING_KEY, ModelSpec
 from translate.trainers.adversarial import AdversarialGame
 from translate.trainers.base import Trainer
 
@@ -93,12 +93,7 @@ def read_exported(path: Path) -> Exported:
     except (OSError, DecodeError) as error:
         raise ModelError(f"--start-from {path} cannot be read as ONNX ({error}); give a complete .onnx file") from None
     facts = {entry.key: entry.value for entry in model.metadata_props}
-    if METADATA_KEY not in facts:
-        raise ModelError(
-            f"--start-from {path}: an ONNX model, but it has no {METADATA_KEY}, so its network is unknown; "
-            "give a file written by `translate export`"
-        )
-    spec = ModelSpec.from_json(facts[METADATA_KEY], str(path))
+    spec = ModelSpec.from_metadata(facts, f"--start-from {path}")
     if spec.precision == "int8":
         raise ModelError(f"--start-from {path}: weights in int8 cannot be trained; give the float32 file")
     constants = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
