@@ -1,4 +1,4 @@
-// Convert one picture with Node.js, onnxruntime-node and sharp (npm install in this folder):
+// Convert one picture with Node.js, onnxruntime-node and sharp (npm install --ignore-scripts in this folder):
 //   translate info mine.onnx --json > mine.json
 //   node convert.mjs mine.onnx mine.json in.png out.png
 

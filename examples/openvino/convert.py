@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import openvino
-from PIL import Image
+from PIL import Image, ImageOps
 
 path, source, target = sys.argv[1:]
 model = openvino.Core().read_model(path)
@@ -13,7 +13,8 @@ spec = json.loads(model.get_rt_info(["framework", "translate.spec"]).astype(str)
 # Where the processor can, OpenVINO would compute with bfloat16, which shows: some values differ by dozens of levels.
 compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
-picture = Image.open(source).convert("RGB")
+picture = ImageOps.exif_transpose(Image.open(source)).convert("RGBA")  # photographs may be stored turned
+picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
 width, height = picture.size
 if spec["working_size"]:  # the model knows things at this size
     factor = spec["working_size"] / max(width, height)

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import onnxruntime
-from PIL import Image
+from PIL import Image, ImageOps
 
 model, source, target = sys.argv[1:]
 options = onnxruntime.SessionOptions()
@@ -13,7 +13,8 @@ options.log_severity_level = 3  # optional inputs are no reason to warn
 session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 spec = json.loads(session.get_modelmeta().custom_metadata_map["translate.spec"])
 
-picture = Image.open(source).convert("RGB")
+picture = ImageOps.exif_transpose(Image.open(source)).convert("RGBA")  # photographs may be stored turned
+picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
 width, height = picture.size
 if spec["working_size"]:  # the model knows things at this size
     factor = spec["working_size"] / max(width, height)

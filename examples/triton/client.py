@@ -8,13 +8,14 @@ import sys
 from urllib.request import Request, urlopen
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 server, name, source, target = sys.argv[1:]
 address = f"{server}/v2/models/{name}"
 with urlopen(f"{address}/config") as answer:
     spec = json.loads(json.load(answer)["parameters"]["translate.spec"]["string_value"])
-picture = Image.open(source).convert("RGB")
+picture = ImageOps.exif_transpose(Image.open(source)).convert("RGBA")  # photographs may be stored turned
+picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
 width, height = picture.size
 if spec["working_size"]:  # the model knows things at this size
     factor = spec["working_size"] / max(width, height)

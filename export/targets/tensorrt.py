@@ -24,6 +24,10 @@ _SCRIPT = """\
 # Builds model.plan from model.onnx, for the GPU of this machine; more options of trtexec may be given.
 set -eu
 cd "$(dirname "$0")"
+if ! command -v trtexec > /dev/null; then
+    echo "trtexec is not on the PATH; it comes with TensorRT, often in /usr/src/tensorrt/bin" >&2
+    exit 127
+fi
 exec trtexec --onnx=model.onnx --saveEngine=model.plan \\
     --minShapes={minimum} --optShapes={optimum} --maxShapes={maximum} "$@"
 """

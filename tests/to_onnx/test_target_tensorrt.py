@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -44,6 +45,17 @@ def test_the_result_is_the_same(enlarger: Path) -> None:
     (made_NHWC,) = session.run(None, {"image": image_NHWC})
     wanted_NHWC = Engine("super-resolution", device="cpu")(image_NHWC)
     assert np.abs(made_NHWC.astype(int) - wanted_NHWC).max() <= 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a script for a POSIX shell")
+def test_the_script_without_tensorrt(enlarger: Path, tmp_path: Path) -> None:
+    for name in ("sh", "dirname"):
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    command = [str(tmp_path / "sh"), str(enlarger / "build.sh")]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (127, "")
+    assert done.stderr.startswith("trtexec is not on the PATH; ")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a script for a POSIX shell")
