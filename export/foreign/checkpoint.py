@@ -75,7 +75,7 @@ def _loaded(path: Path) -> Any:
     except Exception as error:  # damaged files make torch fail in many ways
         raise ModelError(
             f"{path} cannot be read as a checkpoint ({type(error).__name__}); it may be cut short or of another kind, "
-            "expected is what torch.save writes, or safetensors; download it again"
+            "expected what torch.save writes, or safetensors; download it again"
         ) from None
 
 
@@ -95,7 +95,7 @@ def _refusal(path: Path, reason: str) -> str:
         objects = [named[1]] if named else []
     if not objects:
         return (
-            f"{path} is not a checkpoint; expected is what torch.save writes, or safetensors: download it again, or "
+            f"{path} is not a checkpoint; expected what torch.save writes, or safetensors: download it again, or "
             "give another file"
         )
     return (
@@ -111,7 +111,7 @@ def _chosen(found: Any, path: Path, network: str) -> dict[str, Tensor]:
             raise ModelError(f"{path} has no network {network}; {nearest(network, filter(None, networks))}")
         return networks[network]
     if not networks:
-        raise ModelError(f"{path} holds no weights; expected is a dictionary of tensors by name, as net.state_dict()")
+        raise ModelError(f"{path} holds no weights; expected a dictionary of tensors by name, as net.state_dict()")
     for name in ("", *_WRAPPERS):
         if name in networks:
             return networks[name]

@@ -52,12 +52,12 @@ def test_the_whole_file(tmp_path: Path, path: str) -> None:
         ("/none", "the server says 404 Not Found; check the address"),
         ("/login", "the server says 403 .*; it may need a login: download the file in a browser"),
         ("/broken", "the server says 503 .*; try again later"),
-        ("/page", "answers with a web page, expected is the file of a model; give the address of the file"),
+        ("/page", "answers with a web page, expected the file of a model; give the address of the file"),
         ("/short", r"only 512,000 of 512,001 bytes arrived; try again"),
-        ("/empty", "answers with an empty file, expected is a model; check the address"),
+        ("/empty", "answers with an empty file, expected a model; check the address"),
         ("/round", "redirects too often"),
         ("/hop0", "redirects too often, expected are at most 5; give the address of the file itself"),
-        ("/insecure", "redirects to http://192.0.2.1/file: http is refused, expected is https"),
+        ("/insecure", "redirects to http://192.0.2.1/file: http is refused, expected https"),
         ("/local", "file:///etc/passwd"),
     ],
 )
@@ -68,7 +68,7 @@ def test_what_goes_wrong(tmp_path: Path, path: str, said: str) -> None:
 
 
 def test_another_file_than_expected(tmp_path: Path) -> None:
-    with answering(ANSWERS) as address, pytest.raises(ModelError, match=f"is {SHA}, expected is 0+; it is another"):
+    with answering(ANSWERS) as address, pytest.raises(ModelError, match=f"is {SHA}, expected 0+; it is another"):
         download(f"{address}/whole", tmp_path / "a", sha256="0" * 64)
 
 
@@ -97,7 +97,7 @@ def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("url", "came_from", "said"),
     [
-        ("http://example.org/a.onnx", "", "http is refused, expected is https"),
+        ("http://example.org/a.onnx", "", "http is refused, expected https"),
         ("ftp://example.org/a.onnx", "", "ftp is refused"),
         ("file:///etc/passwd", "", "not the address of a file"),
         ("https:///a.onnx", "", "not the address of a file"),

@@ -21,32 +21,32 @@ from ui.models.registry import Registry
 
 Make = Callable[[Path], None]
 
-CHECKPOINT = "is a checkpoint of PyTorch, expected is an ONNX model; turn it into one with: translate import"
+CHECKPOINT = "is a checkpoint of PyTorch, expected an ONNX model; turn it into one with: translate import"
 CODE = r"holds more than tensors \((posix|nt)\.system\), which could run a program .*; where it was made, save only"
-CANNOT = r"cannot be read as a checkpoint \(\w+\); .* expected is what torch.save writes.*; download it again"
-NONSENSE = "is not a checkpoint; expected is what torch.save writes, .* download it again"
+CANNOT = r"cannot be read as a checkpoint \(\w+\); .* expected what torch.save writes.*; download it again"
+NONSENSE = "is not a checkpoint; expected what torch.save writes, .* download it again"
 NO_CHECKPOINT = "is an ONNX file, not a checkpoint; give the .pth file"
 
 SAID: dict[str, tuple[str, str]] = {
     "foreign": ("an ONNX model of another program, without translate.spec .*; write it with", NO_CHECKPOINT),
-    "other_inputs": (r"its graph has image float32 \(\?, 3, \?, \?\), expected is uint8 .*; export", NO_CHECKPOINT),
+    "other_inputs": (r"its graph has image float32 \(\?, 3, \?, \?\), expected uint8 .*; export", NO_CHECKPOINT),
     "more_inputs": ("needs the inputs mask uint8 .* besides the picture, expected are .*; export", NO_CHECKPOINT),
     "custom_operators": ("needs the operators com.example.Sharpen, expected are .*; export it again", NO_CHECKPOINT),
     "external_data": (
-        "some of its weights are in another file, expected is one file .*; export it again",
+        "some of its weights are in another file, expected one file .*; export it again",
         NO_CHECKPOINT,
     ),
     "truncated": ("truncated, or not an ONNX file; download or export it again", NONSENSE),
     "tampered": ("the digest of its weights is dcac.*, but 6e2b.* is recorded in it: .*; download", NO_CHECKPOINT),
-    "empty": ("is empty .*, expected is an ONNX model; download", "is empty .*, not a checkpoint; copy or download"),
-    "web_page": ("is a web page, expected is an ONNX model; download the file", "is a web page, not a ch.*; download"),
+    "empty": ("is empty .*, expected an ONNX model; download", "is empty .*, not a checkpoint; copy or download"),
+    "web_page": ("is a web page, expected an ONNX model; download the file", "is a web page, not a ch.*; download"),
     "text": ("truncated, or not an ONNX file; download", NONSENSE),
     "lfs_pointer": (
-        "stands for a file in Git LFS, expected is .*; fetch",
+        "stands for a file in Git LFS, expected .*; fetch",
         "stands for a file in Git LFS .*; fetch that",
     ),
     "zip_archive": (
-        "is a zip archive, expected is an ONNX model; unpack it",
+        "is a zip archive, expected an ONNX model; unpack it",
         "is a zip archive, not a ch.*; unpack it",
     ),
     "old_pickle_with_code": (CHECKPOINT, CODE),
@@ -112,7 +112,7 @@ def test_from_an_address(capsys: pytest.CaptureFixture[str], folder: Path, make:
     said = SAID[make.__name__][checkpoint]
     with answering({"/bad.onnx": Answer(body)}) as address:
         url = f"{address}/bad.onnx"
-        said = "answers with an empty file, expected is a model; check" if make is bad_models.empty else said
+        said = "answers with an empty file, expected a model; check" if make is bad_models.empty else said
         refused(capsys, folder, ["models", "add", url, "--yes"], f"{re.escape(url)}:? {said}")
 
 

@@ -186,7 +186,7 @@ def test_remove(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("--name con", "cannot be used"),
         ("--name a.onnx", "cannot be used"),
         (f"--name {'a' * 65}", "cannot be used"),
-        (f"--sha256 {'0' * 64}", "mine.onnx: its SHA-256 is [0-9a-f]{64}, expected is 0{64}; it is another file"),
+        (f"--sha256 {'0' * 64}", "mine.onnx: its SHA-256 is [0-9a-f]{64}, expected 0{64}; it is another file"),
         ("--sha256 12", "--sha256 12 is no SHA-256; give 64 hexadecimal digits"),
         ("--models-dir mine.onnx", "cannot be written .*; choose another folder with --models-dir"),
     ],
@@ -246,7 +246,7 @@ def test_from_an_address(folder: Path, capsys: pytest.CaptureFixture[str], monke
             ("/none", [], "the server says 404"),
             ("/a%00b.onnx", [], "the server says 404"),
             ("/cut", [], "bytes arrived; try again"),
-            (found, ["--sha256", "0" * 64], "expected is 0{64}"),
+            (found, ["--sha256", "0" * 64], "expected 0{64}"),
         ):
             err = run(capsys, ["models", "add", address + path, "--name", "third", "--yes", *more], 2)
             assert re.fullmatch(f"translate: {address}{path}: .*{said}.*\n", err)

@@ -45,7 +45,7 @@ def download(
     with _opened(url) as response, path.open("xb") as file:
         if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
             raise ModelError(
-                f"{url}: answers with a web page, expected is the file of a model; give the address of the file itself"
+                f"{url}: answers with a web page, expected the file of a model; give the address of the file itself"
             )
         length = _length(response, url, most)
         while piece := _read(response, url):
@@ -59,10 +59,10 @@ def download(
     if length is not None and done != length:
         raise ModelError(f"{url}: only {done:,} of {length:,} bytes arrived; try again")
     if not done:
-        raise ModelError(f"{url}: answers with an empty file, expected is a model; check the address")
+        raise ModelError(f"{url}: answers with an empty file, expected a model; check the address")
     if sha256 and digest.hexdigest() != sha256.lower():
         raise ModelError(
-            f"{url}: the SHA-256 of the file is {digest.hexdigest()}, expected is {sha256.lower()}; it is another file "
+            f"{url}: the SHA-256 of the file is {digest.hexdigest()}, expected {sha256.lower()}; it is another file "
             "than it should be, ask where the digest came from"
         )
 
@@ -109,9 +109,7 @@ def check_address(url: str, came_from: str = "") -> None:
         raise ModelError(f"{came_from}: redirects to this machine ({url}), which is refused; use another address")
     if parts.scheme != "https" and not (parts.scheme == "http" and here):
         by = f"{came_from} redirects to {url}" if came_from else url
-        raise ModelError(
-            f"{by}: {parts.scheme} is refused, expected is https; use https, or download the file yourself"
-        )
+        raise ModelError(f"{by}: {parts.scheme} is refused, expected https; use https, or download the file yourself")
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):

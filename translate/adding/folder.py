@@ -69,7 +69,7 @@ def check_runs(path: Path, said: str) -> ModelSpec:
     """
     spec = check_model(path, said)
     if spec.task not in TASKS:
-        raise ModelError(f"{said}: made for the unknown task '{spec.task}', expected is one of {', '.join(TASKS)}; "
+        raise ModelError(f"{said}: made for the unknown task '{spec.task}', expected one of {', '.join(TASKS)}; "
                          "update translate")  # fmt: skip
     side = min(max(spec.min_size, 16), 512)
     expected = (side * spec.scale, side * spec.scale, spec.output_channels)
@@ -81,7 +81,7 @@ def check_runs(path: Path, said: str) -> ModelSpec:
         raise ModelError(f"{said}: cannot translate a picture ({reason}); export it again") from None
     if result_HWC.shape != expected:
         raise ModelError(
-            f"{said}: makes {result_HWC.shape} of a picture of {grey_HWC.shape}, expected is {expected} as its "
+            f"{said}: makes {result_HWC.shape} of a picture of {grey_HWC.shape}, expected {expected} as its "
             f"{METADATA_KEY} says; export it again"
         )
     return spec

@@ -186,7 +186,7 @@ def _fetched(given: str, source: Source, room: Path) -> Path:
             f"{given} cannot be stored in {room.parent} ({error.strerror}); free space there, or choose --models-dir"
         ) from None
     if source.sha256 and (found := sha256_of(path)) != source.sha256:
-        raise ModelError(f"{given}: its SHA-256 is {found}, expected is {source.sha256}; it is another file")
+        raise ModelError(f"{given}: its SHA-256 is {found}, expected {source.sha256}; it is another file")
     return path
 
 

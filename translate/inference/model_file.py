@@ -85,7 +85,7 @@ def read_onnx(path: Path, said: str = "") -> GraphFacts:
     graph = read_graph(path, said)
     if graph.elsewhere:
         raise ModelError(
-            f"{said}: some of its weights are in another file, expected is one file with everything in it; export it "
+            f"{said}: some of its weights are in another file, expected one file with everything in it; export it "
             "again, with the weights inside"
         )
     names = [name for name in graph.operators if "." in name and not name.startswith(_STANDARD)]
@@ -104,16 +104,16 @@ def refuse_kind(kind: Kind, said: str, path: Path) -> None:
         ModelError: it is of another kind than `unknown`.
     """
     checkpoint = (
-        "is a checkpoint of PyTorch, expected is an ONNX model; turn it into one with: "
+        "is a checkpoint of PyTorch, expected an ONNX model; turn it into one with: "
         f"translate import {quoted(path)} -o mine.onnx"
     )
     found = {
-        "empty": "is empty (0 bytes), expected is an ONNX model; download or export it again",
+        "empty": "is empty (0 bytes), expected an ONNX model; download or export it again",
         "pickle": checkpoint,
         "safetensors": checkpoint,
-        "archive": "is a zip archive, expected is an ONNX model; unpack it and give the .onnx file in it",
-        "page": "is a web page, expected is an ONNX model; download the file itself, not the page about it",
-        "pointer": "stands for a file in Git LFS, expected is an ONNX model; fetch the file itself: git lfs pull",
+        "archive": "is a zip archive, expected an ONNX model; unpack it and give the .onnx file in it",
+        "page": "is a web page, expected an ONNX model; download the file itself, not the page about it",
+        "pointer": "stands for a file in Git LFS, expected an ONNX model; fetch the file itself: git lfs pull",
     }
     if kind in found:
         raise ModelError(f"{said}: {found[kind]}")
@@ -141,7 +141,7 @@ def check_graph(graph: GraphFacts, spec: ModelSpec, said: str) -> None:
         fits = value.shape is None or (len(value.shape) == 4 and value.shape[3] in (None, channels))
         if value.type != f"uint{bits}" or not fits:
             raise ModelError(
-                f"{said}: its graph has {value}, expected is uint{bits} (?, ?, ?, {channels}) as its {METADATA_KEY} "
+                f"{said}: its graph has {value}, expected uint{bits} (?, ?, ?, {channels}) as its {METADATA_KEY} "
                 "says; export it again with `translate export`"
             )
     unknown = [str(value) for value in controls if value.name not in _CONTROLS]
