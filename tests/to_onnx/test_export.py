@@ -17,7 +17,7 @@ from torch import nn
 
 from export.cost import gmacs, parameters
 from export.to_onnx import SMALL, build_graph, finish, trace, write_model
-from export.verify import compare, demand, table, working_memory
+from export.verify import Parity, compare, demand, table, working_memory
 from translate.errors import ModelError
 from translate.inference.controls import default_inputs
 from translate.inference.engine import Engine
@@ -317,8 +317,12 @@ def test_detail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: list[
     assert {name: value.tolist() for name, value in default_inputs(spec).items()} == {"detail": [0.0]}
     monkeypatch.setattr("export.to_onnx.pixel_translator", lambda generator, _: generator)
     write_model(build_graph(Sharpened(), spec, "float32"), spec, tmp_path / "m.onnx")
-    rows = compare(Sharpened(), tmp_path / "m.onnx", pictures, spec, FEW)
-    rows = [row for row in rows if row.device == "cpu"]
+
+    def compared() -> list[Parity]:
+        rows = compare(Sharpened(), tmp_path / "m.onnx", pictures, spec, FEW)
+        return [row for row in rows if row.device == "cpu"]
+
+    rows = compared()
     assert [row.controls for row in rows[-4:]] == ["", "detail 0", "detail 0.5", "detail 1"]
     demand(rows, tmp_path / "m.onnx")
     engine = Engine(tmp_path / "m.onnx", device="cpu")
@@ -330,7 +334,7 @@ def test_detail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: list[
         node.input[:] = [{"detail": "nothing"}.get(name, name) for name in node.input]
     damaged.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1, np.float32), "nothing"))
     onnx.save(damaged, tmp_path / "m.onnx")
-    assert [row.largest > 1 for row in compare(Sharpened(), tmp_path / "m.onnx", pictures, spec, FEW)[-4:]] == [
+    assert [row.largest > 1 for row in compared()[-4:]] == [
         False,
         False,
         True,
