@@ -39,13 +39,22 @@ LeftOut = Callable[[Path, str], None]
 
 def data_folder() -> Path:
     """The program's own folder for a user's data, where the operating system keeps such; it need not exist."""
+    return _user_folder("Application Support", "XDG_DATA_HOME", ".local/share")
+
+
+def cache_folder() -> Path:
+    """The same for what can be made again, and may be deleted at any time."""
+    return _user_folder("Caches", "XDG_CACHE_HOME", ".cache")
+
+
+def _user_folder(library: str, variable: str, below_home: str) -> Path:
     home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() fails where no home folder is known
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
     elif sys.platform == "darwin":
-        base = home / "Library" / "Application Support"
+        base = home / "Library" / library
     else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+        base = Path(os.environ.get(variable) or home / below_home)
     return base / "translate"
 
 

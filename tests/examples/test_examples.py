@@ -5,10 +5,9 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from nodes import MODULES, node, package
 from PIL import Image
 from test_engine import save_sum
 from triton_config import read
+from web_server import listening
 
 from export.targets import web
 from translate.cli.main import main
@@ -145,14 +145,8 @@ class Triton(BaseHTTPRequestHandler):
 @contextmanager
 def triton(repository: Path) -> Generator[str]:
     handler = type("Handler", (Triton,), {"repository": repository})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(handler) as address:
+        yield address
 
 
 def test_triton(files: tuple[Path, Path], tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from test_engine import ALL, save_sum
 
 from translate.cli.main import main
 from translate.errors import ConfigError, ModelError
+from translate.files import cache_folder
 from translate.inference import devices, session
-from translate.inference.devices import GPUS, TENSORRT_SIDE, Window, cache_folder, open_graph
+from translate.inference.devices import GPUS, TENSORRT_SIDE, Window, open_graph
 from translate.inference.engine import GPU_BATCH, Engine
 from translate.inference.graph_file import read_metadata, with_required_inputs
 from translate.spec import METADATA_KEY, ModelSpec
@@ -186,7 +187,7 @@ def test_tensorrt_is_told_the_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert settings["trt_fp16_enable"] == "False"
     folder = Path(settings["trt_engine_cache_path"])
     assert folder.is_dir()
-    assert folder.parent == cache_folder()
+    assert folder.parent == cache_folder() / "tensorrt"
     sizes: list[tuple[int, ...]] = []
     engine = Engine(path, device="tensorrt", tile=100, batch=2)
     whole = engine._session.run

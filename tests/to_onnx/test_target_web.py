@@ -6,10 +6,9 @@ import json
 import re
 import shutil
 import tarfile
-import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from nodes import package
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, expect
 from test_engine import save_sum
+from web_server import listening
 
 from export.targets.web import CPU_FILES, GPU_FILES, RUNTIME, served_name
 from translate.cli.main import main
@@ -50,14 +50,8 @@ class Quiet(SimpleHTTPRequestHandler):
 @contextmanager
 def hosted(folder: Path) -> Generator[str]:
     """A plain file host; its address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/"
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(functools.partial(Quiet, directory=str(folder))) as address:
+        yield f"{address}/"
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ import onnxruntime as _onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from translate.errors import ConfigError, ModelError
+from translate.files import cache_folder
 from translate.inference.graph_file import read_metadata, with_required_inputs
 from translate.inference.openvino_graph import open_openvino
 from translate.inference.tiling import smallest_tile
@@ -195,7 +196,7 @@ def _tensorrt_settings(path: Path, model: bytes, window: Window) -> tuple[dict[s
     def shapes(batch: int, side: int) -> str:
         return ",".join(f"{name}:{batch}x{side}x{side}x{spec.input_channels}" for name in names)
 
-    folder = cache_folder() / hashlib.sha256(model).hexdigest()[:16]
+    folder = cache_folder() / "tensorrt" / hashlib.sha256(model).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "trt_engine_cache_enable": "True",
@@ -208,15 +209,6 @@ def _tensorrt_settings(path: Path, model: bytes, window: Window) -> tuple[dict[s
         "trt_profile_max_shapes": shapes(window.batch, side),
     }
     return settings, Window(window.batch, side)
-
-
-def cache_folder() -> Path:
-    """Where compiled engines of TensorRT are kept, per user; it may be deleted at any time."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "translate" / "tensorrt"
 
 
 def run_bound(graph: Any, names: Sequence[str], inputs: Mapping[str, NDArray[Any]], memory: str) -> list[NDArray[Any]]:
