@@ -152,12 +152,15 @@ def test_contract_travels_with_the_file(path: Path) -> None:
 
 
 def test_nothing_of_the_exporting_machine(path: Path) -> None:
-    content = path.read_bytes()
+    model = onnx.load(path)
+    assert [tensor.name for tensor in model.graph.initializer if tensor.external_data] == []
+    # Random weights hold any three letters sooner or later.
+    for tensor in model.graph.initializer:
+        tensor.ClearField("raw_data")
+    content = model.SerializeToString()
     here = Path(__file__).parents[2]
     for mark in (str(here), "/torch/", ".py", "site-packages", "stack_trace", str(Path.home()) + "/"):
         assert mark.encode() not in content, mark
-    model = onnx.load(path)
-    assert [tensor.name for tensor in model.graph.initializer if tensor.external_data] == []
 
 
 def test_storage(graphs: dict[str, onnx.ModelProto]) -> None:
