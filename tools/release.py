@@ -123,7 +123,8 @@ def release(work: Path, out: Path) -> None:
     command = ["environment", "--pyproject", ROOT / "pyproject.toml", "--output-reproducible", "--output-file"]
     run(PROGRAMS / "cyclonedx-py", *command, work / sbom, python, cwd=work, SOURCE_DATE_EPOCH=seconds)
     files[sbom] = (work / sbom).read_bytes()
-    files["SHA256SUMS"] = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()).encode()
+    sums = [f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()]
+    files["SHA256SUMS"] = "".join(sums).encode()
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     for name, data in files.items():

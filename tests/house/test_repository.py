@@ -101,7 +101,12 @@ def test_the_site_has_every_page() -> None:
     listed = set(re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), flags=re.MULTILINE))
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
     cards = {path.relative_to(ROOT).as_posix() for path in (ROOT / "checkpoints").rglob("*.md")}
-    assert listed == pages | cards | {"about.md", "CONTRIBUTING.md", "CHANGELOG.md"}  # about.md: see docs/hooks.py
+    assert listed == pages | cards | {
+        "about.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+    }  # about.md: see docs/hooks.py
 
 
 def test_the_site_has_every_picture() -> None:

@@ -117,6 +117,7 @@ def test_the_trees_in_the_documents_are_true() -> None:
         "checkpoints/",
         "examples/",
         "benchmarks/",
+        "tools/",
         "tests/",
     } == folders
     assert captions("README.md") == rows

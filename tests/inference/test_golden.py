@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from scripts import load_script
+
 from translate.inference.models import shipped
 
 golden = load_script("tools/golden.py")
