@@ -61,9 +61,8 @@ def main() -> int:
     print("\n".join(lines))
     checks = [["tools/golden.py"]] if options.no_tests else [["tools/golden.py"], ["-m", "pytest", "-q"]]
     failed = [subprocess.run([options.venv / "bin" / "python", *check], cwd=ROOT).returncode for check in checks]
-    print(
-        f"{len(lines) or 'no'} newer packages: {'something moved, see above' if any(failed) else 'results are as before'}"
-    )
+    verdict = "something moved, see above" if any(failed) else "results are as before"
+    print(f"{len(lines) or 'no'} newer packages: {verdict}")
     return int(any(failed))
 
 
