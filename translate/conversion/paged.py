@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from translate.errors import ImageError
-from translate.files import atomic_path
+from translate.errors import DiskFull, ImageError
+from translate.files import atomic_path, unwritable
 from translate.pictures.pages import PageFile
 
 ConvertPage = Callable[[Path, int], tuple[str, ...]]
@@ -30,13 +30,14 @@ def convert_pages(target: Path, pages: range, convert_page: ConvertPage) -> tupl
                 try:
                     notes += convert_page(part, page)
                     file.add(part)
+                except DiskFull:
+                    raise
                 except ImageError as error:
                     raise ImageError(f"{error} (page {page})") from None
                 finally:
                     part.unlink(missing_ok=True)
     except OSError as error:
-        reason = f"cannot be written ({error.strerror or error}); check the disk and rights"
-        raise ImageError(f"{target}: {reason}") from None
+        raise unwritable(target, error) from None
     return tuple(dict.fromkeys(notes))
 
 
