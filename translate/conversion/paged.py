@@ -30,10 +30,9 @@ def convert_pages(target: Path, pages: range, convert_page: ConvertPage) -> tupl
                 try:
                     notes += convert_page(part, page)
                     file.add(part)
-                except DiskFull:
-                    raise
                 except ImageError as error:
-                    raise ImageError(f"{error} (page {page})") from None
+                    kind = DiskFull if isinstance(error, DiskFull) else ImageError
+                    raise kind(f"{error} (page {page})".replace(str(part), str(target))) from None
                 finally:
                     part.unlink(missing_ok=True)
     except OSError as error:

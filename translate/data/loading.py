@@ -95,8 +95,11 @@ def _loaded(stream: PictureDataset, positions: "_Positions", workers: int, pin: 
         yield from loading
     except DataError as error:  # the message of an error in a loader process is its traceback
         raise DataError(str(error).strip().splitlines()[-1].removeprefix("translate.errors.DataError: ")) from None
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
+        # torch's own word for it, or what becomes of the connection, through which every tensor is fetched. What a
+        # loader process itself has raised is "Caught ... in DataLoader worker process".
+        said = str(error)
+        if "Caught " in said or (isinstance(error, RuntimeError) and "DataLoader worker" not in said) or not workers:
             raise
         raise _Died("a process that loads pictures was killed") from None
 
