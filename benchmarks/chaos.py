@@ -26,7 +26,7 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: what is learnt must not differ by the rounding of sums
 os.environ["TRANSLATE_MODELS"] = os.devnull
 
-from chaos_work import Broken, Conversion, Fault, Training, Work
+from chaos_work import Broken, Conversion, Fault, Work
 
 PATIENCE_SECONDS = 60.0
 """A process that has done nothing for so long hangs."""
@@ -149,6 +149,8 @@ def main() -> int:
     parser.add_argument("--pictures", type=int, default=60)
     parser.add_argument("--images", type=int, default=160, help="number of images that the network sees")
     given = parser.parse_args()
+    from chaos_training import Training  # takes seconds
+
     dice = random.Random(given.seed)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     began = time.monotonic()

@@ -5,6 +5,7 @@ import socketserver
 import threading
 from collections.abc import Generator
 from pathlib import Path
+from typing import cast
 
 import pytest
 import s3fs
@@ -44,19 +45,18 @@ class Gateway(socketserver.ThreadingTCPServer):
 
 
 class _Connection(socketserver.BaseRequestHandler):
-    server: Gateway
-
     def handle(self) -> None:
-        with socket.create_connection(self.server.store) as store:
+        gateway = cast(Gateway, self.server)
+        with socket.create_connection(gateway.store) as store:
             threading.Thread(target=self._answer, args=(store,), daemon=True).start()
             try:
                 while data := self.request.recv(1 << 16):
-                    what = self.server.happens_to(data)
+                    what = gateway.happens_to(data)
                     if what == "never":
-                        self.server.over.wait(60)
+                        gateway.over.wait(60)
                         return
                     if what == "late":
-                        self.server.over.wait(LATE_SECONDS)
+                        gateway.over.wait(LATE_SECONDS)
                     if what == "error":
                         self.request.sendall(
                             b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

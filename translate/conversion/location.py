@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -121,11 +121,15 @@ class Remote:
 
     def put_file(self, path: Path) -> None:
         """Upload a file atomically. Raises whatever the storage library raises."""
-        self._put(lambda target, **options: self.fs.put_file(str(path), target, **options), path.stat().st_size)
+        self._put(partial(self.fs.put_file, str(path)), path.stat().st_size)
 
     def put_bytes(self, data: bytes) -> None:
         """Upload bytes, like `put_file`."""
-        self._put(lambda target, **options: self.fs.pipe_file(target, data, **options), len(data))
+
+        def upload(target: str, **options: Any) -> None:
+            self.fs.pipe_file(target, data, **options)
+
+        self._put(upload, len(data))
 
     def _put(self, upload: Callable[..., None], size: int) -> None:
         fs, protocols = self.fs, self.fs.protocol
