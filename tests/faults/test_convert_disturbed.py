@@ -1,7 +1,9 @@
 """A conversion whose disk is full, whose pictures change or go, or that is not alone: one line, and nothing is lost."""
 
+import dataclasses
 import errno
 import json
+import math
 import os
 import re
 import shutil
@@ -321,6 +323,42 @@ def test_a_clock_that_jumps(
 def counts(report: Summary) -> tuple[int, int]:
     assert report.failed == ()
     return report.converted, report.skipped
+
+
+# --- memory
+
+NO_MEMORY = (
+    "BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 67108864",
+    "CUDA failure 2: out of memory ; GPU=0 ; hostname=studio",
+    "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0",
+)
+"""What ONNX Runtime says on an NVIDIA GPU without memory."""
+
+
+@pytest.mark.parametrize("text", NO_MEMORY)
+def test_a_gpu_without_memory_gets_smaller_work_and_the_results_are_the_same(tmp_path: Path, text: str) -> None:
+    """Simulated: batches of four pictures in parallel, of which not even one fits whole."""
+    source = tmp_path / "in"
+    for number, name in enumerate(NAMES):
+        noise(source / name, number, side=256)
+    model = save_model(tmp_path / "m.onnx", dataclasses.replace(INVERT, receptive_field=1))
+    convert_folder(source, tmp_path / "plenty", Engine(model, device="cpu"))
+    engine = Engine(model, device="cpu", batch=4)
+    whole, failed = engine._session.ort_session.run, list[int]()
+
+    class Scarce:
+        def run(self, names: Any, given: dict[str, Any]) -> Any:
+            pixels = math.prod(given["image"].shape[:3])
+            if pixels > 160 * 160:
+                failed.append(pixels)
+                raise RuntimeError(text)
+            return whole(names, given)
+
+    engine._session.ort_session = Scarce()
+    report = convert_folder(source, tmp_path / "scarce", engine)
+    assert (report.converted, report.failed) == (len(NAMES), ())
+    assert failed
+    assert contents(tmp_path / "scarce") == contents(tmp_path / "plenty")
 
 
 # --- processes

@@ -1,10 +1,12 @@
 """A training whose loaders die, whose disk is full, or that is not alone: it goes on, or ends with one line."""
 
 import io
+import itertools
 import multiprocessing
 import os
 import re
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,18 @@ def test_loaders_that_keep_dying_end_the_run(photos: Path, tmp_path: Path, monke
 
 def die(_: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_clock_that_jumps_takes_nothing_of_the_budget(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, hours = time.time, itertools.cycle([-100, 100])
+    monkeypatch.setattr("time.time", lambda: right() + 3600.0 * next(hours))
+    run = new_run(tmp_path, settings(max_images=None, max_seconds=3600))
+    assert train(run, photos, StopAfter(images=6)) == "stop-after"
+    assert 0.0 < read_header(tmp_path / FILE_NAME).seconds_used < 3600
+    assert train(resumed_run(tmp_path, settings(max_images=None, max_seconds=3600)), photos, StopAfter(images=2))
+    assert read_header(tmp_path / FILE_NAME).images_seen == 8
 
 
 def test_two_processes_in_one_run(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
