@@ -35,7 +35,7 @@ import torch
 from rich.console import Console
 from torch.utils.flop_counter import FlopCounterMode
 
-from translate.data.dataset import batches
+from translate.data.loading import batches
 from translate.errors import TranslateError
 from translate.machine import cores
 from translate.tasks import TASKS

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from translate.errors import (
         ConfigError,
         DataError,
+        DiskFull,
         ImageError,
         MissingExtra,
         ModelError,
@@ -36,6 +37,7 @@ __all__ = [
     "ConfigError",
     "Conversion",
     "DataError",
+    "DiskFull",
     "Engine",
     "ImageError",
     "MissingExtra",

@@ -6,7 +6,8 @@ conversion, that picture fails and the traceback goes to a file (`translate.conv
 
     TranslateError
     ├── ImageError      a picture cannot be read, is too large or too small, or cannot be written
-    │   └── TooLarge    it has more pixels than the limit of the reader
+    │   ├── TooLarge    it has more pixels than the limit of the reader
+    │   └── DiskFull    no result can be written any more
     ├── ModelError      a model is unknown, damaged, or has no ModelSpec
     ├── DataError       a folder of training or input pictures is missing, empty or unusable
     ├── ConfigError     an option is out of range, unknown, or contradicts another
@@ -37,6 +38,10 @@ class TooLarge(ImageError):  # noqa: N818 - a kind of ImageError
     def __init__(self, message: str, height: int, width: int) -> None:
         super().__init__(message)
         self.height, self.width = height, width
+
+
+class DiskFull(ImageError):  # noqa: N818 - a kind of ImageError
+    """A result cannot be written because its disk is full or read-only, which concerns all others too."""
 
 
 class ModelError(TranslateError):

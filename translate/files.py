@@ -1,5 +1,6 @@
 """Atomic file writes, and the one way to walk through a folder with its subfolders."""
 
+import errno
 import os
 import secrets
 import stat
@@ -8,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from translate.errors import DataError
+from translate.errors import DataError, DiskFull, ImageError
 
 PROCESS = secrets.token_hex(4)
 """Part of the name of every temporary file of this process, to identify the leftovers of a killed one."""
@@ -17,6 +18,13 @@ MANIFEST_NAME = ".translate.jsonl"
 """The record of finished results in a folder that `translate convert` has written."""
 
 _LONGEST_SUFFIX = 20
+
+FULL = {
+    errno.ENOSPC: "free some space",
+    getattr(errno, "EDQUOT", errno.ENOSPC): "free some space",
+    errno.EROFS: "make the disk writable",
+}
+"""Errors after which nothing more can be written to a disk, and what to do."""
 
 _MARKS = (
     ({"snapshot.safetensors"}, "a training run"),
@@ -59,8 +67,9 @@ def _user_folder(library: str, variable: str, below_home: str) -> Path:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Generator[Path]:
-    """Yield a temporary path next to `path`; on success it replaces `path`, on failure it is removed.
+def atomic_path(path: Path, folder: Path | None = None) -> Generator[Path]:
+    """Yield a temporary path next to `path`, or in a `folder` on the same disk; on success it replaces `path`, on
+    failure it is removed.
 
     A reader sees either the old file or the new one, never a part. The data is synced to disk before the rename.
 
@@ -70,7 +79,7 @@ def atomic_path(path: Path) -> Generator[Path]:
     # A short new name: prefixing the target's name could exceed the file system's limit of 255 bytes. The suffix tells
     # libraries the format; one that long tells nothing.
     suffix = path.suffix if len(path.suffix) <= _LONGEST_SUFFIX else ""
-    temporary = path.parent / f".{PROCESS}{secrets.token_hex(4)}.part{suffix}"
+    temporary = (folder or path.parent) / f".{PROCESS}{secrets.token_hex(4)}.part{suffix}"
     try:
         yield temporary
         with temporary.open("rb+") as handle:
@@ -80,9 +89,18 @@ def atomic_path(path: Path) -> Generator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path, process: str) -> None:
-    """Remove the temporary files of a killed process from a folder and its subfolders."""
-    for path in folder.rglob(f".{process}*.part*"):
+def unwritable(path: Path | str, error: OSError, failed: str = "cannot be written") -> ImageError:
+    """The error for a result that the system refuses to write; `DiskFull` if the next one would be refused too."""
+    advice = FULL.get(error.errno or 0)
+    reason = f"{path}: {failed} ({error.strerror or error})"
+    if advice:
+        return DiskFull(f"{reason}; {advice}, then run the same command again")
+    return ImageError(f"{reason}; check the disk and rights")
+
+
+def remove_leftovers(folder: Path, process: str = "[0-9a-f]" * 8) -> None:
+    """Remove the temporary files of a killed process, or of all, from a folder and its subfolders."""
+    for path in folder.rglob(f".{process}{'[0-9a-f]' * 8}.part*"):
         path.unlink(missing_ok=True)
 
 

@@ -68,14 +68,14 @@ def test_failures_name_the_file_and_leave_nothing(
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sub").write_text("a file where a folder must be")
 
-    def full_disk(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def damaged_disk(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(os, "fsync", full_disk)
+    monkeypatch.setattr(os, "fsync", damaged_disk)
     report = convert_folder(source, tmp_path / "out", engine)
     assert report.converted == 0
-    assert re.search(r"a\.png: cannot be written \(No space left", report.failed[0].reason)
-    assert re.search(r"b\.png: cannot create the folder .*sub", report.failed[1].reason)
+    assert re.search(r"a\.png: cannot be written \(Input/output error", report.failed[0].reason)
+    assert re.search(r"b\.png: .*sub: cannot be created \(", report.failed[1].reason)
     assert tree(tmp_path / "out") == ["sub"]
 
 

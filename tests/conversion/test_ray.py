@@ -1,3 +1,4 @@
+import errno
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ from translate.conversion.plan import Job
 from translate.conversion.ray_backend import Actor, ActorConfig, RayBackend
 from translate.conversion.resume import WorkerResult
 from translate.conversion.worker import Conversion, Worker
-from translate.errors import ModelError, TranslateError
+from translate.errors import DiskFull, ModelError, TranslateError
 from translate.inference.engine import Engine
 from translate.pictures.operations import Picture, write_picture
 
@@ -210,6 +211,22 @@ def test_what_concerns_every_picture_ends_the_run(
     for backend in (RayBackend(), None):
         with pytest.raises(ModelError, match="the model is gone"):
             convert_folder(tmp_path / "in", tmp_path / "out", engine, backend=backend)
+
+
+def test_a_full_disk_ends_the_run(
+    tmp_path: Path, engine: Engine, near: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint(tmp_path / "in" / "a.png", 1)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(DiskFull, match=r"a\.png: cannot be written \(No space left on device\); free some space"):
+            convert_folder(tmp_path / "in", tmp_path / "out", engine, backend=RayBackend())
+    assert names(str(tmp_path / "out")) == set()
+    assert convert_folder(tmp_path / "in", tmp_path / "out", engine, backend=RayBackend()).converted == 1
 
 
 def test_what_is_not_there(

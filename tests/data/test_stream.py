@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 
 from translate.data import dataset as stream_module
-from translate.data.dataset import PictureDataset, RawBatch, _order, batches, open_caches
+from translate.data.dataset import PictureDataset, RawBatch, _order, open_caches
 from translate.data.framing import Framing
 from translate.data.layouts import Listing, list_files
+from translate.data.loading import batches
 from translate.data.reading import PixelFormat, parse_channels
 from translate.errors import DataError, ImageError
 

@@ -12,9 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from translate.data.dataset import PictureDataset, UnpairedSources, batches
+from translate.data.dataset import PictureDataset, UnpairedSources
 from translate.data.framing import Framing
 from translate.data.layouts import list_files, list_unpaired
+from translate.data.loading import batches
 from translate.data.reading import parse_channels
 from translate.errors import ConfigError, DataError
 

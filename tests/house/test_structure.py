@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 FLOORS = (
-    ("errors", "machine", "threads", "tasks", "losses"),
-    ("options", "files", "networks", "spec"),
+    ("errors", "machine", "signals", "threads", "tasks", "losses"),
+    ("options", "files", "lock", "networks", "spec"),
     ("pictures", "metrics"),
     ("data", "inference", "html", "video"),
     ("trainers", "conversion", "evaluation", "adding"),
@@ -28,8 +28,8 @@ the folder it is in."""
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 WITHOUT_TORCH = (
-    "errors", "spec", "files", "machine", "options", "threads", "html", "tasks", "pictures", "inference", "conversion",
-    "cli", "ui", "video", "adding",
+    "errors", "spec", "files", "lock", "machine", "options", "signals", "threads", "html", "tasks", "pictures",
+    "inference", "conversion", "cli", "ui", "video", "adding",
 )  # fmt: skip
 LATER = ("torch", "gradio", "onnx", "jinja2", "markupsafe", "matplotlib", "cv2", "av", "fsspec", "ray")
 """Imported when they are needed, if ever."""

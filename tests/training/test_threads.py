@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from translate import machine as cores_module
 from translate.cli.main import main
-from translate.data.dataset import batches
+from translate.data.loading import batches
 from translate.training import openmp as threads_module
 from translate.training.openmp import busy_cores, choose, prepare
 from translate.training.snapshot import FILE_NAME, read_header

@@ -20,7 +20,7 @@ from tiny_runs import (
 
 from export.command import _trainer
 from translate.cli.main import main
-from translate.data.dataset import batches
+from translate.data.loading import batches
 from translate.training.batches import parts
 from translate.training.snapshot import FILE_NAME, read_header
 

@@ -28,6 +28,7 @@ from translate.inference.placement import Placement
 from translate.options import parse_options, text_option
 from translate.pictures.operations import READABLE
 from translate.pictures.pages import check_pages
+from translate.signals import ending_like_ctrl_c
 
 FRAME_LINE_SECONDS = 1.0
 """Minimum time between two lines of JSON about a video."""
@@ -221,17 +222,18 @@ def main(argv: list[str]) -> int:
         return _dry_run(plan, engine, options)
     tally = Tally(_print_json if options.json else None)
     started = time.perf_counter()
-    stopped = False
-    try:
-        _run(plan, engine, options, tally, backend)
-    except KeyboardInterrupt:
-        stopped = True
+    stopped = 0
+    with ending_like_ctrl_c() as asked:
+        try:
+            _run(plan, engine, options, tally, backend)
+        except KeyboardInterrupt:
+            stopped = 128 + asked[0] if asked else EXIT_INTERRUPTED
     summary = tally.summary(time.perf_counter() - started, plan)
     if plan.single and summary.failed:
         log = f"; see {summary.log}" if summary.log else ""
         raise ImageError(f"{summary.failed[0].reason}{log}")  # nothing was converted: status 2, not 1
-    _print_summary(summary, options, stopped)
-    return EXIT_INTERRUPTED if stopped and not options.watch else 1 if summary.failed else 0
+    _print_summary(summary, options, bool(stopped))
+    return stopped if stopped and not options.watch else 1 if summary.failed else 0
 
 
 def _run(plan: Plan, engine: Engine, options: ConvertOptions, tally: Tally, backend: Backend | None) -> None:

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import dataclasses
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro import MISSING
 
-from translate.errors import ConfigError, DataError, nearest, require
-from translate.files import atomic_path
+from translate.errors import ConfigError, nearest, require
 from translate.options import parse_options, quoted, short_help, text_option
 from translate.tasks import TASKS, Task
 from translate.training.allocator import keep_memory
+from translate.training.folder import held_run, refuse_name, refuse_old_run, write_config
 from translate.training.openmp import MOST, Threads, prepare
 
 if TYPE_CHECKING:
@@ -88,15 +87,9 @@ def train(task: Task, argv: list[str], threads: Threads | None = None) -> int:
     """Train with the options in `argv`; returns the exit status. `threads`: if they have been chosen already."""
     threads = threads or prepare(argv)  # OpenMP reads its variables when torch is imported
     import torch
-    from rich.console import Console
 
-    from translate.monitoring.logger import Logger
-    from translate.monitoring.validation import Validation, check_held_out, measured_names
     from translate.tasks.base import load_object
-    from translate.training.batches import SPLIT, list_training_data, open_training_data
-    from translate.training.fit import fit
-    from translate.training.run import Run
-    from translate.training.snapshot import read_tensors
+    from translate.training.batches import SPLIT, list_training_data
 
     trainer_class = load_object(task.trainer)
     saved = _saved_header(task, argv)
@@ -104,36 +97,58 @@ def train(task: Task, argv: list[str], threads: Threads | None = None) -> int:
     split = SPLIT if saved is None else saved.split
     listings, config = list_training_data(task, options.config, options.data, options.val, split)
     header = _header(task, saved, options, config, listings, split)
-    _refuse_old_run(options.out, fresh=saved is None)
-    _refuse_name(options.out)
+    refuse_old_run(options.out, fresh=saved is None)
+    refuse_name(options.out)
     if threads.count:
         torch.set_num_threads(threads.count)
     torch.manual_seed(config.seed)
-    try:
-        trainer = trainer_class(config, task)
-        note = _start(trainer, task, listings) if config.start_from and not saved else ""
-        run = Run(trainer, header, options.out)
-        if run.fabric.device.type == "cpu":
-            keep_memory()
-        if saved:
-            run.restore(read_tensors(run.snapshot_path))
-            _refuse_finished_run(run)
-        measured_names(run.trainer, len(listings.held_out.targets))  # before anything is written
-        console = Console(stderr=True, quiet=not run.fabric.is_global_zero)
-        for line in (*(f"note: {reason}" for reason in listings.left_out), *([note] if note else ())):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-        if saved and saved.files != header.files:
-            run.best = {}
-            console.print("other pictures than before: what was measured so far no longer counts", highlight=False)
-        training_data = open_training_data(run.trainer, task, listings, console)
-        check_held_out(run.trainer, training_data.held_out_count)
-        if run.fabric.is_global_zero:
-            _prepare_folder(options.out, config)
-        _say_start(console, run, training_data, threads, resumed=saved is not None)
-        logger = Logger(run, training_data, console)
-        ended = fit(run, training_data, options.stop_after, [logger, Validation(run, training_data, logger)])
-    except torch.OutOfMemoryError:
-        raise ConfigError(_out_of_memory(config, options.out)) from None
+    with held_run(options.out, saved):
+        try:
+            return _trained(task, trainer_class(config, task), header, listings, options, threads, saved)
+        except torch.OutOfMemoryError:
+            raise ConfigError(_out_of_memory(config, options.out)) from None
+
+
+def _trained(
+    task: Task,
+    trainer: "Trainer",
+    header: "Header",
+    listings: "Listings",
+    options: Any,
+    threads: Threads,
+    saved: "Header | None",
+) -> int:
+    """Train; returns the exit status."""
+    from rich.console import Console
+
+    from translate.monitoring.logger import Logger
+    from translate.monitoring.validation import Validation, check_held_out, measured_names
+    from translate.training.batches import open_training_data
+    from translate.training.fit import fit
+    from translate.training.run import Run
+    from translate.training.snapshot import read_tensors
+
+    note = _start(trainer, task, listings) if trainer.config.start_from and not saved else ""
+    run = Run(trainer, header, options.out)
+    if run.fabric.device.type == "cpu":
+        keep_memory()
+    if saved:
+        run.restore(read_tensors(run.snapshot_path))
+        _refuse_finished_run(run)
+    measured_names(run.trainer, len(listings.held_out.targets))  # before anything is written
+    console = Console(stderr=True, quiet=not run.fabric.is_global_zero)
+    for line in (*(f"note: {reason}" for reason in listings.left_out), *([note] if note else ())):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if saved and saved.files != header.files:
+        run.best = {}
+        console.print("other pictures than before: what was measured so far no longer counts", highlight=False)
+    training_data = open_training_data(run.trainer, task, listings, console)
+    check_held_out(run.trainer, training_data.held_out_count)
+    if run.fabric.is_global_zero:
+        write_config(options.out, trainer.config)
+    _say_start(console, run, training_data, threads, resumed=saved is not None)
+    logger = Logger(run, training_data, console)
+    ended = fit(run, training_data, options.stop_after, [logger, Validation(run, training_data, logger)])
     if run.fabric.is_global_zero:
         _say_end(task, run, options.out, ended)
     return EXIT_STATUS[ended]
@@ -178,23 +193,6 @@ def _start(trainer: "Trainer", task: Task, listings: "Listings") -> str:
         return training_data.batch(training_data.samples(MEASURED), (trainer.config.seed,), torch.device("cpu"))
 
     return start_from_files(trainer, task, files, first_batch)
-
-
-def _refuse_old_run(out: Path, *, fresh: bool) -> None:
-    from translate.training.snapshot import FILE_NAME
-
-    if fresh and (out / FILE_NAME).exists():
-        raise ConfigError(f"{out} already holds a run; add --resume to go on with it, or choose another --out")
-
-
-def _refuse_name(out: Path) -> None:
-    """Refuse a folder whose name is no text before work goes into it: the libraries for snapshots cannot open them."""
-    try:
-        str(out).encode()
-    except UnicodeEncodeError:
-        raise ConfigError(
-            f"--out {out} is not UTF-8, so no snapshot can be opened there; choose another name"
-        ) from None
 
 
 def _refuse_finished_run(run: "Run") -> None:
@@ -369,17 +367,3 @@ def _preset(task: Task, trainer_class: Any, argv: list[str]) -> Any:
         if setting in known and option_name("labels" if setting == "label_names" else setting) not in given
     }
     return preset.replace(**settings)
-
-
-def _prepare_folder(out: Path, config: Any) -> None:
-    """Make the run's folder and write its config.
-
-    Raises:
-        DataError: it cannot be made or written.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with atomic_path(out / "config.json") as temporary:
-            temporary.write_text(json.dumps(config.settings(), indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"cannot write to {out}: {error.strerror}; choose another --out") from None

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from translate.conversion.manifest import FILE_NAME, Manifest, ManifestEntry
-from translate.errors import DataError, ImageError
-from translate.files import mode_of
+from translate.errors import DataError
+from translate.files import mode_of, unwritable
+from translate.lock import held
 
 
 class ManifestProtocol(Protocol):
@@ -58,6 +59,14 @@ class Destination(Protocol):
         """
         ...
 
+    def held(self) -> AbstractContextManager[str]:
+        """Keep other processes from writing there, where that is possible; yields a note for the user, or "".
+
+        Raises:
+            DataError: another process writes there; the message says which.
+        """
+        ...
+
     def open_manifest(self) -> AbstractContextManager[ManifestProtocol]:
         """The manifest, opened for reading and appending.
 
@@ -101,7 +110,7 @@ class LocalFolder:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ImageError(f"cannot create the folder {target.parent} ({error.strerror})") from None
+            raise unwritable(target.parent, error, "cannot be created") from None
         yield target
 
     def prepare(self) -> None:
@@ -112,6 +121,10 @@ class LocalFolder:
             raise DataError(f"{self._path}: cannot create this folder ({error.strerror}); choose another") from None
         if not os.access(self._path, os.W_OK):
             raise DataError(f"{self._path}: permission denied, the folder is not writable; choose another folder")
+
+    def held(self) -> AbstractContextManager[str]:
+        """See `Destination`."""
+        return held(self._path)
 
     def open_manifest(self) -> AbstractContextManager[ManifestProtocol]:
         """See `Destination`."""

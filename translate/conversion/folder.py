@@ -103,7 +103,9 @@ def convert_folder(
         backend: runs the jobs; None: threads of this process. `translate.conversion.ray_backend.RayBackend()`: Ray.
 
     Raises:
-        DataError: nothing to convert, or `destination` cannot take the results; nothing was written.
+        DataError: nothing to convert, or `destination` cannot take the results or is in use by another process; nothing
+            was written. Also if the folder of pictures goes away meanwhile.
+        DiskFull: the disk of `destination` has become full or read-only; finished results stay.
         ConfigError: the model lacks a label, style or detail, or the name template is invalid; nothing was written.
         KeyboardInterrupt: Ctrl-C; raised once the pictures in progress are finished and videos abandoned. Exceptions
             of a callback are raised in the same way.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -23,6 +23,9 @@ _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "crea
 """Names that storage services use for the modification time."""
 
 _DIGESTS = ("ETag", "etag", "md5Hash", "content_md5")
+
+PATIENCE_SECONDS, LEAST_BYTES_PER_SECOND = 120.0, 20_000
+"""An upload that takes longer than this is given up; the time for retries of the store's library is included."""
 
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss", "r2"})
 """Protocols with atomic uploads; for others, files are uploaded under a temporary name and then renamed."""
@@ -118,22 +121,28 @@ class Remote:
 
     def put_file(self, path: Path) -> None:
         """Upload a file atomically. Raises whatever the storage library raises."""
-        self._put(lambda target: self.fs.put_file(str(path), target))
+        self._put(partial(self.fs.put_file, str(path)), path.stat().st_size)
 
     def put_bytes(self, data: bytes) -> None:
         """Upload bytes, like `put_file`."""
-        self._put(lambda target: self.fs.pipe_file(target, data))
 
-    def _put(self, upload: Callable[[str], None]) -> None:
+        def upload(target: str, **options: Any) -> None:
+            self.fs.pipe_file(target, data, **options)
+
+        self._put(upload, len(data))
+
+    def _put(self, upload: Callable[..., None], size: int) -> None:
         fs, protocols = self.fs, self.fs.protocol
+        # S3's library waits without end for the permission to send (HTTP 100), whatever its own timeouts are.
+        patience = {"timeout": PATIENCE_SECONDS + size / LEAST_BYTES_PER_SECOND} if fs.async_impl else {}
         if not _OBJECT_STORES.isdisjoint([protocols] if isinstance(protocols, str) else protocols):
-            upload(self.path)
+            upload(self.path, **patience)
             return
         folder = self.path.rpartition("/")[0]
         fs.makedirs(folder, exist_ok=True)
         temporary = f"{folder}/.{PROCESS}{secrets.token_hex(4)}.part"
         try:
-            upload(temporary)
+            upload(temporary, **patience)
             if fs.exists(self.path):
                 fs.rm_file(self.path)  # some services do not overwrite on a move
             fs.mv(temporary, self.path)
@@ -199,7 +208,7 @@ def store_errors(place: str, kind: type[TranslateError] = DataError, failed: str
 
 
 def _explained(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()) or ("no answer" if isinstance(error, TimeoutError) else type(error).__name__)
     if isinstance(error, FileNotFoundError):
         return f"not found: {text}); check the name"
     if "Credentials" in type(error).__name__:

@@ -8,9 +8,11 @@ that the temporary files of a killed process can be removed.
 import json
 import os
 import platform
+import re
 import sys
 import threading
 from dataclasses import asdict, dataclass
+from dataclasses import fields as fields_of
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
@@ -39,8 +41,12 @@ class ManifestEntry:
     """Path of the result relative to the destination folder, with forward slashes."""
 
 
+_KINDS = {field.name: field.type for field in fields_of(ManifestEntry)}
+_PROCESS = re.compile("[0-9a-f]{8}")
+
+
 class Manifest:
-    """The manifest of a destination folder. Thread-safe, and several processes may append to one file.
+    """The manifest of a destination folder. Thread-safe; lines that several processes append to one file stay whole.
 
     Only the offset of each line is kept in memory, about 100 bytes per picture.
     """
@@ -57,6 +63,8 @@ class Manifest:
         except OSError as error:
             raise DataError(f"{path}: cannot be written ({error.strerror}); choose another folder") from None
         self._lock = threading.Lock()
+        self._torn = False
+        """Whether the last line is incomplete."""
         self._offsets: dict[str, tuple[int, int]] = {}
         self._load(folder)
 
@@ -87,16 +95,20 @@ class Manifest:
     def _write(self, fields: dict[str, Any]) -> tuple[int, int] | None:
         """Append a line; returns its offset and length, or None if the write fails."""
         line = format_line(fields)
+        start = b"\n" if self._torn else b""  # so that it does not become part of the incomplete one
         try:
-            os.write(self._file, line)  # in one call, to the end of the file
+            written = os.write(self._file, start + line)  # in one call, to the end of the file
         except OSError:
+            return None
+        self._torn = written < len(start + line)  # a full disk may take a part
+        if self._torn:
             return None
         end = os.lseek(self._file, 0, os.SEEK_CUR)  # the end of this line, even if others have appended since
         return end - len(line), len(line)
 
     def _load(self, folder: Path) -> None:
         position, line = 0, b""
-        running: dict[str, tuple[str, int]] = {}
+        running: dict[str, tuple[str, object]] = {}
         with os.fdopen(os.dup(self._file), "rb") as lines:
             for line in lines:
                 fields = parse_line(line)
@@ -104,14 +116,14 @@ class Manifest:
                 if entry is not None:
                     self._offsets[entry.target] = (position, len(line))
                 elif "begun" in fields:
-                    running[str(fields["begun"])] = (str(fields.get("host")), int(fields.get("pid", 0)))
+                    running[str(fields["begun"])] = (str(fields.get("host")), fields.get("pid"))
                 elif "ended" in fields:
                     running.pop(str(fields["ended"]), None)
                 position += len(line)
-        if line and not line.endswith(b"\n"):
-            os.write(self._file, b"\n")  # so that the next line does not become part of an incomplete one
+        self._torn = line != b"" and not line.endswith(b"\n")
         for process, (host, number) in running.items():
-            if host == platform.node() and not _alive(number):
+            known = _PROCESS.fullmatch(process) and host == platform.node()
+            if known and isinstance(number, int) and not _alive(number):
                 remove_leftovers(folder, process)
                 self._write({"ended": process})
 
@@ -125,13 +137,15 @@ def parse_line(line: bytes) -> dict[str, Any]:
     """A line of the file -> its fields; empty if the line is damaged."""
     try:
         found: Any = json.loads(line.decode("utf-8", "surrogateescape"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def parse_entry(fields: dict[str, Any]) -> ManifestEntry | None:
     """The fields of a line -> an entry; None for any other kind of line."""
+    if any(type(fields.get(name)) is not kind for name, kind in _KINDS.items()):
+        return None
     try:
         return ManifestEntry(**fields)
     except TypeError:

@@ -9,7 +9,7 @@ from typing import Any
 
 from translate.conversion.naming import VIDEO_OUTPUTS
 from translate.errors import ImageError, MissingExtra, require
-from translate.files import atomic_path
+from translate.files import atomic_path, unwritable
 from translate.inference.engine import Engine
 from translate.machine import cores
 from translate.pictures import animation
@@ -135,8 +135,7 @@ class FrameConverter:
                     metadata=stored["metadata"],
                 )
         except OSError as error:
-            reason = error.strerror or error
-            raise ImageError(f"{target}: cannot be written ({reason}); check the disk and permissions") from None
+            raise unwritable(target, error) from None
         return self._with_caution(notes, video.height, video.width)
 
     def _animation(

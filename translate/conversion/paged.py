@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from translate.errors import ImageError
-from translate.files import atomic_path
+from translate.errors import DiskFull, ImageError
+from translate.files import atomic_path, unwritable
 from translate.pictures.pages import PageFile
 
 ConvertPage = Callable[[Path, int], tuple[str, ...]]
@@ -31,12 +31,12 @@ def convert_pages(target: Path, pages: range, convert_page: ConvertPage) -> tupl
                     notes += convert_page(part, page)
                     file.add(part)
                 except ImageError as error:
-                    raise ImageError(f"{error} (page {page})") from None
+                    kind = DiskFull if isinstance(error, DiskFull) else ImageError
+                    raise kind(f"{error} (page {page})".replace(str(part), str(target))) from None
                 finally:
                     part.unlink(missing_ok=True)
     except OSError as error:
-        reason = f"cannot be written ({error.strerror or error}); check the disk and rights"
-        raise ImageError(f"{target}: {reason}") from None
+        raise unwritable(target, error) from None
     return tuple(dict.fromkeys(notes))
 
 

@@ -6,11 +6,12 @@ import stat
 import threading
 import zipfile
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from translate import lock
 from translate.conversion.destinations import Destination, LocalFolder
 from translate.conversion.faults import FaultLog
 from translate.conversion.location import Location, Remote, relative_name
@@ -27,7 +28,7 @@ from translate.conversion.naming import (
 )
 from translate.conversion.sources import FileSource, FolderSource, Item, NameFilter, PictureFilter, Source, ZipSource
 from translate.errors import DataError, one_line
-from translate.files import atomic_path, mode_of
+from translate.files import atomic_path, mode_of, unwritable
 from translate.pictures.animation import count_frames
 from translate.pictures.formats import FORMATS, READABLE, WRITABLE, head_of, left_out, recognise, result_suffix
 
@@ -80,11 +81,14 @@ class Plan:
     """Suffix (lower case) -> number of files that are neither pictures nor films."""
     faults: FaultLog = field(default_factory=FaultLog)
     """Where unforeseen errors are described."""
+    remarks: list[str] = field(default_factory=list[str])
+    """What else the user should know, one line each."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was found and is not used, one line each."""
-        named = (one_line(f"{name}: left out: {reason}") for name, reason in self.source.left_out.items())
+        """What was found and is not used, and remarks, one line each."""
+        left = (one_line(f"{name}: left out: {reason}") for name, reason in self.source.left_out.items())
+        named = (*self.remarks, *left)
         return (*named, left_out(self.others)) if self.others else tuple(named)
 
     @property
@@ -146,16 +150,20 @@ class Plan:
         """Create the folder for the results; afterwards, unless an exception was raised, pack it into the archive.
 
         Raises:
-            DataError: it cannot be created or written to, or the archive already exists.
+            DataError: it cannot be created or written to, another process writes to it, or the archive already exists.
         """
         archive = self.archive
-        if archive is not None and archive.exists():
-            raise DataError(f"{archive} already exists; remove it or choose another name")
+        _refuse_existing(archive)
         folder = self.result_folder
         folder.prepare()
-        yield folder
+        with nullcontext("") if self.single else folder.held() as note:
+            _refuse_existing(archive)  # another process may have written it just now
+            self.remarks.extend([note] if note else [])
+            yield folder
+            if archive is not None:
+                _pack(_unpacked(archive), archive)
         if archive is not None:
-            _pack(_unpacked(archive), archive)
+            shutil.rmtree(_unpacked(archive))
 
 
 class FolderWatcher:
@@ -333,22 +341,34 @@ def _unpacked(archive: Path) -> Path:
 
 
 def _pack(folder: Path, archive: Path) -> None:
-    """Write all results to an archive, atomically, and remove the folder."""
-    with (
-        atomic_path(archive) as temporary,
-        # Pictures are already compressed; a wrong clock is no reason to fail.
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, strict_timestamps=False) as packed,
-    ):
-        taken: set[str] = set()
-        for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE_NAME):
-            plain = name = _as_text(path.relative_to(folder).as_posix())
-            number = 1
-            while name in taken:
-                number += 1
-                name = with_number(plain, number)
-            taken.add(name)
-            packed.write(path, name)
-    shutil.rmtree(folder)
+    """Write all results to an archive, atomically.
+
+    Raises:
+        ImageError: it cannot be written; the folder is as it was.
+    """
+    try:
+        with (
+            atomic_path(archive, folder) as temporary,  # there the next process removes what a kill leaves
+            # Pictures are already compressed; a wrong clock is no reason to fail.
+            zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, strict_timestamps=False) as packed,
+        ):
+            taken: set[str] = set()
+            ours = {FILE_NAME, lock.FILE_NAME, temporary.name}
+            for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in ours):
+                plain = name = _as_text(path.relative_to(folder).as_posix())
+                number = 1
+                while name in taken:
+                    number += 1
+                    name = with_number(plain, number)
+                taken.add(name)
+                packed.write(path, name)
+    except OSError as error:
+        raise unwritable(archive, error) from None
+
+
+def _refuse_existing(archive: Path | None) -> None:
+    if archive is not None and archive.exists():
+        raise DataError(f"{archive} already exists; remove it or choose another name")
 
 
 def _as_text(name: str) -> str:

@@ -14,7 +14,7 @@ from translate.conversion.manifest import ManifestEntry
 from translate.conversion.naming import with_number
 from translate.conversion.plan import Job
 from translate.conversion.sources import Item, Source, is_safe_name
-from translate.errors import ImageError, TranslateError, one_line
+from translate.errors import DiskFull, ImageError, TranslateError, one_line
 from translate.threads import Stopped
 
 Existing = Literal["continue", "overwrite", "skip", "rename"]
@@ -139,7 +139,8 @@ def failed_result(title: str, error: Exception) -> Result:
     Raises:
         Exception: `error`, if it concerns every picture.
     """
-    if isinstance(error, Stopped) or (isinstance(error, TranslateError) and not isinstance(error, ImageError)):
+    for_all = isinstance(error, DiskFull) or (isinstance(error, TranslateError) and not isinstance(error, ImageError))
+    if for_all or isinstance(error, Stopped):
         raise error
     if isinstance(error, ImageError):
         reason, details = str(error), ""

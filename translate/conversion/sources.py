@@ -8,8 +8,8 @@ import threading
 import traceback
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -144,13 +144,33 @@ class FolderSource:
             return Item(name, 0, 0, traceback.format_exc())
         return Item(name, found.st_size, found.st_mtime_ns)
 
-    def load(self, item: Item) -> AbstractContextManager[Path | bytes]:
-        """See `Source`."""
-        return nullcontext(self.root / item.name)
+    @contextmanager
+    def load(self, item: Item) -> Generator[Path | bytes]:
+        """See `Source`.
+
+        Raises:
+            DataError: not only this file is gone but the whole folder, as when its disk is taken off.
+        """
+        try:
+            yield self.root / item.name
+        except ImageError:
+            if _is_gone(self.root):
+                reason = "the folder is gone or empty now; bring it back, then run the same command again"
+                raise DataError(f"{self.root}: {reason}") from None
+            raise
 
     def title(self, name: str) -> str:
         """See `Source`."""
         return str(self.root / name)
+
+
+def _is_gone(folder: Path) -> bool:
+    """Whether there is nothing any more in a folder that had files: the mount point of a disk stays when it goes."""
+    try:
+        with os.scandir(folder) as found:
+            return next(found, None) is None
+    except OSError:
+        return True
 
 
 class FileSource:

@@ -20,6 +20,7 @@ from translate.conversion.plan import Job, OutputFormat
 from translate.conversion.resume import Result, WorkerResult, failed_result
 from translate.conversion.sources import Item, Source
 from translate.errors import ImageError, TooLarge, one_line
+from translate.files import atomic_path, unwritable
 from translate.inference.controls import Label, Style, check_strength, numbered_style
 from translate.inference.engine import Engine
 from translate.inference.placement import Placement, content_share_of
@@ -41,6 +42,10 @@ SMALL_BYTES = 32 << 20
 
 SMALL_PIXELS = 16_000_000
 """Pictures up to this size are decoded by all workers at once; larger ones wait until enough memory is free."""
+
+
+_TRIES = 3
+"""How often a file is read that changes meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,15 +146,15 @@ class Worker:
         title = self.source.title(job.item.name)
         try:
             with self.source.load(job.item) as found:
-                data, digest = _opened_once(found, title)
+                data, digest, state = _opened_once(found, title)
                 for target, source_digest in job.earlier:
                     if source_digest == digest:
                         result = Result(title, "skipped", self.destination.locate(target))
                         return WorkerResult(result, target, digest)
                 if self.destination.is_same(job.target, title):
                     raise ImageError("its result would overwrite it; choose another folder or another --name")
-                with self.destination.writing(job.target) as path:
-                    notes = tuple(one_line(f"{title}: {note}") for note in self._convert(job.item, data, path))
+                with self.destination.writing(job.target) as path, _unchanged(data, state, path, title) as part:
+                    notes = tuple(one_line(f"{title}: {note}") for note in self._convert(job.item, data, part))
         except ImageError as error:
             return WorkerResult(failed_result(title, error), job.target)
         result = Result(title, "converted", self.destination.locate(job.target), notes=notes)
@@ -264,17 +269,53 @@ class _MemoryBudget:
                 self._changed.notify_all()
 
 
-def _opened_once(data: Path | bytes, title: str) -> tuple[Path | bytes, str]:
-    """The picture and its SHA-256. All but films and very large files are read here: they are opened once, and what is
-    converted is what was hashed, even if the file changes meanwhile."""
+_State = tuple[int, int]
+"""Size of a file in bytes, and when it was last modified in nanoseconds since 1970."""
+
+
+def _opened_once(data: Path | bytes, title: str) -> tuple[Path | bytes, str, _State]:
+    """The picture, its SHA-256, and the file's state then. All but films and very large files are read here: they are
+    opened once, and what is converted is what was hashed, even if the file changes meanwhile."""
     if isinstance(data, bytes):
-        return data, hashlib.sha256(data).hexdigest()
+        return data, hashlib.sha256(data).hexdigest(), (0, 0)
     try:
-        with data.open("rb") as file:
-            if is_video(data.name) or os.fstat(file.fileno()).st_size > SMALL_BYTES:
-                return data, hashlib.file_digest(file, "sha256").hexdigest()
-            content = file.read()
+        for _ in range(_TRIES):
+            with data.open("rb") as file:
+                state = _state(os.fstat(file.fileno()))
+                if is_video(data.name) or state[0] > SMALL_BYTES:
+                    return data, hashlib.file_digest(file, "sha256").hexdigest(), state
+                content = file.read()
+                if _state(os.fstat(file.fileno())) == state:
+                    return content, hashlib.sha256(content).hexdigest(), state
     except OSError as error:
         reason = f"cannot be read ({error.strerror or error}); check the name and the permissions"
         raise ImageError(f"{title}: {reason}") from None
-    return content, hashlib.sha256(content).hexdigest()
+    raise _changing(title)
+
+
+@contextmanager
+def _unchanged(data: Path | bytes, state: _State, path: Path, title: str) -> Generator[Path]:
+    """A path to write a result to, which becomes `path` if a file that is read while it is converted is as it was."""
+    if isinstance(data, bytes):
+        yield path
+        return
+    try:
+        with atomic_path(path) as part:
+            try:
+                yield part
+            except ImageError as error:  # which may name a path that nobody knows
+                if str(part) not in str(error):
+                    raise
+                raise type(error)(str(error).replace(str(part), str(path))) from None
+            if _state(data.stat()) != state:
+                raise _changing(title)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def _state(found: os.stat_result) -> _State:
+    return found.st_size, found.st_mtime_ns
+
+
+def _changing(title: str) -> ImageError:
+    return ImageError(f"{title}: changes while it is read; run the same command again when it is complete")

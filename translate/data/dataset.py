@@ -9,8 +9,7 @@ Shape suffixes: B batch, H height, W width, C channels.
 
 import math
 import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
 from translate.data.cache import Cache
 from translate.data.framing import Framing, check_size, frame, frame_plain
@@ -167,7 +166,7 @@ class PictureDataset(Dataset[Item]):
         for draws in zip(*found, strict=False):  # unpaired sides may have different numbers of usable files
             *source, target_HWC = [square_HWC for _, squares in draws for square_HWC in squares]
             items.append(Item(source[0] if source else None, target_HWC, self.listing.labels[draws[-1][0]], ()))
-        return _collate(items)._replace(rejected=tuple(rejected))
+        return collate(items)._replace(rejected=tuple(rejected))
 
     def _check_some(self) -> None:
         """Fail before training starts if the first few files tried are all unusable."""
@@ -278,61 +277,6 @@ def open_caches(
     )
 
 
-def batches(
-    stream: PictureDataset, batch_size: int, start: int, workers: int, pin: bool, *, rank: int = 0, world: int = 1
-) -> Iterator[RawBatch]:
-    """Endless batches from position `start` on, or one process's part of them.
-
-    Args:
-        stream: the samples.
-        batch_size: over all processes, divisible by `world`.
-        start: position of the first sample: the number of samples already seen by all processes.
-        workers: number of loader processes; 0 loads in this process.
-        pin: use pinned memory, for fast copies to a GPU.
-        rank: index of this training process; each gets a contiguous part of every batch.
-        world: number of training processes.
-
-    Raises:
-        DataError: no file is usable any more.
-    """
-    assert batch_size % world == 0, f"{world} processes cannot share a batch of {batch_size}"
-    loader = DataLoader(
-        stream,
-        batch_size=batch_size // world,
-        sampler=_Positions(start, batch_size, rank, world),
-        num_workers=workers,
-        collate_fn=_collate,
-        pin_memory=pin,
-        worker_init_fn=_quiet_worker,
-        prefetch_factor=4 if workers else None,
-        # Otherwise creating the iterator would draw from torch's global generator, once more for every resume.
-        generator=torch.Generator(),
-    )
-    return _one_line_errors(iter(loader))
-
-
-def _one_line_errors(batches: Iterator[RawBatch]) -> Iterator[RawBatch]:
-    """The message of an error in a loader process is its traceback; only the last line is for the user."""
-    try:
-        yield from batches
-    except DataError as error:
-        raise DataError(str(error).strip().splitlines()[-1].removeprefix("translate.errors.DataError: ")) from None
-
-
-class _Positions(Sampler[int]):
-    """This rank's part of every global batch from `start` on, endlessly."""
-
-    def __init__(self, start: int, batch_size: int, rank: int, world: int):
-        share = batch_size // world
-        self.first, self.batch_size, self.share = start + rank * share, batch_size, share
-
-    def __iter__(self) -> Iterator[int]:
-        first = self.first
-        while True:
-            yield from range(first, first + self.share)
-            first += self.batch_size
-
-
 @lru_cache(maxsize=4)
 def _order(entropy: tuple[int, ...], count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """The order of the files in one epoch."""
@@ -350,7 +294,8 @@ def _to_tensor(square_HWC: Pixels) -> Tensor:
     return torch.from_numpy(np.require(square_HWC, kind, "W"))
 
 
-def _collate(items: list[Item]) -> RawBatch:
+def collate(items: list[Item]) -> RawBatch:
+    """Samples -> a batch."""
     sources = [item.source_HWC for item in items if item.source_HWC is not None]
     return RawBatch(
         torch.stack(sources) if sources else None,
@@ -366,10 +311,3 @@ def _collate_unpaired(found: list[tuple[Tensor, int]]) -> RawUnpaired | None:
         return None
     sources, labels = zip(*found, strict=True)
     return RawUnpaired(torch.stack(sources), torch.tensor(labels, dtype=torch.int64))
-
-
-def _quiet_worker(_: int) -> None:
-    """Ctrl-C and `timeout` signal the whole process group, but only the training process should react."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(os, "setpgid"):
-        os.setpgid(0, 0)  # a loader that dies would end training within a step, without a snapshot

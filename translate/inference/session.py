@@ -104,4 +104,4 @@ def _is_out_of_memory(error: Exception) -> bool:
     ONNX Runtime has no error type of its own for this, neither on the CPU nor on the GPU.
     """
     text = str(error).lower()
-    return "allocate memory" in text or "bad_alloc" in text or "out of memory" in text
+    return any(sign in text for sign in ("allocate memory", "bad_alloc", "out of memory", "alloc_failed"))

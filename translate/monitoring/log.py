@@ -74,6 +74,19 @@ def read_log(path: Path) -> Log:
     return Log(start, progress, validation, rejected, _latest_warnings(warnings))
 
 
+def append_line(path: Path, text: str) -> None:
+    """Append a line, which never becomes part of one that a kill or a full disk has left incomplete.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    with path.open("a+b", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - 1))
+        torn = file.read(1) not in (b"", b"\n")
+        file.write(b"\n" * torn + text.encode() + b"\n")
+
+
 def _latest_warnings(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The latest state of each warning, and when it last began; active ones first."""
     found: dict[str, dict[str, Any]] = {}

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from translate.errors import DataError, ImageError, one_line
-from translate.monitoring.log import machine_facts, read_log
+from translate.monitoring.log import append_line, machine_facts, read_log
 from translate.monitoring.samples import Samples
 from translate.monitoring.tensorboard import Curves
 from translate.monitoring.warnings import (
@@ -232,8 +232,7 @@ class Logger(Callback):
         if self.silent:
             return
         try:
-            with self.log_path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            append_line(self.log_path, json.dumps(line))
         except OSError as error:
             if not self._log_failed:
                 self.on_message(f"cannot write the log: {error}")

@@ -21,7 +21,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from translate.errors import ImageError
-from translate.files import atomic_path
+from translate.files import FULL, atomic_path, unwritable
 from translate.pictures.band_reader import Format
 from translate.pictures.encode import Metadata, facts_for, with_jfif_density
 from translate.pictures.formats import ANIMATED, BY_BAND, FORMATS, SIXTEEN_BITS, PictureFormat, usual_suffixes
@@ -252,8 +252,10 @@ class RowWriter:
         )
 
     def _unwritable(self, error: Exception) -> ImageError:
-        reason = (error.strerror if isinstance(error, OSError) else None) or one_line(error)
-        return ImageError(f"{self._path}: cannot be written ({reason}); check the disk and rights")
+        if isinstance(error, OSError):
+            return unwritable(self._path, error)
+        reason = one_line(error)
+        return unwritable(self._path, OSError(next((code for code in FULL if os.strerror(code) in reason), 0), reason))
 
 
 def check_target(path: Path, height: int, width: int, known: Mapping[str, PictureFormat] = BY_BAND) -> Format:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from translate.errors import ImageError
-from translate.files import atomic_path
+from translate.files import atomic_path, unwritable
 from translate.pictures.formats import (
     CAN_BE_LOSSLESS,
     FORMATS,
@@ -73,13 +73,13 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write a file that appears whole or not at all.
 
     Raises:
-        ImageError: the disk refuses.
+        ImageError: the disk refuses; `DiskFull` if it refuses everything.
     """
     try:
         with atomic_path(path) as temporary:
             temporary.write_bytes(data)
     except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror or error}); check the disk and rights") from None
+        raise unwritable(path, error) from None
 
 
 def encode(

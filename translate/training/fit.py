@@ -8,7 +8,8 @@ from time import monotonic
 
 import torch
 
-from translate.data.dataset import RawBatch, batches
+from translate.data.dataset import RawBatch
+from translate.data.loading import batches
 from translate.errors import SnapshotError
 from translate.machine import cores
 from translate.training.batches import TrainingData, parts, seed_number
@@ -48,6 +49,7 @@ def fit(run: Run, training_data: TrainingData, stop_after: StopAfter, callbacks:
         pin=run.fabric.device.type == "cuda",
         rank=run.fabric.global_rank,
         world=run.fabric.world_size,
+        on_death=lambda text: _say(callbacks, text),
     )
     run.synchronise()
     run.progress.restart_clock()
@@ -105,8 +107,12 @@ def _try_to_save(run: Run, callbacks: Sequence[Callback]) -> None:
     try:
         run.save()
     except SnapshotError as error:
-        for callback in callbacks:
-            callback.on_message(f"no snapshot: {error}; training continues, the previous snapshot is intact")
+        _say(callbacks, f"no snapshot: {error}; training continues, the previous snapshot is intact")
+
+
+def _say(callbacks: Sequence[Callback], text: str) -> None:
+    for callback in callbacks:
+        callback.on_message(text)
 
 
 def _reason_to_stop(run: Run, stop_after: StopAfter, should_stop: bool, caught: list[str]) -> str:

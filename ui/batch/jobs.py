@@ -28,6 +28,8 @@ KEEP_SECONDS = 7 * 86400.0
 """A job that has ended is removed after this time."""
 RECEIVING_SECONDS = 3600.0
 """One whose upload stood still is removed after this time."""
+JUMP_SECONDS = 60.0
+"""A clock that differs by more than this from the time that has passed was set."""
 MOST_LINES = 200
 """Maximum number of failures, and of notes, that are kept of a job."""
 _ID_LENGTH = 32
@@ -156,6 +158,7 @@ class JobStore:
         # Whoever only looks does not wait for a change that takes its time.
         self._mutex, self._reading = threading.RLock(), threading.Lock()
         self._lock: sqlite3.Connection | None = None
+        self._ahead = _ahead()
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._db = sqlite3.connect(
@@ -260,6 +263,10 @@ class JobStore:
 
     # --- what the worker does
 
+    def requeue(self) -> None:
+        """Let a job wait again that the worker could not end, on a full disk for example."""
+        self._change("state = 'waiting'", "state = 'running'")
+
     def claim(self) -> Job | None:
         """The job to work on next; it is `running` now."""
         with self._mutex:
@@ -281,9 +288,14 @@ class JobStore:
         return self._change(changes, "id = ? and state = 'running'", state, message, job)
 
     def sweep(self) -> None:
-        """Remove the jobs whose time is over, and folders of jobs that were deleted."""
+        """Remove the jobs whose time is over, and folders of jobs that were deleted. A clock that is set forward (or
+        back) while the server runs makes no job older."""
         now = time.time()
         with self._mutex:
+            jump = _ahead() - self._ahead
+            if abs(jump) > JUMP_SECONDS:
+                self._ahead += jump
+                self._db.execute("update job set changed = changed + ?", (jump,))
             self._db.execute(
                 "delete from job where (state in ('stopped', 'finished', 'failed') and changed < ?)"
                 " or (state = 'receiving' and changed < ?)",
@@ -318,6 +330,11 @@ class JobStore:
             progress=Progress(**progress, **json.loads(row["log"])),
             folder=self.folder / row["id"],
         )
+
+
+def _ahead() -> float:
+    """How far the clock is ahead of the time that passes whatever the clock says, in seconds."""
+    return time.time() - time.monotonic()
 
 
 def _connect(path: Path, timeout: float) -> sqlite3.Connection:

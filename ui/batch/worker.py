@@ -91,12 +91,14 @@ class JobWorker:
         while not self._closing.is_set():
             try:
                 if self._store.lock():
+                    self._store.requeue()
                     self._store.sweep()
                     while not self._closing.is_set() and (job := self._store.claim()) is not None:
                         self._run(job)
                         self._store.sweep()
             except Exception:  # a full disk, for example; the thread must not end before the server
                 traceback.print_exc(file=sys.stderr)
+                self._closing.wait(LOOK_SECONDS)  # not again at once
             self._store.news.wait(LOOK_SECONDS)
             self._store.news.clear()
 

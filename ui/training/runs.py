@@ -122,13 +122,13 @@ class Runs:
             name = self._new_name(plan)
             folder = self.folder / name
             with self._lock.taken(name) as lock:
+                options = ["--data", str(data), "--out", str(folder), *plan.options(), *self._extra]
                 try:
                     folder.mkdir(parents=True)
                     _write(folder / _PLAN, {**dataclasses.asdict(plan), "started": datetime.now(UTC).isoformat()})
+                    self._launch(name, ["train", plan.task, *options], lock)
                 except OSError as error:
                     raise Refused("train.not_stored", reason=error.strerror) from None
-                options = ["--data", str(data), "--out", str(folder), *plan.options(), *self._extra]
-                self._launch(name, ["train", plan.task, *options], lock)
         return self.get(name)
 
     def resume(self, name: str) -> Run:

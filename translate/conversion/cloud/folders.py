@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -178,6 +178,11 @@ class RemoteFolder:
 
     def prepare(self) -> None:
         """See `Destination`. Folders are created with their first file; opening the manifest tests write access."""
+
+    def held(self) -> AbstractContextManager[str]:
+        """See `Destination`. Stores have no locks. Two processes do no harm, since every result and every line of the
+        manifest appears whole; what both take up is only made twice."""
+        return nullcontext("")
 
     def open_manifest(self) -> AbstractContextManager[ManifestProtocol]:
         """See `Destination`."""

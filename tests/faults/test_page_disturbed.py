@@ -1,0 +1,120 @@
+"""Batches of the page whose disk or database is full, or whose clock jumps: nothing is lost."""
+
+import errno
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from disks import refusing
+from programs import until
+
+from translate.conversion.worker import Conversion
+from translate.lock import held
+from ui.batch import worker as job_worker
+from ui.batch.jobs import Job, JobStore, Options
+from ui.batch.worker import JobWorker, Precedence
+
+MakePictures = Callable[[Path, Sequence[str]], Path]
+ANNA = "anna"
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(job_worker, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(job_worker, "GAP_SECONDS", 0.0)
+    monkeypatch.setattr(job_worker, "cores", lambda: 1)
+    store = JobStore(tmp_path / "jobs")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def job(store: JobStore, invert_model: Path, make_pictures: MakePictures) -> Job:
+    """A batch of six pictures."""
+    job = store.add(ANNA, "", Options(model=invert_model, command="invert", how=Conversion()))
+    make_pictures(job.input, [f"{number}.png" for number in range(6)])
+    store.begin(job.id, 6)
+    return job
+
+
+def work(store: JobStore, job: Job, ends: str) -> Job:
+    """Work on the jobs until this one has ended."""
+
+    def now() -> Job:
+        found = store.find(job.id, ANNA)
+        assert found is not None
+        return found
+
+    worker = JobWorker(store, Precedence(), "cpu")
+    worker.start()
+    try:
+        until(lambda: now().state == ends)
+    finally:
+        worker.close()
+    return now()
+
+
+def made(job: Job) -> list[str]:
+    return sorted(path.name for path in job.output.iterdir() if path.name[0] != ".")
+
+
+def test_a_batch_on_a_full_disk_goes_on_when_there_is_room(
+    store: JobStore, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refusing(errno.ENOSPC, after=2))
+        failed = work(store, job, "failed")
+    reason = "2.png: cannot be written (No space left on device); free some space, then run the same command again"
+    assert failed.message == reason
+    assert made(job) == ["0.png", "1.png"]
+    store.go_on(job.id)
+    assert work(store, job, "finished").progress.done == 6
+    assert len(made(job)) == 6
+
+
+def test_a_database_that_refuses_costs_nothing(
+    store: JobStore, job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The worker lives on and takes the batch up again, where it was."""
+    change, calls = JobStore._change, list[str]()
+
+    def full(self: JobStore, changes: str, *arguments: Any) -> bool:
+        calls.append(changes)
+        if 4 < len(calls) < 8:
+            raise sqlite3.OperationalError("database or disk is full")
+        return change(self, changes, *arguments)
+
+    monkeypatch.setattr(JobStore, "_change", full)
+    assert work(store, job, "finished").progress.done == 6
+    assert len(made(job)) == 6
+    assert len(calls) > 8
+    assert "database or disk is full" in capsys.readouterr().err  # for whoever runs the server
+
+
+def test_another_process_in_the_folder_of_a_batch(store: JobStore, job: Job) -> None:
+    """Whoever runs the command that the page shows, in the same folder."""
+    job.output.mkdir()
+    with held(job.output):
+        assert " is in use by process " in work(store, job, "failed").message
+    store.go_on(job.id)
+    assert work(store, job, "finished").progress.done == 6
+
+
+@pytest.mark.parametrize("days", [-3650, 3650])
+def test_a_clock_that_is_put_right_makes_no_batch_older(
+    store: JobStore, job: Job, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """As on a machine that begins in 1970 and then learns the time."""
+    work(store, job, "finished")
+    right = job_worker.time.time
+    monkeypatch.setattr("time.time", lambda: right() + days * 86400.0)
+    store.sweep()
+    store.sweep()
+    assert store.find(job.id, ANNA) is not None
+    assert len(made(job)) == 6
+    store.keep_seconds = -10.0  # its time is over by the new clock, too
+    store.sweep()
+    assert store.find(job.id, ANNA) is None
