@@ -274,10 +274,7 @@ def _try_out(identity: Identity, name: str) -> None:
 
     from translate.credentials.verify import read
 
-    advice = (
-        "it needs the key usage digitalSignature, an extended key usage such as emailProtection, and must be signed by "
-        "an authority that is not itself"
-    )
+    advice = "it needs the key usage digitalSignature, and an extended key usage such as emailProtection"
     try:
         stamp = Signer(identity, Maker("", "", "")).stamp("", b"", "", private=True)
         faults = read(BytesIO(stamp.signed(_pixel(), ".png")), "image/png", "").faults
