@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from translate.credentials.identity import OFF, ON, Identity, anchors, identity_of
+from translate.credentials.library import c2pa, context, said
 from translate.credentials.manifest import Maker, definition, ingredient
-from translate.errors import ConfigError, ImageError, one_line, require
+from translate.errors import ConfigError, ImageError, require
 from translate.machine import available_memory_bytes
 from translate.pictures.formats import FORMATS, HEAD_BYTES, recognise
 
@@ -33,18 +34,6 @@ _MEMORY = 2
 """Bytes of memory for each byte of a file that is signed."""
 _ONE_FILE = threading.Lock()
 """Large files are signed one at a time, for the sake of memory."""
-
-_SIGNING: dict[str, Any] = {
-    "version": 1,
-    "verify": {
-        "verify_after_reading": False,
-        "verify_after_sign": False,
-        "verify_trust": False,
-        "remote_manifest_fetch": False,
-        "ocsp_fetch": False,
-    },
-    "builder": {"thumbnail": {"enabled": False}, "actions": {"auto_created_action": {"enabled": False}}},
-}
 
 
 def check_credentials(credentials: str) -> None:
@@ -200,18 +189,14 @@ class Stamp:
             self.notes = (*self.notes, text)
 
     def _sign(self, source: BinaryIO, target: BinaryIO, kind: str) -> None:
-        import c2pa
-
         try:
             with self._builder() as builder:
                 builder.sign(self._signer.native, kind, source, target)
-        except c2pa.C2paError as error:
-            raise ImageError(f"cannot be signed ({_said(error)}); give --credentials off to do without") from None
+        except c2pa().C2paError as error:
+            raise ImageError(f"cannot be signed ({said(error)}); give --credentials off to do without") from None
 
     def _builder(self) -> Any:
         """A builder that knows the input."""
-        import c2pa
-
         claim = definition(self._signer.maker)
         title = "" if self._private else self._title
         own = ingredient(title, media_type(self._data, self._title), self._sha256)
@@ -219,40 +204,26 @@ class Stamp:
             if self._private:
                 self._note("its own content credentials were left out, as they may hold what was to be stripped")
             else:
-                builder = c2pa.Builder(json.dumps(claim), _context(True, anchors()))
+                builder = c2pa().Builder(json.dumps(claim), context(checks=True, trust=anchors()))
                 try:
                     data = self._data
                     with BytesIO(data) if isinstance(data, bytes) else data.open("rb") as stream:
                         builder.add_ingredient(own, own.get("format", ""), stream)
                     return builder
-                except c2pa.C2paError as error:
+                except c2pa().C2paError as error:
                     builder.close()
-                    self._note(f"its own content credentials are damaged and were left out ({_said(error)})")
-        return c2pa.Builder(json.dumps({**claim, "ingredients": [own]}), _context(False, ""))
-
-
-@lru_cache(maxsize=8)
-def _context(reads: bool, trusted: str) -> Any:
-    """Settings for builders. `reads`: whether they look into other credentials, with these authorities."""
-    import c2pa
-
-    settings = _SIGNING
-    if reads:
-        verify = {**_SIGNING["verify"], "verify_after_reading": True, "verify_trust": True}
-        settings = {**_SIGNING, "verify": verify} | ({"trust": {"user_anchors": trusted}} if trusted else {})
-    return c2pa.Context(c2pa.Settings.from_dict(settings))
+                    self._note(f"its own content credentials are damaged and were left out ({said(error)})")
+        return c2pa().Builder(json.dumps({**claim, "ingredients": [own]}), context(checks=False))
 
 
 @lru_cache(maxsize=8)
 def _native(identity: Identity) -> Any:
-    import c2pa
-
     try:
-        return c2pa.Signer.from_info(
-            c2pa.C2paSignerInfo(identity.algorithm.encode(), identity.chain, identity.key, None)
+        return c2pa().Signer.from_info(
+            c2pa().C2paSignerInfo(identity.algorithm.encode(), identity.chain, identity.key, None)
         )
-    except c2pa.C2paError as error:
-        raise ConfigError(f"the certificate cannot sign content credentials ({_said(error)})") from None
+    except c2pa().C2paError as error:
+        raise ConfigError(f"the certificate cannot sign content credentials ({said(error)})") from None
 
 
 @lru_cache(maxsize=32)
@@ -270,15 +241,13 @@ def _try_out(identity: Identity, name: str) -> None:
     Raises:
         ConfigError: that is refused.
     """
-    import c2pa
-
     from translate.credentials.verify import read
 
     advice = "it needs the key usage digitalSignature, and an extended key usage such as emailProtection"
     try:
         stamp = Signer(identity, Maker("", "", "")).stamp("", b"", "", private=True)
         faults = read(BytesIO(stamp.signed(_pixel(), ".png")), "image/png", "").faults
-    except (ImageError, c2pa.C2paError) as error:
+    except (ImageError, c2pa().C2paError) as error:
         faults = (str(error),)
     if faults:
         raise ConfigError(f"{name}: cannot sign content credentials ({faults[0]}); {advice}")
@@ -296,7 +265,3 @@ def _pixel() -> bytes:
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(HEAD_BYTES)
-
-
-def _said(error: Exception) -> str:
-    return one_line(" ".join(str(error).split()))

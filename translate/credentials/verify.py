@@ -9,15 +9,18 @@ import mmap
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 from translate.credentials.identity import anchors
+from translate.credentials.library import c2pa, context, said
+from translate.credentials.manifest import SOURCE_TYPES
 from translate.credentials.sign import SIGNED, has_credentials, media_type
 from translate.errors import ConfigError, ImageError, one_line, require
 
-_DECLARED = re.compile(rb"newscodes/digitalsourcetype/(\w{1,60})")
+_DECLARED = re.compile(
+    rb"newscodes/digitalsourcetype/(%b)" % "|".join(sorted(SOURCE_TYPES, key=len, reverse=True)).encode()
+)
 _UNTRUSTED = "signingCredential.untrusted"
 _FAULTS = {
     "assertion.dataHash.mismatch": "the file was changed after it was signed",
@@ -119,18 +122,16 @@ def read(file: BinaryIO, kind: str, trust: str) -> Verdict:
         kind: media type, or a suffix without dot.
         trust: certificates of authorities as PEM, or nothing.
     """
-    import c2pa
-
     try:
-        with c2pa.Reader(kind, file, context=_context(trust)) as reader:
+        with c2pa().Reader(kind, file, context=context(checks=True, trust=trust)) as reader:
             state, found = reader.get_validation_state(), _table(json.loads(reader.json()))
-    except c2pa.C2paError as error:
+    except c2pa().C2paError as error:
         if "ManifestNotFound" in str(error) or type(error).__name__.endswith("ManifestNotFound"):
             return Verdict("none", False)
         file.seek(0)
         if not has_credentials(file.read()):
             return Verdict("none", False)
-        return Verdict("invalid", False, (f"the file or its credentials are damaged ({_text(str(error))})",))
+        return Verdict("invalid", False, (f"the file or its credentials are damaged ({said(error)[:_LONGEST]})",))
     manifests = _table(found.get("manifests"))
     label = _text(found.get("active_manifest"))
     results = _table(found.get("validation_results"))
@@ -164,32 +165,9 @@ def read_trust(path: Path) -> str:
     return "\n".join(found)
 
 
-@lru_cache(maxsize=8)
-def _context(trust: str) -> Any:
-    import c2pa
-
-    settings: dict[str, Any] = {
-        "version": 1,
-        "verify": {
-            "verify_after_reading": True,
-            "verify_trust": True,
-            "remote_manifest_fetch": False,
-            "ocsp_fetch": False,
-        },
-    }
-    if trust:
-        settings["trust"] = {"user_anchors": trust}
-    try:
-        return c2pa.Context(c2pa.Settings.from_dict(settings))
-    except c2pa.C2paError as error:
-        raise ConfigError(f"the certificates of --trust cannot be used ({_text(str(error))})") from None
-
-
 def _readable(kind: str) -> str:
     """The media type or suffix if credentials can be read from such files, or nothing."""
-    import c2pa
-
-    return kind if kind and kind in c2pa.Reader.get_supported_mime_types() else ""
+    return kind if kind and kind in c2pa().Reader.get_supported_mime_types() else ""
 
 
 def _with_declared(verdict: Verdict, path: Path) -> Verdict:
@@ -262,9 +240,9 @@ def _programs(manifest: Mapping[str, Any]) -> list[str]:
 
 def _named(value: Any) -> str:
     """Name and version of a program: a text, or a table."""
-    if isinstance(value, Mapping):
-        return " ".join(part for name in ("name", "version") if (part := _text(value.get(name))))
-    return _text(value)
+    if isinstance(value, str):
+        return _text(value)
+    return " ".join(part for name in ("name", "version") if (part := _text(_table(value).get(name))))
 
 
 def _text(value: Any) -> str:
@@ -272,8 +250,8 @@ def _text(value: Any) -> str:
 
 
 def _table(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _list(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list) else []
+    return cast("list[Any]", value) if isinstance(value, list) else []
