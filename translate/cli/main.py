@@ -58,7 +58,7 @@ Examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the program's own arguments) and return the exit status.
 
-    0 success, 1 some pictures failed, 2 invalid usage or input, 130 interrupted.
+    0 success, 1 some pictures failed, 2 invalid usage or input, 130 interrupted; `verify` has others.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):

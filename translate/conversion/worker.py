@@ -20,7 +20,8 @@ from translate.conversion.paged import convert_pages, page_note
 from translate.conversion.plan import Job, OutputFormat
 from translate.conversion.resume import Result, WorkerResult, failed_result
 from translate.conversion.sources import Item, Source
-from translate.credentials.sign import OFF, Signer, Stamp, check_credentials
+from translate.credentials.identity import OFF, ON
+from translate.credentials.sign import Signer, Stamp, check_credentials
 from translate.errors import ImageError, TooLarge, one_line
 from translate.inference.controls import Label, Style, check_strength, numbered_style
 from translate.inference.engine import Engine
@@ -105,8 +106,9 @@ class Conversion:
             del options["pages"]  # for the same reason
         if self.strength == 1.0:
             del options["strength"]  # the same
+        options["credentials"] = ON  # where the certificate is kept makes no difference
         if self.credentials == OFF:
-            del options["credentials"]  # the same
+            del options["credentials"]  # the same as for the others
         digest.update(json.dumps(options, sort_keys=True).encode())
         return digest.hexdigest()
 
