@@ -80,18 +80,26 @@ def test_pixels_are_the_same(name: str, tmp_path: Path, model: Path, image_HWC: 
     assert MARK not in plain.read_bytes()
 
 
-def test_a_film_still_plays(tmp_path: Path, model: Path, image_HWC: np.ndarray) -> None:
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_a_film_still_plays(suffix: str, tmp_path: Path, model: Path) -> None:
     import av
 
-    source = written(tmp_path / "film.mp4", image_HWC)
+    source = write_film(tmp_path / f"film{suffix}", sound="aac", tags={"title": "kept"})
     plain = converted(source, tmp_path / "plain", model)
     signed = converted(source, tmp_path / "signed", model, credentials="on")
 
-    def shown(path: Path) -> list[np.ndarray]:
+    def shown(path: Path) -> tuple[list[np.ndarray], list[np.ndarray], str | None]:
+        """Pictures, sound and title."""
         with av.open(str(path)) as film:
-            return [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+            pictures = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+        with av.open(str(path)) as film:
+            return pictures, [frame.to_ndarray() for frame in film.decode(audio=0)], film.metadata.get("title")
 
-    np.testing.assert_array_equal(shown(plain), shown(signed))
+    (pictures, sound, title), (same_pictures, same_sound, same_title) = shown(plain), shown(signed)
+    assert (title, same_title) == ("kept", "kept")
+    assert len(sound) > 10
+    np.testing.assert_array_equal(pictures, same_pictures)
+    np.testing.assert_array_equal(np.concatenate(sound, axis=1), np.concatenate(same_sound, axis=1))
 
 
 def test_all_formats_that_are_written_are_tried() -> None:

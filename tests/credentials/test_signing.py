@@ -19,8 +19,9 @@ from translate.conversion.folder import Summary, convert_folder
 from translate.conversion.huge import convert_huge
 from translate.conversion.worker import Conversion
 from translate.credentials import sign
-from translate.credentials.identity import local_path
+from translate.credentials.identity import identity_of
 from translate.credentials.library import context
+from translate.credentials.manifest import Maker
 from translate.credentials.sign import MARK, Signer, has_credentials
 from translate.credentials.verify import verify
 from translate.errors import ConfigError, ImageError
@@ -209,8 +210,7 @@ def test_formats_without(name: str, declared: str, tmp_path: Path, engine: Engin
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_pictures_larger_than_memory(suffix: str, tmp_path: Path, engine: Engine, image_HWC: np.ndarray) -> None:
     source = saved(tmp_path / f"in{suffix}", image_HWC)
-    signer = Signer.for_model("on", engine.path, "invert", "sketch-to-photo")
-    assert signer is not None
+    signer = Signer(identity_of("on"), Maker("invert", "", "sketch-to-photo"))
     stamp = signer.stamp("in", source, "00", private=False)
     target = tmp_path / f"out{suffix}"
     convert_huge(source, target, engine, source_type=ADDRESS, finish=stamp.sign_file)
@@ -283,8 +283,7 @@ def test_an_unreadable_result_is_said(tmp_path: Path) -> None:
 
 def test_the_files_of_others_name_no_model(image_HWC: np.ndarray, tmp_path: Path) -> None:
     """A manifest as another program writes it: an older list of actions, an agent that is only text."""
-    signer = Signer.for_model("on", local_path(), "", "")
-    assert signer is not None
+    signer = Signer(identity_of("on"), Maker("", "", ""))
     claim = {
         "claim_generator_info": [{"name": "Paint\x1b[31m", "version": "3"}],
         "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [

@@ -20,7 +20,8 @@ from translate.conversion.paged import convert_pages, page_note
 from translate.conversion.plan import Job, OutputFormat
 from translate.conversion.resume import Result, WorkerResult, failed_result
 from translate.conversion.sources import Item, Source
-from translate.credentials.identity import OFF, ON
+from translate.credentials.identity import OFF, ON, identity_of
+from translate.credentials.manifest import Maker
 from translate.credentials.sign import Signer, Stamp, check_credentials
 from translate.errors import ImageError, TooLarge, one_line
 from translate.inference.controls import Label, Style, check_strength, numbered_style
@@ -126,6 +127,8 @@ class Worker:
     ) -> None:
         self.source, self.destination, self.engine, self.how = source, destination, engine, how
         self._style = how.style_of(engine)
+        # Now, as the file may be temporary.
+        self._maker = None if how.credentials == OFF else Maker.of(engine.path, engine.spec.name, engine.spec.task)
         self._memory = _MemoryBudget(engine.memory_bytes)
         # Only as many threads compute as there are cores for; the others wait for the disk or for their turn.
         self._turn = threading.BoundedSemaphore(engine.at_once)
@@ -178,9 +181,8 @@ class Worker:
 
     @functools.cached_property
     def _signer(self) -> Signer | None:
-        """What signs results. Made with the first one: in another process, on another machine it is another's."""
-        spec = self.engine.spec
-        return Signer.for_model(self.how.credentials, self.engine.path, spec.name, spec.task)
+        """What signs results; made with the first one, and the certificate with it."""
+        return self._maker and Signer(identity_of(self.how.credentials), self._maker)
 
     def _convert(self, item: Item, data: Path | bytes, digest: str, path: Path) -> tuple[str, ...]:
         """Convert, sign and write; returns notes for the user."""
@@ -261,7 +263,7 @@ class Worker:
     def _output_options(self) -> dict[str, Any]:
         """How to store results, as keyword arguments of `write_picture`."""
         options = {name: getattr(self.how, name) for name in ("quality", "metadata", "keep_profile")}
-        return options | {"source_type": self._signer.maker.source_address if self._signer else ""}
+        return options | {"source_type": self._maker.source_address if self._maker else ""}
 
 
 def convert_guarded(worker: Worker, job: Job) -> WorkerResult:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translate.errors import ConfigError
+from translate.errors import ConfigError, require
 from translate.files import PROCESS, data_folder
 
 if TYPE_CHECKING:
@@ -54,7 +54,13 @@ def local_path() -> Path:
 
 
 def identity_of(credentials: str) -> Identity:
-    """The identity for `on`, or from a file or folder of this name; see `read_identity` for the errors."""
+    """The identity for `on`, made if it is missing, or from a file or folder of this name.
+
+    Raises:
+        MissingExtra: the extra `credentials` is not installed.
+        ConfigError: see `read_identity`; or the folder for that of this machine cannot be written to.
+    """
+    require("credentials", "c2pa", "cryptography")
     if credentials != ON:
         return _cached(Path(credentials), *_version(Path(credentials)))
     path = local_path()

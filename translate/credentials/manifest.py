@@ -8,7 +8,10 @@ kept.
 """
 
 import datetime
+import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from translate import __version__
@@ -54,6 +57,12 @@ class Maker:
     task: str
     """A key of `translate.tasks.TASKS`, or a task that this version does not know."""
 
+    @classmethod
+    def of(cls, path: Path, name: str, task: str) -> "Maker":
+        """The model in a file, with its name and task."""
+        found = path.stat()
+        return cls(name, _digest(path, found.st_size, found.st_mtime_ns), task)
+
     @property
     def source_type(self) -> SourceType:
         """What kind of picture results are."""
@@ -64,6 +73,12 @@ class Maker:
     def source_address(self) -> str:
         """The same as an address, as metadata has it."""
         return VOCABULARY + self.source_type
+
+
+@lru_cache(maxsize=32)
+def _digest(path: Path, size: int, modified_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def definition(maker: Maker) -> dict[str, Any]:

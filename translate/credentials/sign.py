@@ -93,30 +93,13 @@ def media_type(data: Path | bytes, name: str) -> str:
 
 
 class Signer:
-    """Signs the results of a model. Thread-safe."""
+    """Signs the results of a model. Thread-safe.
+
+    For an identity see `translate.credentials.identity.identity_of`.
+    """
 
     def __init__(self, identity: Identity, maker: Maker) -> None:
         self._identity, self.maker = identity, maker
-
-    @classmethod
-    def for_model(cls, credentials: str, path: Path, name: str, task: str) -> "Signer | None":
-        """The signer for a value of `--credentials`, None for `off`; for `on` the certificate is made if missing.
-
-        Args:
-            credentials: `on`, `off`, or a file or folder.
-            path: the model's file.
-            name: the model's name.
-            task: the model's task.
-
-        Raises:
-            MissingExtra, ConfigError: see `check_credentials`.
-        """
-        if credentials == OFF:
-            return None
-        require("credentials", "c2pa", "cryptography")
-        found = path.stat()
-        digest = _digest(path, found.st_size, found.st_mtime_ns)
-        return cls(identity_of(credentials), Maker(name, digest, task))
 
     def stamp(self, title: str, data: Path | bytes, sha256: str, *, private: bool) -> "Stamp":
         """What signs the results made of one input.
@@ -224,14 +207,6 @@ def _native(identity: Identity) -> Any:
         )
     except c2pa().C2paError as error:
         raise ConfigError(f"the certificate cannot sign content credentials ({said(error)})") from None
-
-
-@lru_cache(maxsize=32)
-def _digest(path: Path, size: int, modified_ns: int) -> str:
-    import hashlib
-
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @lru_cache(maxsize=8)
