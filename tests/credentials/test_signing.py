@@ -115,11 +115,13 @@ def test_a_changed_input_is_not_washed_clean(tmp_path: Path, engine: Engine, ima
     assert parent.faults == ("the file was changed after it was signed",)  # ... but that one was not
 
 
-def test_damaged_credentials_of_the_input(tmp_path: Path, engine: Engine, image_HWC: np.ndarray) -> None:
+@pytest.mark.parametrize("where", ["outermost box", "statement"])
+def test_damaged_credentials_of_the_input(where: str, tmp_path: Path, engine: Engine, image_HWC: np.ndarray) -> None:
     source = saved(tmp_path / "a.png", image_HWC)
     run(source, tmp_path / "once", engine)
     data = (tmp_path / "once" / "a.png").read_bytes()
-    at = data.index(MARK) - 8  # the outermost box
+    # Its length; or that of a text, which shows only when the parent is signed along.
+    at = data.index(MARK) - 8 if where == "outermost box" else data.index(b"digitalSourceType") - 1
     (tmp_path / "a.png").write_bytes(data[:at] + b"\xff\xff\xff\xff" + data[at + 4 :])
     summary = run(tmp_path / "a.png", tmp_path / "twice", engine)
     verdict = verify(tmp_path / "twice" / "a.png")

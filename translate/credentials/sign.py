@@ -172,31 +172,36 @@ class Stamp:
             self.notes = (*self.notes, text)
 
     def _sign(self, source: BinaryIO, target: BinaryIO, kind: str) -> None:
-        try:
-            with self._builder() as builder:
-                builder.sign(self._signer.native, kind, source, target)
-        except c2pa().C2paError as error:
-            raise ImageError(f"cannot be signed ({said(error)}); give --credentials off to do without") from None
+        """Sign, with the input's own credentials, or without if they are too damaged for that."""
+        has = has_credentials(self._data)
+        if has and self._private:
+            self._note("its own content credentials were left out, as they may hold what was to be stripped")
+        for keeps in (True, False) if has and not self._private else (False,):
+            source.seek(0)
+            target.seek(0)
+            target.truncate()
+            try:
+                with self._builder(keeps=keeps) as builder:
+                    builder.sign(self._signer.native, kind, source, target)
+                return
+            except c2pa().C2paError as error:
+                reason = said(error)
+                if not keeps:
+                    raise ImageError(f"cannot be signed ({reason}); give --credentials off to do without") from None
+                self._note(f"its own content credentials are damaged and were left out ({reason})")
 
-    def _builder(self) -> Any:
-        """A builder that knows the input."""
+    def _builder(self, *, keeps: bool) -> Any:
+        """A builder that knows the input; `keeps`: with its own credentials."""
         claim = definition(self._signer.maker)
         title = "" if self._private else self._title
         own = ingredient(title, media_type(self._data, self._title), self._sha256)
-        if has_credentials(self._data):
-            if self._private:
-                self._note("its own content credentials were left out, as they may hold what was to be stripped")
-            else:
-                builder = c2pa().Builder(json.dumps(claim), context(checks=True, trust=anchors()))
-                try:
-                    data = self._data
-                    with BytesIO(data) if isinstance(data, bytes) else data.open("rb") as stream:
-                        builder.add_ingredient(own, own.get("format", ""), stream)
-                    return builder
-                except c2pa().C2paError as error:
-                    builder.close()
-                    self._note(f"its own content credentials are damaged and were left out ({said(error)})")
-        return c2pa().Builder(json.dumps({**claim, "ingredients": [own]}), context(checks=False))
+        if not keeps:
+            return c2pa().Builder(json.dumps({**claim, "ingredients": [own]}), context(checks=False))
+        builder = c2pa().Builder(json.dumps(claim), context(checks=True, trust=anchors()))
+        data = self._data
+        with BytesIO(data) if isinstance(data, bytes) else data.open("rb") as stream:
+            builder.add_ingredient(own, own.get("format", ""), stream)
+        return builder
 
 
 @lru_cache(maxsize=8)
