@@ -109,6 +109,16 @@ def collected() -> Generator[None]:
     gc.collect()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def users_data(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
+    """The user's data, such as the certificate that results are signed with, are not those of whoever runs the tests;
+    programs that tests start inherit this."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("data")
+        patch.setenv("XDG_DATA_HOME", str(folder))
+        yield folder
+
+
 @pytest.fixture
 def invert_model(tmp_path: Path) -> Path:
     return save_model(tmp_path / "invert.onnx", INVERT)

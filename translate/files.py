@@ -41,6 +41,9 @@ _KINDS = (
     (stat.S_ISBLK, "a device"),
 )
 
+Finish = Callable[[Path], None]
+"""Called with a file that is complete and has not got its name yet, to change it in place."""
+
 LeftOut = Callable[[Path, str], None]
 """Called with what is not used, and why."""
 
@@ -67,11 +70,12 @@ def _user_folder(library: str, variable: str, below_home: str) -> Path:
 
 
 @contextmanager
-def atomic_path(path: Path, folder: Path | None = None) -> Generator[Path]:
+def atomic_path(path: Path, finish: Finish | None = None, *, folder: Path | None = None) -> Generator[Path]:
     """Yield a temporary path next to `path`, or in a `folder` on the same disk; on success it replaces `path`, on
     failure it is removed.
 
     A reader sees either the old file or the new one, never a part. The data is synced to disk before the rename.
+    `finish` comes before that.
 
     Raises:
         OSError: from the file system; callers convert it to their own one-line error.
@@ -82,6 +86,8 @@ def atomic_path(path: Path, folder: Path | None = None) -> Generator[Path]:
     temporary = (folder or path.parent) / f".{PROCESS}{secrets.token_hex(4)}.part{suffix}"
     try:
         yield temporary
+        if finish is not None:
+            finish(temporary)
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)

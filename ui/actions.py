@@ -16,6 +16,7 @@ from typing import Any
 import gradio as gr
 
 from translate.conversion.worker import Conversion
+from translate.credentials.identity import OFF
 from translate.errors import ConfigError, ImageError, TooLarge
 from translate.inference.engine import Engine
 from translate.pictures.animation import count_frames
@@ -100,7 +101,13 @@ def linked(path: Path, cache: Path, name: str) -> Path:
 
 
 def conversion(
-    spec: ModelSpec, label: Any, style: Any, detail: Any, output_format: Any, strength: Any = 1.0
+    spec: ModelSpec,
+    label: Any,
+    style: Any,
+    detail: Any,
+    output_format: Any,
+    strength: Any = 1.0,
+    credentials: str = OFF,
 ) -> Conversion:
     """Return the controls on the page that the model supports, as `translate convert` would be given them.
 
@@ -111,6 +118,7 @@ def conversion(
         detail: from 0 (faithful) to 1 (sharp), or None for 0.
         output_format: one of `ui.files.OUTPUT_FORMATS`.
         strength: share of the result in a mixture with the picture, for models that do not enlarge.
+        credentials: as in `translate convert --credentials`.
 
     Raises:
         ConfigError: the style number or the format is invalid.
@@ -127,7 +135,8 @@ def conversion(
         found["detail"] = detail
     if spec.scale == 1:
         found["strength"] = strength
-    return Conversion(**found, output_format=files.output_format(output_format), name=files.NAME)
+    found |= {"output_format": files.output_format(output_format), "credentials": credentials}
+    return Conversion(**found, name=files.NAME)
 
 
 def random_style() -> int:

@@ -98,7 +98,7 @@ def _content(task: Task, site: Site, *, heading: bool) -> TaskTab | gr.HTML:
     """The widgets of a task."""
     models = site.of_task(task.name)
     tab = studio if task.draws_input else TaskTab
-    return tab(task, models, heading=heading, limits=site.limits)
+    return tab(task, models, heading=heading, site=site)
 
 
 def _begin_with_example(content: TaskTab | gr.HTML, shown: Callable[..., Any]) -> None:

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from translate.errors import ConfigError, ModelError, TranslateError, one_line, require
+from translate.credentials.identity import OFF, ON, identity_of
+from translate.credentials.sign import check_credentials
+from translate.errors import ConfigError, MissingExtra, ModelError, TranslateError, one_line, require
 from translate.inference.engine import Device, Engine
 from translate.inference.models import checked_folder, resolve, shipped, user_folder
 from translate.options import parse_duration, parse_options, text_option
@@ -64,6 +66,11 @@ class UiOptions:
     """Maximum number of requests that wait for that; further ones are refused."""
     mcp: tyro.conf.FlagCreatePairsOff[bool] = False
     """Offer tools for language models at /mcp (needs the extra mcp)."""
+    credentials: Annotated[
+        str, tyro.conf.arg(metavar="on|off|PATH", help_behavior_hint="(default: on, with the extra credentials)")
+    ] = ""
+    """Put signed content credentials (C2PA) into results, unless whoever downloads one does not want them; PATH as in
+    `translate convert`."""
     device: Device = "auto"
     """Where to run the models; auto uses a GPU if a working one is found, otherwise the CPU."""
     open: bool = True
@@ -121,6 +128,7 @@ def main(argv: list[str]) -> int:
     if options.mcp:
         require("mcp", "mcp")
     check_free(options.host, options.port)
+    credentials = _credentials(options.credentials)
     runs = _runs(options)
     folder = checked_folder(options.models_dir) if options.models_dir else None
     models = models_of(load(options.model, options.device, folder))
@@ -143,7 +151,7 @@ def main(argv: list[str]) -> int:
             at_once=options.concurrency,
             waiting=options.queue_size,
         )
-        site = Site(models, Path(cache), limits, jobs, registry=registry, runs=runs)
+        site = Site(models, Path(cache), limits, jobs, registry=registry, runs=runs, credentials=credentials)
         app = application(options, site, accounts)
         worker = JobWorker(jobs, site.precedence, options.device)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -214,6 +222,22 @@ def _typed_password() -> str:
     if not password:
         raise ConfigError("no password was given; type one")
     return password
+
+
+def _credentials(wanted: str) -> str:
+    """What signs results: as wanted; where nothing is said, the certificate of this machine, if that can be had."""
+    check_credentials(wanted or OFF)
+    if wanted:
+        return wanted
+    try:
+        check_credentials(ON)
+        identity_of(ON)
+    except MissingExtra:
+        return OFF
+    except ConfigError as error:
+        sys.stderr.write(f"translate: results carry no content credentials: {one_line(str(error))}\n")
+        return OFF
+    return ON
 
 
 def _runs(options: UiOptions) -> Runs | None:

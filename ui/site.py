@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+from translate.credentials.identity import OFF
 from translate.errors import TranslateError
 from ui.batch.jobs import JobStore
 from ui.batch.worker import Precedence
@@ -80,6 +81,13 @@ class Site:
     """What finds more models; None: there will be no others."""
     runs: "Runs | None" = None
     """The trainings of the page; None: training is not allowed."""
+    credentials: str = OFF
+    """Content credentials in results, as `translate convert --credentials` takes it, unless the user does not want
+    them; `off`: the page does not offer them."""
+
+    def signed(self, wanted: bool) -> str:
+        """The value of `--credentials` for somebody who wants them or not."""
+        return self.credentials if wanted else OFF
 
     @cached_property
     def line(self) -> Line:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from translate.credentials.identity import OFF
 from translate.errors import TranslateError
 from translate.inference.engine import Engine
 from translate.inference.kept import KeepingEngine
@@ -15,7 +16,7 @@ from translate.spec import ModelSpec
 from translate.tasks import Task
 from ui import actions, widgets
 from ui.model import Model
-from ui.site import Limits
+from ui.site import Site
 from ui.words import text, title, word
 
 # An engine uses all cores, so two at once mostly slow each other down: one queue for all tabs, see `Limits.at_once`.
@@ -32,6 +33,8 @@ class Choices(NamedTuple):
     style: Any
     detail: Any
     output_format: Any
+    credentials: Any
+    """Whether the file to download is to hold them."""
     compared: Any
     """What is compared, a mapping with `strength`, or None before there is a result."""
 
@@ -44,11 +47,11 @@ class TaskTab:
         models: the models for the task; more may be added later, see `refreshed`. Controls that the selected model does
             not have are hidden.
         heading: whether to show the name of the task as a heading.
-        limits: how large uploads may be.
+        site: says how large uploads may be, and what signs results.
     """
 
-    def __init__(self, task: Task, models: Sequence[Model], *, heading: bool, limits: Limits) -> None:
-        self.task, self.models, self.limits = task, models, limits
+    def __init__(self, task: Task, models: Sequence[Model], *, heading: bool, site: Site) -> None:
+        self.task, self.models, self.site = task, models, site
         # Without a model yet, the tab is hidden until there is one.
         spec = models[0].engine.spec if models else ModelSpec(name=task.name, task=task.name, architecture="")
         widgets.intro(task, heading=heading)
@@ -74,16 +77,17 @@ class TaskTab:
                 self.notes = gr.HTML(visible=False, elem_classes="notes", apply_default_css=False)
                 with gr.Row(elem_classes="save"):
                     output_format = widgets.output_format()
+                    credentials = widgets.credentials(visible=site.credentials != OFF)
                     self.download = widgets.download(task)
         self.about = widgets.about_box(spec)
-        self.choices = Choices(model, label, style, detail, output_format, self.result)
+        self.choices = Choices(model, label, style, detail, output_format, credentials, self.result)
         self.controls = [label, self.styles, style, detail, self.samples, self.about]
         self.cache = Path(self.source.GRADIO_CACHE)
         self._engines: dict[Engine, Engine] = {}
         self._connect()
 
     def _connect(self) -> None:
-        model, label, style, detail, output_format, _ = self.choices
+        model, label, style, detail, output_format, credentials, _ = self.choices
         inputs, outputs = [self.source, *self.choices], [self.result, self.notes, self.download]
         event: dict[str, Any] = {"show_progress_on": self.result, **_EVENT}
         self.source.upload(self._on_run, inputs, outputs, **event)
@@ -94,7 +98,7 @@ class TaskTab:
             changed(self._on_run, inputs, outputs, trigger_mode="always_last", **event)
         # What is shown stays, and is mixed already; only the file to download is made again.
         quiet = {**event, "show_progress_on": self.download, "trigger_mode": "always_last"}
-        for changed in (output_format.input, self.result.release):
+        for changed in (output_format.input, credentials.input, self.result.release):
             changed(self._on_file, inputs, [self.notes, self.download], **quiet)
         hidden: dict[str, Any] = {"show_progress": "hidden", **_EVENT}
         suggested = self.result.select(_on_suggested, self.result, model, **hidden)
@@ -122,7 +126,7 @@ class TaskTab:
             return self._run(request, value, Choices(*raw))
 
     def _on_file(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
-        """Make only the file to download, in another format or strength."""
+        """Make only the file to download, in another format or strength, or with or without credentials."""
         choices = Choices(*raw)
         with _user_errors(request):
             if not value or not choices.compared:
@@ -183,8 +187,9 @@ class TaskTab:
 
     def _made(self, request: gr.Request, source: Path, choices: Choices, strength: Any, *, shown: bool) -> list[Any]:
         engine = self._engine(choices)
-        how = actions.conversion(engine.spec, *choices[1:5], strength)
-        most = self.limits.pixels
+        signed = self.site.signed(bool(choices.credentials))
+        how = actions.conversion(engine.spec, *choices[1:5], strength, signed)
+        most = self.site.limits.pixels
         made = actions.make(engine, source, self.cache, how, shown=shown, most_pixels=most, request=request)
         compared = None
         if made.shown:

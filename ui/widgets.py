@@ -59,6 +59,18 @@ def output_format() -> gr.Dropdown:
     return gr.Dropdown(worded(files.OUTPUT_FORMATS), value="same", label=word("choice.format"), elem_classes="format")
 
 
+def credentials(*, visible: bool) -> gr.Checkbox:
+    """Whether the file to download holds content credentials."""
+    return gr.Checkbox(
+        True,
+        label=word("choice.credentials"),
+        info=word("choice.credentials_info"),
+        visible=visible,
+        min_width=240,
+        elem_classes="credentials",
+    )
+
+
 def intro(task: Task, *, heading: bool) -> gr.HTML:
     """What the task does, below its name as a heading if there is no tab that says it."""
     headline = f'<h1>${{word("task.{task.name}.name")}}</h1>' if heading else ""

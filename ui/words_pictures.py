@@ -26,6 +26,12 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "choice.open": ("Open a picture", "Bild öffnen"),
     "choice.format": ("Format", "Format"),
     "choice.same": ("As the original", "Wie das Original"),
+    "choice.credentials": ("Content credentials", "Herkunftsnachweis"),
+    "choice.credentials_info": (
+        "A signed note in the file: which model made it, from which file. It does not tell who you are.",
+        "Ein signierter Vermerk in der Datei: welches Modell sie aus welcher Datei gemacht hat. Wer Sie sind, sagt er "
+        "nicht.",
+    ),
     "choice.examples": ("Or try an example", "Oder ein Beispiel ausprobieren"),
     # the tabs of tasks whose input is a file
     "tab.drop": (

@@ -20,6 +20,7 @@ from translate.conversion.plan import Job
 from translate.conversion.ray_backend import Actor, ActorConfig, RayBackend
 from translate.conversion.resume import WorkerResult
 from translate.conversion.worker import Conversion, Worker
+from translate.credentials.verify import verify
 from translate.errors import DiskFull, ModelError, TranslateError
 from translate.inference.engine import Engine
 from translate.pictures.operations import Picture, write_picture
@@ -263,3 +264,13 @@ def test_the_command_says_nothing_of_ray_and_ctrl_c_ends_it(tmp_path: Path) -> N
     assert out.endswith("stopped; run the same command to continue\n")
     assert len(noted(tmp_path / "out")) == int(out.split()[0]) < 300
     assert {done.target for done in noted(tmp_path / "out")} <= names(str(tmp_path / "out"))
+
+
+def test_results_are_signed_where_they_are_made(tmp_path: Path, engine: Engine) -> None:
+    for number in range(2):
+        paint(tmp_path / "in" / f"{number}.png", number)
+    how = Conversion(credentials="on")
+    report = convert_folder(tmp_path / "in", tmp_path / "out", engine, how, backend=RayBackend(), workers=1)
+    assert (report.converted, report.failed) == (2, ())
+    verdicts = [verify(tmp_path / "out" / f"{number}.png") for number in range(2)]
+    assert [(one.state, one.trusted) for one in verdicts] == [("valid", True)] * 2

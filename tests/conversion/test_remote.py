@@ -19,6 +19,7 @@ from translate.conversion.location import location
 from translate.conversion.plan import make_plan
 from translate.conversion.resume import Existing, Result
 from translate.conversion.worker import Conversion
+from translate.credentials.verify import verify
 from translate.errors import DataError
 from translate.inference.engine import Engine
 from translate.pictures.operations import Picture, decode, encode, read_picture
@@ -305,3 +306,11 @@ def test_watch(root: str, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> No
         run_plan(plan, engine, Conversion(), workers=2, on_progress=next_one, watch=True)
     assert seen == [f"{root}/in/a.png", f"{root}/in/sub/b.png"]
     assert levels(f"{root}/out") == {"a.png": 254, "sub/b.png": 253}
+
+
+def test_signed_results(root: str, engine: Engine, tmp_path: Path) -> None:
+    put(f"{root}/in/a.png", 1)
+    report = convert_folder(f"{root}/in", f"{root}/out", engine, Conversion(credentials="on"))
+    assert (report.converted, report.failed) == (1, ())
+    (tmp_path / "a.png").write_bytes(contents(f"{root}/out")["a.png"])
+    assert verify(tmp_path / "a.png").state == "valid"

@@ -15,7 +15,7 @@ FLOORS = (
     ("errors", "machine", "signals", "threads", "tasks", "losses"),
     ("options", "files", "lock", "networks", "spec"),
     ("pictures", "metrics"),
-    ("data", "inference", "html", "video"),
+    ("data", "inference", "html", "video", "credentials"),
     ("trainers", "conversion", "evaluation", "adding"),
     ("training",),
     ("monitoring",),
@@ -29,9 +29,10 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 WITHOUT_TORCH = (
     "errors", "spec", "files", "lock", "machine", "options", "signals", "threads", "html", "tasks", "pictures",
-    "inference", "conversion", "cli", "ui", "video", "adding",
+    "inference", "conversion", "cli", "ui", "video", "adding", "credentials",
 )  # fmt: skip
-LATER = ("torch", "gradio", "onnx", "jinja2", "markupsafe", "matplotlib", "cv2", "av", "fsspec", "ray")
+LATER = ("torch", "gradio", "onnx", "jinja2", "markupsafe", "matplotlib", "cv2", "av", "fsspec", "ray", "c2pa",
+         "cryptography")  # fmt: skip
 """Imported when they are needed, if ever."""
 AT_ONCE = {"ui": ("gradio", "jinja2", "markupsafe", "fsspec"), "video": ("av",)}
 

@@ -205,7 +205,7 @@ def test_the_canvas_knows_what_each_model_takes(tmp_path: Path) -> None:
     engines = [Engine(save_sum(tmp_path / f"{number}.onnx", spec)) for number, spec in enumerate(specs)]
     (tmp_path / "day-1.png").touch()
     found = models_of([(engine, tmp_path) for engine in engines])
-    plain, five, numbered = settings(TASKS["sketch-to-photo"], found, Limits())["models"]
+    plain, five, numbered = settings(TASKS["sketch-to-photo"], found, Site(found, tmp_path))["models"]
     assert (plain["style"], five["style"], numbered["style"]) == ("", "colours", "number")
     assert five["usual"] == [0.5, 0.0, 1.0, -1.0, 0.25]
     assert five["command"] == "1.onnx"
@@ -218,7 +218,8 @@ def enlarging(folder: Path, *names: str) -> TaskTab:
     models = [ModelSpec(name=name, task="super-resolution", architecture="", scale=2) for name in names]
     engines = [(Engine(save_sum(folder / f"{spec.name}.onnx", spec)), folder) for spec in models]
     with gr.Blocks():
-        return TaskTab(TASKS["super-resolution"], models_of(engines), heading=True, limits=Limits())
+        site = Site(models_of(engines), folder)
+        return TaskTab(TASKS["super-resolution"], site.models, heading=True, site=site)
 
 
 def test_a_model_that_suits_better_is_suggested(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from translate.conversion.plan import Job, OutputFormat, Plan, make_plan
 from translate.conversion.ray_backend import RayBackend
 from translate.conversion.resume import Existing, Result, ResumeState
 from translate.conversion.worker import Conversion, Worker
+from translate.credentials.identity import OFF
 from translate.errors import ConfigError, ImageError, one_line
 from translate.inference.controls import style_as_text, style_from_text
 from translate.inference.engine import Device, Engine, cores
@@ -95,6 +96,10 @@ class ConvertOptions:
     keep_profile: bool = False
     """Save results in the colour profile of the input, or in the colours that it describes otherwise. By default, and
     for HDR, they are sRGB."""
+    credentials: Annotated[str, tyro.conf.arg(metavar="off|on|PATH")] = OFF
+    """Put signed content credentials (C2PA; extra: credentials) into results: made from which file, by which model.
+    on signs with a certificate of this machine, made at first use; PATH is a PEM file, or a folder of such, with your
+    own certificates and private key. `translate verify` reads them."""
     device: Device = "auto"
     """Where to run the model; auto uses a GPU if a working one is found, otherwise the CPU. A device that is named and
     does not start is an error."""
@@ -191,6 +196,7 @@ class ConvertOptions:
             metadata="strip" if self.strip else "no-location" if self.strip_location else "keep",
             keep_profile=self.keep_profile,
             pages=self.pages,
+            credentials=self.credentials,
             name=self.name,
         )
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "bench": Command("translate.cli.bench:main", "measure how fast models run on this machine"),
     "demo": Command("translate.cli.demo:main", "convert the sample pictures of every shipped model"),
     "ui": Command("ui.command:main", "open the web interface in the browser"),
+    "verify": Command("translate.cli.verify:main", "tell who made a picture, with what, and whether it was changed"),
     "data": Command("translate.cli.data:main", "check a folder of training pictures for problems"),
     "train": Command("translate.cli.train:main", "train a model on a folder of photographs"),
     "resume": Command("translate.cli.resume:main", "continue a training run"),
@@ -57,7 +58,7 @@ Examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the program's own arguments) and return the exit status.
 
-    0 success, 1 some pictures failed, 2 invalid usage or input, 130 interrupted.
+    0 success, 1 some pictures failed, 2 invalid usage or input, 130 interrupted; `verify` has others.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from translate.files import Finish
 from translate.inference.controls import Label, Style
 from translate.inference.engine import Engine
 from translate.inference.placement import Placement, content_share_of, frame_of
@@ -83,6 +84,8 @@ def convert_huge(
     quality: int = 92,
     metadata: Metadata = "keep",
     keep_profile: bool = False,
+    source_type: str = "",
+    finish: Finish | None = None,
     page: int = 1,
     memory_bytes: int | None = None,
     on_progress: Callable[[float], None] | None = None,
@@ -101,7 +104,8 @@ def convert_huge(
         label, style, detail: as in `Engine.apply`.
         framing: as in `Engine.sheet`; a drawing is located and cropped in a copy of `CROP_SCALE` times the
             `working_size`.
-        quality, metadata, keep_profile: as in `translate.pictures.operations.encode`.
+        quality, metadata, keep_profile, source_type: as in `translate.pictures.operations.encode`.
+        finish: see `translate.files.atomic_path`.
         page: of a file with several, from 1.
         memory_bytes: approximate limit for the bands and the model; None: half of the memory available to the Engine,
             at most `MEMORY`. Less than the model's smallest window needs has no effect.
@@ -126,6 +130,7 @@ def convert_huge(
         check_target(target, height, width)
         bands, alpha, bits = job.plan()
         options: dict[str, Any] = {"quality": quality, "metadata": metadata, "keep_profile": keep_profile}
+        options |= {"source_type": source_type, "finish": finish}
         with RowWriter(target, height, width, alpha=alpha, bits=bits, facts=reader.facts, **options) as writer:
             done = 0
             for band in bands:

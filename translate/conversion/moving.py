@@ -9,7 +9,7 @@ from typing import Any
 
 from translate.conversion.naming import VIDEO_OUTPUTS
 from translate.errors import ImageError, MissingExtra, require
-from translate.files import atomic_path, unwritable
+from translate.files import Finish, atomic_path, unwritable
 from translate.inference.engine import Engine
 from translate.machine import cores
 from translate.pictures import animation
@@ -75,7 +75,13 @@ class FrameConverter:
         self._video_lock = threading.Lock()
 
     def convert(
-        self, data: Path | bytes, target: Path, title: str, controls: Mapping[str, Any], stored: Mapping[str, Any]
+        self,
+        data: Path | bytes,
+        target: Path,
+        title: str,
+        controls: Mapping[str, Any],
+        stored: Mapping[str, Any],
+        finish: Finish | None = None,
     ) -> tuple[str, ...] | None:
         """Convert a video or an animation; None if the file or the suffix of the result is for a still picture.
 
@@ -85,6 +91,7 @@ class FrameConverter:
             title: name of the file for messages.
             controls: keyword arguments of `Engine.apply`.
             stored: keyword arguments of `write_picture`.
+            finish: see `atomic_path`.
 
         Returns:
             Notes for the user, one line each.
@@ -95,13 +102,19 @@ class FrameConverter:
         """
         if target.suffix.lower() in VIDEO_OUTPUTS:
             with self._video_lock:
-                return self._video(data, target, title, controls, stored)
+                return self._video(data, target, title, controls, stored, finish)
         if target.suffix.lower() not in ANIMATED or animation.count_frames(data) == 1:
             return None
-        return self._animation(data, target, title, controls, stored)
+        return self._animation(data, target, title, controls, {**stored, "finish": finish})
 
     def _video(
-        self, data: Path | bytes, target: Path, title: str, controls: Mapping[str, Any], stored: Mapping[str, Any]
+        self,
+        data: Path | bytes,
+        target: Path,
+        title: str,
+        controls: Mapping[str, Any],
+        stored: Mapping[str, Any],
+        finish: Finish | None,
     ) -> tuple[str, ...]:
         self._check_stopped()
         try:
@@ -122,7 +135,7 @@ class FrameConverter:
 
         encoder_bytes = video.height * video.width * scale**2 * _ENCODER_BYTES
         try:
-            with self._hold(needed + encoder_bytes), atomic_path(target) as path:
+            with self._hold(needed + encoder_bytes), atomic_path(target, finish) as path:
                 notes = convert_video(
                     data,
                     path,
@@ -133,6 +146,7 @@ class FrameConverter:
                     scale=scale,
                     quality=stored["quality"],
                     metadata=stored["metadata"],
+                    source_type=stored["source_type"],
                 )
         except OSError as error:
             raise unwritable(target, error) from None

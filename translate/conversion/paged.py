@@ -4,27 +4,30 @@ from collections.abc import Callable
 from pathlib import Path
 
 from translate.errors import DiskFull, ImageError
-from translate.files import atomic_path, unwritable
+from translate.files import Finish, atomic_path, unwritable
 from translate.pictures.pages import PageFile
 
 ConvertPage = Callable[[Path, int], tuple[str, ...]]
 """Converts the page of this number (from 1) into a file of its own; returns notes for the user."""
 
 
-def convert_pages(target: Path, pages: range, convert_page: ConvertPage) -> tuple[str, ...]:
+def convert_pages(
+    target: Path, pages: range, convert_page: ConvertPage, finish: Finish | None = None
+) -> tuple[str, ...]:
     """Convert pages into one TIFF file, which is written atomically; returns notes for the user, without repetitions.
 
     Args:
         target: the result.
         pages: numbers of the pages, from 1.
         convert_page: converts one of them.
+        finish: see `atomic_path`.
 
     Raises:
         ImageError: a page cannot be converted, or the disk refuses.
     """
     notes: list[str] = []
     try:
-        with atomic_path(target) as whole, PageFile(whole) as file:
+        with atomic_path(target, finish) as whole, PageFile(whole) as file:
             part = whole.with_name(f"{whole.stem}.page{whole.suffix}")
             for page in pages:
                 try:

@@ -348,7 +348,7 @@ def _pack(folder: Path, archive: Path) -> None:
     """
     try:
         with (
-            atomic_path(archive, folder) as temporary,  # there the next process removes what a kill leaves
+            atomic_path(archive, folder=folder) as temporary,  # there the next process removes what a kill leaves
             # Pictures are already compressed; a wrong clock is no reason to fail.
             zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, strict_timestamps=False) as packed,
         ):

@@ -76,8 +76,8 @@ class Actor:
             path = Path(folder, "model.onnx")
             path.write_bytes(ray.get(config.model))
             engine = Engine(path, threads=1, device=config.device, tile=config.tile, batch=config.batch)
-        engine.memory_bytes //= config.share
-        self._worker = Worker(config.source, config.destination, engine, config.how, FrameOptions(workers=1))
+            engine.memory_bytes //= config.share
+            self._worker = Worker(config.source, config.destination, engine, config.how, FrameOptions(workers=1))
 
     def __call__(self, block: Any) -> dict[str, list[Any]]:
         """Run a block of jobs; `block`: an Arrow table of numbers and pickled jobs."""

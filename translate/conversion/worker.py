@@ -1,5 +1,6 @@
 """Converts one picture: read, run the model, write."""
 
+import functools
 import hashlib
 import json
 import os
@@ -19,6 +20,9 @@ from translate.conversion.paged import convert_pages, page_note
 from translate.conversion.plan import Job, OutputFormat
 from translate.conversion.resume import Result, WorkerResult, failed_result
 from translate.conversion.sources import Item, Source
+from translate.credentials.identity import OFF, ON, identity_of
+from translate.credentials.manifest import Maker
+from translate.credentials.sign import Signer, Stamp, check_credentials
 from translate.errors import ImageError, TooLarge, one_line
 from translate.files import atomic_path, unwritable
 from translate.inference.controls import Label, Style, check_strength, numbered_style
@@ -33,7 +37,6 @@ from translate.pictures.operations import (
     encode_for,
     lost,
     write_bytes,
-    write_picture,
 )
 from translate.pictures.pages import check_pages, chosen_pages, count_pages, first_page
 
@@ -74,6 +77,9 @@ class Conversion:
     pages: str = "all"
     """Pages of TIFF and MPO files, see `translate.pictures.pages.chosen_pages`. Only TIFF results hold several; any
     other gets the first of them."""
+    credentials: str = OFF
+    """Content credentials in results: `on` signs with the certificate of this machine, a file or folder with that in
+    it, see `translate.credentials.identity`."""
     name: str = "{stem}"
     """Template for the names of results, see `translate.conversion.naming.check_template`."""
 
@@ -82,12 +88,14 @@ class Conversion:
 
         Raises:
             ConfigError: the model lacks the label, style or detail, its results cannot be mixed with pictures, or the
-                name template or the pages are invalid.
+                name template or the pages are invalid, or the certificate.
+            MissingExtra: credentials need packages that are not installed.
         """
         check_pages(self.pages)
         check_strength(self.strength, engine.spec)
         engine.controls(label=self.label, style=self.style_of(engine), detail=self.detail)
         check_template(self.name)
+        check_credentials(self.credentials)
 
     def style_of(self, engine: Engine) -> Style | None:
         """The style vector."""
@@ -104,6 +112,9 @@ class Conversion:
             del options["pages"]  # for the same reason
         if self.strength == 1.0:
             del options["strength"]  # the same
+        options["credentials"] = ON  # where the certificate is kept makes no difference
+        if self.credentials == OFF:
+            del options["credentials"]  # the same as for the others
         digest.update(json.dumps(options, sort_keys=True).encode())
         return digest.hexdigest()
 
@@ -121,6 +132,8 @@ class Worker:
     ) -> None:
         self.source, self.destination, self.engine, self.how = source, destination, engine, how
         self._style = how.style_of(engine)
+        # Now, as the file may be temporary.
+        self._maker = None if how.credentials == OFF else Maker.of(engine.path, engine.spec.name, engine.spec.task)
         self._memory = _MemoryBudget(engine.memory_bytes)
         # Only as many threads compute as there are cores for; the others wait for the disk or for their turn.
         self._turn = threading.BoundedSemaphore(engine.at_once)
@@ -154,7 +167,8 @@ class Worker:
                 if self.destination.is_same(job.target, title):
                     raise ImageError("its result would overwrite it; choose another folder or another --name")
                 with self.destination.writing(job.target) as path, _unchanged(data, state, path, title) as part:
-                    notes = tuple(one_line(f"{title}: {note}") for note in self._convert(job.item, data, part))
+                    made = self._convert(job.item, data, digest, part)
+                    notes = tuple(one_line(f"{title}: {note}") for note in made)
         except ImageError as error:
             return WorkerResult(failed_result(title, error), job.target)
         result = Result(title, "converted", self.destination.locate(job.target), notes=notes)
@@ -170,8 +184,20 @@ class Worker:
             return label
         return labels[label or 0] if labels else ""
 
-    def _convert(self, item: Item, data: Path | bytes, path: Path) -> tuple[str, ...]:
-        """Convert and write; returns notes for the user."""
+    @functools.cached_property
+    def _signer(self) -> Signer | None:
+        """What signs results; made with the first one, and the certificate with it."""
+        return self._maker and Signer(identity_of(self.how.credentials), self._maker)
+
+    def _convert(self, item: Item, data: Path | bytes, digest: str, path: Path) -> tuple[str, ...]:
+        """Convert, sign and write; returns notes for the user."""
+        if self._signer is None:
+            return self._written(item, data, path, None)
+        private = self.how.metadata != "keep"
+        stamp = self._signer.stamp(Path(item.name).name, data, digest, private=private)
+        return (*self._written(item, data, path, stamp), *stamp.notes)
+
+    def _written(self, item: Item, data: Path | bytes, path: Path, stamp: Stamp | None) -> tuple[str, ...]:
         title = self.source.title(item.name)
         wanted = {"label": self._label(item.name), "style": self._style, "detail": self.how.detail}
         controls: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
@@ -179,25 +205,29 @@ class Worker:
             controls["framing"] = self.how.framing
         if self.how.strength < 1.0:
             controls["strength"] = self.how.strength
-        notes = self._frames.convert(data, path, title, controls, self._output_options())
+        finish = stamp and stamp.sign_file
+        notes = self._frames.convert(data, path, title, controls, self._output_options(), finish)
         if notes is not None:
             return notes
         pages, paged = self.how.pages, path.suffix.lower() in PAGED
         chosen = chosen_pages(pages, count_pages(data) if paged and pages != "first" else 1)
         if len(chosen) > 1:
             return convert_pages(
-                path, chosen, lambda part, page: self._convert_page(data, part, title, controls, page)[0]
+                path,
+                chosen,
+                lambda part, page: self._convert_page(data, part, title, controls, page, None)[0],
+                stamp and functools.partial(stamp.sign_file, pages=len(chosen)),
             )
         first = first_page(pages)
         if first > 1 and count_pages(data) == 1:
             first = 1  # there is nothing to choose from
-        notes, count = self._convert_page(data, path, title, controls, first)
+        notes, count = self._convert_page(data, path, title, controls, first, stamp)
         if not paged:
             notes = (*notes, *page_note(count, path, pages))
         return (*notes, *still_note(data, path))
 
     def _convert_page(
-        self, data: Path | bytes, path: Path, title: str, controls: dict[str, Any], page: int
+        self, data: Path | bytes, path: Path, title: str, controls: dict[str, Any], page: int, stamp: Stamp | None
     ) -> tuple[tuple[str, ...], int]:
         """Convert a still picture and write it; returns notes for the user, and how many pages the file has."""
         engine, bits = self.engine, self.engine.max_bits
@@ -207,7 +237,7 @@ class Worker:
                 picture = decode(data, title, max_pixels=most, bits=bits, page=page)
                 with self._memory.hold(engine.work_bytes(picture.height, picture.width)):
                     result = engine.apply(picture, **controls)
-                encoded = encode_for(path, result, **self._output_options())
+                encoded = self._encoded(path, result, stamp)
         except TooLarge as error:
             height, width = error.height, error.width
         else:
@@ -216,13 +246,19 @@ class Worker:
         if needs_streaming(height, width, engine) and self.how.strength == 1.0:
             with self._memory.hold(STREAMING_BYTES):
                 options = {**controls, **self._output_options()}
-                return convert_huge(data, path, engine, name=title, page=page, **options), count_pages(data)
+                finish = stamp and stamp.sign_file
+                notes = convert_huge(data, path, engine, name=title, page=page, finish=finish, **options)
+                return notes, count_pages(data)
         # Reserved in one step: two workers that each waited for the second half of their memory would deadlock.
         with self._memory.hold(height * width * BYTES_PER_DECODED_PIXEL + engine.work_bytes(height, width)):
             picture = decode(data, title, max_pixels=engine.max_pixels, bits=bits, page=page)
             result = engine.apply(picture, **controls)
-            write_picture(path, result, **self._output_options())
+            write_bytes(path, self._encoded(path, result, stamp))
         return self._notes(picture, result, path), picture.pages
+
+    def _encoded(self, path: Path, result: Picture, stamp: Stamp | None) -> bytes:
+        encoded = encode_for(path, result, **self._output_options())
+        return encoded if stamp is None else stamp.signed(encoded, path.suffix)
 
     def _notes(self, picture: Picture, result: Picture, path: Path) -> tuple[str, ...]:
         caution = self.engine.caution(picture.height, picture.width, result_HWC=result.rgb_HWC)
@@ -231,7 +267,8 @@ class Worker:
 
     def _output_options(self) -> dict[str, Any]:
         """How to store results, as keyword arguments of `write_picture`."""
-        return {name: getattr(self.how, name) for name in ("quality", "metadata", "keep_profile")}
+        options = {name: getattr(self.how, name) for name in ("quality", "metadata", "keep_profile")}
+        return options | {"source_type": self._maker.source_address if self._maker else ""}
 
 
 def convert_guarded(worker: Worker, job: Job) -> WorkerResult:

@@ -21,9 +21,9 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from translate.errors import ImageError
-from translate.files import FULL, atomic_path, unwritable
+from translate.files import FULL, Finish, atomic_path, unwritable
 from translate.pictures.band_reader import Format
-from translate.pictures.encode import Metadata, facts_for, with_jfif_density
+from translate.pictures.encode import Metadata, facts_for, with_jfif_density, with_source_type
 from translate.pictures.formats import ANIMATED, BY_BAND, FORMATS, SIXTEEN_BITS, PictureFormat, usual_suffixes
 from translate.pictures.icc import from_srgb, srgb_profile
 from translate.pictures.libvips import one_line, vips
@@ -64,7 +64,7 @@ _UNKNOWN_DENSITY = 72 / 25.4
 class RowWriter:
     """A file that appears whole at the end of the `with` block, or not at all if that ends in an error.
 
-    For `quality`, `metadata` and `keep_profile` see `translate.pictures.encode.encode`.
+    For `quality`, `metadata`, `keep_profile` and `source_type` see `translate.pictures.encode.encode`.
 
     Args:
         path: its suffix says the format.
@@ -73,6 +73,7 @@ class RowWriter:
         bits: of the bands; more than 8 stay in PNG and TIFF only.
         facts: its profile and metadata; of its pixels nothing is used.
         timing: of an animation, whose frames come below one another and are `height` high each.
+        finish: see `translate.files.atomic_path`.
 
     Raises:
         ImageError: a format that cannot be written row by row, or that does not hold so large a picture; from `write`
@@ -91,10 +92,12 @@ class RowWriter:
         quality: int = 92,
         metadata: Metadata = "keep",
         keep_profile: bool = False,
+        source_type: str = "",
         timing: Timing | None = None,
+        finish: Finish | None = None,
     ) -> None:
         self._format = check_target(path, height, width, BY_BAND if timing is None else ANIMATED)
-        self._timing = timing
+        self._timing, self._finish = timing, finish
         self._path, self._height, self._width = path, height, width
         self._bits: Literal[8, 16] = bits if path.suffix.lower() in SIXTEEN_BITS else 8
         self._channels = 4 if alpha and self._format != "jpeg" else 3
@@ -106,7 +109,7 @@ class RowWriter:
         name = (BY_BAND if timing is None else ANIMATED)[path.suffix.lower()].name
         self.lost = kept.lost(wanted, name, _HELD.get(self._format))
         """One line on the metadata that the file cannot hold, or nothing."""
-        self._facts = _fitting(wanted, self._format)
+        self._facts = _fitting(with_source_type(wanted, source_type), self._format)
         numbers = {1: self._facts.exif, 2: self._facts.xmp, 4 + 16: self._facts.iptc, 8: icc}
         # Without this libvips makes up EXIF for files that have none.
         kept_numbers = [number for number, fact in numbers.items() if fact]
@@ -123,7 +126,7 @@ class RowWriter:
 
     def __enter__(self) -> Self:
         try:
-            temporary = self._stack.enter_context(atomic_path(self._path))
+            temporary = self._stack.enter_context(atomic_path(self._path, self._finish))
         except OSError as error:
             raise self._unwritable(error) from None
         self._thread = threading.Thread(target=self._save, args=(temporary,), daemon=True)

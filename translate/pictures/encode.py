@@ -47,13 +47,14 @@ def write_picture(
     lossless: bool = False,
     keep_profile: bool = False,
     metadata: Metadata = "keep",
+    source_type: str = "",
 ) -> None:
     """Write a file in the format of its suffix; it appears whole or not at all. For the options see `encode`.
 
     Raises:
         ImageError: unknown suffix, larger than the format allows, or the disk refuses.
     """
-    options: dict[str, Any] = {"quality": quality, "lossless": lossless}
+    options: dict[str, Any] = {"quality": quality, "lossless": lossless, "source_type": source_type}
     write_bytes(path, encode_for(path, picture, keep_profile=keep_profile, metadata=metadata, **options))
 
 
@@ -90,6 +91,7 @@ def encode(
     lossless: bool = False,
     keep_profile: bool = False,
     metadata: Metadata = "keep",
+    source_type: str = "",
 ) -> bytes:
     """Encode as PNG, JPEG, WebP, AVIF, TIFF (deflated) or BMP.
 
@@ -107,6 +109,7 @@ def encode(
         keep_profile: convert back to the source's RGB profile and put it into the file. Colours beyond that profile are
             clipped. CMYK, grey and one-way profiles are not gone back to: the file is sRGB.
         metadata: what of the metadata goes along.
+        source_type: address of the digital source type that XMP is to state, where the format holds XMP.
 
     Raises:
         ImageError: unknown suffix, no lossless coding in this format, or larger than the format allows.
@@ -127,7 +130,7 @@ def encode(
             # Without a number Pillow would make one up.
             return _by_pillow(picture.rgb_HWC, "BMP", {"dpi": _dots(facts) or (0, 0)})
         rgb_HWC, icc = _tagged(picture, keep_profile)
-        facts = facts_for(picture, picture.height, picture.width, metadata, icc)
+        facts = with_source_type(facts_for(picture, picture.height, picture.width, metadata, icc), source_type)
         pixels_HWC = Picture(rgb_HWC, picture.alpha_HW).to_array()
         return _encode(pixels_HWC, suffix, facts, quality, lossless)
     except MemoryError:
@@ -236,6 +239,11 @@ def facts_for(picture: Picture, height: int, width: int, metadata: Metadata, icc
     exif = exif and exif_tags.for_result(exif, height, width, srgb=srgb, density=density)
     xmp = xmp and xmp_packet.for_result(xmp, height, width, srgb=srgb, density=density)
     return Facts(icc, exif, xmp, density, iptc, picture.texts)
+
+
+def with_source_type(facts: Facts, address: str) -> Facts:
+    """Return facts whose XMP states this digital source type, and no other; unchanged if `address` is empty."""
+    return replace(facts, xmp=xmp_packet.with_source_type(facts.xmp, address)) if address else facts
 
 
 def lost(picture: Picture, suffix: str, metadata: Metadata = "keep") -> tuple[str, ...]:

@@ -10,6 +10,7 @@ SUPER_RESOLUTION = Task(
     makes_source=True,
     image_size=128,
     framing="patch",
+    source_type="algorithmicallyEnhanced",
     data_hint="sharp photographs; small ones are made from them",
     input_label="Small picture",
     output_label="Large picture",

@@ -16,6 +16,9 @@ from translate.pictures.encode import Metadata
 
 COVER = Disposition.attached_pic
 
+SOURCE_TYPE = "DIGITAL_SOURCE_TYPE"
+"""Tag of MKV and WebM that says how a film came about, as IPTC's property of this name does for pictures."""
+
 _COVER_TYPES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 """Codec of a cover picture -> file name and media type, as Matroska stores them."""
 

@@ -144,6 +144,7 @@ def convert_video(
     scale: int,
     quality: int = 92,
     metadata: Metadata = "keep",
+    source_type: str = "",
 ) -> tuple[str, ...]:
     """Apply a function to every frame of a video.
 
@@ -161,6 +162,7 @@ def convert_video(
         scale: output side length of `change` over its input side length.
         quality: 1 to 100.
         metadata: which of the titles, dates and locations to keep.
+        source_type: see `VideoWriter`.
 
     Returns:
         Notes for the user, one line each.
@@ -175,7 +177,8 @@ def convert_video(
     encoder = choose_encoder(target.suffix.lower(), height, width, name)
     with _opened(data, name) as source:
         stream = _video_stream(source, name)
-        writer = VideoWriter(target, source, stream, encoder, name=name, quality=quality, metadata=metadata)
+        options: dict[str, Any] = {"quality": quality, "metadata": metadata, "source_type": source_type}
+        writer = VideoWriter(target, source, stream, encoder, name=name, **options)
         with writer:
             shape, rate, colours = video.pixel_shape, video.rate, video.colours
             writer.start(height, width, shape, rate, colours, covers=video.covers)

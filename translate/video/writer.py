@@ -35,6 +35,7 @@ class VideoWriter:
         name: name of the source in error messages.
         quality: 1 to 100. CRF is 51 - 0.36 * quality with H.264 (92 is 18), 63 - 0.44 * quality with VP9 and AV1.
         metadata: which tags to keep; languages of streams are always kept.
+        source_type: address of the digital source type, which becomes a tag in MKV and WebM.
 
     Raises:
         ImageError: from all methods: the encoder or the format refuses the result.
@@ -51,6 +52,7 @@ class VideoWriter:
         name: str,
         quality: int = 92,
         metadata: Metadata = "keep",
+        source_type: str = "",
     ) -> None:
         self._name = name
         self._path, self._source, self._stream = path, source, stream
@@ -59,6 +61,8 @@ class VideoWriter:
         self._suffix = path.suffix.lower()
         self._kind = self._suffix[1:].upper()
         self._tags = extras.file_tags(source.metadata, metadata)
+        if source_type and self._suffix in (".mkv", ".webm"):
+            self._tags[extras.SOURCE_TYPE] = source_type
         self._out: Any = None
         self._copies: dict[int, Any] = {}
         self._subtitles: dict[int, SubtitleConverter] = {}

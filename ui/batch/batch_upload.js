@@ -113,6 +113,7 @@ function settings() {
     style: style ? find("input.style").value : "",
     detail: detail && find("input.detail").value !== "0" ? find("input.detail").value : "",
     strength: strength && part !== "1" ? part : "",
+    credentials: find(".credentials input").checked ? "" : "off",
   };
 }
 
@@ -196,6 +197,7 @@ for (const group of config.groups) {
 find(".format").append(
   ...config.formats.map(([name, value]) => new Option(value === "same" ? word("choice.same") : name, value)),
 );
+find(".credentials").hidden = !config.credentials;
 find(".choose").onclick = () => find(".drop input").click();
 find(".drop input").onchange = ({ target }) => {
   add([...target.files].map((file) => ({ file, name: file.name })));

@@ -11,12 +11,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 from translate.conversion.worker import Conversion
+from translate.credentials.identity import OFF, ON
 from translate.errors import ConfigError
 from translate.files import data_folder
 
@@ -69,8 +70,10 @@ class Options:
     def words(self) -> list[str]:
         """What follows `translate convert IN OUT` to make the same."""
         given = ["--model", self.command]
+        # Where the server's certificate is kept is nobody's business.
+        how = self.how if self.how.credentials == OFF else replace(self.how, credentials=ON)
         for field in fields(Conversion):
-            value = getattr(self.how, field.name)
+            value = getattr(how, field.name)
             if value != field.default:
                 name = {"output_format": "format"}.get(field.name, field.name)
                 text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

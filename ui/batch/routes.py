@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Route
 
 from translate.conversion.plan import OutputFormat, make_plan
 from translate.conversion.worker import Conversion
+from translate.credentials.identity import OFF
 from translate.errors import ConfigError, DataError, TranslateError
 from translate.inference.controls import style_from_text
 from translate.options import command_line
@@ -89,7 +90,7 @@ class Batches:
             raise HTTPException(400)
         model = self._site.models[int(number)]
         engine = model.engine
-        how = _chosen(query)
+        how = replace(_chosen(query), credentials=self._site.signed(query.get("credentials") != OFF))
         how.check(engine)
         options = Options(model=engine.path.resolve(), command=model.command, how=how)
         title = " ".join(query.get("title", "").split())[:_TITLE_LENGTH]

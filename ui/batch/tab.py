@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from translate.conversion.naming import VIDEO_INPUTS
+from translate.credentials.identity import OFF
 from translate.pictures.operations import READABLE
 from translate.tasks import TASKS
 from ui import files, widgets
@@ -53,6 +54,7 @@ def settings(site: Site, store: JobStore) -> dict[str, Any]:
     return {
         "groups": groups,
         "formats": files.OUTPUT_FORMATS,
+        "credentials": site.credentials != OFF,
         "readable": [*sorted(READABLE), *films, ".zip"],
         "films": bool(films),
         "most_bytes": uploads.MOST_BYTES,

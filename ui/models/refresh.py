@@ -101,7 +101,7 @@ class Refresh:
             models = self._site.of_task(part.task.name)
             values.append(gr.update(visible=bool(models)))
             if not isinstance(part.content, TaskTab):
-                values.append(settings(part.task, models, self._site.limits))
+                values.append(settings(part.task, models, self._site))
                 continue
             known, wanted, now = [model.command for model in models], chosen.get(part.task.name), next(kept)
             place = known.index(wanted) if wanted in known else now or 0

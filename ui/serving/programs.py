@@ -50,6 +50,8 @@ class Wanted(BaseModel):
     detail: float | None = None
     strength: float = 1.0
     output_format: Format = "same"
+    credentials: bool = True
+    """Whether the result is to hold content credentials, where the server makes them."""
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Wanted":
@@ -65,8 +67,7 @@ class Wanted(BaseModel):
             name = ".".join(map(str, first["loc"]))
             raise ConfigError(f"{name}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
 
-    @property
-    def conversion(self) -> Conversion:
+    def conversion(self, site: Site) -> Conversion:
         """As options of a conversion."""
         return Conversion(
             label=self.label or None,
@@ -74,6 +75,7 @@ class Wanted(BaseModel):
             detail=self.detail,
             strength=self.strength,
             output_format=self.output_format,
+            credentials=site.signed(self.credentials),
             name=files.NAME,
         )
 
@@ -118,6 +120,7 @@ class Programs:
         detail: float | None = None,
         strength: float = 1.0,
         output_format: Format = "same",
+        credentials: bool = True,
     ) -> FileData:
         """Convert a picture file with a model, as `translate convert` does.
 
@@ -129,13 +132,15 @@ class Programs:
             detail: 0 (faithful) to 1 (sharp), for models that have it.
             strength: share of the result in a mixture with the picture, 0 to 1, for models that do not enlarge.
             output_format: format of the result.
+            credentials: whether the result is to hold content credentials, where the server makes them.
         """
         with _said():
-            controls = {"label": label, "style": style, "detail": detail, "strength": strength}
-            wanted = Wanted.of({"model": model, **controls, "output_format": output_format})
+            controls: dict[str, Any] = {"label": label, "style": style, "detail": detail, "strength": strength}
+            controls |= {"output_format": output_format, "credentials": credentials}
+            wanted = Wanted.of({"model": model, **controls})
             source, engine = self._uploaded(picture), self.model(wanted.model).engine
             folder, most = files.new_folder(self._site.cache), self._site.limits.pixels
-            path, _ = files.convert_file(engine, source, folder, wanted.conversion, most_pixels=most)
+            path, _ = files.convert_file(engine, source, folder, wanted.conversion(self._site), most_pixels=most)
             return _as_file(path)
 
     def style(self, drawing: FileData, photo: FileData, model: str, label: str | None = None) -> list[float]:
@@ -190,7 +195,8 @@ class Programs:
             TranslateError: it cannot be converted, or too many wait already (`Busy`).
         """
         try:
-            engine, how, most = self.model(wanted.model).engine, wanted.conversion, self._site.limits.pixels
+            engine, how = self.model(wanted.model).engine, wanted.conversion(self._site)
+            most = self._site.limits.pixels
             async with self._site.line.turn():
                 made = await asyncio.to_thread(
                     files.convert_file, engine, source, source.parent / "out", how, most_pixels=most

@@ -20,6 +20,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from translate.conversion.worker import Conversion
+from translate.credentials.identity import OFF
 from translate.errors import ImageError
 from translate.inference.controls import numbered_style, style_from_text
 from translate.inference.engine import Engine
@@ -44,7 +45,7 @@ class Studio:
     """The requests of all sketch canvases."""
 
     def __init__(self, site: Site) -> None:
-        self._models, self._cache, self._limits = site.models, site.cache, site.limits
+        self._site, self._models, self._cache, self._limits = site, site.models, site.cache, site.limits
         self._line, self._precedence = site.line, site.precedence
         self._newest: OrderedDict[str, int] = OrderedDict()
         # Drawings do not wait for other work, and it does not for them: a large picture of another tab makes drawing
@@ -107,6 +108,7 @@ class Studio:
             label=query.get("label"),
             style=style_from_text(query["style"]) if query.get("style") else None,
             output_format=files.output_format(query.get("format", "same")),
+            credentials=self._site.signed(query.get("credentials") != OFF),
             name=files.NAME,
         )
         folder = files.new_folder(self._cache)

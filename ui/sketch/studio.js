@@ -150,7 +150,7 @@ function download(blob, as) {
 function save() {
   if (sheet.blank) return say(word("sketch.empty"), true);
   return busy(word("sketch.saving"), async () => {
-    const wanted = { ...settings(), name: name(), format: find(".format").value };
+    const wanted = { ...settings(), name: name(), format: find(".format").value, credentials: signs() ? "on" : "off" };
     const answer = await ask("sketch/file", wanted, { method: "POST", body: await original() });
     download(await answer.blob(), decodeURIComponent(answer.headers.get("X-Name")));
     return decodeURIComponent(answer.headers.get("X-Notes") ?? "");
@@ -197,12 +197,15 @@ async function six() {
   }
 }
 
+const signs = () => config.credentials && find(".credentials input").checked;
+
 function command() {
   const quoted = (text) => (/^[\w.,=:\/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
   const words = ["translate", "convert", quoted(name()), "results"];
   words.push("--model", quoted(model.command));
   if (label) words.push("--label", quoted(label));
   if (look.text) words.push(quoted(`--style=${look.text}`));
+  if (signs()) words.push("--credentials", "on");
   return words.join(" ");
 }
 
@@ -351,6 +354,7 @@ window.addEventListener("translate-model", (event) => {
   useWanted();
 });
 config.formats.forEach(([text, value]) => find(".format").add(new Option(value === "same" ? word("choice.same") : text, value)));
+find(".credentials").hidden = !config.credentials;
 offered = props.value.models;
 setModel(0);
 offer();

@@ -16,6 +16,12 @@ _PLACES = (
 )
 """Names of places, as IPTC's records have them (IPTC Photo Metadata Standard)."""
 _IPTC_EXTENSION = b"http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+_SOURCE_TYPE = b"DigitalSourceType"
+_EMPTY = b"""\
+<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+</rdf:RDF></x:xmpmeta>
+<?xpacket end="w"?>"""
 _PLACE_STRUCTURES = (b"LocationCreated", b"LocationShown")
 _MOST_BYTES, _MOST_PREFIXES = 1 << 20, 8
 _QUOTES = (b'"', b"'")
@@ -72,6 +78,25 @@ def without_location(xmp: bytes) -> bytes | None:
         xmp = re.sub(rb"<" + prefix + rb":GPS\w*(?:\s[^<>]*)?/>", b"", xmp)
     # What is written in a way that is not known here, or by drones under names of their own, must not get out.
     return None if b"gps" in xmp.lower() else xmp
+
+
+def with_source_type(xmp: bytes | None, address: str) -> bytes:
+    """Return the packet with this digital source type (IPTC Photo Metadata Standard) and no other.
+
+    A new packet if there is none, or one in which the property cannot be put.
+    """
+    xmp = xmp or _EMPTY
+    for pattern in _patterns(xmp, _IPTC_EXTENSION, _SOURCE_TYPE):
+        xmp = re.sub(pattern, b"", xmp)
+    for prefix in _prefixes(xmp, _IPTC_EXTENSION):
+        xmp = re.sub(rb"<" + prefix + rb":" + _SOURCE_TYPE + rb"\b[^<>]*/>", b"", xmp)
+    ends = list(re.finditer(rb"</(\w+):RDF\s*>", xmp))
+    if len(ends) != 1 or b":" + _SOURCE_TYPE in xmp:
+        return with_source_type(None, address)
+    stated = b'<%b:Description %b:about="" xmlns:Iptc4xmpExt="%b" Iptc4xmpExt:DigitalSourceType="%b"/>\n' % (
+        ends[0][1], ends[0][1], _IPTC_EXTENSION, address.encode(),
+    )  # fmt: skip
+    return xmp[: ends[0].start()] + stated + xmp[ends[0].start() :]
 
 
 def _prefixes(xmp: bytes, namespace: bytes) -> list[bytes]:
