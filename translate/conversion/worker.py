@@ -23,18 +23,18 @@ from translate.errors import ImageError, TooLarge, one_line
 from translate.inference.controls import Label, Style, check_strength, numbered_style
 from translate.inference.engine import Engine
 from translate.inference.placement import Placement, content_share_of
+from translate.pictures.decoder import IN_PROCESS, Decoder
 from translate.pictures.formats import PAGED
 from translate.pictures.operations import (
     BYTES_PER_DECODED_PIXEL,
     Metadata,
     Picture,
-    decode,
     encode_for,
     lost,
     write_bytes,
     write_picture,
 )
-from translate.pictures.pages import check_pages, chosen_pages, count_pages, first_page
+from translate.pictures.pages import check_pages, chosen_pages, first_page
 
 SMALL_BYTES = 32 << 20
 """Files up to this size are held in memory while they are converted."""
@@ -104,7 +104,10 @@ class Conversion:
 
 
 class Worker:
-    """Converts pictures one at a time. Thread-safe."""
+    """Converts pictures one at a time. Thread-safe.
+
+    `decoder`: what reads pictures; those larger than memory, and films, are read in this process.
+    """
 
     def __init__(
         self,
@@ -113,13 +116,15 @@ class Worker:
         engine: Engine,
         how: Conversion,
         frames: FrameOptions | None = None,
+        decoder: Decoder = IN_PROCESS,
     ) -> None:
         self.source, self.destination, self.engine, self.how = source, destination, engine, how
+        self.decoder = decoder
         self._style = how.style_of(engine)
         self._memory = _MemoryBudget(engine.memory_bytes)
         # Only as many threads compute as there are cores for; the others wait for the disk or for their turn.
         self._turn = threading.BoundedSemaphore(engine.at_once)
-        self._frames = FrameConverter(engine, self._memory.hold, frames or FrameOptions())
+        self._frames = FrameConverter(engine, self._memory.hold, frames or FrameOptions(), decoder)
 
     def template_fields(self, name: str) -> dict[str, str]:
         """The template fields for a picture of this name, except `stem`."""
@@ -178,18 +183,18 @@ class Worker:
         if notes is not None:
             return notes
         pages, paged = self.how.pages, path.suffix.lower() in PAGED
-        chosen = chosen_pages(pages, count_pages(data) if paged and pages != "first" else 1)
+        chosen = chosen_pages(pages, self.decoder.count_pages(data) if paged and pages != "first" else 1)
         if len(chosen) > 1:
             return convert_pages(
                 path, chosen, lambda part, page: self._convert_page(data, part, title, controls, page)[0]
             )
         first = first_page(pages)
-        if first > 1 and count_pages(data) == 1:
+        if first > 1 and self.decoder.count_pages(data) == 1:
             first = 1  # there is nothing to choose from
         notes, count = self._convert_page(data, path, title, controls, first)
         if not paged:
             notes = (*notes, *page_note(count, path, pages))
-        return (*notes, *still_note(data, path))
+        return (*notes, *still_note(data, path, self.decoder))
 
     def _convert_page(
         self, data: Path | bytes, path: Path, title: str, controls: dict[str, Any], page: int
@@ -199,7 +204,7 @@ class Worker:
         try:
             with self._turn:
                 most = min(SMALL_PIXELS, engine.max_pixels)
-                picture = decode(data, title, max_pixels=most, bits=bits, page=page)
+                picture = self.decoder.decode(data, title, max_pixels=most, bits=bits, page=page)
                 with self._memory.hold(engine.work_bytes(picture.height, picture.width)):
                     result = engine.apply(picture, **controls)
                 encoded = encode_for(path, result, **self._output_options())
@@ -211,10 +216,12 @@ class Worker:
         if needs_streaming(height, width, engine) and self.how.strength == 1.0:
             with self._memory.hold(STREAMING_BYTES):
                 options = {**controls, **self._output_options()}
-                return convert_huge(data, path, engine, name=title, page=page, **options), count_pages(data)
+                return convert_huge(data, path, engine, name=title, page=page, **options), self.decoder.count_pages(
+                    data
+                )
         # Reserved in one step: two workers that each waited for the second half of their memory would deadlock.
         with self._memory.hold(height * width * BYTES_PER_DECODED_PIXEL + engine.work_bytes(height, width)):
-            picture = decode(data, title, max_pixels=engine.max_pixels, bits=bits, page=page)
+            picture = self.decoder.decode(data, title, max_pixels=engine.max_pixels, bits=bits, page=page)
             result = engine.apply(picture, **controls)
             write_picture(path, result, **self._output_options())
         return self._notes(picture, result, path), picture.pages

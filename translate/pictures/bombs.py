@@ -93,4 +93,3 @@ def _scans(data: bytes) -> int:
         count += marker == _SOS
         place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
     return count
-

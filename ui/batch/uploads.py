@@ -16,9 +16,10 @@ from translate.conversion.sources import is_safe_name
 from translate.conversion.zip_names import member_name, open_archive
 from translate.errors import one_line
 from translate.pictures.formats import FORMATS, head_of, listed, may_be_picture
-from translate.pictures.operations import Picture, fit_size, flatten, read_picture, resize, with_bits, write_picture
+from translate.pictures.operations import Picture, fit_size, flatten, resize, with_bits, write_picture
 from ui.batch.archive import Entry
 from ui.batch.jobs import Job
+from ui.files import READER
 from ui.refused import Refused
 
 MOST_FILES = 10_000
@@ -194,7 +195,7 @@ def thumbnail(job: Job, name: str) -> Path | None:
     target = job.folder / "thumbnails" / f"{sha256(name.encode()).hexdigest()}.jpg"
     made = source.stat().st_mtime_ns
     if not target.is_file() or target.stat().st_mtime_ns < made:
-        picture = read_picture(source, max_pixels=_MOST_THUMBNAIL_PIXELS)
+        picture = READER.decode(source, source.name, max_pixels=_MOST_THUMBNAIL_PIXELS)
         size = fit_size(picture.height, picture.width, min(THUMBNAIL_SIDE, max(picture.height, picture.width)))
         target.parent.mkdir(parents=True, exist_ok=True)
         write_picture(target, Picture(resize(flatten(with_bits(picture, 8)), *size)))
