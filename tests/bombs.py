@@ -8,20 +8,28 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 from made_files import bomb as png_of_empty_sides
 from made_files import png_chunks
 from PIL import Image
 
-MEBIBYTE = 1 << 20
+MEBIBYTE, GIBIBYTE = 1 << 20, 1 << 30
 
 
-def inflating(megabytes: int, byte: bytes = b"\0") -> bytes:
-    """A zlib stream of one byte repeated: about 1 KB for each MB."""
-    packer = zlib.compressobj(9)
+@cache
+def inflating(length: int, byte: bytes = b"\0") -> bytes:
+    """A zlib stream of one byte repeated: 1 KB for each MB. It is made of one packed MB, again and again."""
+    blocks, rest = divmod(length, MEBIBYTE)
     block = byte * MEBIBYTE
-    return b"".join(packer.compress(block) for _ in range(megabytes)) + packer.flush()
+    packer = zlib.compressobj(9, wbits=-15)
+    packed = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
+    end = zlib.compressobj(9, wbits=-15)
+    last = end.compress(byte * rest) + end.flush()
+    checksum = 1
+    for _ in range(blocks):
+        checksum = zlib.adler32(block, checksum)
+    return b"\x78\xda" + packed * blocks + last + struct.pack(">I", zlib.adler32(byte * rest, checksum))
 
 
 # --- PNG
@@ -38,20 +46,17 @@ def _square(side: int = 16, depth: int = 8) -> bytes:
 
 def png_of_too_much(depth: int = 8) -> bytes:
     """16 x 16 pixels whose packed data goes on for 1 GB."""
-    return png_chunks(_header(16, 16, depth), (b"IDAT", inflating(1024)), (b"IEND", b""))
+    return png_chunks(_header(16, 16, depth), (b"IDAT", inflating(GIBIBYTE)), (b"IEND", b""))
 
 
 def png_of_true_sides(side: int = 30_000) -> bytes:
     """A sound picture of a GB or more, all black, in less than a MB."""
-    packer = zlib.compressobj(9)
-    row = bytes(1 + side)
-    packed = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
-    return png_chunks(_header(side, side, 8, 0), (b"IDAT", packed), (b"IEND", b""))
+    return png_chunks(_header(side, side, 8, 0), (b"IDAT", inflating(side * (1 + side))), (b"IEND", b""))
 
 
-def png_with(kind: bytes, count: int = 1, depth: int = 8, megabytes: int = 1024) -> bytes:
+def png_with(kind: bytes, count: int = 1, depth: int = 8, length: int = GIBIBYTE) -> bytes:
     """A small sound picture with chunks beside its pixels that unpack to a GB each."""
-    packed = inflating(megabytes, b"a")
+    packed = inflating(length, b"a")
     body = {
         b"zTXt": b"Comment\0\0" + packed,
         b"iTXt": b"Comment\0\1\0\0\0" + packed,
@@ -162,10 +167,10 @@ def gif(sides: tuple[int, int], frames: int, frame_sides: tuple[int, int] = (1, 
     return b"GIF89a" + struct.pack("<HHBBB", *sides, 0x80, 0, 0) + bytes(6) + one * frames + b"\x3b"
 
 
-def gif_that_grows() -> bytes:
-    """A first frame of one pixel, and a second of 4 gigapixels."""
+def gif_that_grows(side: int) -> bytes:
+    """A first frame of one pixel, and a second of many."""
     first = gif((1, 1), 1)[:-1]
-    return first + b"\x2c" + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0) + b"\2\2\x44\1\0" + b"\x3b"
+    return first + b"\x2c" + struct.pack("<HHHHB", 0, 0, side, side, 0) + b"\2\2\x44\1\0" + b"\x3b"
 
 
 # --- others
@@ -223,7 +228,7 @@ def jp2_of_sides(width: int, height: int) -> bytes:
     Image.new("RGB", (16, 16)).save(buffer, "JPEG2000", no_jp2=True)
     data = bytearray(buffer.getvalue())
     struct.pack_into(">IIIIIIII", data, data.find(b"\xff\x51") + 6, width, height, 0, 0, width, height, 0, 0)
-    return b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(data) if False else bytes(data)
+    return bytes(data)
 
 
 def avif_of_frames(count: int) -> bytes:
@@ -240,11 +245,11 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "too-much.png": png_of_too_much,
     "too-much-16.png": partial(png_of_too_much, 16),
     "ztxt.png": partial(png_with, b"zTXt"),
-    "ztxt-many.png": partial(png_with, b"zTXt", 64, megabytes=15),
+    "ztxt-many.png": partial(png_with, b"zTXt", 64, length=15 * MEBIBYTE),
     "itxt.png": partial(png_with, b"iTXt"),
     "iccp.png": partial(png_with, b"iCCP"),
     "ztxt-16.png": partial(png_with, b"zTXt", depth=16),
-    "ztxt-many-16.png": partial(png_with, b"zTXt", 64, 16, 15),
+    "ztxt-many-16.png": partial(png_with, b"zTXt", 64, 16, 15 * MEBIBYTE),
     "itxt-16.png": partial(png_with, b"iTXt", depth=16),
     "iccp-16.png": partial(png_with, b"iCCP", depth=16),
     "chunks.png": png_of_chunks,
@@ -257,14 +262,15 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "most-sides.tif": partial(tiff, 0xFFFFFFFF, 0xFFFFFFFF),
     "rows.tif": partial(tiff, 4, 4, rows=0xFFFFFFFF),
     "count.tif": partial(tiff, 4, 4, counted=0xFFFFFFF0),
-    "inflating.tif": lambda: tiff(4, 4, inflating(1024), compression=8),
+    "inflating.tif": lambda: tiff(4, 4, inflating(GIBIBYTE), compression=8),
     "inflating-lzma.tif": partial(tiff, 60_000, 60_000, compression=34925),
     "loop.tif": tiff_loop,
-    "directories.tif": partial(tiff_of_directories, 200_000),
+    "directories.tif": partial(tiff_of_directories, 20_000),
     "screen.gif": partial(gif, (65535, 65535), 1),
     "frames.gif": partial(gif, (1, 1), 100_000),
     "frames-of-a-screen.gif": partial(gif, (4000, 4000), 100_000),
-    "grows.gif": gif_that_grows,
+    "grows.gif": partial(gif_that_grows, 65535),
+    "grows-less.gif": partial(gif_that_grows, 9000),
     "frame.gif": partial(gif, (1, 1), 1, (65535, 65535)),
     "inside.ico": lambda: ico_with(png_of_true_sides(13_000)),
     "inside-more.ico": lambda: ico_with(png_of_empty_sides()),

@@ -20,7 +20,7 @@ class Stated:
     """Of an animation; 1 for any other."""
     pages: int
     sides: tuple[tuple[int, int], ...]
-    """Height and width of each page in pixels, of the first pages if there are very many."""
+    """Height and width of each page in pixels; none if there are too many pages."""
 
 
 class Decoder(Protocol):
@@ -43,7 +43,7 @@ class Decoder(Protocol):
         ...
 
     def stated(self, data: bytes | Path, name: str, most_pages: int) -> Stated:
-        """Sizes, frames and pages, of at most so many pages."""
+        """Sizes, frames and pages; without the sizes if there are more than so many pages."""
         ...
 
     def count_frames(self, data: bytes | Path) -> int:
@@ -84,14 +84,16 @@ class InProcess:
 
     def stated(self, data: bytes | Path, name: str, most_pages: int) -> Stated:
         """See `Decoder`."""
-        frames, count = animation.count_frames(data), pages.count_pages(data)
-        sides: list[tuple[int, int]] = []
-        for page in range(1, min(count, most_pages) + 1):
-            try:
-                decoding.decode(data, name, max_pixels=0, page=page)
-            except TooLarge as found:
-                sides.append((found.height, found.width))
-        return Stated(frames, count, tuple(sides))
+        frames, sides = animation.count_frames(data), pages.sides_of_pages(data)
+        if len(sides) > most_pages:
+            return Stated(frames, len(sides), ())
+        for page, side in enumerate(sides, 1):
+            if page == 1 or side == (0, 0):
+                try:
+                    decoding.decode(data, name, max_pixels=0, page=page)
+                except TooLarge as found:
+                    sides[page - 1] = (found.height, found.width)
+        return Stated(frames, len(sides), tuple(sides))
 
     def count_frames(self, data: bytes | Path) -> int:
         """See `Decoder`."""
