@@ -126,6 +126,8 @@ def _why_refused(member: zipfile.ZipInfo) -> str:
         return "batch.encrypted"
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "batch.no_file"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "batch.packing"
     if member.file_size > MOST_MEMBER_BYTES:
         return "batch.large_member"
     return _why_unsafe(member.orig_filename) or _why_unsafe(member_name(member) or "folder")
@@ -169,7 +171,10 @@ def result_file(job: Job, name: str) -> Path | None:
     if hidden or not is_safe_name(name, windows=True):
         return None
     path = job.output / name
-    return path if path.is_file() and path.resolve().is_relative_to(job.output.resolve()) else None
+    try:
+        return path if path.is_file() and path.resolve().is_relative_to(job.output.resolve()) else None
+    except OSError:  # a name that no disk takes
+        return None
 
 
 def archive_entries(job: Job) -> list[Entry]:
@@ -177,7 +182,7 @@ def archive_entries(job: Job) -> list[Entry]:
 
     The record has only the lines about results, sorted: those about processes name the server's computer.
     """
-    found = results(job)
+    found = [entry for entry in results(job) if result_file(job, entry.target) is not None]
     record = b"".join(format_line(asdict(entry)) for entry in found)
     files = [Entry(entry.target, job.output / entry.target) for entry in found]
     return [Entry(FILE_NAME, record), *files]
