@@ -205,6 +205,7 @@ class _Child:
             stderr=subprocess.DEVNULL,
             env=_environment(),
             cwd=Path(sys.executable).anchor,
+            start_new_session=True,  # Ctrl-C in the terminal is for the program: pictures in work are finished first
         )
         source, target = self.process.stdout, self.process.stdin
         assert source is not None

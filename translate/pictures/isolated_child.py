@@ -6,6 +6,7 @@ It takes limits upon itself, for its memory, its time and its files, before the 
 import importlib
 import math
 import os
+import signal
 import sys
 import warnings
 from contextlib import closing, suppress
@@ -30,6 +31,7 @@ MOST_FILES = 64
 
 def main() -> None:
     """Answer requests until the parent closes the pipe or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = Channel(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # whatever a library prints must not get among the answers
     _prepare()
