@@ -161,7 +161,7 @@ class ModelSpec:
         try:
             found: Any = json.loads(text)
             version = found.pop("format")
-        except (ValueError, AttributeError, KeyError, TypeError):
+        except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
             raise ModelError(f"{origin}: its translate.spec is damaged; export the model again") from None
         if version != FORMAT:
             raise ModelError(

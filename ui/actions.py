@@ -19,7 +19,6 @@ from translate.conversion.worker import Conversion
 from translate.credentials.identity import OFF
 from translate.errors import ConfigError, ImageError, TooLarge
 from translate.inference.engine import Engine
-from translate.pictures.animation import count_frames
 from translate.pictures.jpeg_traces import jpeg_traces
 from translate.pictures.operations import (
     Picture,
@@ -27,7 +26,6 @@ from translate.pictures.operations import (
     bicubic,
     fit_size,
     flatten,
-    read_picture,
     resize,
     with_bits,
     write_picture,
@@ -164,16 +162,18 @@ def make(
     begun = perf_counter()
     result, notes = files.convert_file(engine, source, files.new_folder(cache), how, most_pixels=most_pixels)
     seconds = perf_counter() - begun
-    if (frames := count_frames(result)) > 1:
+    if (frames := files.READER.count_frames(result)) > 1:
         notes = (*notes, text("tab.frames", request, frames=frames))
     if not shown:
         return Made(result, None, notes)
     try:
-        before = with_bits(read_picture(source, max_pixels=engine.max_pixels), 8)
-        after = with_bits(read_picture(result, max_pixels=engine.max_pixels * engine.spec.scale**2), 8)
+        before = with_bits(files.READER.decode(source, source.name, max_pixels=engine.max_pixels), 8)
+        after = with_bits(
+            files.READER.decode(result, result.name, max_pixels=engine.max_pixels * engine.spec.scale**2), 8
+        )
     except TooLarge:
         return Made(result, None, (*notes, text("tab.not_shown", request)))
-    traces = jpeg_traces(source, before.rgb_HWC)
+    traces = jpeg_traces(files.READER.jpeg_quality(source), before.rgb_HWC)
     height, width, most = after.height, after.width, ENLARGED_SIDE if engine.spec.scale > 1 else PREVIEW_SIDE
     if max(height, width) > most:
         notes = (*notes, text("tab.smaller", request, width=width, height=height))

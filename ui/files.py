@@ -12,10 +12,8 @@ from translate.conversion.plan import OutputFormat, make_plan
 from translate.conversion.worker import Conversion, Worker
 from translate.errors import ConfigError, ImageError, TooLarge, TranslateError
 from translate.inference.engine import Engine
-from translate.pictures.animation import count_frames
 from translate.pictures.formats import FORMATS, READABLE, listed
-from translate.pictures.operations import decode
-from translate.pictures.pages import count_pages
+from translate.pictures.isolated import IsolatedDecoder
 from ui.serving import metrics
 
 OUTPUT_FORMATS = (
@@ -36,6 +34,10 @@ KEEP_SECONDS = 24 * 3600
 """Uploads and results older than this are deleted, so that a page left open for weeks does not fill the disk."""
 
 MOST_PAGES = 1000
+MOST_FRAMES = 10_000
+
+READER = IsolatedDecoder()
+"""Reads all that is uploaded, in processes with limits: nothing else here looks into a picture."""
 
 _LONGEST_STEM = 80
 _NAME_LENGTH = 32
@@ -69,7 +71,7 @@ def _converted(
         check_pixels(source, source.name, most)
         plan = make_plan(source, folder, how.output_format)
         with plan.opened() as destination:
-            worker = Worker(plan.source, destination, engine, how)
+            worker = Worker(plan.source, destination, engine, how, decoder=READER)
             (job,) = plan.jobs(how.name, worker.template_fields)
             result = worker.convert(job).result
         if not isinstance(result.target, Path):
@@ -89,24 +91,24 @@ def check_pixels(data: Path | bytes, name: str, most: int) -> None:
 
     Raises:
         TooLarge: it has more.
-        ImageError: more than `MOST_PAGES` pages, damaged, or not a picture.
+        ImageError: more than `MOST_PAGES` pages or `MOST_FRAMES` frames, damaged, or not a picture.
     """
-    frames, pages, total = count_frames(data), count_pages(data), 0
-    if pages > MOST_PAGES:
-        raise ImageError(f"{name}: has {pages} pages, at most {MOST_PAGES} are taken here; split it")
-    for page in range(1, pages + 1):
-        try:
-            decode(data, name, max_pixels=0, page=page)
-        except TooLarge as found:
-            total += found.height * found.width * frames
-            if total > most:
-                raise TooLarge(
-                    f"{name}: {found.width} x {found.height} pixels"
-                    f"{f' and {frames} frames' if frames > 1 else ' and several pages' if page > 1 else ''}"
-                    f" is too large, at most {most / 1e6:g} megapixels are taken here; make it smaller",
-                    found.height,
-                    found.width,
-                ) from None
+    stated, total = READER.stated(data, name, MOST_PAGES), 0
+    if stated.pages > MOST_PAGES:
+        raise ImageError(f"{name}: has {stated.pages} pages, at most {MOST_PAGES} are taken here; split it")
+    frames = stated.frames
+    for page, (height, width) in enumerate(stated.sides, 1):
+        total += height * width * frames
+        if total > most:
+            raise TooLarge(
+                f"{name}: {width} x {height} pixels"
+                f"{f' and {frames} frames' if frames > 1 else ' and several pages' if page > 1 else ''}"
+                f" is too large, at most {most / 1e6:g} megapixels are taken here; make it smaller",
+                height,
+                width,
+            )
+    if frames > MOST_FRAMES:
+        raise ImageError(f"{name}: has {frames} frames, at most {MOST_FRAMES} are taken here; split it")
 
 
 def output_format(value: object) -> OutputFormat:

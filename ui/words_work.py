@@ -300,6 +300,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "{name} is encrypted; pack it again without that",
         "{name} ist verschlüsselt; bitte ohne das neu packen",
     ),
+    "batch.packing": (
+        "{name} is packed in an unusual way; pack it again as a usual zip file",
+        "{name} ist auf ungewöhnliche Weise gepackt; bitte neu als gewöhnliche Zip-Datei packen",
+    ),
     "batch.no_file": (
         "{name} is a link or a device, not a file; pack it again without that",
         "{name} ist ein Verweis oder ein Gerät, keine Datei; bitte ohne das neu packen",

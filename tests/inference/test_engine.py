@@ -200,9 +200,9 @@ def test_bad_models(tmp_path: Path) -> None:
     save_model(tmp_path / "external.onnx", INVERT, external=True)
     save_model(tmp_path / "bare.onnx", None)
     for name, message in [
-        ("garbage", "not a usable ONNX model"),
-        ("empty", "not a usable ONNX model"),
-        ("external", "not a usable ONNX model .*xternal"),
+        ("garbage", "truncated, or not an ONNX file"),
+        ("empty", "is empty"),
+        ("external", "weights are in another file"),
         ("bare", r"without translate\.spec metadata.*`translate export`"),
         ("missing", "no such file"),
     ]:

@@ -20,6 +20,7 @@ from translate.conversion.plan import Job, Plan, make_plan
 from translate.conversion.resume import Existing, Result, ResumeState, WorkerResult, failed_result
 from translate.conversion.worker import Conversion, Worker, convert_guarded
 from translate.inference.engine import Engine, cores
+from translate.pictures.decoder import IN_PROCESS, Decoder
 from translate.threads import Stopped
 
 Progress = Callable[[Result], None]
@@ -78,6 +79,7 @@ def convert_folder(
     on_progress: Progress | None = None,
     on_frame: OnFrame | None = None,
     backend: Backend | None = None,
+    decoder: Decoder = IN_PROCESS,
 ) -> Summary:
     """Convert a picture or video, all those in a folder and its subfolders, or those in a zip archive.
 
@@ -101,6 +103,7 @@ def convert_folder(
         on_progress: called after each picture, one call at a time, from the worker threads.
         on_frame: called after each frame of a video or an animation, from its worker thread; not called with Ray.
         backend: runs the jobs; None: threads of this process. `translate.conversion.ray_backend.RayBackend()`: Ray.
+        decoder: what reads pictures, but for films and pictures larger than memory; not used with Ray.
 
     Raises:
         DataError: nothing to convert, or `destination` cannot take the results or is in use by another process; nothing
@@ -124,6 +127,7 @@ def convert_folder(
         on_progress=on_progress,
         on_frame=on_frame,
         backend=backend,
+        decoder=decoder,
     )
 
 
@@ -139,6 +143,7 @@ def run_plan(
     on_frame: OnFrame | None = None,
     watch: bool = False,
     backend: Backend | None = None,
+    decoder: Decoder = IN_PROCESS,
 ) -> Summary:
     """Convert the pictures of a plan; for the parameters and errors see `convert_folder`. With `watch` it keeps
     watching for new files until Ctrl-C."""
@@ -160,7 +165,7 @@ def run_plan(
                 raise Stopped from None
 
         frames = FrameOptions(workers=workers, alone=plan.count == 1, stop=stop, on_frame=on_frame and show)
-        worker = Worker(plan.source, destination, engine, how, frames)
+        worker = Worker(plan.source, destination, engine, how, frames, decoder)
         fields = worker.template_fields
         jobs = plan.watch(how.name, fields, stop) if watch else plan.jobs(how.name, fields)
         queue = JobQueue(jobs, state, tally, stop, plan.faults, limit=limit, count_skipped=not watch)

@@ -14,6 +14,7 @@ from translate.inference.engine import Engine
 from translate.machine import cores
 from translate.pictures import animation
 from translate.pictures.band_writer import RowWriter
+from translate.pictures.decoder import IN_PROCESS, Decoder
 from translate.pictures.formats import ANIMATED
 from translate.pictures.operations import BYTES_PER_DECODED_PIXEL, Picture, Pixels, to_bits
 from translate.threads import Input, Output, Stopped, ordered_map
@@ -37,9 +38,9 @@ class FrameProgress:
 OnFrame = Callable[[FrameProgress], None]
 
 
-def still_note(data: Path | bytes, target: Path) -> tuple[str, ...]:
+def still_note(data: Path | bytes, target: Path, decoder: Decoder = IN_PROCESS) -> tuple[str, ...]:
     """A note for the user if only the first frame of an animation is used: one line or none."""
-    count = animation.count_frames(data)
+    count = decoder.count_frames(data)
     if count == 1 or target.suffix.lower() in ANIMATED:
         return ()
     kind = target.suffix[1:].upper()
@@ -64,13 +65,18 @@ class FrameOptions:
 class FrameConverter:
     """Converts videos and animations. Thread-safe.
 
-    `hold`: reserves memory (bytes) for the duration of a `with` block, waiting for it if necessary.
+    `hold`: reserves memory (bytes) for the duration of a `with` block, waiting for it if necessary. `decoder`: what
+    reads animations.
     """
 
     def __init__(
-        self, engine: Engine, hold: Callable[[int], AbstractContextManager[None]], frames: FrameOptions
+        self,
+        engine: Engine,
+        hold: Callable[[int], AbstractContextManager[None]],
+        frames: FrameOptions,
+        decoder: Decoder = IN_PROCESS,
     ) -> None:
-        self._engine, self._hold, self._frames = engine, hold, frames
+        self._engine, self._hold, self._frames, self._decoder = engine, hold, frames, decoder
         self._workers = frames.workers or cores()
         self._video_lock = threading.Lock()
 
@@ -103,7 +109,7 @@ class FrameConverter:
         if target.suffix.lower() in VIDEO_OUTPUTS:
             with self._video_lock:
                 return self._video(data, target, title, controls, stored, finish)
-        if target.suffix.lower() not in ANIMATED or animation.count_frames(data) == 1:
+        if target.suffix.lower() not in ANIMATED or self._decoder.count_frames(data) == 1:
             return None
         return self._animation(data, target, title, controls, {**stored, "finish": finish})
 
@@ -155,7 +161,7 @@ class FrameConverter:
     def _animation(
         self, data: Path | bytes, target: Path, title: str, controls: Mapping[str, Any], stored: Mapping[str, Any]
     ) -> tuple[str, ...]:
-        found = animation.survey(data, title)
+        found = self._decoder.survey(data, title)
         scale, timing = self._engine.spec.scale, found.timing
         if target.suffix.lower() == ".gif":
             timing = animation.hundredths(timing)
@@ -179,7 +185,7 @@ class FrameConverter:
                 **stored,
             ) as writer,
             closing(
-                self._map(change, animation.frames(data, title), len(timing.milliseconds), title, workers)
+                self._map(change, self._decoder.frames(data, title), len(timing.milliseconds), title, workers)
             ) as frames,
         ):
             for frame in frames:

@@ -28,17 +28,17 @@ from translate.files import atomic_path, unwritable
 from translate.inference.controls import Label, Style, check_strength, numbered_style
 from translate.inference.engine import Engine
 from translate.inference.placement import Placement, content_share_of
+from translate.pictures.decoder import IN_PROCESS, Decoder
 from translate.pictures.formats import PAGED
 from translate.pictures.operations import (
     BYTES_PER_DECODED_PIXEL,
     Metadata,
     Picture,
-    decode,
     encode_for,
     lost,
     write_bytes,
 )
-from translate.pictures.pages import check_pages, chosen_pages, count_pages, first_page
+from translate.pictures.pages import check_pages, chosen_pages, first_page
 
 SMALL_BYTES = 32 << 20
 """Files up to this size are held in memory while they are converted."""
@@ -120,7 +120,10 @@ class Conversion:
 
 
 class Worker:
-    """Converts pictures one at a time. Thread-safe."""
+    """Converts pictures one at a time. Thread-safe.
+
+    `decoder`: what reads pictures; those larger than memory, and films, are read in this process.
+    """
 
     def __init__(
         self,
@@ -129,15 +132,17 @@ class Worker:
         engine: Engine,
         how: Conversion,
         frames: FrameOptions | None = None,
+        decoder: Decoder = IN_PROCESS,
     ) -> None:
         self.source, self.destination, self.engine, self.how = source, destination, engine, how
+        self.decoder = decoder
         self._style = how.style_of(engine)
         # Now, as the file may be temporary.
         self._maker = None if how.credentials == OFF else Maker.of(engine.path, engine.spec.name, engine.spec.task)
         self._memory = _MemoryBudget(engine.memory_bytes)
         # Only as many threads compute as there are cores for; the others wait for the disk or for their turn.
         self._turn = threading.BoundedSemaphore(engine.at_once)
-        self._frames = FrameConverter(engine, self._memory.hold, frames or FrameOptions())
+        self._frames = FrameConverter(engine, self._memory.hold, frames or FrameOptions(), decoder)
 
     def template_fields(self, name: str) -> dict[str, str]:
         """The template fields for a picture of this name, except `stem`."""
@@ -210,7 +215,7 @@ class Worker:
         if notes is not None:
             return notes
         pages, paged = self.how.pages, path.suffix.lower() in PAGED
-        chosen = chosen_pages(pages, count_pages(data) if paged and pages != "first" else 1)
+        chosen = chosen_pages(pages, self.decoder.count_pages(data) if paged and pages != "first" else 1)
         if len(chosen) > 1:
             return convert_pages(
                 path,
@@ -219,12 +224,12 @@ class Worker:
                 stamp and functools.partial(stamp.sign_file, pages=len(chosen)),
             )
         first = first_page(pages)
-        if first > 1 and count_pages(data) == 1:
+        if first > 1 and self.decoder.count_pages(data) == 1:
             first = 1  # there is nothing to choose from
         notes, count = self._convert_page(data, path, title, controls, first, stamp)
         if not paged:
             notes = (*notes, *page_note(count, path, pages))
-        return (*notes, *still_note(data, path))
+        return (*notes, *still_note(data, path, self.decoder))
 
     def _convert_page(
         self, data: Path | bytes, path: Path, title: str, controls: dict[str, Any], page: int, stamp: Stamp | None
@@ -234,7 +239,7 @@ class Worker:
         try:
             with self._turn:
                 most = min(SMALL_PIXELS, engine.max_pixels)
-                picture = decode(data, title, max_pixels=most, bits=bits, page=page)
+                picture = self.decoder.decode(data, title, max_pixels=most, bits=bits, page=page)
                 with self._memory.hold(engine.work_bytes(picture.height, picture.width)):
                     result = engine.apply(picture, **controls)
                 encoded = self._encoded(path, result, stamp)
@@ -248,10 +253,10 @@ class Worker:
                 options = {**controls, **self._output_options()}
                 finish = stamp and stamp.sign_file
                 notes = convert_huge(data, path, engine, name=title, page=page, finish=finish, **options)
-                return notes, count_pages(data)
+                return notes, self.decoder.count_pages(data)
         # Reserved in one step: two workers that each waited for the second half of their memory would deadlock.
         with self._memory.hold(height * width * BYTES_PER_DECODED_PIXEL + engine.work_bytes(height, width)):
-            picture = decode(data, title, max_pixels=engine.max_pixels, bits=bits, page=page)
+            picture = self.decoder.decode(data, title, max_pixels=engine.max_pixels, bits=bits, page=page)
             result = engine.apply(picture, **controls)
             write_bytes(path, self._encoded(path, result, stamp))
         return self._notes(picture, result, path), picture.pages

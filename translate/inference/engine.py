@@ -17,6 +17,7 @@ from translate.errors import ConfigError, ImageError
 from translate.inference.batching import Batcher
 from translate.inference.controls import Label, Style, check_strength, default_inputs, graph_inputs
 from translate.inference.devices import GPUS, TENSORRT_SIDE, Device, Started, Window
+from translate.inference.model_file import read_onnx
 from translate.inference.models import resolve
 from translate.inference.placement import Placement, content_share_of, frame_of, through_frame
 from translate.inference.session import Session
@@ -98,6 +99,8 @@ class Engine:
         batch: int | None = None,
     ) -> None:
         self.path = resolve(str(model)) if isinstance(model, str) else model
+        if isinstance(model, Path) and model.is_file():
+            read_onnx(model)  # it may come from anywhere
         if batch is not None and batch < 1:
             raise ConfigError(f"batch is {batch}; give 1 or more")
         window = Window(batch or GPU_BATCH, TENSORRT_SIDE if tile is None else tile)

@@ -15,6 +15,12 @@ from typing import Any
 from translate.errors import ModelError
 
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
+MOST_BYTES = 1 << 30
+"""The largest file that is read; the largest generator that is known here has 165 MB."""
+MOST_NODES = 100_000
+"""Nodes of all graphs together, with those that functions stand for; generators have some hundred."""
+MOST_DEPTH = 16
+"""Graphs within graphs."""
 _DATA_ELSEWHERE = (4, 5, 6, 7, 10, 11, 13)
 """Fields of TensorProto that hold values in other ways than as raw bytes."""
 _TYPES = {
@@ -68,7 +74,7 @@ class GraphFacts:
     functions: frozenset[str]
     """Operators that the file itself defines, named as in `operators`."""
     elsewhere: bool
-    """Whether weights are in another file."""
+    """Whether values of any tensor are in another file: a weight, a sparse one, or one inside a node."""
 
 
 def read_graph(path: Path, said: str = "") -> GraphFacts:
@@ -79,11 +85,18 @@ def read_graph(path: Path, said: str = "") -> GraphFacts:
         said: what it is called in messages, if not by its path.
 
     Raises:
-        ModelError: the file is truncated, or not ONNX.
+        ModelError: the file is truncated, not ONNX, or has more bytes or nodes than any picture model.
         OSError: the file cannot be read.
     """
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise ModelError(
+            f"{said or path}: has {size / 2**20:,.0f} MiB, expected a model of at most {MOST_BYTES >> 20:,} MiB; check "
+            "that it is one"
+        )
     try:
         return _facts(memoryview(path.read_bytes()))
+    except _TooMuch as error:
+        raise ModelError(f"{said or path}: has {error}; it is no picture model, or made to harm") from None
     except (ValueError, IndexError, TypeError, RecursionError):  # TypeError: a field of another wire type
         raise ModelError(f"{said or path}: truncated, or not an ONNX file; download or export it again") from None
 
@@ -158,8 +171,8 @@ def encoded(*fields: tuple[int, int | str | bytes]) -> bytes:
 
 
 def _facts(data: memoryview) -> GraphFacts:
-    ir_version, graph = 0, memoryview(b"")
-    opsets, metadata, functions = dict[str, int](), dict[str, str](), set[str]()
+    ir_version, graphs, nodes = 0, list["memoryview | int"](), _Nodes()
+    opsets, metadata = dict[str, int](), dict[str, str]()
     for number, value in _fields(data):
         if number == 1:  # ir_version
             ir_version = int(value)  # pyright: ignore[reportArgumentType]
@@ -167,17 +180,19 @@ def _facts(data: memoryview) -> GraphFacts:
             one = dict(_fields(value))
             opsets[_text(one.get(1)) or "ai.onnx"] = int(one.get(2, 0))  # pyright: ignore[reportArgumentType]
         elif number == 7:  # graph
-            graph = value
+            graphs.append(value)
         elif number == 14:  # metadata_props
             one = dict(_fields(value))
             metadata[_text(one.get(1))] = _text(one.get(2))
         elif number == 25:  # functions
-            one = dict(_fields(value))
-            functions.add(_operator(_text(one.get(1)), _text(one.get(10))))
-    if not ir_version or not opsets:
-        raise ValueError("no versions")
-    operators = Counter[str]()
-    _count_operators(graph, operators)
+            nodes.add_function(value)
+        elif number == 20:  # training_info, whose graphs nothing runs here
+            raise ValueError("a training")
+    if not ir_version or not opsets or len(graphs) != 1:  # readers would merge several
+        raise ValueError("no versions, or not one graph")
+    (graph,) = graphs
+    nodes.add_graph(graph)
+    operators = nodes.operators
     parts = list(_fields(graph))
     tensors = [dict(_fields(value)) for number, value in parts if number == 5]
     weights = [_weight(tensor) for tensor in tensors]
@@ -191,8 +206,8 @@ def _facts(data: memoryview) -> GraphFacts:
         inputs=[one for number, value in parts if number == 11 and (one := _value(value)).name not in given],
         outputs=[_value(value) for number, value in parts if number == 12],
         metadata=metadata,
-        functions=frozenset(functions),
-        elsewhere=any(13 in tensor or tensor.get(14) == 1 for tensor in tensors),  # external_data, data_location
+        functions=frozenset(nodes.functions),
+        elsewhere=nodes.elsewhere,
     )
 
 
@@ -253,10 +268,51 @@ def _text(value: "memoryview | int | None") -> str:
     return bytes(value).decode() if isinstance(value, memoryview) else ""
 
 
-def _count_operators(graph: "memoryview | int", operators: Counter[str]) -> None:
-    for number, node in _fields(graph):
-        if number != 1:  # node
-            continue
+class _TooMuch(Exception):  # noqa: N818 - becomes a ModelError
+    """More than any picture model has."""
+
+
+class _Nodes:
+    """Counts the nodes of graphs and functions, and looks at the tensors in them."""
+
+    def __init__(self) -> None:
+        self.operators = Counter[str]()
+        self.functions: dict[str, Counter[str]] = {}
+        """Operators that the file itself defines -> the operators they are made of."""
+        self.elsewhere = False
+        self._count = 0
+
+    def add_graph(self, graph: "memoryview | int") -> None:
+        """The main graph, after all functions."""
+        self._look(graph, self.operators, 1, 1)
+        sizes: dict[str, int] = {}
+        total = sum(count * self._size(name, sizes) for name, count in self.operators.items())
+        if total > MOST_NODES:
+            raise _TooMuch(f"more than {MOST_NODES:,} nodes behind its functions")
+        for found in self.functions.values():
+            self.operators += Counter({name: count for name, count in found.items() if name not in self.operators})
+
+    def add_function(self, function: "memoryview | int") -> None:
+        one = dict(_fields(function))
+        found = self.functions.setdefault(_operator(_text(one.get(1)), _text(one.get(10))), Counter[str]())
+        self._look(function, found, 7, 1)
+
+    def _look(self, graph: "memoryview | int", operators: Counter[str], node: int, depth: int) -> None:
+        """Look at a graph or function; `node`: the number of the field with its nodes."""
+        if depth > MOST_DEPTH:
+            raise _TooMuch(f"more than {MOST_DEPTH} graphs within each other")
+        for number, value in _fields(graph):
+            if number == node:
+                self._look_at_node(value, operators, depth)
+            elif node == 1 and number in (5, 15):  # initializer, sparse_initializer
+                self._look_at_tensor(value, sparse=number == 15)
+            elif node == 7 and number == 11:  # attribute_proto: defaults
+                self._look_at_attribute(value, operators, depth)
+
+    def _look_at_node(self, node: "memoryview | int", operators: Counter[str], depth: int) -> None:
+        self._count += 1
+        if self._count > MOST_NODES:
+            raise _TooMuch(f"more than {MOST_NODES:,} nodes")
         name = domain = ""
         for part, value in _fields(node):
             if part == 4:  # op_type
@@ -264,10 +320,32 @@ def _count_operators(graph: "memoryview | int", operators: Counter[str]) -> None
             elif part == 7:  # domain
                 domain = _text(value)
             elif part == 5:  # attribute
-                for kind, inner in _fields(value):
-                    if kind in (6, 11):  # g, graphs: branches and loops
-                        _count_operators(inner, operators)
+                self._look_at_attribute(value, operators, depth)
         operators[_operator(name, domain)] += 1
+
+    def _look_at_attribute(self, attribute: "memoryview | int", operators: Counter[str], depth: int) -> None:
+        for kind, inner in _fields(attribute):
+            if kind in (6, 11):  # g, graphs: branches and loops
+                self._look(inner, operators, 1, depth + 1)
+            elif kind in (5, 10, 22, 23):  # t, tensors, sparse_tensor, sparse_tensors
+                self._look_at_tensor(inner, sparse=kind > 10)
+
+    def _look_at_tensor(self, tensor: "memoryview | int", *, sparse: bool) -> None:
+        for number, value in _fields(tensor):
+            if sparse and number in (1, 2):  # values, indices
+                self._look_at_tensor(value, sparse=False)
+            elif not sparse and (number == 13 or (number == 14 and value == 1)):  # external_data, data_location
+                self.elsewhere = True
+
+    def _size(self, name: str, sizes: dict[str, int]) -> int:
+        """How many nodes an operator stands for: functions may call each other."""
+        if name not in self.functions:
+            return 1
+        if name not in sizes:
+            sizes[name] = MOST_NODES + 1  # for one that calls itself
+            total = sum(count * self._size(each, sizes) for each, count in self.functions[name].items())
+            sizes[name] = min(total, MOST_NODES + 1)
+        return sizes[name]
 
 
 def _operator(name: str, domain: str) -> str:

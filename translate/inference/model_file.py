@@ -12,8 +12,31 @@ from translate.spec import METADATA_KEY, ModelSpec
 Kind = Literal["unknown", "pickle", "safetensors", "archive", "page", "pointer", "empty"]
 
 _CONTROLS = ("label", "style", "detail")
-_STANDARD = ("com.microsoft.", "ai.onnx.ml.")
+_DOMAINS = ("com.microsoft", "ai.onnx.ml")
 """Domains of operators, besides the standard one, that are part of ONNX Runtime."""
+_LISTED = """
+Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh Attention AveragePool BatchNormalization Cast CastLike Ceil
+Celu CenterCropPad Clip Col2Im Compress Concat Constant ConstantOfShape Conv ConvInteger ConvTranspose Cos Cosh CumSum
+DFT DeformConv DepthToSpace DequantizeLinear Div Dropout DynamicQuantizeLinear Einsum Elu Equal Erf Exp Expand EyeLike
+Flatten Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual GridSample
+GroupNormalization HardSigmoid HardSwish Hardmax Identity If InstanceNormalization IsInf IsNaN LRN LayerNormalization
+LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization MatMul MatMulInteger Max MaxPool Mean
+MeanVarianceNormalization Min Mish Mod Mul Neg Not OneHot Or PRelu Pad Pow QLinearConv QLinearMatMul QuantizeLinear
+RMSNormalization Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin
+ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize Round ScatterElements ScatterND Selu Shape Shrink Sigmoid Sign
+Sin Sinh Size Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tan Tanh ThresholdedRelu
+Tile TopK Transpose Trilu Unsqueeze Upsample Where Xor
+com.microsoft.BiasGelu com.microsoft.DequantizeLinear com.microsoft.DynamicQuantizeMatMul com.microsoft.FastGelu
+com.microsoft.FusedConv com.microsoft.FusedMatMul com.microsoft.Gelu com.microsoft.GridSample com.microsoft.GroupNorm
+com.microsoft.MatMulIntegerToFloat com.microsoft.MatMulNBits com.microsoft.NhwcConv com.microsoft.NhwcMaxPool
+com.microsoft.QLinearAdd com.microsoft.QLinearAveragePool com.microsoft.QLinearConcat
+com.microsoft.QLinearGlobalAveragePool com.microsoft.QLinearLeakyRelu com.microsoft.QLinearMul
+com.microsoft.QLinearSigmoid com.microsoft.QLinearSoftmax com.microsoft.QuantizeLinear com.microsoft.QuickGelu
+com.microsoft.SkipLayerNormalization
+"""
+OPERATORS = frozenset(_LISTED.split())
+"""What a picture model may be made of: arithmetic on tensors. Left out are loops, which may never end, texts,
+sequences, chance, and whatever decodes files."""
 _SHOWN = 12
 """Number of digits of a digest in messages."""
 
@@ -88,7 +111,7 @@ def read_onnx(path: Path, said: str = "") -> GraphFacts:
             f"{said}: some of its weights are in another file, expected one file with everything in it; export it "
             "again, with the weights inside"
         )
-    names = [name for name in graph.operators if "." in name and not name.startswith(_STANDARD)]
+    names = [name for name in graph.operators if "." in name and name.rpartition(".")[0] not in _DOMAINS]
     if foreign := [name for name in names if name not in graph.functions]:
         raise ModelError(
             f"{said}: needs the operators {', '.join(foreign[:3])}, expected are those of ONNX alone; export it again "
@@ -129,11 +152,17 @@ def _holds_pickle(path: Path) -> bool:
 
 
 def check_graph(graph: GraphFacts, spec: ModelSpec, said: str) -> None:
-    """Check that the inputs and outputs are those that the description promises; `said`: the file, in messages.
+    """Check that the inputs and outputs are those that the description promises, and that only operators of the table
+    are in the graph; `said`: the file, in messages.
 
     Raises:
         ModelError: they are not.
     """
+    if others := [name for name in graph.operators if name not in OPERATORS and name not in graph.functions]:
+        raise ModelError(
+            f"{said}: has the operators {', '.join(others[:3])}, which no picture model needs; export it again with "
+            "`translate export`"
+        )
     image, *controls = graph.inputs or [Value("no input", "", None)]
     (result, *_) = graph.outputs or [Value("no output", "", None)]
     wanted = ((image, spec.input_bits, spec.input_channels), (result, spec.output_bits, spec.output_channels))

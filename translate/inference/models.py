@@ -134,7 +134,7 @@ def resolve(
     Raises:
         ModelError: no such name or file, the file was modified, or is not a model of ours.
     """
-    model = _named(name_or_path, models_dir, index_path)
+    model = _named(name_or_path, models_dir, index_path) or _shipped_at(Path(name_or_path), index_path)
     path = _file_at(name_or_path, models_dir, index_path) if model is None else model.file
     if model and model.sha256:
         _check_recorded(model)
@@ -157,6 +157,12 @@ def _named(name: str, models_dir: Path | None, index_path: Path) -> NamedModel |
         return None
     path = (models_dir or user_folder()) / f"{name}.onnx"
     return _added(path) if path.is_file() else None
+
+
+def _shipped_at(path: Path, index_path: Path) -> NamedModel | None:
+    """The shipped model that a path leads to."""
+    absolute = path.absolute()
+    return next((model for model in shipped(index_path) if model.file == absolute), None)
 
 
 def _check_recorded(model: NamedModel) -> None:

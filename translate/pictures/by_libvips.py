@@ -13,6 +13,7 @@ import numpy as np
 from translate.errors import ImageError
 from translate.machine import available_memory_bytes
 from translate.pictures import coded_colours, libvips, tiff
+from translate.pictures.bombs import pixels_alone
 from translate.pictures.by_pillow import read_tiff_by_pillow
 from translate.pictures.found import BYTES_PER_16_BIT_PIXEL, BYTES_PER_DECODED_PIXEL, Found, check_size
 from translate.pictures.metadata import exif as exif_tags
@@ -46,7 +47,7 @@ def read_by_libvips(handle: BinaryIO, kind: str, name: str, max_pixels: int | No
         check_page(name, page, 1)
         data, *notes = without_damaged_chunks(data) or (data,)
     with _compression_named(data, name):
-        image = libvips.open_png(data) if kind == "PNG" else libvips.open_tiff(data)
+        image = libvips.open_png(pixels_alone(data)) if kind == "PNG" else libvips.open_tiff(data)
     needed = BYTES_PER_16_BIT_PIXEL if image.format == "ushort" else BYTES_PER_DECODED_PIXEL
     check_size(name, image.height, image.width, needed, max_pixels)
     if image.format not in ("uchar", "ushort"):

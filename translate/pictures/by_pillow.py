@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
+from translate.pictures.bombs import check_bomb
 from translate.pictures.coded_colours import CodedColours
 from translate.pictures.colours import coded_by_pillow, coded_in
 from translate.pictures.found import (
@@ -37,6 +38,7 @@ _BITS = 258
 def read_by_pillow(handle: BinaryIO, kind: str, name: str, max_pixels: int | None, page: int) -> Found:
     """Decode a file of this format; see `translate.pictures.decode.decode`."""
     coded = coded_in(handle, kind)
+    check_bomb(handle, kind, name, max_pixels)
     with _opened(handle, kind, name, page) as (image, pages):
         coded = coded_by_pillow(image) or coded
         hdr = coded is not None and coded.is_hdr and not image.info.get("icc_profile")

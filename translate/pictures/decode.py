@@ -169,8 +169,16 @@ def opened_frames(data: bytes | Path, name: str) -> Generator[ImageFile | None]:
 
 
 def frame_of(image: ImageFile, number: int) -> Picture:
-    """Decode a frame of an animation, all of it, as `decode` does; numbers must not go down."""
+    """Decode a frame of an animation, all of it, as `decode` does; numbers must not go down.
+
+    Raises:
+        ImageError: it is larger than those before it, as it may say in GIF.
+    """
+    size = image.size
     image.seek(number)
+    if image.size != size:
+        sides, larger = (" x ".join(map(str, one)) for one in (size, image.size))
+        raise ImageError(f"{image.filename}: frame {number + 1} has {larger} pixels, the others {sides}; save it again")
     image.load()
     pixels_HWN, alpha_HW = split(image, transparency=image.has_transparency_data)
     return _finish(found_by_pillow(image, pixels_HWN, alpha_HW, getattr(image, _CODED)), 8)

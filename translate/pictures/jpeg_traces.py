@@ -9,7 +9,7 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from translate.pictures.operations import grey
 from translate.pictures.picture import Pixels, to_bits
@@ -26,16 +26,15 @@ _FAINT = 8.0
 _USUAL_SUM = 3688
 
 
-def jpeg_traces(file: Path | bytes, rgb_HWC: Pixels) -> bool:
+def jpeg_traces(quality: int | None, rgb_HWC: Pixels) -> bool:
     """Whether a picture was compressed strongly, judged by its quantisation tables or by the blocks in it.
 
     An estimate: pictures that were reduced after their compression show nothing.
 
     Args:
-        file: the picture's file, or its bytes.
+        quality: what `jpeg_quality` says of its file.
         rgb_HWC: (H, W, 3) uint8 or uint16, its pixels as stored or turned upright.
     """
-    quality = jpeg_quality(file)
     return (quality is not None and quality <= LOW_QUALITY) or blockiness(rgb_HWC) >= BLOCKY
 
 
@@ -46,9 +45,9 @@ def jpeg_quality(file: Path | bytes) -> int | None:
     cannot be opened.
     """
     try:
-        with Image.open(BytesIO(file) if isinstance(file, bytes) else file, formats=["JPEG"]) as picture:
+        with JpegImageFile(BytesIO(file) if isinstance(file, bytes) else file) as picture:
             tables = cast("dict[int, list[int]]", getattr(picture, "quantization", {}))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+    except Exception:  # of another format, or damaged: whatever the parser trips over
         return None
     if not tables:
         return None

@@ -161,17 +161,25 @@ def mpo_frame(handle: BinaryIO, name: str, number: int) -> bytes:
 
 def count_pages(data: bytes | Path) -> int:
     """Return how many pages a file has; 1 for formats without pages, and for what cannot be read."""
+    return len(sides_of_pages(data))
+
+
+def sides_of_pages(data: bytes | Path) -> list[tuple[int, int]]:
+    """Return height and width of each page as a TIFF file states them; (0, 0) where they are not known so easily.
+
+    At least one page is returned, also of what cannot be read.
+    """
     try:
         with BytesIO(data) if isinstance(data, bytes) else data.open("rb") as file:
             kind = recognise(file.read(HEAD_BYTES))
-            if kind is not None and kind.name == "JPEG":
-                return len(mpo_frames(file, ""))
-            if kind is None or kind.name != "TIFF":
-                return 1
-            # Only the directories are looked at.
-            return max(1, len(tiff_pages(data if isinstance(data, bytes) else mapped(file))))
+            if kind is not None and kind.name == "JPEG":  # several pictures of one size
+                return [(0, 0)] * len(mpo_frames(file, ""))
+            if kind is not None and kind.name == "TIFF":  # only the directories are looked at
+                found = tiff_pages(data if isinstance(data, bytes) else mapped(file))
+                return [(page.height, page.width) for page in found] or [(0, 0)]
     except (OSError, ValueError):
-        return 1
+        pass
+    return [(0, 0)]
 
 
 def check_pages(pages: str) -> None:

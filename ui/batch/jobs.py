@@ -285,6 +285,10 @@ class JobStore:
         changes = "done = ?, failed = ?, part = ?, seconds_left = ?, log = ?, total = coalesce(?, total)"
         return self._change(changes, "id = ? and state = 'running'", *found.values(), log, total, job)
 
+    def is_running(self, job: str) -> bool:
+        """Whether a job has neither been stopped nor deleted."""
+        return bool(self._rows("select * from job where id = ? and state = 'running'", job))
+
     def finish(self, job: str, state: State, message: str = "") -> bool:
         """A running job has ended."""
         changes = "state = ?, message = ?, part = 0, seconds_left = null"

@@ -16,9 +16,10 @@ from translate.conversion.sources import is_safe_name
 from translate.conversion.zip_names import member_name, open_archive
 from translate.errors import one_line
 from translate.pictures.formats import FORMATS, head_of, listed, may_be_picture
-from translate.pictures.operations import Picture, fit_size, flatten, read_picture, resize, with_bits, write_picture
+from translate.pictures.operations import Picture, fit_size, flatten, resize, with_bits, write_picture
 from ui.batch.archive import Entry
 from ui.batch.jobs import Job
+from ui.files import READER
 from ui.refused import Refused
 
 MOST_FILES = 10_000
@@ -125,6 +126,8 @@ def _why_refused(member: zipfile.ZipInfo) -> str:
         return "batch.encrypted"
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "batch.no_file"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "batch.packing"
     if member.file_size > MOST_MEMBER_BYTES:
         return "batch.large_member"
     return _why_unsafe(member.orig_filename) or _why_unsafe(member_name(member) or "folder")
@@ -168,7 +171,10 @@ def result_file(job: Job, name: str) -> Path | None:
     if hidden or not is_safe_name(name, windows=True):
         return None
     path = job.output / name
-    return path if path.is_file() and path.resolve().is_relative_to(job.output.resolve()) else None
+    try:
+        return path if path.is_file() and path.resolve().is_relative_to(job.output.resolve()) else None
+    except OSError:  # a name that no disk takes
+        return None
 
 
 def archive_entries(job: Job) -> list[Entry]:
@@ -176,7 +182,7 @@ def archive_entries(job: Job) -> list[Entry]:
 
     The record has only the lines about results, sorted: those about processes name the server's computer.
     """
-    found = results(job)
+    found = [entry for entry in results(job) if result_file(job, entry.target) is not None]
     record = b"".join(format_line(asdict(entry)) for entry in found)
     files = [Entry(entry.target, job.output / entry.target) for entry in found]
     return [Entry(FILE_NAME, record), *files]
@@ -194,7 +200,7 @@ def thumbnail(job: Job, name: str) -> Path | None:
     target = job.folder / "thumbnails" / f"{sha256(name.encode()).hexdigest()}.jpg"
     made = source.stat().st_mtime_ns
     if not target.is_file() or target.stat().st_mtime_ns < made:
-        picture = read_picture(source, max_pixels=_MOST_THUMBNAIL_PIXELS)
+        picture = READER.decode(source, source.name, max_pixels=_MOST_THUMBNAIL_PIXELS)
         size = fit_size(picture.height, picture.width, min(THUMBNAIL_SIDE, max(picture.height, picture.width)))
         target.parent.mkdir(parents=True, exist_ok=True)
         write_picture(target, Picture(resize(flatten(with_bits(picture, 8)), *size)))

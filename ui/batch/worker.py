@@ -1,4 +1,5 @@
-"""Works on the jobs of a store, one after another, as `translate convert` would: a thread beside the page."""
+"""Works on the jobs of a store, one after another, as `translate convert` would: a thread beside the page, which looks
+after a process for each job (`ui.batch.process`)."""
 
 import math
 import os
@@ -9,13 +10,14 @@ import traceback
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from translate.conversion.folder import Summary, convert_folder
 from translate.conversion.moving import FrameProgress
 from translate.conversion.resume import Result
 from translate.errors import ModelError, TranslateError, one_line
-from translate.inference.engine import Device, Engine
+from translate.inference.engine import Device
 from translate.machine import cores
+from ui.batch import process
 from ui.batch.jobs import Job, JobStore, Progress
+from ui.batch.process import Interrupted, Outcome
 
 GAP_SECONDS = 0.5
 """A job goes on when nobody has drawn for this time ..."""
@@ -25,10 +27,6 @@ LOOK_SECONDS = 5.0
 """How often to look whether another server has given up its work, or a job's time is over."""
 FRAME_SECONDS = 0.5
 """Minimum time between two reports about a film."""
-
-
-class Interrupted(Exception):  # noqa: N818 - not an error
-    """The job was stopped or deleted, or the server is closed."""
 
 
 class Precedence:
@@ -104,7 +102,7 @@ class JobWorker:
 
     def _run(self, job: Job) -> None:
         try:
-            summary = self._convert(job)
+            outcome = self._convert(job)
         except Interrupted:
             return
         except TranslateError as error:
@@ -113,33 +111,22 @@ class JobWorker:
             traceback.print_exc(file=sys.stderr)
             self._store.finish(job.id, "failed", one_line(f"unexpected {type(error).__name__} ({error})"))
         else:
-            done = summary.converted + summary.skipped
-            notes = [*summary.notes, *(note for result in summary.noted for note in result.notes)]
             progress = Progress(
-                done=done,
-                failed=len(summary.failed),
-                failures=[cleaned(result.reason or "", job) for result in summary.failed],
-                notes=[cleaned(note, job) for note in notes],
+                done=outcome.done,
+                failed=len(outcome.failures),
+                failures=[cleaned(reason, job) for reason in outcome.failures],
+                notes=[cleaned(note, job) for note in outcome.notes],
             )
-            self._store.report(job.id, progress, total=done + len(summary.failed))
+            self._store.report(job.id, progress, total=outcome.done + len(outcome.failures))
             self._store.finish(job.id, "finished")
 
-    def _convert(self, job: Job) -> Summary:
+    def _convert(self, job: Job) -> Outcome:
         options = job.options
         if not options.model.is_file():
             raise ModelError(f"the model {options.command} is not on this computer any more; put it back and go on")
         report = Reporter(job, self._store, self._precedence, self._closing)
-        engine = Engine(options.model, threads=1, device=self._device)
         # Not more at once than there are cores: what draws meanwhile need not wait for many pictures.
-        return convert_folder(
-            job.source,
-            job.output,
-            engine,
-            options.how,
-            workers=cores(),
-            on_progress=report.picture,
-            on_frame=report.frame,
-        )
+        return process.convert(job, self._device, cores(), report.picture, report.frame, report.wanted)
 
 
 class Reporter:
@@ -172,6 +159,10 @@ class Reporter:
         if time.monotonic() - self._reported >= FRAME_SECONDS:
             self._part = min(1.0, progress.frame / max(1, progress.frames))
             self._report()
+
+    def wanted(self) -> bool:
+        """Whether the job is to go on."""
+        return self._store.is_running(self._job.id) and not self._closing.is_set()
 
     def _report(self) -> None:
         self._reported = time.monotonic()

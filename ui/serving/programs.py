@@ -28,7 +28,7 @@ from translate.errors import ConfigError, ImageError, TranslateError, nearest
 from translate.inference.controls import style_from_text
 from translate.inference.looks import matching_style
 from translate.pictures.lines import draw_lines
-from translate.pictures.operations import Picture, decode, flatten, with_bits, write_picture
+from translate.pictures.operations import Picture, flatten, with_bits, write_picture
 from ui import actions, files
 from ui.model import Model
 from ui.requests import checked
@@ -244,7 +244,7 @@ class Programs:
     def _decoded(self, value: Any, most: int) -> Picture:
         path = self._uploaded(value)
         files.check_pixels(path, path.name, self._site.limits.pixels)
-        return with_bits(decode(path, path.name, max_pixels=most), 8)
+        return with_bits(files.READER.decode(path, path.name, max_pixels=most), 8)
 
 
 def _store(upload: UploadFile, path: Path) -> None:

@@ -26,7 +26,7 @@ from translate.inference.controls import numbered_style, style_from_text
 from translate.inference.engine import Engine
 from translate.inference.looks import matching_style
 from translate.pictures.lines import draw_lines, is_drawing
-from translate.pictures.operations import Picture, decode, encode, fit_size, flatten, resize, with_bits
+from translate.pictures.operations import Picture, encode, fit_size, flatten, resize, with_bits
 from ui import files
 from ui.requests import checked
 from ui.serving import metrics
@@ -146,13 +146,13 @@ class Studio:
 
 def _photo(engine: Engine, body: bytes, chosen: dict[str, Any]) -> bytes:
     with metrics.counted(engine.spec.name):
-        sheet = decode(body, "The drawing", max_pixels=min(MAX_SHEET_PIXELS, engine.max_pixels))
+        sheet = files.READER.decode(body, "The drawing", max_pixels=min(MAX_SHEET_PIXELS, engine.max_pixels))
         return encode(engine.apply(Picture(flatten(sheet)), **chosen), ".jpg")
 
 
 def _opened(engine: Engine, body: bytes, name: str, most: int) -> dict[str, Any]:
     files.check_pixels(body, name, most)
-    picture = with_bits(decode(body, name, max_pixels=engine.max_pixels), 8)
+    picture = with_bits(files.READER.decode(body, name, max_pixels=engine.max_pixels), 8)
     rgb_HWC = flatten(picture)
     if max(rgb_HWC.shape) > OPENED_SIDE:
         rgb_HWC = resize(rgb_HWC, *fit_size(picture.height, picture.width, OPENED_SIDE))
@@ -168,9 +168,9 @@ def _as_address(picture: Picture) -> str:
 
 
 def _matching(engine: Engine, drawing: bytes, photo: bytes, name: str, label: str | None, most: int) -> list[float]:
-    sheet = decode(drawing, "The drawing", max_pixels=min(MAX_SHEET_PIXELS, engine.max_pixels))
+    sheet = files.READER.decode(drawing, "The drawing", max_pixels=min(MAX_SHEET_PIXELS, engine.max_pixels))
     files.check_pixels(photo, name, most)
-    liked = decode(photo, name, max_pixels=engine.max_pixels)
+    liked = files.READER.decode(photo, name, max_pixels=engine.max_pixels)
     return [round(float(number), 2) for number in matching_style(engine, sheet, liked, label=label)]
 
 

@@ -21,8 +21,8 @@ _COLOURS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
 _READ = (*_COLOURS, b"iCCP", b"eXIf", b"pHYs", b"iTXt", b"zTXt", b"tEXt")
 _MOST_BYTES = 16 << 20
 """What unpacks to more is no profile."""
-_MOST_TEXT = 64 << 20
-"""Characters of all texts together; Pillow's limit."""
+_MOST_ALL = 64 << 20
+"""Bytes of all chunks together, unpacked; Pillow's limit for texts."""
 
 
 def is_16_bit(head: bytes) -> bool:
@@ -35,22 +35,21 @@ def read_facts(data: bytes) -> Facts:
     icc = exif = xmp = density = None
     colours: dict[bytes, bytes] = {}
     texts: list[Text] = []
-    unpacked = 0
+    unpacker = _Unpacker()
     for kind, body in _chunks(data):
         try:
             if kind in _COLOURS:
                 colours[kind] = body
             elif kind == b"iCCP":
-                icc = _unpack(body[body.index(b"\0") + 2 :])
+                icc = unpacker.unpack(body[body.index(b"\0") + 2 :])
             elif kind == b"eXIf":
                 exif = body
             elif kind == b"pHYs":
                 density = _density(body)
             elif kind == b"iTXt" and body.startswith(_XMP + b"\0"):
-                xmp = _international_text(body)[2]
-            elif unpacked < _MOST_TEXT:
-                texts.append(_text(kind, body))
-                unpacked += len(texts[-1].text)
+                xmp = _international_text(body, unpacker)[2]
+            else:
+                texts.append(_text(kind, body, unpacker))
         except (ValueError, IndexError, struct.error, zlib.error):
             continue
     old_exif, iptc, kept = sorted_texts(texts)
@@ -184,26 +183,37 @@ def _density(body: bytes) -> Density:
     return Density(x * _INCH, y * _INCH) if unit == 1 else Density(x, y, absolute=False)
 
 
-def _text(kind: bytes, body: bytes) -> Text:
+def _text(kind: bytes, body: bytes, unpacker: "_Unpacker") -> Text:
     keyword, rest = body.split(b"\0", 1)
     if kind == b"iTXt":
-        language, translated, text = _international_text(body)
+        language, translated, text = _international_text(body, unpacker)
         return Text(keyword.decode("latin-1"), text.decode(), language.decode(), translated.decode())
-    text = _unpack(rest[1:]) if kind == b"zTXt" else rest
+    text = unpacker.unpack(rest[1:]) if kind == b"zTXt" else rest
     return Text(keyword.decode("latin-1"), text.decode("latin-1"))
 
 
-def _international_text(body: bytes) -> tuple[bytes, bytes, bytes]:
+def _international_text(body: bytes, unpacker: "_Unpacker") -> tuple[bytes, bytes, bytes]:
     """Language, translated keyword and text of an iTXt chunk, which begins with a keyword and whether it is packed."""
     place = body.index(b"\0")
     packed = body[place + 1] == 1
     language, translated, text = body[place + 3 :].split(b"\0", 2)
-    return language, translated, _unpack(text) if packed else text
+    return language, translated, unpacker.unpack(text) if packed else text
 
 
-def _unpack(packed: bytes) -> bytes:
-    unpacker = zlib.decompressobj()
-    found = unpacker.decompress(packed, _MOST_BYTES)
-    if not unpacker.eof:
-        raise ValueError
-    return found
+class _Unpacker:
+    """Unpacks the chunks of one file; there is an end to what it unpacks."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_ALL
+
+    def unpack(self, packed: bytes) -> bytes:
+        """The whole content; ValueError if it is too long, or damaged."""
+        most = min(_MOST_BYTES, self._left)
+        if most <= 0:
+            raise ValueError
+        unpacker = zlib.decompressobj()
+        found = unpacker.decompress(packed, most)
+        self._left -= len(found)
+        if not unpacker.eof:
+            raise ValueError
+        return found

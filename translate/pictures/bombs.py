@@ -1,0 +1,95 @@
+"""What Pillow and libvips would follow: small files that cost hours or gigabytes. Refused, or cut, before they see it.
+
+Sizes that a file states are checked where it is opened (`translate.pictures.found.check_size`).
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from translate.errors import ImageError
+from translate.pictures.found import BYTES_PER_DECODED_PIXEL, check_size
+
+MOST_SCANS = 100
+"""Scans of a JPEG file, each of which decodes the whole picture again; usual are 10. libvips has the same limit."""
+_MOST_ICONS = 1000
+_PIECE = 1 << 20
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+"""Chunks of PNG that pixels come from."""
+
+
+def check_bomb(handle: BinaryIO, kind: str, name: str, max_pixels: int | None) -> None:
+    """Look at an open file, of which nothing is decoded, and rewind it.
+
+    Args:
+        handle: the file.
+        kind: name of its format.
+        name: what errors call it.
+        max_pixels: as in `translate.pictures.decode.decode`.
+
+    Raises:
+        ImageError: a JPEG file of too many scans.
+        TooLarge: an icon that holds a larger picture than it says.
+    """
+    if kind == "ICO":
+        for height, width in _pictures_of_icon(handle):
+            if max(height, width) > 256:
+                check_size(name, height, width, BYTES_PER_DECODED_PIXEL, max_pixels)
+    if kind == "JPEG" and _may_have_many_scans(handle):
+        handle.seek(0)
+        if _scans(handle.read()) > MOST_SCANS:
+            raise ImageError(f"{name}: a JPEG of more than {MOST_SCANS} scans, usual are 10; save it again")
+    handle.seek(0)
+
+
+def pixels_alone(data: bytes) -> bytes:
+    """A PNG file without what lies beside its pixels: libvips would unpack all texts and profiles, however large."""
+    parts, place = [_SIGNATURE], len(_SIGNATURE)
+    while place + 8 <= len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+        if data[place + 4 : place + 8] in _NEEDED or end > len(data):
+            parts.append(data[place:end])
+        place = end
+    return b"".join(parts)
+
+
+def _pictures_of_icon(handle: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Heights and widths that the pictures in an icon say they have, whatever its list says."""
+    handle.seek(4)
+    count = int.from_bytes(handle.read(2), "little")
+    for number in range(min(count, _MOST_ICONS)):
+        handle.seek(6 + 16 * number + 12)
+        handle.seek(int.from_bytes(handle.read(4), "little"))
+        head = handle.read(26)
+        if head[:8] == _SIGNATURE:
+            yield int.from_bytes(head[20:24], "big"), int.from_bytes(head[16:20], "big")
+        elif len(head) >= 12:
+            width, height = struct.unpack_from("<ii", head, 4)
+            yield abs(height) // 2, abs(width)  # a mask lies below the picture
+
+
+def _may_have_many_scans(handle: BinaryIO) -> bool:
+    """A quick look: no coded pixels have the two bytes that a scan begins with, but other data may."""
+    handle.seek(0)
+    count, last = 0, b""
+    while (piece := handle.read(_PIECE)) and count <= MOST_SCANS:
+        count += (last + piece).count(bytes([0xFF, _SOS]))
+        last = piece[-1:]
+    return count > MOST_SCANS
+
+
+def _scans(data: bytes) -> int:
+    """Scans of the first picture in a JPEG file (ITU T.81, B.1.1)."""
+    count, place = 0, 2
+    while (place := data.find(b"\xff", place)) >= 0 and place + 4 <= len(data):
+        marker = data[place + 1]
+        if marker == _EOI:
+            break
+        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= _SOI:  # no segment follows
+            place += 1 if marker == 0xFF else 2
+            continue
+        count += marker == _SOS
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return count

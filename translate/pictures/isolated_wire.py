@@ -1,0 +1,207 @@
+"""What passes between a program and the process that reads its pictures: JSON, then raw bytes; nothing is unpickled.
+
+Whoever receives checks everything against limits of its own before it takes any memory: the other side may have been
+taken over by a hostile file.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, cast
+
+import numpy as np
+
+from translate.pictures.metadata.facts import PhysicalSize, Text
+from translate.pictures.picture import Picture, Pixels
+
+MOST_HEADER_BYTES = 64 << 20
+"""Length of the JSON of a message: texts in a picture may be long."""
+MOST_BLOB_BYTES = 64 << 20
+"""Length of a colour profile, of EXIF, XMP or IPTC."""
+MOST_NOTES = 100
+_BLOBS = ("icc", "exif", "xmp", "iptc")
+_DTYPES: Mapping[str, Any] = {"uint8": np.uint8, "uint16": np.uint16}
+
+Message = dict[str, Any]
+
+
+class Broken(Exception):  # noqa: N818 - told to users in other words
+    """What came is no message, or not the expected one, or larger than allowed."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Two streams, one in each direction."""
+
+    source: BinaryIO
+    target: BinaryIO
+
+    def send(self, message: Message, *parts: bytes | memoryview) -> None:
+        """Write a message, and the bytes that it announces.
+
+        Raises:
+            OSError: nobody reads.
+        """
+        body = json.dumps(message).encode()
+        self.target.write(len(body).to_bytes(4, "little") + body)
+        for part in parts:
+            self.target.write(part)
+        self.target.flush()
+
+    def receive(self) -> Message | None:
+        """Read a message; None at the end of the stream.
+
+        Raises:
+            Broken: it is none.
+        """
+        head = self.source.read(4)
+        if not head:
+            return None
+        length = int.from_bytes(head, "little")
+        if len(head) < 4 or length > MOST_HEADER_BYTES:
+            raise Broken
+        try:
+            message = json.loads(self.read(length))
+        except (ValueError, RecursionError):
+            raise Broken from None
+        if not isinstance(message, dict):
+            raise Broken
+        return cast(Message, message)
+
+    def read(self, length: int) -> bytearray:
+        """Read so many bytes; `Broken` if they do not come."""
+        made = bytearray(length)
+        self._fill(memoryview(made))
+        return made
+
+    def _fill(self, room: memoryview) -> None:
+        """Read into all of this memory."""
+        place = 0
+        while place < len(room):
+            count = cast(Any, self.source).readinto(room[place:])
+            if not count:
+                raise Broken
+            place += count
+
+    # --- the file to read
+
+    def send_request(self, what: str, data: bytes | Path, **more: Any) -> None:
+        """Ask for something about a file: its bytes are sent, or its path."""
+        if isinstance(data, Path):
+            self.send({"do": what, "path": str(data.absolute()), **more})
+        else:
+            self.send({"do": what, "length": len(data), **more}, data)
+
+    def read_file(self, request: Message) -> bytes | Path:
+        """The file of a request."""
+        return Path(request["path"]) if "path" in request else bytes(self.read(request["length"]))
+
+    # --- pictures
+
+    def send_picture(self, picture: Picture, **more: Any) -> None:
+        """Send a picture with all that is known of it."""
+        blobs = {name: getattr(picture, name) for name in _BLOBS}
+        planes = [np.ascontiguousarray(one) for one in (picture.rgb_HWC, picture.alpha_HW) if one is not None]
+        message: Message = {
+            "shape": picture.rgb_HWC.shape[:2],
+            "dtype": picture.rgb_HWC.dtype.name,
+            "alpha": picture.alpha_HW is not None,
+            "blobs": {name: len(blob) for name, blob in blobs.items() if blob is not None},
+            "notes": picture.notes,
+            "size": asdict(picture.size) if picture.size is not None else None,
+            "texts": [[one.keyword, one.text, one.language, one.translated] for one in picture.texts],
+            "pages": picture.pages,
+            **more,
+        }
+        pixels = [plane.data.cast("B") for plane in planes]
+        self.send(message, *[blob for blob in blobs.values() if blob is not None], *pixels)
+
+    def read_picture(self, message: Message, most_pixels: int, bits: Literal[8, 16]) -> Picture:
+        """Read the picture that a message announces.
+
+        Args:
+            message: what `receive` returned.
+            most_pixels: maximum height * width.
+            bits: the most bits a channel that were asked for.
+
+        Raises:
+            Broken: it is larger, or not what was asked for.
+        """
+        height, width = _whole(message, "shape", 2)
+        dtype = str(message.get("dtype"))
+        if height < 1 or width < 1 or height * width > most_pixels or dtype not in _DTYPES:
+            raise Broken
+        if bits == 8 and dtype != "uint8":
+            raise Broken
+        facts = _facts(message)
+        blobs = {name: bytes(self.read(length)) for name, length in _blob_lengths(message)}
+        rgb_HWC = self._pixels((height, width, 3), dtype)
+        alpha_HW = self._pixels((height, width), dtype) if message.get("alpha") is True else None
+        return replace(facts, rgb_HWC=rgb_HWC, alpha_HW=alpha_HW, **cast(Any, blobs))
+
+    def _pixels(self, shape: tuple[int, ...], dtype: str) -> Pixels:
+        pixels = np.empty(shape, _DTYPES[dtype])
+        self._fill(pixels.data.cast("B"))
+        return pixels
+
+
+def _whole(message: Message, name: str, count: int) -> tuple[int, ...]:
+    """A list of so many whole numbers, none of which is negative."""
+    found = message.get(name)
+    if not isinstance(found, list) or len(cast(list[Any], found)) != count:
+        raise Broken
+    numbers = cast(list[Any], found)
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise Broken
+    return tuple(numbers)
+
+
+def whole(message: Message, name: str) -> int:
+    """A whole number that is not negative; `Broken` if there is none."""
+    (number,) = _whole({name: [message.get(name)]}, name, 1)
+    return number
+
+
+def _blob_lengths(message: Message) -> list[tuple[str, int]]:
+    found = message.get("blobs")
+    if not isinstance(found, dict):
+        raise Broken
+    lengths = [(name, whole(cast(Message, found), name)) for name in _BLOBS if name in found]
+    if any(length > MOST_BLOB_BYTES for _, length in lengths):
+        raise Broken
+    return lengths
+
+
+def _facts(message: Message) -> Picture:
+    """A picture without pixels, of what a message says."""
+    notes, texts, size = (message.get(name) for name in ("notes", "texts", "size"))
+    if not isinstance(notes, list) or len(cast(list[Any], notes)) > MOST_NOTES or not isinstance(texts, list):
+        raise Broken
+    made = [Text(*parts) for parts in cast(list[Any], texts) if _are_texts(parts, 4)]
+    if len(made) < len(cast(list[Any], texts)) or not _are_texts(notes, len(cast(list[Any], notes))):
+        raise Broken
+    return Picture(
+        np.empty((0, 0, 3), np.uint8),
+        notes=tuple(cast(list[str], notes)),
+        size=None if size is None else _size(size),
+        texts=tuple(made),
+        pages=max(1, whole(message, "pages")),
+    )
+
+
+def _are_texts(parts: Any, count: int) -> bool:
+    if not isinstance(parts, list):
+        return False
+    found = cast(list[Any], parts)
+    return len(found) == count and all(type(one) is str for one in found)
+
+
+def _size(found: Any) -> PhysicalSize:
+    if not isinstance(found, dict):
+        raise Broken
+    sides: list[Any] = [cast(Message, found).get(name) for name in ("height", "width")]
+    if not all(type(side) in (int, float) and math.isfinite(side) and side > 0 for side in sides):
+        raise Broken
+    return PhysicalSize(float(sides[0]), float(sides[1]), cast(Message, found).get("absolute") is True)
