@@ -57,11 +57,11 @@ CONTROLS = """() => {
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Generator[Served]:
-    """The page with all its tabs."""
+    """The page with all its tabs and switches."""
     folder = tmp_path_factory.mktemp("site")
     shutil.copytree(photos, folder / "data" / "boxes")
     training = ["--allow-training", "--data-root", folder / "data", "--runs-dir", folder / "runs"]
-    with served_tiny(folder, training) as site:
+    with served_tiny(folder, [*training, "--credentials", "on"]) as site:
         yield site
 
 
