@@ -83,6 +83,11 @@ def held(folder: Path) -> Generator[str]:
             _mine.discard(key)
 
 
+def without_holder(text: str) -> str:
+    """A message for those who should not learn what else runs on this computer."""
+    return re.sub(r" is in use by process .*; wait until", " is in use by another process; wait until", text)
+
+
 def _opened_and_locked(folder: Path, path: Path) -> tuple[int, bool]:
     """The open file, and whether it is locked."""
     while True:

@@ -98,7 +98,8 @@ def test_another_process_in_the_folder_of_a_batch(store: JobStore, job: Job) -> 
     """Whoever runs the command that the page shows, in the same folder."""
     job.output.mkdir()
     with held(job.output):
-        assert " is in use by process " in work(store, job, "failed").message
+        said = "the folder is in use by another process; wait until that has ended, or choose another folder"
+        assert work(store, job, "failed").message == said
     store.go_on(job.id)
     assert work(store, job, "finished").progress.done == 6
 

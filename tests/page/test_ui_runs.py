@@ -265,6 +265,12 @@ def test_train_stop_export(new_runs: Callable[[], Runs], root: Path) -> None:
         ("trained on 12 images; next: translate export\n", True, "finished", ""),
         ("ended early (asked to end) at 3% of the budget\n", True, "stopped", ""),
         (" 12% l1 0.3  45 images/s\n", True, "stopped", ""),
+        (
+            "translate: one is in use by process 7 on studio since 2026 (translate resume x); wait until that\n",
+            True,
+            "stopped",
+            "one is in use by another process; wait until that",
+        ),
         ("Traceback (most recent call last):\n  File x\nValueError: no\n", True, "stopped", "ValueError: no"),
     ],
 )

@@ -341,6 +341,7 @@ def _unchanged(data: Path | bytes, state: _State, path: Path, title: str) -> Gen
     if isinstance(data, bytes):
         yield path
         return
+    converted = False
     try:
         with atomic_path(path) as part:
             try:
@@ -349,9 +350,12 @@ def _unchanged(data: Path | bytes, state: _State, path: Path, title: str) -> Gen
                 if str(part) not in str(error):
                     raise
                 raise type(error)(str(error).replace(str(part), str(path))) from None
-            if _state(data.stat()) != state:
+            if not data.exists() or _state(data.stat()) != state:
                 raise _changing(title)
+            converted = True
     except OSError as error:
+        if not converted:
+            raise
         raise unwritable(path, error) from None
 
 

@@ -14,6 +14,7 @@ from translate.conversion.moving import FrameProgress
 from translate.conversion.resume import Result
 from translate.errors import ModelError, TranslateError, one_line
 from translate.inference.engine import Device
+from translate.lock import without_holder
 from translate.machine import cores
 from ui.batch import process
 from ui.batch.jobs import Job, JobStore, Progress
@@ -182,6 +183,7 @@ class Reporter:
 
 def cleaned(text: str, job: Job) -> str:
     """A message without the folders of the server, which are no business of the page's user."""
+    text = without_holder(text)
     for folder in (job.input, job.output):
         text = text.replace(f"{folder}{os.sep}", "").replace(f"{folder}/", "").replace(str(folder), "the folder")
     return text

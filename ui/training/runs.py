@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from translate.errors import ConfigError, DataError, require
 from translate.files import atomic_path
+from translate.lock import without_holder
 from translate.pictures.operations import read_picture, write_picture
 from translate.tasks import TASKS
 from ui.refused import Refused
@@ -261,7 +262,8 @@ class Runs:
         return self._without_root(lines[-1].removeprefix("translate: "))
 
     def _without_root(self, line: str) -> str:
-        """Text that does not reveal where on this computer the folders are."""
+        """Text that does not reveal where on this computer the folders are, or what else runs here."""
+        line = without_holder(line)
         for folder in (self.data_root.path, self.folder, self.models):
             line = line.replace(f"{folder}/", "").replace(str(folder), folder.name)
         return line
