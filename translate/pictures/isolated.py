@@ -30,7 +30,7 @@ SECONDS = 30.0
 """How long a picture may take to be read."""
 SPARE_BYTES = 512 << 20
 """Memory that a reader may take beside the pixels: the file, and the decoder's tables."""
-MOST_IDLE = 4
+MOST_IDLE = 2
 """Processes that are kept for the next pictures."""
 START_SECONDS = 60.0
 _MOST_FRAMES = 10_000_000
