@@ -296,3 +296,14 @@ def test_others_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         hanging[0].process.kill()
         thread.join()
     assert [line.partition(":")[0] for line in said] == ["slow.png"]
+
+
+def test_a_process_may_be_started_before_it_is_needed() -> None:
+    reader: Any = IsolatedDecoder()
+    reader.start()
+    until(lambda: len(reader._idle) == 1)
+    (child,) = reader._idle
+    reader.decode(encode(Picture(smooth()), ".png"))
+    assert reader._idle == [child]
+    reader.close()
+    assert child.process.returncode is not None

@@ -60,6 +60,15 @@ class IsolatedDecoder:
         self._lock = threading.Lock()
         weakref.finalize(self, _end, self._idle)
 
+    def start(self) -> None:
+        """Start a process beside what goes on here, so that the first picture does not wait for it."""
+
+        def begin() -> None:
+            with suppress(ImageError):  # whoever reads the first picture is told
+                self._give_back(self._taken())
+
+        threading.Thread(target=begin, name="reader", daemon=True).start()
+
     def close(self) -> None:
         """End the processes; others are started if they are needed again."""
         with self._lock:
