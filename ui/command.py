@@ -24,6 +24,7 @@ from translate.errors import ConfigError, MissingExtra, ModelError, TranslateErr
 from translate.inference.engine import Device, Engine
 from translate.inference.models import checked_folder, resolve, shipped, user_folder
 from translate.options import parse_duration, parse_options, text_option
+from ui import files
 from ui.batch.jobs import KEEP_SECONDS, JobStore, default_folder
 from ui.batch.worker import JobWorker
 from ui.model import Model, models_of
@@ -157,10 +158,12 @@ def main(argv: list[str]) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             worker.start()
+            files.READER.start()
             finished = serve_until_interrupted(Server(app, options.host, options.port), options.open)
         finally:
             worker.close()
             jobs.close()
+            files.READER.close()
     if not finished:
         os._exit(0)  # threads that compute would be waited for
     return 0

@@ -5,6 +5,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from translate.inference.model_file import Kind, kind_of
 _WRAPPERS = ("params_ema", "params-ema", "ema", "params", "state_dict", "model_state_dict", "model", "weights")
 """Names under which training programs put the weights of their one network; the first that is there is taken, since
 averaged weights make better pictures."""
+_DEEPEST = 3
+"""Dictionaries within dictionaries that are looked into."""
 _PREFIX = re.compile(r"^(module|_orig_mod|net|netG|net_g|generator)\.")
 """What parallel training, compilation and wrappers put in front of every name."""
 
@@ -55,6 +58,16 @@ def read_state(path: Path, network: str = "") -> dict[str, Tensor]:
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
+def _refuse_packed(path: Path) -> None:
+    """Refuse a checkpoint that grows when it is read: `torch.save` packs nothing."""
+    with suppress(zipfile.BadZipFile, ValueError, NotImplementedError, OSError), zipfile.ZipFile(path) as archive:
+        if (unpacked := sum(member.file_size for member in archive.infolist())) > 2 * path.stat().st_size:
+            raise ModelError(
+                f"{path} holds {unpacked / 2**20:,.0f} MiB in a file of {path.stat().st_size / 2**20:,.0f} MiB, which "
+                "torch.save never writes; download it again from where it was made"
+            )
+
+
 def _loaded(path: Path) -> Any:
     try:
         kind = kind_of(path)
@@ -64,6 +77,8 @@ def _loaded(path: Path) -> Any:
         raise ModelError(f"{path} {_REFUSED[kind]}")
     if kind == "unknown" and _is_onnx(path):
         raise ModelError(f"{path} is an ONNX file, not a checkpoint; give the .pth file that it was made from")
+    if kind == "pickle":
+        _refuse_packed(path)
     try:
         if kind == "safetensors":
             return load_file(path)
@@ -122,13 +137,13 @@ def _chosen(found: Any, path: Path, network: str) -> dict[str, Tensor]:
     raise ModelError(f"{path} holds several networks ({', '.join(sorted(networks))}); choose one with --network")
 
 
-def _networks(found: Any) -> dict[str, dict[str, Tensor]]:
+def _networks(found: Any, depth: int = 0) -> dict[str, dict[str, Tensor]]:
     """The networks by name; the name is empty if the file is the one network itself."""
-    if not isinstance(found, Mapping):
+    if not isinstance(found, Mapping) or depth > _DEEPEST:
         return {}
     tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
     if not tensors:
-        inner = {str(name): _networks(value) for name, value in found.items()}
+        inner = {str(name): _networks(value, depth + 1) for name, value in found.items()}
         return {name: networks[""] for name, networks in inner.items() if "" in networks}
     # Names such as netG_A.model.1.weight beside netG_B.model.1.weight.
     first = {name.partition(".")[0] for name in tensors}

@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import subprocess
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
@@ -263,4 +264,46 @@ def test_it_ends_when_nobody_needs_it() -> None:
     (child,) = reader._idle
     del reader
     gc.collect()
+    assert child.process.returncode is not None
+
+
+def test_others_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a picture of one user takes all of its time, those of others are read."""
+    said: list[str] = []
+    hanging: list[Any] = []
+
+    def hang() -> None:
+        try:
+            reader.decode(b"", "slow.png", max_pixels=100)
+        except ImageError as error:
+            said.append(str(error))
+
+    with closing(IsolatedDecoder()) as reader:
+        begin = isolated._Child.__init__  # pyright: ignore[reportPrivateUsage]
+
+        def noticed(child: Any) -> None:
+            begin(child)
+            hanging.append(child)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(isolated, "_START", HOSTILE + "time.sleep(600)")
+            patch.setattr(isolated._Child, "__init__", noticed)  # pyright: ignore[reportPrivateUsage]
+            thread = threading.Thread(target=hang)
+            thread.start()
+            until(lambda: hanging)
+        assert reader.decode(encode(Picture(smooth()), ".png")).height == 24
+        assert said == []
+        hanging[0].process.kill()
+        thread.join()
+    assert [line.partition(":")[0] for line in said] == ["slow.png"]
+
+
+def test_a_process_may_be_started_before_it_is_needed() -> None:
+    reader: Any = IsolatedDecoder()
+    reader.start()
+    until(lambda: len(reader._idle) == 1)
+    (child,) = reader._idle
+    reader.decode(encode(Picture(smooth()), ".png"))
+    assert reader._idle == [child]
+    reader.close()
     assert child.process.returncode is not None

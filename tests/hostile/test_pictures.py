@@ -13,6 +13,7 @@ import pytest
 from made_files import png_chunks
 
 from translate.errors import ImageError
+from translate.pictures.band_reader import RowReader
 from translate.pictures.bombs import pixels_alone
 from translate.pictures.decode import decode
 
@@ -146,3 +147,12 @@ def test_what_lies_beside_the_pixels_does_not_reach_libvips() -> None:
     assert (decode(bare).rgb_HWC == decode(data).rgb_HWC).all()
     cut = png_chunks((b"IHDR", bytes(13)))[:-6]
     assert pixels_alone(cut) == cut  # so that whoever decodes it says what is wrong
+
+
+def test_texts_that_fill_the_memory_are_refused_band_by_band_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(bombs.PICTURES["ztxt-many-16.png"]())
+    with pytest.raises(ImageError, match=r"^a\.png: its texts fill the memory when they are unpacked; save it without"):
+        RowReader(path, "a.png", tmp_path)
+    path.write_bytes(bombs.png_with(b"zTXt", 3, length=1000))
+    assert RowReader(path, "a.png", tmp_path).height == 16

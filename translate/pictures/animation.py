@@ -8,6 +8,7 @@ WebP."""
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import numpy as np
 
 from translate.errors import ImageError, TooLarge
 from translate.pictures.band_writer import Timing
+from translate.pictures.bombs import webp_frames
 from translate.pictures.decode import frame_of, opened_frames
+from translate.pictures.formats import HEAD_BYTES, recognise
 from translate.pictures.operations import Picture, available_memory_bytes
 
 BYTES_PER_PIXEL = 36
@@ -38,6 +41,10 @@ class Animation:
 
 def count_frames(data: Path | bytes) -> int:
     """How many frames a picture has; where damage forbids to tell, 1 or 2, and who decodes them says so."""
+    with suppress(OSError), BytesIO(data) if isinstance(data, bytes) else data.open("rb") as file:
+        kind = recognise(file.read(HEAD_BYTES))
+        if kind is not None and kind.name == "WebP":
+            return webp_frames(file)
     count = 1
     with suppress(ImageError), opened_frames(data, "") as image:
         if image is not None:

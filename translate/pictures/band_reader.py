@@ -28,7 +28,7 @@ from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import xmp as xmp_packet
 from translate.pictures.metadata.facts import Facts
 from translate.pictures.metadata.from_pillow import facts_of
-from translate.pictures.metadata.png import read_facts
+from translate.pictures.metadata.png import read_facts, unpacks_to_too_much
 from translate.pictures.metadata.stored import orientation_of, size_of
 from translate.pictures.pages import at_page, check_page, mapped, mpo_frame, mpo_frames, tiff_pages
 from translate.pictures.picture import BAND, Picture, Pixels, to_bits
@@ -79,6 +79,8 @@ class RowReader:
         if self._format in ("tiff", "jpeg"):
             self._find_page(page)
         check_page(name, page, self._pages)
+        if self._format == "png":
+            self._refuse_texts()
         repairs = self._add_end() if self._format == "jpeg" else ()
         image = self._open()
         if image.format not in _DTYPES and image.interpretation not in ("lab", "labs"):
@@ -200,6 +202,13 @@ class RowReader:
             return ()
         self._source, note = better
         return (note,)
+
+    def _refuse_texts(self) -> None:
+        with self._file() as file:
+            if unpacks_to_too_much(self._source if isinstance(self._source, bytes) else mapped(file)):
+                raise ImageError(
+                    f"{self._name}: its texts fill the memory when they are unpacked; save it without them"
+                )
 
     def _find_page(self, page: int) -> None:
         """Find the page; of a TIFF file also what it says, and of JPEG take it as a file of its own."""

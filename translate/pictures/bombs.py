@@ -3,12 +3,13 @@
 Sizes that a file states are checked where it is opened (`translate.pictures.found.check_size`).
 """
 
+import os
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from translate.errors import ImageError
-from translate.pictures.found import BYTES_PER_DECODED_PIXEL, check_size
+from translate.pictures.found import BYTES_PER_DECODED_PIXEL, BYTES_PER_WEBP_PIXEL, check_size
 
 MOST_SCANS = 100
 """Scans of a JPEG file, each of which decodes the whole picture again; usual are 10. libvips has the same limit."""
@@ -31,8 +32,11 @@ def check_bomb(handle: BinaryIO, kind: str, name: str, max_pixels: int | None) -
 
     Raises:
         ImageError: a JPEG file of too many scans.
-        TooLarge: an icon that holds a larger picture than it says.
+        TooLarge: an icon that holds a larger picture than it says, or a WebP picture, whose reader takes memory for
+            all pixels as soon as it is opened.
     """
+    if kind == "WebP" and (sides := webp_sides(handle)) is not None:
+        check_size(name, *sides, BYTES_PER_WEBP_PIXEL, max_pixels)
     if kind == "ICO":
         for height, width in _pictures_of_icon(handle):
             if max(height, width) > 256:
@@ -53,6 +57,33 @@ def pixels_alone(data: bytes) -> bytes:
             parts.append(data[place:end])
         place = end
     return b"".join(parts)
+
+
+def webp_sides(handle: BinaryIO) -> tuple[int, int] | None:
+    """Height and width that a WebP file states (RFC 9649, 2.5 to 2.7); None: damaged."""
+    handle.seek(12)
+    head = handle.read(18)
+    kind, body = head[:4], head[8:]
+    if kind == b"VP8X" and len(body) == 10:
+        return int.from_bytes(body[7:10], "little") + 1, int.from_bytes(body[4:7], "little") + 1
+    if kind == b"VP8L" and body[:1] == b"\x2f":
+        bits = int.from_bytes(body[1:5], "little")
+        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
+    if kind == b"VP8 " and body[3:6] == b"\x9d\1\x2a":
+        width, height = struct.unpack_from("<HH", body, 6)
+        return height & 0x3FFF, width & 0x3FFF
+    return None
+
+
+def webp_frames(handle: BinaryIO) -> int:
+    """How many frames a WebP file has, without opening its reader (RFC 9649, 2.7)."""
+    handle.seek(12)
+    count = 0
+    while len(head := handle.read(8)) == 8:
+        count += head[:4] == b"ANMF"
+        length = int.from_bytes(head[4:], "little")
+        handle.seek(length + length % 2, os.SEEK_CUR)
+    return max(1, count)
 
 
 def _pictures_of_icon(handle: BinaryIO) -> Iterator[tuple[int, int]]:

@@ -30,7 +30,7 @@ SECONDS = 30.0
 """How long a picture may take to be read."""
 SPARE_BYTES = 512 << 20
 """Memory that a reader may take beside the pixels: the file, and the decoder's tables."""
-MOST_IDLE = 4
+MOST_IDLE = 2
 """Processes that are kept for the next pictures."""
 START_SECONDS = 60.0
 _MOST_FRAMES = 10_000_000
@@ -59,6 +59,15 @@ class IsolatedDecoder:
         self._idle: list[_Child] = []
         self._lock = threading.Lock()
         weakref.finalize(self, _end, self._idle)
+
+    def start(self) -> None:
+        """Start a process beside what goes on here, so that the first picture does not wait for it."""
+
+        def begin() -> None:
+            with suppress(ImageError):  # whoever reads the first picture is told
+                self._give_back(self._taken())
+
+        threading.Thread(target=begin, name="reader", daemon=True).start()
 
     def close(self) -> None:
         """End the processes; others are started if they are needed again."""

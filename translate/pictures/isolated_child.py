@@ -35,10 +35,9 @@ def main() -> None:
     channel = Channel(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # whatever a library prints must not get among the answers
     _prepare()
-    taken = _address_space()
     channel.send({"ready": True})
     while (request := channel.receive()) is not None:
-        _limit(taken + request["memory"], request["seconds"])
+        _limit(request["memory"], request["seconds"])
         try:
             _answer(channel, request)
         except TooLarge as error:
@@ -97,12 +96,12 @@ def _prepare() -> None:
         _set("RLIMIT_NOFILE", MOST_FILES)
 
 
-def _limit(address_space: int, seconds: float) -> None:
-    """Set the limits for the next request: bytes of address space, and seconds of CPU time."""
+def _limit(memory: int, seconds: float) -> None:
+    """Set the limits for the next request: bytes beside what is taken now, and seconds of CPU time."""
     if resource is None:
         return
-    if address_space:
-        _set("RLIMIT_AS", address_space, soft=True)
+    if taken := _address_space():
+        _set("RLIMIT_AS", taken + memory, soft=True)
     used = resource.getrusage(resource.RUSAGE_SELF)
     # The parent's deadline comes first; this one is for a process whose parent is gone.
     _set("RLIMIT_CPU", math.ceil(used.ru_utime + used.ru_stime + seconds * (os.cpu_count() or 1)) + 1, soft=True)

@@ -97,7 +97,7 @@ def read_header(path: Path) -> Header:
     try:
         found = json.loads(text)
         version = found.pop("format")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SnapshotError(f"{path} is damaged (its {HEADER_KEY} cannot be read); start the run again") from None
     if version != FORMAT:
         raise SnapshotError(

@@ -24,8 +24,8 @@ from translate.conversion.resume import Result
 from translate.errors import TranslateError
 from translate.inference.engine import Device, Engine
 from translate.machine import available_memory_bytes
+from translate.pictures.isolated import IsolatedDecoder
 from ui.batch.jobs import Job, Options
-from ui.files import READER
 
 try:
     import resource as _resource
@@ -33,6 +33,8 @@ except ImportError:  # Windows has no such limits
     _resource = None
 resource: ModuleType | None = _resource
 
+PICTURE_SECONDS = 600.0
+"""How long a picture of a batch may take to be read; an animation is looked through at once."""
 LOOK_SECONDS = 5.0
 """How often to look whether a job is still wanted, when it has nothing to say."""
 END_SECONDS = 30.0
@@ -188,7 +190,7 @@ def main() -> None:
             workers=asked["workers"],
             on_progress=picture,
             on_frame=frame,
-            decoder=READER,
+            decoder=IsolatedDecoder(seconds=PICTURE_SECONDS),
         )
     except Interrupted:
         return

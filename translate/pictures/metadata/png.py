@@ -75,6 +75,20 @@ def sorted_texts(texts: Iterable[Text]) -> tuple[bytes | None, bytes | None, tup
     return exif, iptc, tuple(kept)
 
 
+def unpacks_to_too_much(data: bytes) -> bool:
+    """Whether texts and profiles of a file are more than is read of them; libvips would unpack all of them."""
+    unpacker = _Unpacker()
+    for kind, body in _chunks(data):
+        try:
+            if kind == b"iCCP":
+                unpacker.unpack(body[body.index(b"\0") + 2 :])
+            elif kind in (b"iTXt", b"zTXt"):
+                _text(kind, body, unpacker)
+        except (ValueError, IndexError, zlib.error):  # damaged, or too long by itself
+            continue
+    return unpacker.is_exhausted
+
+
 def read_colours(file: BinaryIO) -> dict[bytes, bytes]:
     """Read the chunks before the pixels that say in numbers what the colours are: name -> body."""
     found: dict[bytes, bytes] = {}
@@ -205,6 +219,11 @@ class _Unpacker:
 
     def __init__(self) -> None:
         self._left = _MOST_ALL
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the end was reached."""
+        return self._left <= 0
 
     def unpack(self, packed: bytes) -> bytes:
         """The whole content; ValueError if it is too long, or damaged."""
