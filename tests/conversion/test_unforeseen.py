@@ -23,7 +23,7 @@ STAGES = (
     "translate.conversion.sources.FolderSource.load",
     "translate.conversion.resume.ResumeState._resolve",
     "translate.conversion.worker._opened_once",
-    "translate.conversion.worker.decode",
+    "translate.pictures.decode.decode",
     "translate.inference.engine.Engine.apply",
     "translate.conversion.worker.encode_for",
     "translate.conversion.destinations.LocalFolder.writing",
@@ -95,7 +95,7 @@ def test_the_command_names_the_log_once(
     tmp_path: Path, make_pictures: MakePictures, broken: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, model = make_pictures(tmp_path / "in", NAMES), save_model(tmp_path / "m.onnx", INVERT)
-    broken("translate.conversion.worker.decode", ZeroDivisionError)
+    broken("translate.pictures.decode.decode", ZeroDivisionError)
     command = ["convert", str(source), str(tmp_path / "out"), "--model", str(model), "--workers", "1"]
     assert main(command) == 1
     found = capsys.readouterr()
@@ -114,7 +114,7 @@ def test_the_command_names_the_log_once(
 def test_an_archive_is_made_of_the_others(
     tmp_path: Path, engine: Engine, make_pictures: MakePictures, broken: Callable[..., None]
 ) -> None:
-    broken("translate.conversion.worker.decode", ValueError)
+    broken("translate.pictures.decode.decode", ValueError)
     report = convert_folder(make_pictures(tmp_path / "in", NAMES), tmp_path / "out.zip", engine)
     assert (report.converted, len(report.failed)) == (3, 1)
     assert (tmp_path / "out.zip").is_file()

@@ -41,15 +41,16 @@ class Animation:
 
 def count_frames(data: Path | bytes) -> int:
     """How many frames a picture has; where damage forbids to tell, 1 or 2, and who decodes them says so."""
-    with suppress(OSError), BytesIO(data) if isinstance(data, bytes) else data.open("rb") as file:
+    count = 1
+    with suppress(ImageError, OSError), BytesIO(data) if isinstance(data, bytes) else data.open("rb") as file:
         kind = recognise(file.read(HEAD_BYTES))
         if kind is not None and kind.name == "WebP":
             return webp_frames(file)
-    count = 1
-    with suppress(ImageError), opened_frames(data, "") as image:
-        if image is not None:
-            count = 2
-            count = len(_numbers(image))
+        file.seek(0)
+        with opened_frames(file, "") as image:
+            if image is not None:
+                count = 2
+                count = len(_numbers(image))
     return count
 
 

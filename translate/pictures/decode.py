@@ -7,7 +7,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -85,10 +85,10 @@ def decode(
 
 
 @contextmanager
-def _opened(data: bytes | Path, name: str) -> Generator[BinaryIO]:
+def _opened(data: bytes | Path | BinaryIO, name: str) -> Generator[BinaryIO]:
     _silence_metadata_warnings()
     try:
-        with data.open("rb") if isinstance(data, Path) else BytesIO(data) as handle:
+        with _handle(data) as handle:
             yield handle
     except ImageError:
         raise
@@ -96,6 +96,12 @@ def _opened(data: bytes | Path, name: str) -> Generator[BinaryIO]:
         raise ImageError(f"{name}: not enough memory to decode it; close other programs or make it smaller") from None
     except OSError as error:
         raise ImageError(f"{name}: cannot be read ({error.strerror or error}); check the name and the rights") from None
+
+
+def _handle(data: bytes | Path | BinaryIO) -> AbstractContextManager[BinaryIO]:
+    if isinstance(data, Path):
+        return data.open("rb")
+    return BytesIO(data) if isinstance(data, bytes) else nullcontext(data)
 
 
 @contextmanager
@@ -149,7 +155,7 @@ def _repaired(handle: BinaryIO, kind: str) -> tuple[bytes, str] | None:
 
 
 @contextmanager
-def opened_frames(data: bytes | Path, name: str) -> Generator[ImageFile | None]:
+def opened_frames(data: bytes | Path | BinaryIO, name: str) -> Generator[ImageFile | None]:
     """Open a GIF, WebP, PNG or AVIF file for `frame_of`; None if it is another or cannot be opened.
 
     Raises:
