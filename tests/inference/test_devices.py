@@ -158,7 +158,7 @@ def test_an_unusable_file_is_reported_as_such(device: Any, tmp_path: Path, monke
     (tmp_path / "garbage.onnx").write_bytes(b"garbage")
     save_model(tmp_path / "external.onnx", INVERT, external=True)
     for name in ("garbage", "external"):
-        with pytest.raises(ModelError, match="truncated, or not an ONNX file|weights are in another file"):
+        with pytest.raises(ModelError, match=r"truncated, or not an ONNX file|weights are in another file"):
             Engine(tmp_path / f"{name}.onnx", device=device)
 
 
