@@ -265,7 +265,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "inflating.tif": lambda: tiff(4, 4, inflating(GIBIBYTE), compression=8),
     "inflating-lzma.tif": partial(tiff, 60_000, 60_000, compression=34925),
     "loop.tif": tiff_loop,
-    "directories.tif": partial(tiff_of_directories, 20_000),
+    "directories.tif": partial(tiff_of_directories, 5_000),
     "screen.gif": partial(gif, (65535, 65535), 1),
     "frames.gif": partial(gif, (1, 1), 100_000),
     "frames-of-a-screen.gif": partial(gif, (4000, 4000), 100_000),

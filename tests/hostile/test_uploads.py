@@ -31,7 +31,7 @@ REFUSED = {
     "frames.webp": "has 100000 frames, at most 10000 are taken here",
     "frames.gif": "has 100000 frames, at most 10000 are taken here",
     "frames.png": "too large",
-    "directories.tif": "has 20000 pages, at most 1000 are taken here",
+    "directories.tif": "has 5000 pages, at most 1000 are taken here",
     "scans.jpg": "a JPEG of more than 100 scans",
     "inside.ico": "13000 x 13000 pixels is too large",
     "sides.jpg": "too large",
