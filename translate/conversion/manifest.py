@@ -5,9 +5,11 @@ converted again, or an incomplete last line, which is ignored. Further lines mar
 that the temporary files of a killed process can be removed.
 """
 
+import dataclasses
 import json
 import os
 import platform
+import re
 import sys
 import threading
 from dataclasses import asdict, dataclass
@@ -37,6 +39,9 @@ class ManifestEntry:
     """SHA-256 of the model file and of every option that affects results."""
     target: str
     """Path of the result relative to the destination folder, with forward slashes."""
+
+
+_KINDS = {field.name: field.type for field in dataclasses.fields(ManifestEntry)}
 
 
 class Manifest:
@@ -104,7 +109,7 @@ class Manifest:
                 if entry is not None:
                     self._offsets[entry.target] = (position, len(line))
                 elif "begun" in fields:
-                    running[str(fields["begun"])] = (str(fields.get("host")), int(fields.get("pid", 0)))
+                    running.update(_begun(fields))
                 elif "ended" in fields:
                     running.pop(str(fields["ended"]), None)
                 position += len(line)
@@ -125,17 +130,27 @@ def parse_line(line: bytes) -> dict[str, Any]:
     """A line of the file -> its fields; empty if the line is damaged."""
     try:
         found: Any = json.loads(line.decode("utf-8", "surrogateescape"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def parse_entry(fields: dict[str, Any]) -> ManifestEntry | None:
     """The fields of a line -> an entry; None for any other kind of line."""
-    try:
-        return ManifestEntry(**fields)
-    except TypeError:
+    if fields.keys() != _KINDS.keys() or any(type(value) is not _KINDS[name] for name, value in fields.items()):
         return None
+    return ManifestEntry(**fields)
+
+
+def _begun(fields: dict[str, Any]) -> dict[str, tuple[str, int]]:
+    """The process that a line names, its host and its number on it; none if the line is not one of ours.
+
+    The name becomes part of a pattern of files to remove, and the manifest may come with somebody else's folder.
+    """
+    process, number = fields["begun"], fields.get("pid")
+    if not (isinstance(process, str) and re.fullmatch(r"\w+", process) and isinstance(number, int)):
+        return {}
+    return {process: (str(fields.get("host")), number)}
 
 
 def _alive(process: int) -> bool:
@@ -146,6 +161,6 @@ def _alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:
+    except (OSError, OverflowError):
         return True
     return True
