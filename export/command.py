@@ -225,7 +225,7 @@ def _metrics(path: Path) -> dict[str, float]:
         if not all(map(math.isfinite, numbers.values())):
             raise ValueError("it contains NaN or infinity, which JSON does not support")
         return numbers
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, OverflowError, RecursionError) as error:
         raise ConfigError(
             f'--metrics {path} is not a JSON object of numbers ({error}); use for example {{"psnr_db": 18.2}}'
         ) from None

@@ -72,7 +72,7 @@ def _network(text: str) -> dict[str, Any] | None:
     """How far the file is from the trained network, as it says itself."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(found, dict):
         return None
@@ -87,7 +87,7 @@ def _training(text: str) -> Callable[[onnx.ModelProto], str]:
     def carried(model: onnx.ModelProto) -> str:
         try:
             facts = json.loads(text)
-        except ValueError:  # there are none, or training will say what is wrong
+        except (ValueError, RecursionError):  # there are none, or training will say what is wrong
             return text
         there = constants(model)
         for name, (other, shape) in facts.get("names", {}).items():

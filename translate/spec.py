@@ -35,6 +35,13 @@ FORMAT = 1
 without, such as an optional graph input, is added without incrementing it, and old readers ignore it."""
 
 
+MOST_STYLE = 1 << 16
+"""Largest `style_size`: memory for that many numbers is taken before the graph is asked."""
+
+_MOST = 1 << 53
+"""Largest number in a spec; JSON has no larger whole numbers that every reader understands."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """Input, output, origin and licence of a model.
@@ -165,7 +172,7 @@ class ModelSpec:
             raise ModelError(f"{origin}: its translate.spec is damaged; export the model again") from None
         if version != FORMAT:
             raise ModelError(
-                f"{origin}: its translate.spec has format {version}, but this version reads format {FORMAT}; "
+                f"{origin}: its translate.spec has format {version!r}, but this version reads format {FORMAT}; "
                 "export the model again or update translate"
             )
         if "direction" not in found and found.get("name") == f"{found.get('task')}-back":  # files of earlier versions
@@ -184,7 +191,7 @@ def _check_types(found: Mapping[str, Any]) -> None:
     """Check the type of every field: the file may come from anywhere.
 
     Raises:
-        TypeError: a field has another type, or a number is negative.
+        TypeError: a field has another type, or a number is negative or larger than any file needs.
     """
     for one in dataclasses.fields(ModelSpec):
         if one.name not in found:
@@ -193,14 +200,17 @@ def _check_types(found: Mapping[str, Any]) -> None:
         is_a = type(value).__name__
         if (one.type is str or str in map(type, kinds)) and is_a != "str":
             raise TypeError(f"{one.name} is {value!r}, expected a text")
-        if one.type is int and not (is_a == "int" and value >= 0):
+        if one.type is int and not (is_a == "int" and 0 <= value <= _MOST):
             raise TypeError(f"{one.name} is {value!r}, expected a whole number")
-        if type(None) in kinds and is_a != "NoneType" and not (_are(kinds[0], [value]) and value >= 0):
+        if type(None) in kinds and is_a != "NoneType" and not (_are(kinds[0], [value]) and 0 <= value <= _MOST):
             raise TypeError(f"{one.name} is {value!r}, expected a number or null")
         if shape is Mapping and not (is_a == "dict" and _are(kinds[1], value.values())):
             raise TypeError(f"{one.name} is {value!r}, expected a table of texts or numbers")
         if shape is tuple and not (is_a == "list" and _are(kinds[0], value)):
             raise TypeError(f"{one.name} is {value!r}, expected a list of texts or numbers")
+    size = found.get("style_size", 0)
+    if size > MOST_STYLE or len(found.get("default_style", ())) not in (0, size):
+        raise TypeError(f"style_size is {size}, expected the length of default_style, at most {MOST_STYLE}")
 
 
 def _are(kind: Any, values: Iterable[Any]) -> bool:

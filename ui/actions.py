@@ -80,8 +80,8 @@ def uploaded_file(value: Mapping[str, Any], cache: Path) -> Path:
     Raises:
         ImageError: not in `cache`, or not named like a picture.
     """
-    path = Path(value["path"])
-    name = files.safe_name(value.get("orig_name") or path.name)
+    path, named = Path(value["path"]), value.get("orig_name")
+    name = files.safe_name(named if isinstance(named, str) and named else path.name)
     # The path comes from the browser; it must not give access to other files on this computer.
     if not path.resolve().is_relative_to(cache.resolve()) or not path.is_file():
         raise ImageError(f"{name}: not an uploaded file; upload it again")
@@ -119,8 +119,13 @@ def conversion(
         credentials: as in `translate convert --credentials`.
 
     Raises:
-        ConfigError: the style number or the format is invalid.
+        ConfigError: the style number or the format is invalid, or a value is of another type.
     """
+    for name, value in (("style", style), ("detail", detail), ("strength", strength)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ConfigError(f"the {name} is {value!r}; give a number")
+    if not isinstance(label, str | None):
+        raise ConfigError(f"the label is {label!r}; give its name")
     found: dict[str, Any] = {}
     if spec.labels:
         found["label"] = label
@@ -132,7 +137,7 @@ def conversion(
     if spec.detail:
         found["detail"] = detail
     if spec.scale == 1:
-        found["strength"] = strength
+        found["strength"] = 1.0 if strength is None else strength
     found |= {"output_format": files.output_format(output_format), "credentials": credentials}
     return Conversion(**found, name=files.NAME)
 

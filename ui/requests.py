@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -17,11 +18,13 @@ def checked(answer: Answer, most_bytes: int) -> Answer:
     """Refuse what is too long and what another website asks for; errors become one line of text."""
 
     async def answered(request: Request) -> Response:
+        if not request.scope["query_string"].isascii():  # which cannot be read
+            raise HTTPException(400)
         # Browsers say who asks: another site must not use this program through the browser of its user.
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return PlainTextResponse(text("page.other_site", request), 403)
         length = request.headers.get("content-length", "0" if request.method == "GET" else "")
-        if not length.isdecimal():
+        if not length.isdecimal() or len(length) > 18:
             return PlainTextResponse(text("page.no_length", request), 411)
         if int(length) > most_bytes:
             return PlainTextResponse(text("page.too_large", request, megabytes=most_bytes // 1000**2), 422)

@@ -104,10 +104,10 @@ def _is_onnx(path: Path) -> bool:
 def _refusal(path: Path, reason: str) -> str:
     """What a pickle with more than tensors holds."""
     named = re.search(r"GLOBAL ([\w.]+)", reason)
+    objects = [named[1]] if named else []
     if zipfile.is_zipfile(path):
-        objects = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    else:
-        objects = [named[1]] if named else []
+        with suppress(Exception):  # damaged files make torch fail in many ways
+            objects = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     if not objects:
         return (
             f"{path} is not a checkpoint; expected what torch.save writes, or safetensors: download it again, or "

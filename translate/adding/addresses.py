@@ -91,7 +91,7 @@ def _open_model_db(address: str, name: str, read: ReadAddress) -> Source:
             raise ModelError(f"{address}: OpenModelDB has no model {name}; copy the address of a model's page")
         offered = [_resource(one, url) for one in found["resources"] for url in one["urls"]]
         licence = found.get("license") or ""
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ModelError(
             f"{address}: the catalogue of OpenModelDB is not as expected, a JSON object of models with resources; "
             "download the file in a browser and give it"

@@ -150,7 +150,7 @@ def _parity_report(path: Path, recorded: str) -> dict[str, Any]:
 def _json_object(text: str) -> dict[str, Any] | None:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -73,7 +73,13 @@ def default_inputs(spec: ModelSpec) -> dict[str, NDArray[Any]]:
 
 
 def numbered_style(number: int, spec: ModelSpec) -> NDArray[np.float32]:
-    """The style vector (S,) for a style number: 0 is the model's default, any other seeds standard normal numbers."""
+    """The style vector (S,) for a style number: 0 is the model's default, any other seeds standard normal numbers.
+
+    Raises:
+        ConfigError: the number is negative.
+    """
+    if number < 0:
+        raise ConfigError(f"style is {number}; give a whole number from 0, or the numbers of a style vector")
     if number == 0:
         return np.array(spec.default_style or (0.0,) * spec.style_size, np.float32)
     return np.random.default_rng(number).standard_normal(spec.style_size, np.float32)

@@ -208,7 +208,7 @@ def _added(path: Path) -> AddedModel:
         record = json.loads(path.with_name(f"{name}{RECORD_SUFFIX}").read_text(encoding="utf-8"))
         facts = {key: str(record[key]) for key in ("task", "sha256", "licence", "source", "added")}
         return AddedModel(name, file=path, summary=f"added {facts['added']} from {facts['source']}", **facts)
-    except (OSError, ValueError, KeyError, TypeError):  # none, or not one of ours
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # none, or not one of ours
         pass
     try:
         spec = ModelSpec.from_metadata(read_metadata(path), str(path))

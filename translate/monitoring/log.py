@@ -16,6 +16,21 @@ if TYPE_CHECKING:
     import torch
 
 
+_NUMBER = (int, float)
+_NEEDED: Mapping[str, Mapping[str, Any]] = {
+    "start": {},
+    "progress": {"images": _NUMBER},
+    "validation": {"images": _NUMBER, "metrics": dict},
+    "warning": {"images": _NUMBER, "name": str, "text": str, "lit": bool},
+    "rejected": {"file": str},
+}
+"""What a line of each event has, and of which type."""
+_POSSIBLE: Mapping[str, Any] = {
+    **dict.fromkeys(("images", "bad_steps", "share", "seconds", "images_per_second"), _NUMBER),
+    **dict.fromkeys(("losses", "pictures", "machine"), dict),
+}
+
+
 @dataclass(frozen=True)
 class Log:
     """The contents of `log.jsonl`, without work that a killed process lost."""
@@ -43,7 +58,7 @@ class Log:
 def read_log(path: Path) -> Log:
     """Read a log. A resumed run repeats the steps that a killed process made after the snapshot; those are dropped.
 
-    Truncated lines, as left by a full disk, are ignored.
+    Truncated lines, as left by a full disk, and others that are not as they were written, are ignored.
 
     Raises:
         DataError: there is no such file.
@@ -57,6 +72,8 @@ def read_log(path: Path) -> Log:
     warnings = list[dict[str, Any]]()
     for line in map(json_object, text.splitlines()):
         event = line.get("event")
+        if not _is_sound(line):
+            continue
         if event == "start":
             start, first = line, line.get("images", 0)
             # Without a snapshot there is nothing to resume, and everything is repeated.
@@ -87,6 +104,14 @@ def append_line(path: Path, text: str) -> None:
         file.write(b"\n" * torn + text.encode() + b"\n")
 
 
+def _is_sound(line: Mapping[str, Any]) -> bool:
+    event = line.get("event")
+    needed = _NEEDED.get(event, {}) if isinstance(event, str) else {}
+    return all(isinstance(line.get(name), kind) for name, kind in needed.items()) and all(
+        isinstance(line[name], kind) for name, kind in _POSSIBLE.items() if name in line
+    )
+
+
 def _latest_warnings(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The latest state of each warning, and when it last began; active ones first."""
     found: dict[str, dict[str, Any]] = {}
@@ -106,7 +131,7 @@ def json_value(text: str) -> Any:
     """The parsed value, or None if the text is truncated."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

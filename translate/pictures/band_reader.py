@@ -22,6 +22,7 @@ from translate.pictures import coded_colours, tiff
 from translate.pictures.by_libvips import EXTRA_SAMPLES, UNSPECIFIED
 from translate.pictures.coded_colours import CodedColours
 from translate.pictures.colours import SourceColours
+from translate.pictures.decode import silence_metadata_warnings
 from translate.pictures.formats import FORMATS, HEAD_BYTES, listed, recognise
 from translate.pictures.libvips import blob, one_line, vips
 from translate.pictures.metadata import exif as exif_tags
@@ -233,8 +234,12 @@ class RowReader:
     def _facts(self, image: Any) -> "_Stored":
         """What the file says beside the pixels, of which libvips does not tell all."""
         if self._format == "jpeg":
-            with self._file() as file, JpegImageFile(file, self._name) as opened:  # reads the head only
-                return _Stored(facts_of(opened))
+            silence_metadata_warnings()
+            try:
+                with self._file() as file, JpegImageFile(file, self._name) as opened:  # reads the head only
+                    return _Stored(facts_of(opened))
+            except Exception as error:  # what libvips reads may still be damaged for Pillow, which raises many kinds
+                raise self._damaged(error) from None
         icc, xmp = blob(image, "icc-profile-data"), blob(image, "xmp-data")
         if self._format == "tiff":
             return replace(self._in_tiff, facts=replace(self._in_tiff.facts, icc=icc, xmp=xmp))

@@ -86,7 +86,7 @@ def decode(
 
 @contextmanager
 def _opened(data: bytes | Path | BinaryIO, name: str) -> Generator[BinaryIO]:
-    _silence_metadata_warnings()
+    silence_metadata_warnings()
     try:
         with _handle(data) as handle:
             yield handle
@@ -226,7 +226,7 @@ def _finish(found: Found, bits: Literal[8, 16]) -> Picture:
 _filter_lock = threading.Lock()
 
 
-def _silence_metadata_warnings() -> None:
+def silence_metadata_warnings() -> None:
     """Keep Pillow's warnings about damaged EXIF or animation headers off the user's screen.
 
     Neither matters for the pixels. `warnings.catch_warnings` is not safe in threads (two of them may restore

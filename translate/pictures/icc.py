@@ -98,7 +98,10 @@ def _open(icc: bytes) -> ImageCms.ImageCmsProfile | None:
 
 
 def _space(profile: Any) -> str:
-    return profile.profile.xcolor_space.strip()
+    try:
+        return profile.profile.xcolor_space.strip()
+    except UnicodeDecodeError:  # a damaged profile
+        return ""
 
 
 @lru_cache(maxsize=16)

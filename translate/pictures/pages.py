@@ -209,7 +209,9 @@ def chosen_pages(pages: str, count: int) -> range:
     if pages in ("all", "first"):
         return range(1, count + 1 if pages == "all" else 2)
     first, dash, last = pages.partition("-")
-    numbers = [int(text) for text in (first, last if dash else first) if text.isascii() and text.isdigit()]
+    numbers = [
+        int(text) for text in (first, last if dash else first) if text.isascii() and text.isdigit() and len(text) < 10
+    ]
     if len(numbers) != 2 or not 1 <= numbers[0] <= numbers[1]:
         raise ConfigError(f"--pages {pages}: give all, first, a number such as 3, or a range such as 2-5")
     return range(numbers[0], min(numbers[1], count) + 1)

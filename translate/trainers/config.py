@@ -308,7 +308,7 @@ def config_from_json(kind: type[Config], found: Mapping[str, object], origin: st
     Settings that earlier versions had, and that could have one value only, are left out.
 
     Raises:
-        ConfigError: a key that is unknown to this version.
+        ConfigError: a key that is unknown to this version, or a value that is out of range or of another type.
     """
     found = {name: value for name, value in found.items() if (name, value) not in DROPPED}
     unknown = sorted(found.keys() - kind().settings().keys())
@@ -318,4 +318,9 @@ def config_from_json(kind: type[Config], found: Mapping[str, object], origin: st
             "use the version of translate that wrote it"
         )
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
-    return kind.of(**values)
+    try:
+        return kind.of(**values)
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ConfigError(
+            f"{origin} has a setting of the wrong type ({error}); use the version of translate that wrote it"
+        ) from None

@@ -10,9 +10,9 @@ There is no random state: the random numbers of every step are determined by the
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_origin
 
 import safetensors
 import safetensors.torch
@@ -101,12 +101,18 @@ def read_header(path: Path) -> Header:
         raise SnapshotError(f"{path} is damaged (its {HEADER_KEY} cannot be read); start the run again") from None
     if version != FORMAT:
         raise SnapshotError(
-            f"{path} has format {version}, but this version reads format {FORMAT}; use the version that wrote it"
+            f"{path} has format {version!r}, but this version reads format {FORMAT}; use the version that wrote it"
         )
     try:
-        return Header(**found)
+        header = Header(**found)
     except TypeError as error:
         raise SnapshotError(f"{path} is damaged ({error}); start the run again") from None
+    for one in fields(header):
+        kind = get_origin(one.type) or one.type
+        value = getattr(header, one.name)
+        if not isinstance(value, (int, float) if kind is float else cast(type, kind)) or isinstance(value, bool):
+            raise SnapshotError(f"{path} is damaged ({one.name} is {value!r}); start the run again")
+    return header
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

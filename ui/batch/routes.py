@@ -86,7 +86,7 @@ class Batches:
         """Choices -> a new job without files."""
         self._check_works()
         query, number = request.query_params, request.query_params.get("model", "")
-        if not number.isdecimal() or int(number) >= len(self._site.models):
+        if not number.isdecimal() or len(number) > 9 or int(number) >= len(self._site.models):
             raise HTTPException(400)
         model = self._site.models[int(number)]
         engine = model.engine
@@ -146,7 +146,7 @@ class Batches:
         """The names of some of the results."""
         first = request.query_params.get("from", "0")
         found = await asyncio.to_thread(uploads.results, self._job(request))
-        start = int(first) if first.isdecimal() else 0
+        start = int(first[:9]) if first.isdecimal() else 0
         names = [entry.target for entry in found[start : start + SHOWN]]
         return JSONResponse({"total": len(found), "names": names}, headers={"Cache-Control": "no-store"})
 

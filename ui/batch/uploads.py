@@ -37,6 +37,8 @@ KEPT_FREE_BYTES = 1 << 30
 THUMBNAIL_SIDE = 240
 """Longer side of a thumbnail in pixels."""
 _MOST_THUMBNAIL_PIXELS = 100_000_000
+_LONGEST_PATH = 500
+"""Maximum length of a path in characters: systems take 1,000 bytes or more, the folder of the jobs included."""
 
 
 def checked_name(name: str) -> str:
@@ -143,7 +145,11 @@ def _why_unsafe(name: str) -> str:
     parts = PurePosixPath(plain).parts
     if any(is_device(part) for part in parts):
         return "batch.device"
-    if "\0" in name or any(len(part.encode("utf-8", "replace")) > LONGEST for part in parts):
+    if (
+        "\0" in name
+        or len(plain) > _LONGEST_PATH
+        or any(len(part.encode("utf-8", "replace")) > LONGEST for part in parts)
+    ):
         return "batch.bad_name"
     return ""
 
@@ -162,7 +168,7 @@ def results(job: Job) -> list[ManifestEntry]:
     except OSError:
         return []
     found = {entry.target: entry for line in lines if (entry := parse_entry(parse_line(line)))}
-    return [found[name] for name in sorted(found) if (job.output / name).is_file()]
+    return [found[name] for name in sorted(found) if os.path.isfile(job.output / name)]  # noqa: PTH113
 
 
 def result_file(job: Job, name: str) -> Path | None:

@@ -70,7 +70,7 @@ class Refresh:
     def _loaded(self, remembered: Any) -> list[Any]:
         try:
             found = json.loads(remembered or "{}")
-        except ValueError:
+        except (ValueError, TypeError, RecursionError):
             found = {}
         return self._now(found if isinstance(found, dict) else {}, self._first)
 

@@ -130,7 +130,7 @@ class Studio:
 
     def _engine(self, request: Request) -> Engine:
         index = request.query_params.get("model", "0")
-        if not index.isdecimal() or int(index) >= len(self._models):
+        if not index.isdecimal() or len(index) > 9 or int(index) >= len(self._models):
             raise HTTPException(400)
         return self._models[int(index)].engine
 

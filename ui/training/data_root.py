@@ -62,7 +62,8 @@ class DataRoot:
         # The name comes from the browser. A link is refused wherever it leads: the list has none.
         if ".." in parts or "\0" in name or os.path.realpath(path) != str(path) or not path.is_relative_to(self.path):
             raise Refused("train.no_choice", value=name)
-        if not path.is_dir():
+        # Not `Path.is_dir`, which fails for a name that no disk takes.
+        if not os.path.isdir(path):  # noqa: PTH112
             raise Refused("train.no_folder", name=name)
         for link in _links(path):
             if not Path(os.path.realpath(link)).is_relative_to(self.path):

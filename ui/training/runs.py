@@ -195,7 +195,7 @@ class Runs:
             found = json.loads((folder / _PLAN).read_text(encoding="utf-8"))
             started = found.pop("started")
             plan = Plan(**found)
-        except (OSError, ValueError, TypeError, KeyError, Refused):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, Refused):
             return None  # not ours, or of another version
         if holder and holder.run == name:
             return Run(name, folder, plan, started, holder.stopping, "running", "")

@@ -142,5 +142,5 @@ async def _asked(request: Request, kind: type[Question]) -> Question:
     """What the body of a request asks, as JSON: an object with fields of `kind`."""
     try:
         return kind(**json.loads(await request.body()))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise Refused("train.no_question") from None

@@ -71,7 +71,7 @@ class Tiff:
         """Unpack numbers there; ValueError beyond the end."""
         try:
             return struct.unpack_from(self.order + form, self.data, offset)
-        except struct.error:
+        except (struct.error, OverflowError):  # BigTIFF has offsets that no memory has
             raise ValueError("cut off") from None
 
     def entries(self, offset: int) -> tuple[list[Entry], int]:
