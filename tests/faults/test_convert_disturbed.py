@@ -29,6 +29,7 @@ from translate.conversion.manifest import FILE_NAME, Manifest, ManifestEntry
 from translate.conversion.resume import Result
 from translate.errors import DataError, DiskFull
 from translate.inference.engine import Engine
+from translate.pictures import decode as decode_module
 
 MakePictures = Callable[[Path, Sequence[str]], Path]
 NAMES = [f"{number:02}.png" for number in range(6)]
@@ -284,7 +285,7 @@ def test_a_large_file_that_changes_while_it_is_converted(
     monkeypatch.setattr(worker_module, "SMALL_BYTES", 10)
     source = tmp_path / "in" / "a.png"
     first = noise(source, 1)
-    decode = worker_module.decode
+    decode = decode_module.decode
 
     def changed_meanwhile(data: Path, *arguments: Any, **options: Any) -> Any:
         found = decode(data, *arguments, **options)
@@ -293,7 +294,7 @@ def test_a_large_file_that_changes_while_it_is_converted(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(worker_module, "decode", changed_meanwhile)
+        patch.setattr(decode_module, "decode", changed_meanwhile)
         report = convert_folder(source.parent, tmp_path / "out", engine)
     assert "changes while it is read" in str(report.failed[0].reason)
     assert contents(tmp_path / "out") == {}

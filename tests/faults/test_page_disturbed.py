@@ -1,18 +1,16 @@
 """Batches of the page whose disk or database is full, or whose clock jumps: nothing is lost."""
 
-import errno
-import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from disks import refusing
 from programs import until
 
 from translate.conversion.worker import Conversion
 from translate.lock import held
+from ui.batch import process
 from ui.batch import worker as job_worker
 from ui.batch.jobs import Job, JobStore, Options
 from ui.batch.worker import JobWorker, Precedence
@@ -64,8 +62,9 @@ def made(job: Job) -> list[str]:
 def test_a_batch_on_a_full_disk_goes_on_when_there_is_room(
     store: JobStore, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    full = "import errno, os; from disks import refusing; os.fsync = refusing(errno.ENOSPC, after=2); from ui.batch"
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", refusing(errno.ENOSPC, after=2))
+        patch.setattr(process, "_START", process._START.replace("from ui.batch", full))
         failed = work(store, job, "failed")
     reason = "2.png: cannot be written (No space left on device); free some space, then run the same command again"
     assert failed.message == reason

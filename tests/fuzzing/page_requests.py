@@ -161,7 +161,7 @@ def event(folder: Path, text: str) -> None:
     made, _ = site(folder)
     engine = made.models[1].engine
     if kind == "wanted":
-        Wanted.of(given).conversion.check(engine)
+        Wanted.of(given).conversion(made).check(engine)
     elif kind == "question":
         try:
             plan = Plan(**given)
