@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 from typing import Literal
 
-from translate.errors import ModelError
+from translate.errors import ModelError, one_line
 from translate.inference.graph_file import GraphFacts, Value, read_graph
 from translate.options import quoted
 from translate.spec import METADATA_KEY, ModelSpec
@@ -160,8 +160,8 @@ def check_graph(graph: GraphFacts, spec: ModelSpec, said: str) -> None:
     """
     if others := [name for name in graph.operators if name not in OPERATORS and name not in graph.functions]:
         raise ModelError(
-            f"{said}: has the operators {', '.join(others[:3])}, which no picture model needs; export it again with "
-            "`translate export`"
+            f"{said}: has the operators {one_line(', '.join(others[:3]))}, which no picture model needs; export it again "
+            "with `translate export`"
         )
     image, *controls = graph.inputs or [Value("no input", "", None)]
     (result, *_) = graph.outputs or [Value("no output", "", None)]
@@ -170,12 +170,12 @@ def check_graph(graph: GraphFacts, spec: ModelSpec, said: str) -> None:
         fits = value.shape is None or (len(value.shape) == 4 and value.shape[3] in (None, channels))
         if value.type != f"uint{bits}" or not fits:
             raise ModelError(
-                f"{said}: its graph has {value}, expected uint{bits} (?, ?, ?, {channels}) as its {METADATA_KEY} "
-                "says; export it again with `translate export`"
+                f"{said}: its graph has {one_line(str(value))}, expected uint{bits} (?, ?, ?, {channels}) as its "
+                f"{METADATA_KEY} says; export it again with `translate export`"
             )
     unknown = [str(value) for value in controls if value.name not in _CONTROLS]
     if unknown:
         raise ModelError(
-            f"{said}: needs the inputs {', '.join(unknown[:3])} besides the picture, expected are "
+            f"{said}: needs the inputs {one_line(', '.join(unknown[:3]))} besides the picture, expected are "
             f"{', '.join(_CONTROLS)} at most; export it again with `translate export`"
         )
