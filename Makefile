@@ -54,7 +54,7 @@ models: .venv/all  ## train and measure every shipped model from the packs in DA
 docs: .venv/docs  ## build the pages and the API reference as a site in site/; a broken link is an error
 	$(BIN)/mkdocs build --strict
 
-reliability: .venv/all  ## check every promise of docs/reliability.md and write its table anew (some 45 minutes); PART=: only this
+reliability: .venv/all  ## check every promise of docs/reliability.md and write its table anew (some 15 minutes); PART=: only this
 	$(INSTALL) --editable '.[fuzz]'
 	$(BIN)/python tools/reliability.py $(PART)
 

@@ -160,8 +160,8 @@ def check_graph(graph: GraphFacts, spec: ModelSpec, said: str) -> None:
     """
     if others := [name for name in graph.operators if name not in OPERATORS and name not in graph.functions]:
         raise ModelError(
-            f"{said}: has the operators {one_line(', '.join(others[:3]))}, which no picture model needs; export it again "
-            "with `translate export`"
+            f"{said}: has the operators {one_line(', '.join(others[:3]))}, which no picture model needs; export it "
+            "again with `translate export`"
         )
     image, *controls = graph.inputs or [Value("no input", "", None)]
     (result, *_) = graph.outputs or [Value("no output", "", None)]
