@@ -28,8 +28,8 @@ os.environ["TRANSLATE_MODELS"] = os.devnull
 
 from chaos_work import Broken, Conversion, Fault, Work
 
-PATIENCE_SECONDS = 60.0
-"""A process that has done nothing for so long hangs."""
+PATIENCE_SECONDS = 300.0
+"""A process that makes no progress for so long hangs."""
 
 
 def until_progress(work: Work, process: int, dice: random.Random) -> bool:

@@ -42,7 +42,7 @@ _KINDS = (
 )
 
 Finish = Callable[[Path], None]
-"""Called with a file that is complete and has not got its name yet, to change it in place."""
+"""Called with a file that is complete but not yet renamed to its final name, to change it in place."""
 
 LeftOut = Callable[[Path, str], None]
 """Called with what is not used, and why."""
@@ -104,9 +104,9 @@ def unwritable(path: Path | str, error: OSError, failed: str = "cannot be writte
     return ImageError(f"{reason}; check the disk and rights")
 
 
-def remove_leftovers(folder: Path, process: str = "[0-9a-f]" * 8) -> None:
-    """Remove the temporary files of a killed process, or of all, from a folder and its subfolders."""
-    for path in folder.rglob(f".{process}{'[0-9a-f]' * 8}.part*"):
+def remove_leftovers(folder: Path, process: str = "[0-9a-f]" * 8, *, below: bool = True) -> None:
+    """Remove the temporary files of a killed process, or of all, from a folder and, if `below`, its subfolders."""
+    for path in (folder.rglob if below else folder.glob)(f".{process}{'[0-9a-f]' * 8}.part*"):
         path.unlink(missing_ok=True)
 
 

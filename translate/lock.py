@@ -1,7 +1,7 @@
 """One process at a time writes to a folder: a lock that says who holds it.
 
-It is a lock of the operating system on a small file in the folder, so it ends with its process in whatever way that
-ends, and no lock of a dead process ever stands in the way. Locks of POSIX are used and not `filelock`, whose locks
+It is a lock of the operating system on a small file in the folder, so it is released when its process ends, however it
+ends: there are no stale locks. Locks of POSIX are used and not `filelock`, whose locks
 (flock) are shared with forked processes: loaders of a killed training would keep its folder for some seconds.
 """
 
@@ -128,7 +128,7 @@ def _lock(file: int) -> bool | None:
 
 def _read(file: int) -> Holder | None:
     """Who has written the file; None if that is not known."""
-    with suppress(OSError, ValueError, TypeError):
+    with suppress(OSError, ValueError, TypeError, RecursionError):
         os.lseek(file, 0, os.SEEK_SET)
         return Holder(**json.loads(os.read(file, _LENGTH)))
     return None

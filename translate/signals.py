@@ -9,16 +9,20 @@ from types import FrameType
 
 @contextmanager
 def ending_like_ctrl_c() -> Generator[list[int]]:
-    """Let SIGTERM, and SIGHUP of a closed terminal, raise KeyboardInterrupt as Ctrl-C does; a second one ends at once.
+    """Let SIGTERM, and SIGHUP of a closed terminal, raise KeyboardInterrupt as Ctrl-C does.
+
+    The same signal again ends the program at once.
 
     Yields:
         A list to which the number of the signal is added when it comes.
     """
     came: list[int] = []
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    alone = threading.current_thread() is threading.main_thread()  # only there signals are handled
-    # Signals that the parent process ignores (as nohup does with SIGHUP) stay ignored.
-    before = {number: found for number in numbers if alone and (found := signal.getsignal(number)) != signal.SIG_IGN}
+    alone = threading.current_thread() is threading.main_thread()  # the only one that can set handlers
+    # Signals that the parent process ignores (as nohup does with SIGHUP) stay ignored; None: a handler in C, which
+    # could not be restored.
+    handlers = {number: signal.getsignal(number) for number in numbers if alone}
+    before = {number: found for number, found in handlers.items() if found not in (signal.SIG_IGN, None)}
 
     def end(number: int, _: FrameType | None) -> None:
         came.append(number)

@@ -12,7 +12,11 @@ import pytest
 from conftest import INVERT, save_model
 from programs import PATIENCE_SECONDS, started, until
 
+from translate.conversion.plan import make_plan
+from translate.conversion.sources import Item
+from translate.errors import DataError, ImageError
 from translate.pictures.operations import Picture, write_picture
+from translate.signals import ending_like_ctrl_c
 
 KILLS, PICTURES = 30, 300
 SEED = 5
@@ -109,3 +113,25 @@ def test_watch_converts_what_comes_until_ctrl_c(tmp_path: Path) -> None:
         out, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, errors) == (0, "")
     assert json.loads(out.splitlines()[-1])["converted"] == 2
+
+
+def test_a_watched_folder_may_be_empty(tmp_path: Path) -> None:
+    """Its only picture may be moved away before it is read."""
+    (tmp_path / "in").mkdir()
+    source = make_plan(tmp_path / "in", tmp_path / "out", may_be_empty=True).source
+    item = Item("a.png", 1, 1)
+    with pytest.raises(ImageError, match=r"^gone$"), source.load(item):
+        raise ImageError("gone")
+    (tmp_path / "in").rmdir()
+    with pytest.raises(DataError, match="the folder is gone"), source.load(item):
+        raise ImageError("gone")
+
+
+def test_signal_handlers_that_are_not_of_python_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They could not be restored."""
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "getsignal", lambda _: None)
+        with ending_like_ctrl_c():
+            pass
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -29,7 +29,7 @@ from translate.conversion.manifest import FILE_NAME, Manifest, ManifestEntry
 from translate.conversion.resume import Result
 from translate.errors import DataError, DiskFull
 from translate.inference.engine import Engine
-from translate.pictures import decode as decode_module
+from translate.pictures.decoder import InProcess
 
 MakePictures = Callable[[Path, Sequence[str]], Path]
 NAMES = [f"{number:02}.png" for number in range(6)]
@@ -281,21 +281,19 @@ def expected(folder: Path, data: bytes, engine: Engine) -> bytes:
 def test_a_large_file_that_changes_while_it_is_converted(
     tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is not read into memory, so the result is thrown away."""
+    """It is not read into memory, so the result is discarded."""
     monkeypatch.setattr(worker_module, "SMALL_BYTES", 10)
     source = tmp_path / "in" / "a.png"
     first = noise(source, 1)
-    decode = decode_module.decode
 
-    def changed_meanwhile(data: Path, *arguments: Any, **options: Any) -> Any:
-        found = decode(data, *arguments, **options)
-        noise(source, 2)
-        os.utime(source, ns=(1, 1))
-        return found
+    class ChangesMeanwhile(InProcess):
+        def decode(self, *arguments: Any, **options: Any) -> Any:
+            found = super().decode(*arguments, **options)
+            noise(source, 2)
+            os.utime(source, ns=(1, 1))
+            return found
 
-    with monkeypatch.context() as patch:
-        patch.setattr(decode_module, "decode", changed_meanwhile)
-        report = convert_folder(source.parent, tmp_path / "out", engine)
+    report = convert_folder(source.parent, tmp_path / "out", engine, decoder=ChangesMeanwhile())
     assert "changes while it is read" in str(report.failed[0].reason)
     assert contents(tmp_path / "out") == {}
     assert convert_folder(source.parent, tmp_path / "out", engine).converted == 1

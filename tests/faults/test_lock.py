@@ -94,7 +94,7 @@ def another_refused(folder: Path) -> Generator[None]:
     yield
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "[]", '{"process": 1}'])
+@pytest.mark.parametrize("text", ["", "nonsense", "[]", '{"process": 1}', "[" * 4096])
 def test_a_holder_that_could_not_write_its_name(tmp_path: Path, text: str) -> None:
     with another(tmp_path):
         (tmp_path / FILE_NAME).write_text(text)

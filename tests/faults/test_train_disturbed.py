@@ -94,12 +94,16 @@ def test_two_processes_in_one_run(photos: Path, tmp_path: Path, capsys: pytest.C
         child.kill()
         child.join(30)
     assert (out / LOCK).exists()
-    (out / f".{'0123abcd' * 2}.part.safetensors").write_bytes(b"half")
+    left = f".{'0123abcd' * 2}.part.safetensors"
+    (out / left).write_bytes(b"half")
+    (out / "another").mkdir()
+    (out / "another" / left).write_bytes(b"of a run in progress")
     with (out / "log.jsonl").open("a") as log:
         log.write('{"event": "pro')
     seen = read_header(out / FILE_NAME).images_seen
     assert main(["resume", str(out), "--max-images", str(seen + 2), "--snapshot-time", "1h"]) == 0
     assert [path.name for path in out.iterdir() if path.name[0] == "."] == []
+    assert (out / "another" / left).exists()
     assert read_log(out / "log.jsonl").start["images"] == seen  # its line is none with the one that is cut off
 
 

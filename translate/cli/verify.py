@@ -22,9 +22,9 @@ EXIT_INVALID, EXIT_NONE = 1, 3
 class VerifyOptions:
     """Tell who made a picture or film, with what, and whether it was changed since, by its content credentials (C2PA).
 
-    Reads PNG, JPEG, WebP, TIFF, AVIF, GIF, MP4, MOV and others, also of other programs, and asks nothing of the
-    network. Exit status: 0 all credentials are valid, 1 a file was changed or its credentials are invalid, 3 one has
-    none, 2 one cannot be read. Whether the signer is known here is said, and does not change the status.
+    Reads PNG, JPEG, WebP, TIFF, AVIF, GIF, MP4, MOV and others, from any program, without using the network. Exit
+    status: 0 all credentials are valid, 1 a file was changed or its credentials are invalid, 3 one has none, 2 one
+    cannot be read. Whether the signer is known here is printed, but does not affect the status.
     """
 
     files: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE")]

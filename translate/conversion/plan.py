@@ -211,7 +211,7 @@ def make_plan(
     if _is_dir(source) or (may_be_empty and isinstance(source, Remote) and not source.is_file()):
         if relative_name(destination, source) == ".":
             raise DataError(f"{source}: input and output are the same folder; choose another folder for the results")
-        found = _folder_source(source, wanted, destination)
+        found = _folder_source(source, wanted, destination, may_be_empty)
     elif not (stat.S_ISREG(mode_of(source)) if isinstance(source, Path) else source.is_file()):
         found = "neither a file nor a folder" if isinstance(source, Path) and mode_of(source) else ""
         raise DataError(
@@ -256,12 +256,13 @@ def _is_picture(file: Location) -> bool:
     return recognise(file.head() if isinstance(file, Remote) else head_of(file)) is not None
 
 
-def _folder_source(folder: Location, wanted: NameFilter, destination: Location) -> Source:
+def _folder_source(folder: Location, wanted: NameFilter, destination: Location, may_be_empty: bool) -> Source:
     if isinstance(folder, Remote):
         from translate.conversion.cloud.folders import RemoteFolderSource
 
         return RemoteFolderSource(folder, wanted, without=destination if isinstance(destination, Remote) else None)
-    return FolderSource(folder, wanted, without=destination if isinstance(destination, Path) else None)
+    without = destination if isinstance(destination, Path) else None
+    return FolderSource(folder, wanted, without, may_be_empty=may_be_empty)
 
 
 def _file_source(picture: Location) -> Source:

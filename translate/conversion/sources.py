@@ -102,10 +102,15 @@ class PictureFilter:
 
 
 class FolderSource:
-    """A folder and its subfolders, as `translate.files.walk` finds them, without the folder `without`."""
+    """A folder and its subfolders, as `translate.files.walk` finds them, without the folder `without`.
 
-    def __init__(self, root: Path, wanted: NameFilter, without: Path | None = None) -> None:
-        self.root, self._wanted, self._without = root, wanted, without
+    `may_be_empty`: whether it is watched, so that pictures come and go.
+    """
+
+    def __init__(
+        self, root: Path, wanted: NameFilter, without: Path | None = None, *, may_be_empty: bool = False
+    ) -> None:
+        self.root, self._wanted, self._without, self._may_be_empty = root, wanted, without, may_be_empty
         self.left_out: dict[str, str] = {}
 
     def groups(self) -> Iterator[list[Item]]:
@@ -149,12 +154,12 @@ class FolderSource:
         """See `Source`.
 
         Raises:
-            DataError: not only this file is gone but the whole folder, as when its disk is taken off.
+            DataError: not only this file is gone but the whole folder, as when its disk is disconnected.
         """
         try:
             yield self.root / item.name
         except ImageError:
-            if _is_gone(self.root):
+            if _is_gone(self.root, self._may_be_empty):
                 reason = "the folder is gone or empty now; bring it back, then run the same command again"
                 raise DataError(f"{self.root}: {reason}") from None
             raise
@@ -164,11 +169,11 @@ class FolderSource:
         return str(self.root / name)
 
 
-def _is_gone(folder: Path) -> bool:
-    """Whether there is nothing any more in a folder that had files: the mount point of a disk stays when it goes."""
+def _is_gone(folder: Path, may_be_empty: bool) -> bool:
+    """Whether a folder is missing or, unless it may be, empty: the mount point of a disk that was disconnected."""
     try:
         with os.scandir(folder) as found:
-            return next(found, None) is None
+            return not may_be_empty and next(found, None) is None
     except OSError:
         return True
 

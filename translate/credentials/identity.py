@@ -1,8 +1,8 @@
 """Who signs: a private key, and the chain of certificates that says whose it is.
 
-The user's own, from PEM files; or one of this machine, made at first use: a certificate authority that signs one
-certificate, whereupon its private key is thrown away, so that nothing else can ever be signed in its name. The names in
-it are made up: they tell neither the user nor the machine.
+Either the user's own, from PEM files, or one of this machine, generated at first use: a certificate authority that
+signs one certificate. The authority's private key is then discarded, so nothing else can ever be signed with it. The
+names in the certificates are random and identify neither the user nor the machine.
 """
 
 import datetime
@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,8 +44,8 @@ class Identity:
     """As C2PA calls it, e.g. `es256`."""
     chain: bytes
     """Certificates as PEM, each signed by the next; the first is that of the key."""
-    key: bytes
-    """The private key as PEM (PKCS 8), not encrypted."""
+    key: bytes = field(repr=False)
+    """The private key as PEM (PKCS 8), not encrypted; kept out of `repr`, and so out of logs."""
 
 
 def local_path() -> Path:
@@ -75,7 +75,7 @@ def anchors() -> str:
         blocks = _blocks(local_path())
     except ConfigError:
         return ""
-    # Of the chain only the authority: whoever has the certificate alone proves nothing.
+    # The blocks are key, certificate, authority; only the authority is to be trusted.
     return "\n".join(block.decode() for kind, block in blocks[2:] if kind == "CERTIFICATE")
 
 

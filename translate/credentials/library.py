@@ -1,4 +1,4 @@
-"""c2pa-python, imported when it is needed, and told to ask nothing of the network."""
+"""c2pa-python, imported when it is needed, and configured not to use the network."""
 
 import importlib
 from functools import lru_cache
@@ -21,7 +21,7 @@ def context(*, checks: bool, trust: str = "") -> Any:
         trust: certificates of authorities as PEM, or nothing.
 
     Raises:
-        ConfigError: they are none.
+        ConfigError: `trust` holds no usable certificates.
     """
     settings: dict[str, Any] = {
         "version": 1,
@@ -32,7 +32,7 @@ def context(*, checks: bool, trust: str = "") -> Any:
             "remote_manifest_fetch": False,
             "ocsp_fetch": False,
         },
-        # Thumbnails would cost time, and show what metadata was stripped of.
+        # Thumbnails would cost time, and could show what was to be stripped.
         "builder": {"thumbnail": {"enabled": False}, "actions": {"auto_created_action": {"enabled": False}}},
     }
     if trust:

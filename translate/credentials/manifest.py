@@ -102,7 +102,7 @@ def ingredient(title: str, media_type: str, sha256: str) -> dict[str, Any]:
     """The input of a result.
 
     Args:
-        title: name of the file; empty: not told.
+        title: name of the file; empty: left out.
         media_type: such as `image/png`; empty: unknown.
         sha256: of the file, hexadecimal.
     """

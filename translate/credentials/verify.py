@@ -44,9 +44,9 @@ class Ingredient:
     """A file that went into another."""
 
     title: str
-    """Its name; empty if it is not told."""
+    """Its name; empty if unknown."""
     sha256: str
-    """Of the file, hexadecimal; empty if it is not told."""
+    """Of the file, hexadecimal; empty if unknown."""
     credentials: "Credentials | None"
     """Its own; None if it had none."""
     faults: tuple[str, ...]
@@ -64,13 +64,13 @@ class Credentials:
     model: str
     """Of ours, or whatever else carried out the last action."""
     model_sha256: str
-    """Of the model's file; empty if it is not told."""
+    """Of the model's file; empty if unknown."""
     actions: tuple[str, ...]
     """What was done, in the words of C2PA, such as `c2pa.edited`."""
     source_types: tuple[str, ...]
     """How the file came about, in the words of IPTC, such as `trainedAlgorithmicMedia`."""
     when: str
-    """Date and time by the signer's clock, or that of an authority; empty if it is not told."""
+    """Date and time by the signer's clock, or that of an authority; empty if unknown."""
     ingredients: tuple[Ingredient, ...]
 
 
@@ -79,7 +79,7 @@ class Verdict:
     """What is known of a file."""
 
     state: Literal["valid", "invalid", "none"]
-    """Whether it has credentials, and they fit the file as it is now."""
+    """Whether it has credentials, and they match the file as it is now."""
     trusted: bool
     """Whether the signer's certificate comes from an authority that is known here. Only if `valid`."""
     faults: tuple[str, ...] = ()
@@ -106,12 +106,11 @@ def verify(path: Path, trust: str = "") -> Verdict:
         with path.open("rb") as file:
             kind = media_type(path, path.name) or SIGNED.get(path.suffix.lower(), "")
             known = _readable(kind) or _readable(path.suffix.lower().removeprefix("."))
-            if known:
-                return _with_declared(read(file, known, "\n".join((anchors(), trust)).strip()), path)
+            trusted = "\n".join((anchors(), trust)).strip()
+            return _with_declared(read(file, known, trusted) if known else Verdict("none", False), path)
     except OSError as error:
         reason = f"cannot be read ({error.strerror or error}); check the name and the permissions"
         raise ImageError(f"{path}: {reason}") from None
-    return _with_declared(Verdict("none", False), path)
 
 
 def read(file: BinaryIO, kind: str, trust: str) -> Verdict:

@@ -25,7 +25,7 @@ def refuse_old_run(out: Path, *, fresh: bool) -> None:
 
 
 def refuse_name(out: Path) -> None:
-    """Refuse a folder whose name is no text before work goes into it: the libraries for snapshots cannot open them."""
+    """Refuse a folder whose name is not valid UTF-8, which the library for snapshots cannot open, before any work."""
     try:
         str(out).encode()
     except UnicodeEncodeError:
@@ -57,7 +57,8 @@ def held_run(out: Path, saved: "Header | None") -> Iterator[None]:
             if note:
                 sys.stderr.write(f"note: {note}\n")
             else:
-                remove_leftovers(out)
+                for folder in (out, out / "samples"):  # not in any other: other runs may be in progress there
+                    remove_leftovers(folder, below=False)
             if (out / FILE_NAME).exists() and (saved is None or read_header(out / FILE_NAME).steps != saved.steps):
                 raise ConfigError(f"{out} has been trained meanwhile by another process; look at it, then try again")
             yield
