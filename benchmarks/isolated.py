@@ -1,4 +1,4 @@
-"""Cost of reading pictures in a separate process, as the page does: milliseconds per picture, there and in this process.
+"""Cost of reading pictures in a separate process, as the page does, in milliseconds per picture.
 
     python benchmarks/isolated.py
     python benchmarks/isolated.py --side 2048 --count 50

@@ -82,16 +82,7 @@ def convert(
         "source": str(job.source), "target": str(job.output), "options": job.options.to_json(), "device": device,
         "workers": workers,
     }  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", _START, json.dumps(sys.path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, **_VARIABLES},
-        text=True,
-        encoding="utf-8",
-        start_new_session=True,  # Ctrl-C in the terminal is for the page, which tells it to end
-    )
-    with process:
+    with _started() as process:
         assert process.stdin is not None
         try:
             with closing(_lines(process, wanted)) as lines:
@@ -116,6 +107,18 @@ def convert(
     raise TranslateError(
         f"the process that converted the files ended before they were done (status {process.returncode}); go on, or "
         "leave out the file it was at"
+    )
+
+
+def _started() -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", _START, json.dumps(sys.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, **_VARIABLES},
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,  # Ctrl-C in the terminal is for the page, which then ends this process
     )
 
 
