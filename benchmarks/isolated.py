@@ -1,4 +1,4 @@
-"""What it costs that the page reads pictures in processes of their own: milliseconds a picture, and in this process.
+"""Cost of reading pictures in a separate process, as the page does, in milliseconds per picture.
 
     python benchmarks/isolated.py
     python benchmarks/isolated.py --side 2048 --count 50

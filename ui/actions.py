@@ -83,7 +83,11 @@ def uploaded_file(value: Mapping[str, Any], cache: Path) -> Path:
     path, named = Path(value["path"]), value.get("orig_name")
     name = files.safe_name(named if isinstance(named, str) and named else path.name)
     # The path comes from the browser; it must not give access to other files on this computer.
-    if not path.resolve().is_relative_to(cache.resolve()) or not path.is_file():
+    try:
+        found = path.resolve().is_relative_to(cache.resolve()) and path.is_file()
+    except (OSError, ValueError):  # no path at all
+        found = False
+    if not found:
         raise ImageError(f"{name}: not an uploaded file; upload it again")
     return linked(path, cache, name)
 

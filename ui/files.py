@@ -37,7 +37,7 @@ MOST_PAGES = 1000
 MOST_FRAMES = 10_000
 
 READER = IsolatedDecoder()
-"""Reads all that is uploaded, in processes with limits: nothing else here looks into a picture."""
+"""Reads every upload, in processes with limits; no picture is decoded in the page's own process."""
 
 _LONGEST_STEM = 80
 _NAME_LENGTH = 32
@@ -71,7 +71,8 @@ def _converted(
         check_pixels(source, source.name, most)
         plan = make_plan(source, folder, how.output_format)
         with plan.opened() as destination:
-            worker = Worker(plan.source, destination, engine, how, decoder=READER)
+            # Whatever size the file states, and however little memory is left: nothing is read in this process.
+            worker = Worker(plan.source, destination, engine, how, decoder=READER, huge=False)
             (job,) = plan.jobs(how.name, worker.template_fields)
             result = worker.convert(job).result
         if not isinstance(result.target, Path):

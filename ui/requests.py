@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
@@ -12,6 +13,23 @@ from ui.site import Busy
 from ui.words import text
 
 Answer = Callable[[Request], Awaitable[Response]]
+
+
+class _Number(Convertor[int]):
+    """`{name:number}` in the path of a route. Starlette's `int` takes any number of digits; Python refuses so many."""
+
+    regex = "[0-9]{1,18}"
+
+    def convert(self, value: str) -> int:
+        """From a path."""
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        """To a path."""
+        return str(value)
+
+
+register_url_convertor("number", _Number())
 
 
 def checked(answer: Answer, most_bytes: int) -> Answer:

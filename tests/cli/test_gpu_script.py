@@ -1,6 +1,5 @@
 """`make gpu`, with the CPU in place of the GPU: parts are independent of each other, and each ends in time."""
 
-import importlib.util
 import sys
 import time
 from collections.abc import Iterator
@@ -8,19 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripts import load_script
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Any:
-    found = importlib.util.spec_from_file_location("gpu_script", SCRIPT)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    monkeypatch.setitem(sys.modules, found.name, module)  # its dataclasses look themselves up there
-    found.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def script() -> Any:
+    return load_script("benchmarks/gpu.py")
 
 
 def page(script: Any, monkeypatch: pytest.MonkeyPatch, out: Path, *options: str) -> str:

@@ -1,13 +1,12 @@
 """`make models`: the table of stages fits together, and the script goes on where it was."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import save_model
 from PIL import Image
+from scripts import load_script
 
 from translate.errors import ConfigError
 from translate.inference.models import resolve, shipped
@@ -15,18 +14,10 @@ from translate.spec import ModelSpec
 from translate.tasks import TASKS
 from translate.tasks.base import load_object
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "models.py"
-
 
 @pytest.fixture(scope="module")
 def models() -> Any:
-    found = importlib.util.spec_from_file_location("models_script", SCRIPT)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules[found.name] = module  # its dataclasses look themselves up there
-    found.loader.exec_module(module)
-    return module
+    return load_script("benchmarks/models.py")
 
 
 def test_shares_are_the_whole_budget(models: Any) -> None:

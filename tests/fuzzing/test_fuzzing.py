@@ -4,10 +4,8 @@ An input may end normally or with an error of ours, in one line and without a wa
 """
 
 import argparse
-import importlib.util
 import json
 import platform
-import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import ODD_TEXTS
+from scripts import ROOT, load_script
 from targets import TARGETS, attempt, damaged
 
 from translate.conversion.manifest import FILE_NAME, Manifest
 from translate.errors import TranslateError
 
 FINDINGS = Path(__file__).with_name("findings")
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
 FEW = {"film": 20, "checkpoint": 20, "bands": 30, "engine": 30, "picture": 60, "metadata": 60, "request": 80}
 USUAL = 150
 """Inputs for each target."""
@@ -137,16 +135,11 @@ def test_a_manifest_removes_no_files_of_others(process: object, tmp_path: Path) 
 
 def test_crashes_and_hangs_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In native code as well: the child cannot help it."""
-    spec = importlib.util.spec_from_file_location("fuzz", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    fuzz = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "fuzz", fuzz)
-    spec.loader.exec_module(fuzz)
+    fuzz = load_script("benchmarks/fuzz.py")
     monkeypatch.setattr(fuzz, "SECONDS", 0.3)
     child = tmp_path / "child.py"
     child.write_text(
-        f"import os, sys\nfrom pathlib import Path\nsys.path.insert(0, {str(SCRIPT.parent)!r})\nimport fuzz\n"
+        f"import os, sys\nfrom pathlib import Path\nsys.path.insert(0, {str(ROOT / 'benchmarks')!r})\nimport fuzz\n"
         "value = lambda name: sys.argv[sys.argv.index(name) + 1]\n"
         "board = fuzz.Board(Path(value('--board')))\n"
         "for number in range(int(value('--first')), 4):\n"

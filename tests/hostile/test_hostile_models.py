@@ -164,6 +164,22 @@ def test_operators_that_no_picture_needs(name: str, tmp_path: Path) -> None:
         check_model(path)
 
 
+@pytest.mark.parametrize("name", ["Loop", "Tanh", "com.microsoft.Gelu", "ai.onnx.preview.Loop", "com.ms.internal.Conv"])
+def test_operators_that_a_file_may_not_define(name: str, tmp_path: Path) -> None:
+    """ONNX Runtime runs its own operator of that name: what the file calls Loop would be a real loop."""
+    domain, _, operator = name.rpartition(".")
+
+    def change(model: onnx.ModelProto) -> None:
+        relu = helper.make_node("Relu", ["x"], ["y"])
+        model.functions.append(helper.make_function(domain, operator, ["x"], ["y"], [relu], model.opset_import))
+        model.graph.node.append(helper.make_node(operator, ["image"], ["y"], domain=domain))
+
+    path = changed(tmp_path / "a.onnx", change)
+    for opened in (check_model, Engine):
+        with pytest.raises(ModelError, match=rf"defines the operators {name} itself, whose names belong to ONNX or"):
+            opened(path)
+
+
 def test_the_table_has_no_mistakes() -> None:
     known = {schema.name for schema in onnx.defs.get_all_schemas() if not schema.domain}
     assert {name for name in OPERATORS if "." not in name} <= known

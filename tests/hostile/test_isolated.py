@@ -1,6 +1,7 @@
 """Uploads are read in processes of their own: with the same result, and with an end to time, memory and trust."""
 
 import dataclasses
+import errno
 import gc
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from PIL import Image
 from programs import until
 
 from translate.errors import ImageError, TooLarge
-from translate.pictures import isolated
+from translate.pictures import isolated, isolated_child
 from translate.pictures.decoder import IN_PROCESS
 from translate.pictures.isolated import IsolatedDecoder
 from translate.pictures.operations import Picture, encode
@@ -195,6 +196,43 @@ def test_a_process_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.raises(ImageError, match=r"^pictures cannot be read: the process"),
     ):
         reader.decode(b"", "a.png")
+
+
+def test_a_process_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many processes are running, for example."""
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(isolated.subprocess, "Popen", full)
+    message = r"^pictures cannot be read: the process that reads them does not start \(Resource temporarily unav"
+    with closing(IsolatedDecoder()) as reader, pytest.raises(ImageError, match=message):
+        reader.decode(b"", "a.png")
+
+
+def test_every_frame_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An animation of thousands of frames takes longer than one of them may."""
+    limits: list[float] = []
+
+    class Asking:
+        """A channel that asks for one frame after the other."""
+
+        def read_file(self, _: Any) -> bytes:
+            return animation()
+
+        def receive(self) -> dict[str, str]:
+            return {"do": "next"}
+
+        def send_picture(self, _: Any) -> None:
+            limits.append(0.0)
+
+        def send(self, _: Any) -> None:
+            limits.append(-1.0)
+
+    monkeypatch.setattr(isolated_child, "_limit_time", limits.append)
+    request = {"do": "frames", "name": "a.webp", "seconds": 7.0}
+    isolated_child._answer(Asking(), request)  # pyright: ignore[reportPrivateUsage, reportArgumentType]
+    assert limits == [0.0, 7.0] * 4 + [-1.0]
 
 
 LIMITED = """

@@ -85,6 +85,16 @@ def test_a_reader_that_dies_costs_one_request(tmp_path: Path, monkeypatch: pytes
     reader.close()
 
 
+def test_what_is_too_large_is_not_read_here_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when memory runs short after the size was checked: `translate convert` would read it band by band itself."""
+    engine = Engine(save_model(tmp_path / "invert.onnx", INVERT), threads=1)
+    (tmp_path / "a.png").write_bytes(PNG)
+    monkeypatch.setattr(files, "check_pixels", lambda *_: None)
+    monkeypatch.setattr(Engine, "max_pixels", 10)
+    with pytest.raises(ImageError, match=r"^a\.png: 8 x 8 pixels is too large"):
+        files.convert_file(engine, tmp_path / "a.png", tmp_path / "out", Conversion())
+
+
 def test_nothing_of_the_page_decodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is done with an upload, no reader of pictures is opened in this process."""
     engine = Engine(save_model(tmp_path / "double.onnx", DOUBLE), threads=1)

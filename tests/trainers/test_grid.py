@@ -3,13 +3,13 @@
 Shape suffixes: B batch, C channels, H height, W width.
 """
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
 import torch
+from scripts import load_script
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,17 +26,10 @@ from translate.trainers.cyclegan import CycleGAN
 from translate.trainers.generators import describe, make_translator
 from translate.trainers.pix2pix import Pix2Pix, Pix2PixConfig
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "grid.py"
-
 
 @pytest.fixture(scope="module")
 def script() -> Any:
-    found = importlib.util.spec_from_file_location("grid_script", SCRIPT)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+    return load_script("benchmarks/grid.py")
 
 
 def pair(**options: Any) -> tuple[UNet, UNet]:

@@ -122,7 +122,14 @@ class Conversion:
 class Worker:
     """Converts pictures one at a time. Thread-safe.
 
-    `decoder`: what reads pictures; those larger than memory, and films, are read in this process.
+    Args:
+        source: where pictures come from.
+        destination: where results go.
+        engine: the model.
+        how: the options.
+        frames: how films and animations are converted.
+        decoder: what reads pictures, except films and pictures larger than memory: these are read in this process.
+        huge: whether to convert pictures larger than memory; otherwise they are refused.
     """
 
     def __init__(
@@ -133,9 +140,11 @@ class Worker:
         how: Conversion,
         frames: FrameOptions | None = None,
         decoder: Decoder = IN_PROCESS,
+        *,
+        huge: bool = True,
     ) -> None:
         self.source, self.destination, self.engine, self.how = source, destination, engine, how
-        self.decoder = decoder
+        self.decoder, self._huge = decoder, huge
         self._style = how.style_of(engine)
         # Now, as the file may be temporary.
         self._maker = None if how.credentials == OFF else Maker.of(engine.path, engine.spec.name, engine.spec.task)
@@ -248,7 +257,7 @@ class Worker:
         else:
             write_bytes(path, encoded)
             return self._notes(picture, result, path), picture.pages
-        if needs_streaming(height, width, engine) and self.how.strength == 1.0:
+        if self._huge and needs_streaming(height, width, engine) and self.how.strength == 1.0:
             with self._memory.hold(STREAMING_BYTES):
                 options = {**controls, **self._output_options()}
                 finish = stamp and stamp.sign_file

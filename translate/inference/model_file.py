@@ -14,6 +14,9 @@ Kind = Literal["unknown", "pickle", "safetensors", "archive", "page", "pointer",
 _CONTROLS = ("label", "style", "detail")
 _DOMAINS = ("com.microsoft", "ai.onnx.ml")
 """Domains of operators, besides the standard one, that are part of ONNX Runtime."""
+_RESERVED = ("ai.onnx", "com.microsoft", "com.ms", "org.pytorch")
+"""What the domains of ONNX and ONNX Runtime begin with. Where a file defines an operator that is built in, ONNX Runtime
+runs its own, not the file's: a function called Loop would hide a real loop."""
 _LISTED = """
 Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh Attention AveragePool BatchNormalization Cast CastLike Ceil
 Celu CenterCropPad Clip Col2Im Compress Concat Constant ConstantOfShape Conv ConvInteger ConvTranspose Cos Cosh CumSum
@@ -110,6 +113,12 @@ def read_onnx(path: Path, said: str = "") -> GraphFacts:
         raise ModelError(
             f"{said}: some of its weights are in another file, expected one file with everything in it; export it "
             "again, with the weights inside"
+        )
+    domains = {name: name.rpartition(".")[0] for name in graph.functions}
+    if reserved := [name for name, domain in domains.items() if not domain or domain.startswith(_RESERVED)]:
+        raise ModelError(
+            f"{said}: defines the operators {', '.join(sorted(reserved)[:3])} itself, whose names belong to ONNX or "
+            "ONNX Runtime; export it again with `translate export`"
         )
     names = [name for name in graph.operators if "." in name and name.rpartition(".")[0] not in _DOMAINS]
     if foreign := [name for name in names if name not in graph.functions]:

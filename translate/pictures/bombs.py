@@ -1,6 +1,7 @@
-"""What Pillow and libvips would follow: small files that cost hours or gigabytes. Refused, or cut, before they see it.
+"""Decompression bombs that Pillow and libvips do not stop: small files that cost hours or gigabytes. They are refused,
+or the dangerous part is cut out, before a decoder sees them.
 
-Sizes that a file states are checked where it is opened (`translate.pictures.found.check_size`).
+The sizes that a file states are checked where it is opened (`translate.pictures.found.check_size`).
 """
 
 import os
@@ -12,17 +13,17 @@ from translate.errors import ImageError
 from translate.pictures.found import BYTES_PER_DECODED_PIXEL, BYTES_PER_WEBP_PIXEL, check_size
 
 MOST_SCANS = 100
-"""Scans of a JPEG file, each of which decodes the whole picture again; usual are 10. libvips has the same limit."""
+"""Scans of a JPEG file, each of which decodes the whole picture again; 10 are usual. libvips has the same limit."""
 _MOST_ICONS = 1000
 _PIECE = 1 << 20
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-"""Chunks of PNG that pixels come from."""
+"""PNG chunks that are needed for the pixels."""
 
 
 def check_bomb(handle: BinaryIO, kind: str, name: str, max_pixels: int | None) -> None:
-    """Look at an open file, of which nothing is decoded, and rewind it.
+    """Check an open file without decoding it, and rewind it.
 
     Args:
         handle: the file.
@@ -49,7 +50,7 @@ def check_bomb(handle: BinaryIO, kind: str, name: str, max_pixels: int | None) -
 
 
 def pixels_alone(data: bytes) -> bytes:
-    """A PNG file without what lies beside its pixels: libvips would unpack all texts and profiles, however large."""
+    """A PNG file with its pixels only: libvips would unpack all texts and profiles, however large."""
     parts, place = [_SIGNATURE], len(_SIGNATURE)
     while place + 8 <= len(data):
         end = place + 12 + int.from_bytes(data[place : place + 4], "big")

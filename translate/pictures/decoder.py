@@ -14,10 +14,10 @@ from translate.pictures.picture import Picture
 
 @dataclass(frozen=True)
 class Stated:
-    """What a file says of itself before anything of it is decoded."""
+    """What the headers of a file state; nothing has been decoded."""
 
     frames: int
-    """Of an animation; 1 for any other."""
+    """Number of frames; 1 if it is no animation."""
     pages: int
     sides: tuple[tuple[int, int], ...]
     """Height and width of each page in pixels; none if there are too many pages."""
@@ -68,7 +68,7 @@ class Decoder(Protocol):
 
 
 class InProcess:
-    """Reads in this process: for files of whoever runs the program."""
+    """Reads in this process: for the files of the person who runs the program."""
 
     def decode(
         self,

@@ -1,9 +1,9 @@
-"""Reads pictures of strangers in processes of their own, with limits for time and memory.
+"""Reads pictures from untrusted sources in separate processes, with limits on time and memory.
 
-A file that makes a decoder crash, hang or take gigabytes costs its sender one line, and nobody else anything: the
-process is ended, and the next picture gets another one. The processes are `translate.pictures.isolated_child`; they
-have no environment, may write no files, and hold no model. They run under the same user as the program, so this is a
-fence around faults and bombs, not around somebody who takes over a decoder (docs/serving.md).
+If a file makes a decoder crash, hang or allocate gigabytes, only that file fails, with a one-line error: its process is
+killed, and the next picture gets a new one. The processes run `translate.pictures.isolated_child`; they inherit almost
+no environment variables, cannot write files, and hold no model. They run as the same user as the program, so this
+protects against crashes and decompression bombs, not against a file that takes over a decoder (docs/serving.md).
 """
 
 import json
@@ -29,7 +29,7 @@ from translate.pictures.picture import Picture
 SECONDS = 30.0
 """How long a picture may take to be read."""
 SPARE_BYTES = 512 << 20
-"""Memory that a reader may take beside the pixels: the file, and the decoder's tables."""
+"""Memory that a process may use in addition to the pixels, for the decoder's tables for example."""
 MOST_IDLE = 2
 """Processes that are kept for the next pictures."""
 START_SECONDS = 60.0
@@ -38,6 +38,7 @@ _MOST_MESSAGE = 1000
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 """Where libraries are found."""
 _PIPE_BYTES = 1 << 20
+_NOT_STARTED = "pictures cannot be read: the process that reads them does not start"
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
     "from translate.pictures.isolated_child import main; main()"
@@ -45,13 +46,13 @@ _START = (
 
 
 class IsolatedDecoder:
-    """A `translate.pictures.decoder.Decoder` in other processes. Thread-safe.
+    """A `translate.pictures.decoder.Decoder` that works in other processes. Thread-safe.
 
-    They are started when they are needed, kept for the next picture, and end with this program.
+    Processes are started on demand, kept for later pictures, and end with this program.
 
     Args:
         seconds: how long one answer may take: a picture, or a frame of an animation.
-        spare_bytes: memory for an answer beside its pixels.
+        spare_bytes: memory for an answer in addition to its pixels.
     """
 
     def __init__(self, seconds: float = SECONDS, spare_bytes: int = SPARE_BYTES) -> None:
@@ -61,10 +62,10 @@ class IsolatedDecoder:
         weakref.finalize(self, _end, self._idle)
 
     def start(self) -> None:
-        """Start a process beside what goes on here, so that the first picture does not wait for it."""
+        """Start a process in the background, so that the first picture does not wait for it."""
 
         def begin() -> None:
-            with suppress(ImageError):  # whoever reads the first picture is told
+            with suppress(ImageError):  # the first picture reports it
                 self._give_back(self._taken())
 
         threading.Thread(target=begin, name="reader", daemon=True).start()
@@ -207,15 +208,18 @@ class _Child:
     """A process that answers one request after another."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", "-B", "-c", _START, json.dumps(sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=_environment(),
-            cwd=Path(sys.executable).anchor,
-            start_new_session=True,  # Ctrl-C in the terminal is for the program: pictures in work are finished first
-        )
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-B", "-c", _START, json.dumps(sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+                cwd=Path(sys.executable).anchor,
+                start_new_session=True,  # Ctrl-C in the terminal is for the program, which finishes pictures first
+            )
+        except OSError as error:  # no memory, or too many processes or files
+            raise ImageError(f"{_NOT_STARTED} ({error.strerror or error}); try again later") from None
         source, target = self.process.stdout, self.process.stdin
         assert source is not None
         assert target is not None
@@ -228,7 +232,7 @@ class _Child:
                     raise Broken
         except (Broken, OSError):
             self.kill()
-            raise ImageError("pictures cannot be read: the process that reads them does not start") from None
+            raise ImageError(f"{_NOT_STARTED}; try again later") from None
 
     @contextmanager
     def deadline(self, seconds: float) -> Generator[None]:

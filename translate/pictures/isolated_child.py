@@ -1,6 +1,6 @@
 """The process that reads pictures for `translate.pictures.isolated`: requests come in, pixels go out.
 
-It takes limits upon itself, for its memory, its time and its files, before the first byte of a stranger comes in.
+It limits its own memory, time and files before it reads the first untrusted byte.
 """
 
 import importlib
@@ -37,7 +37,8 @@ def main() -> None:
     _prepare()
     channel.send({"ready": True})
     while (request := channel.receive()) is not None:
-        _limit(request["memory"], request["seconds"])
+        _limit_memory(request["memory"])
+        _limit_time(request["seconds"])
         try:
             _answer(channel, request)
         except TooLarge as error:
@@ -70,6 +71,7 @@ def _answer(channel: Channel, request: Message) -> None:
                 channel.send_picture(frame)
                 if (wanted := channel.receive()) is None or wanted["do"] != "next":
                     return
+                _limit_time(request["seconds"])  # for each frame anew: an animation may have thousands
         channel.send({"end": True})
     else:
         channel.send({"found": getattr(IN_PROCESS, what)(data)})
@@ -90,27 +92,29 @@ def _prepare() -> None:
     warnings.simplefilter("error")
     for kind in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning, ResourceWarning):
         warnings.simplefilter("ignore", kind)
-    if resource is not None:
-        _set("RLIMIT_FSIZE", 0)
-        _set("RLIMIT_CORE", 0)
-        _set("RLIMIT_NOFILE", MOST_FILES)
+    _set("RLIMIT_FSIZE", 0)
+    _set("RLIMIT_CORE", 0)
+    _set("RLIMIT_NOFILE", MOST_FILES)
 
 
-def _limit(memory: int, seconds: float) -> None:
-    """Set the limits for the next request: bytes beside what is taken now, and seconds of CPU time."""
-    if resource is None:
-        return
+def _limit_memory(memory: int) -> None:
+    """Allow this many bytes more than are in use now."""
     if taken := _address_space():
         _set("RLIMIT_AS", taken + memory, soft=True)
+
+
+def _limit_time(seconds: float) -> None:
+    """Allow this many seconds of work from now on, on all cores."""
+    if resource is None:
+        return
     used = resource.getrusage(resource.RUSAGE_SELF)
     # The parent's deadline comes first; this one is for a process whose parent is gone.
     _set("RLIMIT_CPU", math.ceil(used.ru_utime + used.ru_stime + seconds * (os.cpu_count() or 1)) + 1, soft=True)
 
 
 def _set(name: str, most: int, *, soft: bool = False) -> None:
-    assert resource is not None
-    kind = getattr(resource, name, None)
-    if kind is None:
+    kind = getattr(resource, name, None)  # none of them on Windows
+    if resource is None or kind is None:
         return
     with suppress(ValueError, OSError):  # a lower limit is set already, or the system has no such limit
         resource.setrlimit(kind, (most, resource.getrlimit(kind)[1] if soft else most))

@@ -1,7 +1,7 @@
-"""What passes between a program and the process that reads its pictures: JSON, then raw bytes; nothing is unpickled.
+"""The protocol between a program and the process that reads its pictures: JSON, then raw bytes; nothing is unpickled.
 
-Whoever receives checks everything against limits of its own before it takes any memory: the other side may have been
-taken over by a hostile file.
+The program checks everything it receives against its own limits before it allocates memory: a hostile file may have
+taken over the other side.
 """
 
 import json
@@ -27,8 +27,8 @@ _DTYPES: Mapping[str, Any] = {"uint8": np.uint8, "uint16": np.uint16}
 Message = dict[str, Any]
 
 
-class Broken(Exception):  # noqa: N818 - told to users in other words
-    """What came is no message, or not the expected one, or larger than allowed."""
+class Broken(Exception):  # noqa: N818 - users see another message
+    """What was received is not a message, not the expected one, or larger than allowed."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Converts the files of a job in a process of its own: what a film or an archive does to it, the page does not feel.
+"""Converts the files of a job in a separate process, so that no film or picture can crash or block the page.
 
-The process says one line of JSON for each picture or frame, and goes on when it is answered. Pictures are read in
-processes of their own again (`translate.pictures.isolated`), so that one that harms costs itself alone.
+The process writes one line of JSON for each picture or frame, and continues when it gets an answer. It reads pictures
+in further processes (`translate.pictures.isolated`), so that a hostile one fails alone.
 """
 
 import json
@@ -36,9 +36,9 @@ resource: ModuleType | None = _resource
 PICTURE_SECONDS = 600.0
 """How long a picture of a batch may take to be read; an animation is looked through at once."""
 LOOK_SECONDS = 5.0
-"""How often to look whether a job is still wanted, when it has nothing to say."""
+"""How often to check whether a job is still wanted while its process reports nothing."""
 END_SECONDS = 30.0
-"""How long the pictures in progress may take when it is not."""
+"""How long the pictures in progress may still take when it is not; then the process is killed."""
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); from ui.batch.process import main; main()"
 _VARIABLES = {"MALLOC_ARENA_MAX": "2"}
 
@@ -82,16 +82,7 @@ def convert(
         "source": str(job.source), "target": str(job.output), "options": job.options.to_json(), "device": device,
         "workers": workers,
     }  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", _START, json.dumps(sys.path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, **_VARIABLES},
-        text=True,
-        encoding="utf-8",
-        start_new_session=True,  # Ctrl-C in the terminal is for the page, which tells it to end
-    )
-    with process:
+    with _started() as process:
         assert process.stdin is not None
         try:
             with closing(_lines(process, wanted)) as lines:
@@ -119,15 +110,28 @@ def convert(
     )
 
 
+def _started() -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", _START, json.dumps(sys.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, **_VARIABLES},
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,  # Ctrl-C in the terminal is for the page, which then ends this process
+    )
+
+
 def _lines(process: "subprocess.Popen[str]", wanted: Callable[[], bool]) -> Generator[dict[str, Any]]:
-    """What the process says, line by line, until it ends."""
+    """The messages of the process, until it ends."""
     said: queue.SimpleQueue[str] = queue.SimpleQueue()
     output = process.stdout
     assert output is not None
 
     def read() -> None:
-        for line in output:
-            said.put(line)
+        with suppress(OSError, ValueError):  # closed: nobody waits for lines any more
+            for line in output:
+                said.put(line)
         said.put("")
 
     reader = threading.Thread(target=read, name="job output", daemon=True)
@@ -147,7 +151,7 @@ def _lines(process: "subprocess.Popen[str]", wanted: Callable[[], bool]) -> Gene
 
 
 def _say(target: IO[str], message: dict[str, Any]) -> None:
-    """Say something to the other process; if that has ended, whoever listens to it finds out."""
+    """Send a message to the other process; if that has ended, whoever reads its messages notices."""
     with suppress(OSError):
         target.write(json.dumps(message) + "\n")
         target.flush()

@@ -48,7 +48,7 @@ def routes(site: Site) -> list[BaseRoute]:
             raise HTTPException(404)
         return FileResponse(path, headers={"Cache-Control": "no-cache"})
 
-    return [Route("/models/picture/{index:int}", checked(picture, 0), methods=["GET"])]
+    return [Route("/models/picture/{index:number}", checked(picture, 0), methods=["GET"])]
 
 
 def _card(model: Model) -> dict[str, Any]:

@@ -56,11 +56,11 @@ class Studio:
         """The routes, for the application that serves the page."""
         most = self._limits.upload_bytes
         return [
-            Route("/sketch/live/{tab}/{number:int}", checked(self._live, MAX_SHEET_BYTES), methods=["POST"]),
+            Route("/sketch/live/{tab}/{number:number}", checked(self._live, MAX_SHEET_BYTES), methods=["POST"]),
             Route("/sketch/picture", checked(self._picture, most), methods=["POST"]),
             Route("/sketch/look", checked(self._look, most), methods=["POST"]),
             Route("/sketch/file", checked(self._file, most), methods=["POST"]),
-            Route("/sketch/sample/{model:int}/{number:int}", checked(self._sample, 0), methods=["GET"]),
+            Route("/sketch/sample/{model:number}/{number:number}", checked(self._sample, 0), methods=["GET"]),
         ]
 
     async def _live(self, request: Request) -> Response:

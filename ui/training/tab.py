@@ -76,7 +76,7 @@ class Training:
             Route("/train/check", checked(self._check, MAX_QUESTION_BYTES), methods=["POST"]),
             Route("/train/start", checked(self._start, MAX_QUESTION_BYTES), methods=["POST"]),
             Route(run, checked(self._run, 0), methods=["GET"]),
-            Route(f"{run}/sample/{{number:int}}", checked(self._sample, 0), methods=["GET"]),
+            Route(f"{run}/sample/{{number:number}}", checked(self._sample, 0), methods=["GET"]),
             Route(f"{run}/stop", checked(self._doing(self._runs.stop), 0), methods=["POST"]),
             Route(f"{run}/resume", checked(self._doing(self._runs.resume), 0), methods=["POST"]),
             Route(f"{run}/export", checked(self._export, 0), methods=["POST"]),

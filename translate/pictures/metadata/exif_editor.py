@@ -94,12 +94,12 @@ class Editor:
                 line = next((entry for entry in entries if entry.tag in tags), None)
                 if line is None:
                     break
+                (count,) = self.tiff.numbers("H", offset)  # now: a damaged value may lie over the directory itself
                 self._zero(line.where, line.size)
                 # The lines behind, and the pointer to the next directory, move up.
                 self.data[line.place : end + 4] = self.data[line.place + 12 : end + 4] + bytes(12)
                 little = "little" if self.tiff.order == "<" else "big"
-                count = self.tiff.numbers("H", offset)[0] - 1
-                self.data[offset : offset + 2] = count.to_bytes(2, little)
+                self.data[offset : offset + 2] = (count - 1).to_bytes(2, little)
 
     def wipe(self, offset: int) -> None:
         """Overwrite a directory and its values with zeros."""
