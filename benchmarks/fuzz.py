@@ -270,8 +270,8 @@ class Fuzzing:
             late = time.monotonic() - child.since > CLOCK_SECONDS
             if begun == ended or not (late or _cpu_seconds(child.process.pid) - cpu > SECONDS):
                 return
-            if Board(child.board).state()[:2] != (begun, ended):
-                return  # it has gone on meanwhile
+            if Board(child.board).state() != (begun, ended, data, cpu):
+                return  # it has gone on meanwhile, or was writing when this was read
             child.process.send_signal(signal.SIGKILL)
             child.process.wait()
             child.hangs += 1
