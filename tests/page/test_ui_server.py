@@ -121,7 +121,7 @@ def test_health_and_metrics(web: TestClient) -> None:
     changed = {name: after[name] - before.get(name, 0) for name in after if not name.startswith(("process", "python"))}
     assert changed['translate_requests_total{endpoint="/api/convert",status="200"}'] == 1
     assert changed['translate_requests_total{endpoint="/api/convert",status="422"}'] == 1
-    assert changed['translate_requests_total{endpoint="/sketch/live/{tab}/{number:int}",status="200"}'] == 1
+    assert changed['translate_requests_total{endpoint="/sketch/live/{tab}/{number:number}",status="200"}'] == 1
     assert changed['translate_requests_total{endpoint="page",status="404"}'] == 1
     assert changed['translate_request_seconds_count{endpoint="/api/convert"}'] == 2
     assert changed['translate_pictures_total{model="invert",result="converted"}'] == 2
