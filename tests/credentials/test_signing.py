@@ -100,7 +100,7 @@ def test_credentials_of_the_input_are_kept(
     assert [one.sha256 for one in parent.credentials.ingredients] == [sha256(source)]
 
 
-def test_a_changed_input_is_not_washed_clean(tmp_path: Path, engine: Engine, image_HWC: np.ndarray) -> None:
+def test_a_changed_input_is_reported(tmp_path: Path, engine: Engine, image_HWC: np.ndarray) -> None:
     source = saved(tmp_path / "a.bmp", image_HWC)
     run(source, tmp_path / "once", engine, output_format="png")
     signed = tmp_path / "once" / "a.png"

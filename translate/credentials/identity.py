@@ -1,7 +1,7 @@
 """Who signs: a private key, and the chain of certificates that says whose it is.
 
 The user's own, from PEM files; or one of this machine, made at first use: a certificate authority that signs one
-certificate, whereupon its private key is thrown away, so that nothing else can ever be signed in its name. The names in
+certificate; its private key is then discarded, so that nothing else can ever be signed in its name. The names in
 it are made up: they tell neither the user nor the machine.
 """
 
@@ -75,7 +75,7 @@ def anchors() -> str:
         blocks = _blocks(local_path())
     except ConfigError:
         return ""
-    # Of the chain only the authority: whoever has the certificate alone proves nothing.
+    # Only the authority's certificate from the chain: the signer's own is not an anchor of trust.
     return "\n".join(block.decode() for kind, block in blocks[2:] if kind == "CERTIFICATE")
 
 
