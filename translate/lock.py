@@ -100,7 +100,7 @@ def _opened_and_locked(folder: Path, path: Path) -> tuple[int, bool]:
             if locked is False:
                 raise _in_use(folder, _read(file))
             # The one that held it may have removed the file between our two steps.
-            if not path.exists() or not os.path.samestat(os.fstat(file), path.stat()):
+            if not _is_at(path, file):
                 os.close(file)
                 continue
             with suppress(OSError):  # on a full disk nobody learns who holds it
@@ -110,6 +110,14 @@ def _opened_and_locked(folder: Path, path: Path) -> tuple[int, bool]:
             os.close(file)
             raise
         return file, bool(locked)
+
+
+def _is_at(path: Path, file: int) -> bool:
+    """Whether the open file is still the one at this path."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock(file: int) -> bool | None:

@@ -1,4 +1,4 @@
-"""Downloads of the page carry credentials, unless whoever asks does not want them."""
+"""Downloads of the page carry credentials, unless the user declines them."""
 
 import io
 import zipfile

@@ -359,7 +359,11 @@ def _unchanged(data: Path | bytes, state: _State, path: Path, title: str) -> Gen
                 if str(part) not in str(error):
                     raise
                 raise type(error)(str(error).replace(str(part), str(path))) from None
-            if not data.exists() or _state(data.stat()) != state:
+            try:
+                same = _state(data.stat()) == state
+            except OSError:  # it is gone
+                same = False
+            if not same:
                 raise _changing(title)
             converted = True
     except OSError as error:
