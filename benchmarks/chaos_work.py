@@ -7,6 +7,7 @@ import random
 import secrets
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -96,6 +97,9 @@ class Work:
 
             traceback.print_exc()
             status = 1
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join()  # as Python itself does at its end
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
