@@ -84,3 +84,12 @@ def test_what_a_killed_process_has_left_is_removed(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be written"):
         Manifest(tmp_path / "missing")
+
+
+def test_what_a_killed_process_has_left_is_removed_even_if_its_line_is_damaged(tmp_path: Path) -> None:
+    left = tmp_path / "below" / ".0123456789abcdef.part.tif"
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+    (tmp_path / FILE_NAME).write_bytes(b'{"ended": "3ee5d"begun": "01234567", "host": "h", "pid": 1}\n')
+    with Manifest(tmp_path):
+        assert not left.exists()

@@ -107,11 +107,12 @@ class Manifest:
         return end - len(line), len(line)
 
     def _load(self, folder: Path) -> None:
-        position, line = 0, b""
+        position, line, damaged = 0, b"", False
         running: dict[str, tuple[str, object]] = {}
         with os.fdopen(os.dup(self._file), "rb") as lines:
             for line in lines:
                 fields = parse_line(line)
+                damaged |= not fields
                 entry = parse_entry(fields)
                 if entry is not None:
                     self._offsets[entry.target] = (position, len(line))
@@ -121,6 +122,8 @@ class Manifest:
                     running.pop(str(fields["ended"]), None)
                 position += len(line)
         self._torn = line != b"" and not line.endswith(b"\n")
+        if damaged:  # it may have named a process that was killed; none writes here now, the folder is locked
+            remove_leftovers(folder)
         for process, (host, number) in running.items():
             known = _PROCESS.fullmatch(process) and host == platform.node()
             if known and isinstance(number, int) and not _alive(number):
