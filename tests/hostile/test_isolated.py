@@ -217,9 +217,6 @@ def test_every_frame_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
     class Asking:
         """A channel that asks for one frame after the other."""
 
-        def read_file(self, _: Any) -> bytes:
-            return animation()
-
         def receive(self) -> dict[str, str]:
             return {"do": "next"}
 
@@ -231,15 +228,14 @@ def test_every_frame_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(isolated_child, "_limit_time", limits.append)
     request = {"do": "frames", "name": "a.webp", "seconds": 7.0}
-    isolated_child._answer(Asking(), request)  # pyright: ignore[reportPrivateUsage, reportArgumentType]
+    isolated_child._answer(Asking(), request, animation())  # pyright: ignore[reportPrivateUsage, reportArgumentType]
     assert limits == [0.0, 7.0] * 4 + [-1.0]
 
 
 LIMITED = """
 import os, resource, sys
 from translate.pictures import isolated_child
-def answer(channel, request):
-    channel.read_file(request)
+def answer(channel, request, data):
     try:
         open({path!r}, "wb", buffering=0).write(b"x" * 10)
         written = True

@@ -39,8 +39,9 @@ def main() -> None:
     while (request := channel.receive()) is not None:
         _limit_memory(request["memory"])
         _limit_time(request["seconds"])
+        data = channel.read_file(request)  # not below: what is left of it must never be read as a request
         try:
-            _answer(channel, request)
+            _answer(channel, request, data)
         except TooLarge as error:
             channel.send({"too_large": str(error), "height": error.height, "width": error.width})
         except ImageError as error:
@@ -53,9 +54,9 @@ def main() -> None:
             channel.send({"unexpected": f"warning: {error}"})
 
 
-def _answer(channel: Channel, request: Message) -> None:
-    """Do what a request asks for."""
-    data, name, what = channel.read_file(request), request["name"], request["do"]
+def _answer(channel: Channel, request: Message, data: bytes | Path) -> None:
+    """Do what a request asks for with a file."""
+    name, what = request["name"], request["do"]
     if what == "decode":
         options = {key: request[key] for key in ("max_pixels", "bits", "page")}
         channel.send_picture(IN_PROCESS.decode(data, name, **options))
@@ -73,8 +74,10 @@ def _answer(channel: Channel, request: Message) -> None:
                     return
                 _limit_time(request["seconds"])  # for each frame anew: an animation may have thousands
         channel.send({"end": True})
-    else:
+    elif what in ("count_frames", "count_pages", "jpeg_quality"):
         channel.send({"found": getattr(IN_PROCESS, what)(data)})
+    else:
+        raise ValueError(f"no such request: {what}")
 
 
 def _prepare() -> None:
