@@ -9,6 +9,7 @@ import shutil
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def inject(kind: str, moment: int) -> None:
     os.fsync = refuse
 
 
-class Work:
+class Work(ABC):
     """Something that is done by one command and its repetitions, in a folder of its own."""
 
     name: str
@@ -61,9 +62,9 @@ class Work:
 
     # --- processes
 
+    @abstractmethod
     def command(self, out: Path, fault: str = "") -> list[str]:
         """What a user types."""
-        raise NotImplementedError
 
     def start(self, fault: str = "", moment: int = 0, output: str = "said", out: Path | None = None) -> int:
         """Start the command in a process of its own; returns its number."""
@@ -145,21 +146,21 @@ class Work:
 
     # --- what each work does
 
+    @abstractmethod
     def done(self) -> int:
         """A number that grows as work is done."""
-        raise NotImplementedError
 
+    @abstractmethod
     def complete(self) -> bool:
         """Whether everything seems to be done."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self) -> None:
         """Raise Broken if anything that is visible is not as it may be."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self) -> None:
         """Do what is left, undisturbed, and compare; raises Broken."""
-        raise NotImplementedError
 
 
 def contents(folder: Path) -> dict[str, bytes]:

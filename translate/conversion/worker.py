@@ -112,9 +112,10 @@ class Conversion:
             del options["pages"]  # for the same reason
         if self.strength == 1.0:
             del options["strength"]  # the same
-        options["credentials"] = ON  # where the certificate is kept makes no difference
         if self.credentials == OFF:
-            del options["credentials"]  # the same as for the others
+            del options["credentials"]  # the same
+        else:
+            options["credentials"] = ON  # where the certificate is kept makes no difference
         digest.update(json.dumps(options, sort_keys=True).encode())
         return digest.hexdigest()
 

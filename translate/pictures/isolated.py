@@ -198,16 +198,20 @@ class IsolatedDecoder:
 
     def _give_back(self, child: "_Child") -> None:
         with self._lock:
-            if len(self._idle) < MOST_IDLE and child.process.poll() is None:
+            if len(self._idle) < MOST_IDLE and not child.late and child.process.poll() is None:
                 self._idle.append(child)
                 return
         child.kill()
 
 
 class _Child:
-    """A process that answers one request after another."""
+    """A process that answers one request after another.
+
+    `late`: whether it was ended because it took too long.
+    """
 
     def __init__(self) -> None:
+        self.late = False
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-B", "-c", _START, json.dumps(sys.path)],
@@ -237,13 +241,17 @@ class _Child:
     @contextmanager
     def deadline(self, seconds: float) -> Generator[None]:
         """End the process if the block takes longer: whoever waits for it then finds the pipe closed."""
-        timer = threading.Timer(seconds, self.process.kill)
+        timer = threading.Timer(seconds, self._end)
         timer.daemon = True
         timer.start()
         try:
             yield
         finally:
             timer.cancel()
+
+    def _end(self) -> None:
+        self.late = True  # `poll` may still say for a moment that it is alive
+        self.process.kill()
 
     def kill(self) -> None:
         """End the process, if it has not ended, and forget it."""

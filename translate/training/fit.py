@@ -12,6 +12,7 @@ from translate.data.dataset import RawBatch
 from translate.data.loading import batches
 from translate.errors import SnapshotError
 from translate.machine import cores
+from translate.signals import handled
 from translate.training.batches import TrainingData, parts, seed_number
 from translate.training.budget import StopAfter
 from translate.training.callback import Callback
@@ -137,19 +138,6 @@ def _agree(run: Run, agreement: Agreement, reason: str) -> str:
 def _caught_signals() -> Iterator[list[str]]:
     """Collect the names of termination signals; a second one of the same kind has its usual effect."""
     caught: list[str] = []
-    names = ("SIGINT", "SIGTERM", "SIGHUP")  # the last one, a closed terminal, does not exist on Windows
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    # Signals that the parent process ignores (as nohup does with SIGHUP) stay ignored.
-    before = {number: found for number in numbers if (found := signal.getsignal(number)) is not signal.SIG_IGN}
-
-    def note(number: int, _: object) -> None:
-        caught.append(signal.Signals(number).name)
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, note)
-    try:
+    # The last one is that of a closed terminal.
+    with handled(("SIGINT", "SIGTERM", "SIGHUP"), lambda number: caught.append(signal.Signals(number).name)):
         yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
