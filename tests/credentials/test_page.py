@@ -139,9 +139,24 @@ def test_on_by_default_where_it_is_possible(
 
 def downloaded(page: Page, button: str) -> bytes:
     found = page.get_by_role("button", name=button).or_(page.get_by_role("link", name=button)).filter(visible=True)
-    with page.expect_download() as begun:
+    with page.expect_download(timeout=PATIENCE_MS) as begun:
         found.first.click()
     return begun.value.path().read_bytes()
+
+
+def draw(page: Page) -> None:
+    """Draw a line; the canvas is there before its script is."""
+    deadline, undo = monotonic() + PATIENCE_MS / 1000, page.get_by_role("button", name="Undo")
+    expect(undo).to_be_disabled(timeout=PATIENCE_MS)  # by the script
+    while undo.is_disabled():
+        assert monotonic() < deadline
+        box = page.locator("canvas").bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + 50, box["y"] + 50)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 150, box["y"] + 150, steps=3)
+        page.mouse.up()
+        page.wait_for_timeout(100)
 
 
 @pytest.mark.browser
@@ -150,12 +165,7 @@ def test_switched_off_on_the_page(browser: Browser, tmp_path: Path, image_HWC: n
     Image.fromarray(image_HWC).save(tmp_path / "a.png")
     with served(*paths, options=["--credentials", "on"]) as address, visited(browser, address) as page:
         # The canvas: draw a line, save it.
-        box = page.locator("canvas").bounding_box()
-        assert box is not None
-        page.mouse.move(box["x"] + 50, box["y"] + 50)
-        page.mouse.down()
-        page.mouse.move(box["x"] + 150, box["y"] + 150, steps=3)
-        page.mouse.up()
+        draw(page)
         switch = page.get_by_role("checkbox", name="Content credentials").filter(visible=True)
         expect(switch).to_be_checked(timeout=PATIENCE_MS)
         assert MARK in downloaded(page, "Download the photo")
