@@ -78,6 +78,7 @@ clean:
 
 .venv/all: .venv/bin/uv pyproject.toml constraints.txt examples/node/package.json
 	$(INSTALL) --compile-bytecode --editable '.[train,export,dev]'  # tests start many processes
+	$(INSTALL) --no-deps invisible-watermark  # only its files are read; what it names would bring a second OpenCV
 	mkdir -p .venv/node && cp examples/node/package.json .venv/node
 	$(NPM) install --prefix .venv/node --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error
 	touch $@ .venv/base

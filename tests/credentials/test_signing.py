@@ -249,7 +249,7 @@ def test_without_credentials_nothing_has_changed(tmp_path: Path, engine: Engine,
     """Results from before there were credentials stay valid: their digest is that of the other options."""
     how = Conversion()
     options = asdict(how)
-    for name in ("credentials", "framing", "pages", "strength"):  # what has no effect
+    for name in ("credentials", "framing", "pages", "strength", "watermark"):  # what has no effect
         del options[name]
     data = engine.path.read_bytes() + json.dumps(options, sort_keys=True).encode()
     assert how.digest(engine) == hashlib.sha256(data).hexdigest()

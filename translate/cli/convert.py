@@ -100,6 +100,9 @@ class ConvertOptions:
     """Put signed content credentials (C2PA; extra: credentials) into results: made from which file, by which model.
     on signs with a certificate of this machine, made at first use; PATH is a PEM file, or a folder of such, with your
     own certificates and private key. `translate verify` reads them."""
+    watermark: bool = False
+    """Put an invisible watermark into still pictures, which `translate verify` finds even where the credentials are
+    lost. Needs a package that is installed by itself: docs/trust.md."""
     device: Device = "auto"
     """Where to run the model; auto uses a GPU if a working one is found, otherwise the CPU. A device that is named and
     does not start is an error."""
@@ -197,6 +200,7 @@ class ConvertOptions:
             keep_profile=self.keep_profile,
             pages=self.pages,
             credentials=self.credentials,
+            watermark=self.watermark,
             name=self.name,
         )
 

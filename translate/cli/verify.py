@@ -24,7 +24,8 @@ class VerifyOptions:
 
     Reads PNG, JPEG, WebP, TIFF, AVIF, GIF, MP4, MOV and others, from any program, without using the network. Exit
     status: 0 all credentials are valid, 1 a file was changed or its credentials are invalid, 3 one has none, 2 one
-    cannot be read. Whether the signer is known here is printed, but does not affect the status.
+    cannot be read. Whether the signer is known here, and whether the watermark of `translate convert --watermark` was
+    found, is printed, but does not affect the status.
     """
 
     files: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE")]
@@ -52,7 +53,8 @@ def main(argv: list[str]) -> int:
         if options.json:
             sys.stdout.write(f"{json.dumps({'file': str(path), **asdict(verdict)})}\n")
         else:
-            sys.stdout.write("\n".join(_lines(one_line(str(path)), verdict)) + "\n")
+            lines = (*_lines(one_line(str(path)), verdict), *_marked(verdict))
+            sys.stdout.write("\n".join(lines) + "\n")
     return EXIT_INVALID if "invalid" in states else EXIT_NONE if "none" in states else 0
 
 
@@ -76,6 +78,15 @@ def _lines(name: str, verdict: Verdict) -> Iterator[str]:
     elif verdict.state == "valid":
         yield f"  Signed by {found.signer}. The signer is not known to this machine: anybody can use such a name."
     yield from (f"  {line}" for line in _said(found))
+
+
+def _marked(verdict: Verdict) -> Iterator[str]:
+    """About the watermark, if there is one: that none was found says nothing."""
+    if verdict.watermark:
+        yield (
+            "  Its pixels hold the watermark of translate, which stays through many changes: a model has probably made "
+            "or changed it."
+        )
 
 
 def _said(found: Credentials) -> Iterator[str]:

@@ -23,6 +23,7 @@ from translate.conversion.sources import Item, Source
 from translate.credentials.identity import OFF, ON, identity_of
 from translate.credentials.manifest import Maker
 from translate.credentials.sign import Signer, Stamp, check_credentials
+from translate.credentials.watermark import check_watermark, watermarked
 from translate.errors import ImageError, TooLarge, one_line
 from translate.files import atomic_path, unwritable
 from translate.inference.controls import Label, Style, check_strength, numbered_style
@@ -80,6 +81,8 @@ class Conversion:
     credentials: str = OFF
     """Content credentials in results: `on` signs with the certificate of this machine, a file or folder with that in
     it, see `translate.credentials.identity`."""
+    watermark: bool = False
+    """Whether to put an invisible watermark into still pictures, see `translate.credentials.watermark`."""
     name: str = "{stem}"
     """Template for the names of results, see `translate.conversion.naming.check_template`."""
 
@@ -89,13 +92,16 @@ class Conversion:
         Raises:
             ConfigError: the model lacks the label, style or detail, its results cannot be mixed with pictures, or the
                 name template or the pages are invalid, or the certificate.
-            MissingExtra: credentials need packages that are not installed.
+            MissingExtra: credentials or the watermark need packages that are not installed.
+            ModelError: the networks for the watermark are damaged.
         """
         check_pages(self.pages)
         check_strength(self.strength, engine.spec)
         engine.controls(label=self.label, style=self.style_of(engine), detail=self.detail)
         check_template(self.name)
         check_credentials(self.credentials)
+        if self.watermark:
+            check_watermark()
 
     def style_of(self, engine: Engine) -> Style | None:
         """The style vector."""
@@ -116,6 +122,8 @@ class Conversion:
             del options["credentials"]  # the same
         else:
             options["credentials"] = ON  # where the certificate is kept makes no difference
+        if not self.watermark:
+            del options["watermark"]  # the same
         digest.update(json.dumps(options, sort_keys=True).encode())
         return digest.hexdigest()
 
@@ -223,7 +231,7 @@ class Worker:
         finish = stamp and stamp.sign_file
         notes = self._frames.convert(data, path, title, controls, self._output_options(), finish)
         if notes is not None:
-            return notes
+            return (*notes, *self._unmarked())
         pages, paged = self.how.pages, path.suffix.lower() in PAGED
         chosen = chosen_pages(pages, self.decoder.count_pages(data) if paged and pages != "first" else 1)
         if len(chosen) > 1:
@@ -251,7 +259,7 @@ class Worker:
                 most = min(SMALL_PIXELS, engine.max_pixels)
                 picture = self.decoder.decode(data, title, max_pixels=most, bits=bits, page=page)
                 with self._memory.hold(engine.work_bytes(picture.height, picture.width)):
-                    result = engine.apply(picture, **controls)
+                    result = self._result(picture, controls)
                 encoded = self._encoded(path, result, stamp)
         except TooLarge as error:
             height, width = error.height, error.width
@@ -263,13 +271,21 @@ class Worker:
                 options = {**controls, **self._output_options()}
                 finish = stamp and stamp.sign_file
                 notes = convert_huge(data, path, engine, name=title, page=page, finish=finish, **options)
-                return notes, self.decoder.count_pages(data)
+                return (*notes, *self._unmarked()), self.decoder.count_pages(data)
         # Reserved in one step: two workers that each waited for the second half of their memory would deadlock.
         with self._memory.hold(height * width * BYTES_PER_DECODED_PIXEL + engine.work_bytes(height, width)):
             picture = self.decoder.decode(data, title, max_pixels=engine.max_pixels, bits=bits, page=page)
-            result = engine.apply(picture, **controls)
+            result = self._result(picture, controls)
             write_bytes(path, self._encoded(path, result, stamp))
         return self._notes(picture, result, path), picture.pages
+
+    def _result(self, picture: Picture, controls: dict[str, Any]) -> Picture:
+        result = self.engine.apply(picture, **controls)
+        return watermarked(result) if self.how.watermark else result
+
+    def _unmarked(self) -> tuple[str, ...]:
+        """A note about a film, an animation or a picture larger than memory."""
+        return ("has no watermark: only still pictures that fit into memory hold one",) if self.how.watermark else ()
 
     def _encoded(self, path: Path, result: Picture, stamp: Stamp | None) -> bytes:
         encoded = encode_for(path, result, **self._output_options())

@@ -8,10 +8,11 @@ import json
 import mmap
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
+from translate.credentials import watermark
 from translate.credentials.identity import anchors
 from translate.credentials.library import c2pa, context, said
 from translate.credentials.manifest import SOURCE_TYPES
@@ -88,6 +89,9 @@ class Verdict:
     """None also where they are too damaged to be read."""
     declared: str = ""
     """The digital source type that the metadata of a file without credentials states; nothing proves it."""
+    watermark: bool | None = None
+    """Whether its pixels hold the watermark of this program; None: not looked for, as it is no picture, or the package
+    with the networks is not installed."""
 
 
 def verify(path: Path, trust: str = "") -> Verdict:
@@ -100,6 +104,7 @@ def verify(path: Path, trust: str = "") -> Verdict:
     Raises:
         MissingExtra: the extra `credentials` is not installed.
         ImageError: the file cannot be read.
+        ModelError: the networks for the watermark are damaged.
     """
     require("credentials", "c2pa", "cryptography")
     try:
@@ -107,10 +112,11 @@ def verify(path: Path, trust: str = "") -> Verdict:
             kind = media_type(path, path.name) or SIGNED.get(path.suffix.lower(), "")
             known = _readable(kind) or _readable(path.suffix.lower().removeprefix("."))
             trusted = "\n".join((anchors(), trust)).strip()
-            return _with_declared(read(file, known, trusted) if known else Verdict("none", False), path)
+            verdict = _with_declared(read(file, known, trusted) if known else Verdict("none", False), path)
     except OSError as error:
         reason = f"cannot be read ({error.strerror or error}); check the name and the permissions"
         raise ImageError(f"{path}: {reason}") from None
+    return replace(verdict, watermark=watermark.find(path))
 
 
 def read(file: BinaryIO, kind: str, trust: str) -> Verdict:
