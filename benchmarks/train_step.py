@@ -15,7 +15,7 @@ with the choice of `translate train`. Every figure comes from a separate process
 once.
 
     python benchmarks/train_step.py --busy
-    python benchmarks/train_step.py --busy --neighbours 0 1 --image-size 32 --seconds 1 --rounds 1
+    python benchmarks/train_step.py --busy --neighbours 0 1 --image-size 64 --seconds 1 --rounds 1
 """
 
 import argparse
