@@ -25,6 +25,7 @@ from time import process_time
 import numpy as np
 import onnx
 import onnxruntime
+from marks import write_between
 
 from export.changed import Change
 from export.inputs import model_inputs
@@ -39,7 +40,6 @@ PICTURES = 32
 
 SIDE = 256
 ROUNDS = 7
-BEGIN, END = "<!-- precision -->", "<!-- /precision -->"
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,7 @@ def main() -> None:
         print("\n".join(lines[-3:]), file=sys.stderr, flush=True)
     text = f"{words(options.images)}\n\n" + "\n".join(lines) + "\n"
     if options.out:
-        before, _, rest = options.out.read_text(encoding="utf-8").partition(BEGIN)
-        _, found, after = rest.partition(END)
-        if not found:
-            sys.exit(f"precision: {options.out} has no {BEGIN} ... {END} to write between")
-        options.out.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
+        write_between(options.out, "precision", text)
     print(text)
 
 

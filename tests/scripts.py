@@ -16,5 +16,9 @@ def load_script(path: str) -> ModuleType:
         assert spec is not None
         assert spec.loader is not None
         sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look themselves up there
-        spec.loader.exec_module(sys.modules[name])
+        sys.path.append(str((ROOT / path).parent))  # as for a script that is run: it may import those beside it
+        try:
+            spec.loader.exec_module(sys.modules[name])
+        finally:
+            sys.path.pop()
     return sys.modules[name]
