@@ -36,14 +36,12 @@ FIGURES = ("<!-- figures -->", "<!-- end of figures -->")
 """The measured figures of a card are between these marks."""
 
 LICENCE = "research and non-commercial use"
-FREELY = "CC-BY-4.0"
 STREETS = "dashcam frames of BDD100K (research, not-for-profit) and webcam frames of AMOS (research)"
 THINGS = (
     "product photographs of edges2shoes, edges2handbags, QMUL ShoeV2 and Fashion Product Images, and drawings by "
     "people (Li et al., WACV 2016); non-commercial research"
 )
 SHARP = "BSD200, T91 and General-100 (non-commercial research)"
-FREE = "70 photographs under CC0, CC BY and the licences of Pexels, Pixabay and Unsplash; authors in the card"
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,6 @@ class Stage:
     start_from: str = ""
     unpaired: str = ""
     """Sources without targets."""
-    licence: str = LICENCE
-    """Of the weights."""
 
 
 def _things(name: str, *options: str) -> Export:
@@ -111,7 +107,7 @@ STAGES = (
         (*_KINDS, *_SMALL, *_FEATURES, "--warm-start", "0.005"), THINGS, (_things("sketch-128"),),
     ),
     Stage(
-        "sketch-to-photo", 0.11, "sketch-to-photo", "things/train", (*_KINDS, *_FEATURES, *_LARGE), THINGS,
+        "sketch-to-photo", 0.18, "sketch-to-photo", "things/train", (*_KINDS, *_FEATURES, *_LARGE), THINGS,
         (_things("sketch-to-photo"),), start_from="sketch-128", unpaired="human_sketches",
     ),
     Stage(
@@ -136,13 +132,10 @@ STAGES = (
         start_from="sr-fidelity",
     ),
     Stage(
-        "sr-free", 0.02, "super-resolution", "sr_free/train", ("--preset", "fidelity"), FREE, licence=FREELY,
-    ),
-    Stage(
-        "super-resolution-robust", 0.08, "super-resolution", "sr_free/train",
-        ("--preset", "robust", "--adversarial-start", "0.6", "--perceptual-weight", "1", "--detail-blocks", "4"), FREE,
+        "super-resolution-robust", 0.03, "super-resolution", "sr_train/train",
+        ("--preset", "robust", "--adversarial-start", "1", "--detail-blocks", "0"), SHARP,
         (Export("super-resolution-robust", "sr_test/test", (), ("--spoil", "--against", "super-resolution")),),
-        start_from="sr-free", licence=FREELY,
+        start_from="sr-fidelity",
     ),
     Stage(
         "sketch-classic", 0.07, "sketch-to-photo", "things/train", ("--preset", "classic", *_SMALL), THINGS,
@@ -229,7 +222,7 @@ def finish(stage: Stage, export: Export, out: Path) -> None:
     if model.is_file() and model.stat().st_mtime >= (run / FILE_NAME).stat().st_mtime:
         return
     pages, data = run / f"{export.name}-evaluation", out / "data"
-    facts = ("--name", export.name, "--licence", stage.licence, "--training-data", stage.training_data)
+    facts = ("--name", export.name, "--licence", LICENCE, "--training-data", stage.training_data)
     command = ("export", str(run), *export.options, *facts)
     measured = [str(data / word) if word.startswith(("things/", "daynight/")) else word for word in export.measured]
     translate(*command, "-o", str(unmeasured))
