@@ -119,7 +119,7 @@ def test_damaged_networks(
     (package / "__init__.py").touch()
     (package / "rivagan_encoder.onnx").write_bytes(b"another")
     monkeypatch.syspath_prepend(str(package.parent))
-    monkeypatch.setattr(watermark, "_MODULE", "damaged")
+    monkeypatch.setattr(watermark, "_PACKAGE", watermark._PACKAGE._replace(module="damaged"))
     assert main(["convert", str(STREET), str(tmp_path / "out"), "--model", model, "--watermark"]) == 2
     assert "has the SHA-256" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -128,7 +128,7 @@ def test_damaged_networks(
 def test_package_missing(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(watermark, "_MODULE", "no_such_package")
+    monkeypatch.setattr(watermark, "_PACKAGE", watermark._PACKAGE._replace(module="no_such_package"))
     assert main(["convert", str(STREET), str(tmp_path / "out"), "--model", model, "--watermark"]) == 2
     error = capsys.readouterr().err
     assert watermark.INSTALL in error

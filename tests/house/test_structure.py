@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 FLOORS = (
     ("errors", "machine", "signals", "threads", "tasks", "losses"),
+    ("packages",),
     ("options", "files", "lock", "networks", "spec"),
     ("pictures", "metrics"),
     ("data", "inference", "html", "video", "credentials"),
@@ -28,8 +29,8 @@ the folder it is in."""
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 WITHOUT_TORCH = (
-    "errors", "spec", "files", "lock", "machine", "options", "signals", "threads", "html", "tasks", "pictures",
-    "inference", "conversion", "cli", "ui", "video", "adding", "credentials",
+    "errors", "spec", "files", "lock", "machine", "options", "signals", "threads", "html", "packages", "tasks",
+    "pictures", "inference", "conversion", "cli", "ui", "video", "adding", "credentials",
 )  # fmt: skip
 LATER = ("torch", "gradio", "onnx", "jinja2", "markupsafe", "matplotlib", "cv2", "av", "fsspec", "ray", "c2pa",
          "cryptography")  # fmt: skip

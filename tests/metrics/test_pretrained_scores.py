@@ -18,7 +18,6 @@ from translate.evaluation.measure import learned_notes, measure_sets
 from translate.metrics import pretrained
 from translate.metrics.pretrained import PretrainedScores, polynomial_mmd
 from translate.monitoring.validation import Validation, selection_metrics
-from translate.networks import pretrained as networks
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +81,7 @@ def test_features_of_true_pictures_are_kept(things_N3HW: Tensor, monkeypatch: py
 
 
 def test_not_installed(monkeypatch: pytest.MonkeyPatch, things_N3HW: Tensor) -> None:
-    monkeypatch.setattr(networks, "find_spec", lambda module: None)
+    monkeypatch.setattr("translate.packages.find_spec", lambda module: None)
     with pytest.raises(ModelError, match=r"kid_lite1 is not available here: .* not installed; "):
         PretrainedScores()("kid_lite1", things_N3HW, things_N3HW)
     frames = [np.zeros((64, 64, 3), np.uint8)] * 2
@@ -109,7 +108,7 @@ def test_who_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert selection_metrics(plain, 15) == selection_metrics(plain.replace(channels="1"), 64) == ("swd",)
     assert selection_metrics(settings(best_by="ssim"), 64) == ("ssim",)
-    monkeypatch.setattr(networks, "find_spec", lambda module: None)
+    monkeypatch.setattr("translate.packages.find_spec", lambda module: None)
     assert selection_metrics(plain, 64) == ("swd",)
 
 

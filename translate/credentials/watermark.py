@@ -10,10 +10,8 @@ https://arxiv.org/abs/2311.18297). So the time does not depend on the size of th
 found in an enlarged or reduced one.
 """
 
-import hashlib
 from dataclasses import replace
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from translate.errors import ImageError, MissingExtra, ModelError
+from translate.errors import ImageError
+from translate.packages import Package
 from translate.pictures.decode import decode
 from translate.pictures.picture import Picture, Pixels
 
@@ -38,7 +37,7 @@ _BITS = np.unpackbits(np.frombuffer(bytes.fromhex("9e3b51c4"), np.uint8)).astype
 """(1, 32) float32 of 0 and 1, half of them 1: what all results say."""
 _SHORTEST = 32
 """Shorter side in pixels of what the networks see, at least."""
-_MODULE = "imwatermark"
+_PACKAGE = Package("invisible-watermark", "imwatermark", f"run: {INSTALL}")
 _SHA256 = {
     "rivagan_encoder.onnx": "66bc7814fadac7d686105c8ab26c6cf2cc8e40deb83e67bb6ef5b9de9b8ece0d",
     "rivagan_decoder.onnx": "6b006690cf352fa50a91a0b6d6241dbcded0a9957969e2c0665cf9a7011b3880",
@@ -52,13 +51,13 @@ def check_watermark() -> None:
         MissingExtra: the package that holds them is not installed.
         ModelError: a file is missing there, or differs from the published one.
     """
-    for name in _SHA256:
-        _read(name)
+    for name, digest in _SHA256.items():
+        _PACKAGE.read(name, digest)
 
 
 def available() -> bool:
     """Whether the package that holds the networks is installed."""
-    return find_spec(_MODULE) is not None
+    return _PACKAGE.missing() is None
 
 
 def watermarked(picture: Picture) -> Picture:
@@ -128,20 +127,4 @@ def _session(name: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # workers convert several pictures at once
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(_read(name), options, providers=["CPUExecutionProvider"])
-
-
-def _read(name: str) -> bytes:
-    """The bytes of one of the networks."""
-    spec = find_spec(_MODULE)
-    if spec is None:
-        raise MissingExtra(f"invisible-watermark not installed; run: {INSTALL}")
-    for folder in spec.submodule_search_locations or ():
-        path = Path(folder) / name
-        if not path.is_file():
-            continue
-        content = path.read_bytes()
-        if (found := hashlib.sha256(content).hexdigest()) != _SHA256[name]:
-            raise ModelError(f"{path} has the SHA-256 {found}, expected {_SHA256[name]}; reinstall it: {INSTALL}")
-        return content
-    raise ModelError(f"{name} is missing in the package invisible-watermark; reinstall it: {INSTALL}")
+    return onnxruntime.InferenceSession(_PACKAGE.read(name, _SHA256[name]), options, providers=["CPUExecutionProvider"])

