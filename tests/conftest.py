@@ -1,9 +1,11 @@
 """Tiny ONNX models and pictures, made in the test's own folder."""
 
 import asyncio
+import functools
 import gc
 import os
 import shutil
+import sys
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,6 +120,20 @@ def users_data(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
         folder = tmp_path_factory.mktemp("data")
         patch.setenv("XDG_DATA_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_registry() -> Generator[None]:
+    """Torch's exporter parses the sources of 500 operators again at each export; here it does once in a process."""
+    if "torch" not in sys.modules:
+        yield
+        return
+    from torch.onnx._internal.exporter import _registration
+
+    with pytest.MonkeyPatch.context() as patch:
+        if made := getattr(getattr(_registration, "ONNXRegistry", None), "from_torchlib", None):
+            patch.setattr(_registration.ONNXRegistry, "from_torchlib", staticmethod(functools.cache(made)))
+        yield
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """The command `translate ui`."""
 
 import getpass
+import importlib
+import inspect
 import ipaddress
 import os
 import re
@@ -143,7 +145,8 @@ def main(argv: list[str]) -> int:
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         # Gradio would check its own page through a configured proxy; this program makes no other requests.
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
-        # Imported here because it takes seconds and reads the variables above.
+        # Here because it takes seconds and reads the variables above.
+        import_gradio()
         from ui.serving.server import Server
 
         limits = Limits(
@@ -167,6 +170,25 @@ def main(argv: list[str]) -> int:
     if not finished:
         os._exit(0)  # threads that compute would be waited for
     return 0
+
+
+def import_gradio() -> None:
+    """Import Gradio, without two things that take most of the time and that the page has no use for: the comparison of
+    a stub file with the source of every component, and the package mcp, which Gradio imports wherever it is."""
+
+    def no_file(_: object) -> str:
+        raise OSError  # as for a component without a source
+
+    getfile, unused = inspect.getfile, "mcp" not in sys.modules
+    inspect.getfile = no_file
+    if unused:
+        sys.modules["mcp"] = None  # pyright: ignore[reportArgumentType] - it cannot be imported now
+    try:
+        importlib.import_module("gradio")
+    finally:
+        inspect.getfile = getfile
+        if unused:
+            del sys.modules["mcp"]
 
 
 def application(options: UiOptions, site: Site, accounts: Accounts | None) -> "Application":

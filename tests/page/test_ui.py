@@ -42,10 +42,20 @@ def page_of(engines: list[tuple[Engine, Path]]) -> gr.Blocks:
     return build_page(Site(models_of(engines), Path("unused")))
 
 
-def test_without_torch() -> None:
-    code = "import sys; sys.modules.update(torch=None, onnx=None); import ui.command, ui.app, threading; "
-    code += "assert threading.active_count() == 1"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+WITHOUT_TORCH = """
+import inspect, sys, threading
+sys.modules.update(torch=None, onnx=None)
+import ui.command
+getfile = inspect.getfile
+ui.command.import_gradio()
+assert (inspect.getfile, {"mcp", "jsonschema"} & {*sys.modules}) == (getfile, set())
+import ui.app
+assert threading.active_count() == 1
+"""
+
+
+def test_without_torch_and_what_else_gradio_would_import() -> None:
+    subprocess.run([sys.executable, "-c", WITHOUT_TORCH], check=True, timeout=120)
 
 
 def test_help_without_gradio() -> None:

@@ -1,4 +1,7 @@
-"""Trainings of the page without the page: folders, plans, processes that outlive their server, export."""
+"""Trainings of the page without the page: folders, plans, processes that outlive their server.
+
+A whole training, and the export, are in `test_ui_train_browser`.
+"""
 
 import json
 import os
@@ -15,7 +18,6 @@ from programs import until
 from tiny_runs import options, trainer_class
 
 from translate.errors import ConfigError, DataError, MissingExtra
-from translate.inference.engine import Engine
 from translate.tasks import TASKS
 from ui.refused import Refused
 from ui.training.data_root import DataRoot
@@ -236,25 +238,6 @@ def test_a_second_wish_to_stop_is_no_second_signal(
     assert new_runs().stop("shoes-1").stopping
     assert runs._lock.holder() == Holder("shoes-1", runs._children[0].pid, stopping=True)
     assert output.read_text().count("asked") == 1
-
-
-def test_train_stop_export(new_runs: Callable[[], Runs], root: Path) -> None:
-    runs = new_runs()
-    log = runs.start(SHOES).folder / "log.jsonl"
-    until(lambda: log.is_file() and "validation" in log.read_text())
-    runs.stop("shoes-1")
-    until(lambda: runs.get("shoes-1").state == "stopped")
-    assert runs.get("shoes-1").message == ""
-    shown = Progress().of(runs.get("shoes-1"), runs)
-    assert [chart["name"] for chart in shown["metrics"]] == ["swd"]
-    assert [chart["name"] for chart in shown["losses"]] == ["generator"]
-    assert shown["images"] > 0
-    assert shown["learns_from"] == {"train": 4, "held_out": 2}
-    (model,) = runs.export("shoes-1")
-    assert Engine(model).spec.name == "shoes-1"
-    assert Engine(model).spec.training_data == "pictures of the folder shoes"
-    (exported,) = Progress().of(runs.get("shoes-1"), runs)["exported"]
-    assert (exported["file"], max(row["largest"] for row in exported["parity"]) <= 1) == ("shoes-1.onnx", True)
 
 
 @pytest.mark.parametrize(

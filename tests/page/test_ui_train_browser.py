@@ -15,7 +15,11 @@ from playwright.sync_api import Page, Playwright, expect
 from test_ui_access import findings
 from tiny_runs import options
 
+from translate.inference.engine import Engine
+from ui.training.data_root import DataRoot
 from ui.training.lock import TrainingLock
+from ui.training.progress import Progress
+from ui.training.runs import Runs
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -71,8 +75,22 @@ def test_train_watch_stop_and_use(
         expect(plot).to_be_visible(timeout=SLOW_MS)
         press(page, "Stop")
         expect(page.locator(".train .progress")).to_contain_text("Stopped")
+        # Another server, which finds the training.
+        runs = Runs(DataRoot(tmp_path / "data"), runs_dir, runs_dir / "models")
+        stopped = runs.get("boxes-1")
+        assert (stopped.state, stopped.message) == ("stopped", "")
+        shown = Progress().of(stopped, runs)
+        assert [chart["name"] for chart in shown["metrics"]] == ["swd"]
+        assert [chart["name"] for chart in shown["losses"]] == ["generator"]
+        assert shown["images"] > 0
+        assert shown["learns_from"] == {"train": 4, "held_out": 2}
+
         press(page, "Make a model of it")
         expect(page.get_by_text("Compared with the trained network: at most")).to_be_visible(timeout=SLOW_MS)
+        made = Engine(runs.models / "boxes-1.onnx").spec
+        assert (made.name, made.training_data) == ("boxes-1", "pictures of the folder boxes")
+        (exported,) = Progress().of(stopped, runs)["exported"]
+        assert (exported["file"], max(row["largest"] for row in exported["parity"]) <= 1) == ("boxes-1.onnx", True)
 
         page.locator(".train details").evaluate_all("all => all.forEach((one) => (one.open = true))")
         assert findings(page) == []
