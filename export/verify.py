@@ -88,6 +88,8 @@ class Parity:
     """Mean squared difference of all values, in squared levels."""
     blank: bool = False
     """Whether a result is of one colour where it should not be: values were lost, or too large for the precision."""
+    picture: int = 0
+    """Which of the pictures it was, from 1, as they are; 0: pictures at a size that was made up."""
 
     @property
     def psnr_db(self) -> float:
@@ -175,7 +177,7 @@ def compare_files(
     rows: list[Parity] = []
     for number, image_HWC in enumerate(pictures):
         able = [one for one in found if not one.few_sizes or number == 0]
-        rows += _compare(reference, able, image_HWC[None], varied_controls(spec, number))
+        rows += _compare(reference, able, image_HWC[None], varied_controls(spec, number), number + 1)
     for number, (batch, size) in enumerate(BATCHES):
         height, width = (max(side // spec.scale, spec.min_size) for side in size)
         chosen = [pictures[more % len(pictures)] for more in range(batch)]
@@ -213,6 +215,7 @@ def _compare(
     able: Sequence[Backend],
     image_NHWC: Pixels,
     controls: ControlValues,
+    picture: int = 0,
 ) -> list[Parity]:
     """Run one batch through the reference and every backend: a row for each that does not fail."""
     expected_NHWC = reference(image_NHWC, controls)
@@ -237,6 +240,7 @@ def _compare(
                 device=backend.name,
                 squared=float(np.square(difference_NHWC, dtype=np.float64).mean()),
                 blank=bool(np.ptp(found_NHWC) == 0 and np.ptp(expected_NHWC) > FLAT * full),
+                picture=picture,
             )
         )
     return rows
@@ -256,11 +260,12 @@ def table(rows: Sequence[Parity], what: str = "PyTorch vs. ONNX Runtime", *, los
         f"  batch  height  width  largest difference  mean difference  {'PSNR' if lossy else 'values that differ'}",
     ]
     for row in rows:
-        notes = ", ".join(filter(None, (row.controls, "" if row.device == "cpu" else f"on {row.device}")))
+        picture = f"picture {row.picture}" if row.picture else ""
+        notes = ", ".join(filter(None, (f"on {row.device}", picture, row.controls)))
         last = f"{row.psnr_db:>8.2f} dB" if lossy else f"{100 * row.share:>16.4f} %"
         lines.append(
             f"  {row.batch:>5}  {row.height:>6}  {row.width:>5}  {f'{row.largest} of {row.full}':>18}"
-            f"  {row.mean:>15.6f}  {last}  {notes}".rstrip()
+            f"  {row.mean:>15.6f}  {last}  {notes}"
         )
     return "\n".join(lines)
 

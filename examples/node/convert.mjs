@@ -12,13 +12,24 @@ const session = await ort.InferenceSession.create(model, { logSeverityLevel: 3 }
 
 const picture = sharp(source).autoOrient().flatten({ background: "white" }).toColourspace("srgb");
 const { info: given } = await picture.clone().toBuffer({ resolveWithObject: true });
-const factor = spec.working_size ? spec.working_size / Math.max(given.width, given.height) : 1; // the size that it knows
-const size = [given.width, given.height].map((side) => Math.max(1, Math.round(side * factor)));
-const { data, info } = await picture.resize(...size, { fit: "fill" }).raw().toBuffer({ resolveWithObject: true });
+const sides = [given.width, given.height], raw = { resolveWithObject: true };
+let factor = spec.working_size ? spec.working_size / Math.max(...sides) : 1; // the model knows things at this size
+if (spec.scene_size) factor = Math.min(1, spec.scene_size / Math.min(...sides)); // and scenes at this one
+const size = sides.map((side) => Math.max(1, Math.round(side * factor)));
+const { data, info } = await picture.clone().resize(...size, { fit: "fill" }).raw().toBuffer(raw);
 
 const image = new ort.Tensor("uint8", data, [1, info.height, info.width, 3]);
 const { translated } = await session.run({ image });
 const [, height, width, channels] = translated.dims;
-await sharp(translated.data, { raw: { width, height, channels } })
-  .resize(given.width * spec.scale, given.height * spec.scale, { fit: "fill" })
-  .toFile(target);
+const full = sides.map((side) => side * spec.scale);
+const enlarged = (pixels, shape) => sharp(pixels, { raw: shape }).resize(...full, { fit: "fill" });
+let result = enlarged(translated.data, { width, height, channels });
+if (spec.scene_size) { // a scene keeps its fine detail, as strong as the place is bright
+  const three = [picture, enlarged(data, info), result];
+  const [whole, was, became] = await Promise.all(three.map((one) => one.raw().toBuffer()));
+  const light = (pixels, at) => pixels[at] + pixels[at + 1] + pixels[at + 2] + 24;
+  const gain = (at) => Math.min(2, light(became, at - (at % 3)) / light(was, at - (at % 3)));
+  const relit = Uint8ClampedArray.from(whole, (value, at) => (value - was[at]) * gain(at) + became[at]);
+  result = sharp(relit, { raw: { width: given.width, height: given.height, channels: 3 } });
+}
+await result.toFile(target);

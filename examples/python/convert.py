@@ -15,13 +15,18 @@ spec = json.loads(session.get_modelmeta().custom_metadata_map["translate.spec"])
 
 picture = ImageOps.exif_transpose(Image.open(source)).convert("RGBA")  # photographs may be stored turned
 picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-width, height = picture.size
-if spec["working_size"]:  # the model knows things at this size
-    factor = spec["working_size"] / max(width, height)
-    picture = picture.resize((max(1, round(width * factor)), max(1, round(height * factor))), Image.Resampling.LANCZOS)
-inputs = {"image": np.asarray(picture)[None]}  # uint8 (1, H, W, 3)
+factor = min(1, (spec["scene_size"] or 1e9) / min(picture.size))  # the model knows scenes at this size
+if spec["working_size"]:  # and things at this one
+    factor = spec["working_size"] / max(picture.size)
+seen = picture.resize([max(1, round(side * factor)) for side in picture.size], Image.Resampling.LANCZOS)
+inputs = {"image": np.asarray(seen)[None]}  # uint8 (1, H, W, 3)
 if spec["labels"]:
     inputs["label"] = np.array([0])  # the first of them; style and detail work alike
 (translated,) = session.run(["translated"], inputs)
-size = (width * spec["scale"], height * spec["scale"])
-Image.fromarray(translated[0]).resize(size, Image.Resampling.LANCZOS).save(target)
+size = [side * spec["scale"] for side in picture.size]
+result = Image.fromarray(translated[0]).resize(size, Image.Resampling.LANCZOS)
+if spec["scene_size"]:  # a scene keeps its fine detail, as strong as the place is bright
+    full, was, became = (np.float32(one) for one in (picture, seen.resize(size, Image.Resampling.LANCZOS), result))
+    gain = np.minimum((became.sum(2, keepdims=True) + 24) / (was.sum(2, keepdims=True) + 24), 2)
+    result = Image.fromarray(np.clip(np.rint((full - was) * gain + became), 0, 255).astype(np.uint8))
+result.save(target)

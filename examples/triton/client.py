@@ -16,17 +16,21 @@ with urlopen(f"{address}/config") as answer:
     spec = json.loads(json.load(answer)["parameters"]["translate.spec"]["string_value"])
 picture = ImageOps.exif_transpose(Image.open(source)).convert("RGBA")  # photographs may be stored turned
 picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-width, height = picture.size
-if spec["working_size"]:  # the model knows things at this size
-    factor = spec["working_size"] / max(width, height)
-    picture = picture.resize((max(1, round(width * factor)), max(1, round(height * factor))), Image.Resampling.LANCZOS)
-image = np.asarray(picture)[None]  # uint8 (1, H, W, 3)
-facts = {"name": "image", "datatype": "UINT8", "shape": image.shape, "parameters": {"binary_data_size": image.nbytes}}
-wanted = {"name": "translated", "parameters": {"binary_data": True}}
-header = json.dumps({"inputs": [facts], "outputs": [wanted]}).encode()
+factor = min(1, (spec["scene_size"] or 1e9) / min(picture.size))  # the model knows scenes at this size
+if spec["working_size"]:  # and things at this one
+    factor = spec["working_size"] / max(picture.size)
+seen = picture.resize([max(1, round(side * factor)) for side in picture.size], Image.Resampling.LANCZOS)
+image = np.asarray(seen)[None]  # uint8 (1, H, W, 3)
+meta = {"name": "image", "datatype": "UINT8", "shape": image.shape, "parameters": {"binary_data_size": image.nbytes}}
+head = json.dumps({"inputs": [meta], "outputs": [{"name": "translated", "parameters": {"binary_data": True}}]}).encode()
 length = "Inference-Header-Content-Length"
-with urlopen(Request(f"{address}/infer", header + image.tobytes(), {length: str(len(header))})) as answer:
+with urlopen(Request(f"{address}/infer", head + image.tobytes(), {length: str(len(head))})) as answer:
     shape = json.loads(answer.read(int(answer.headers[length])))["outputs"][0]["shape"]
     translated = np.frombuffer(answer.read(), np.uint8).reshape(shape)
-size = (width * spec["scale"], height * spec["scale"])
-Image.fromarray(translated[0]).resize(size, Image.Resampling.LANCZOS).save(target)
+size = [side * spec["scale"] for side in picture.size]
+result = Image.fromarray(translated[0]).resize(size, Image.Resampling.LANCZOS)
+if spec["scene_size"]:  # a scene keeps its fine detail, as strong as the place is bright
+    full, was, became = (np.float32(one) for one in (picture, seen.resize(size, Image.Resampling.LANCZOS), result))
+    gain = np.minimum((became.sum(2, keepdims=True) + 24) / (was.sum(2, keepdims=True) + 24), 2)
+    result = Image.fromarray(np.clip(np.rint((full - was) * gain + became), 0, 255).astype(np.uint8))
+result.save(target)

@@ -161,12 +161,19 @@ def _check_order(sizes: dict[str, Size], least: int) -> None:
 
 def _readme(source: Source, sizes: dict[str, Size], shapes: dict[str, str], max_batch_size: int) -> str:
     graph, spec = source.graph.graph, source.spec
-    note = f"- Resize pictures so that the longer side is {spec.working_size}; the model works on that size.\n"
+    note = ""
+    if spec.working_size:
+        note = f"- Resize pictures so that the longer side is {spec.working_size}; the model works on that size.\n"
+    if spec.scene_size:
+        note = (
+            f"- Reduce larger pictures so that the shorter side is {spec.scene_size}, and transfer the change of light "
+            "to the full picture.\n"
+        )
     return _README.format(
         name=spec.name, image=graph.input[0].name, result=graph.output[0].name, channels=spec.input_channels,
         deep=spec.output_channels, times=f" * {spec.scale}" if spec.scale > 1 else "", least=_text(sizes["min"]),
         most=_text(sizes["max"]), best=_text(sizes["opt"]), batch=max_batch_size, optimum=shapes["opt"],
-        licence=spec.licence, note=note if spec.working_size else "",
+        licence=spec.licence, note=note,
     )  # fmt: skip
 
 

@@ -148,4 +148,9 @@ def _readme(source: Source, name: str, max_batch_size: int) -> str:
         inputs.append(f"To be given as well: {', '.join(f'`{value.name}`' for value in controls)}")
     if spec.working_size:
         inputs.append(f"Resize pictures so that their longer side is {spec.working_size}; the model works on that size")
+    if spec.scene_size:
+        inputs.append(
+            f"Reduce larger pictures so that their shorter side is {spec.scene_size}, and transfer the change of light "
+            "to the full picture, as examples/triton/client.py does"
+        )
     return _README.format(name=name, inputs="\n- ".join(inputs), licence=spec.licence)

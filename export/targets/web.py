@@ -170,6 +170,11 @@ def _index(spec: ModelSpec) -> str:
         about.append(f"It was trained on {spec.training_data}.")
     if spec.working_size is not None:
         about.append(f"It works on {spec.working_size} pixels; other pictures are resized to that and back.")
+    if spec.scene_size is not None:
+        about.append(
+            f"It sees the light of a scene at {spec.scene_size} pixels of the shorter side; larger pictures keep their "
+            "own fine detail."
+        )
     words = {
         "title": spec.name.replace("-", " ").replace("_", " ").capitalize(),
         "summary": forward.summary if forward else "Turn a picture into another one",

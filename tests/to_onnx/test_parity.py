@@ -70,7 +70,7 @@ def test_only_a_picture_can_be_lost(highest: int, lost: bool) -> None:
 
 def test_save_for_report(tmp_path: Path) -> None:
     rows = [
-        Parity(batch=1, height=8, width=9, largest=1, mean=0.25, share=0.25),
+        Parity(batch=1, height=8, width=9, largest=1, mean=0.25, share=0.25, picture=3),
         Parity(batch=2, height=5, width=7, largest=300, mean=9.5, share=1.0, full=65535, controls="label, style"),
         Parity(batch=2, height=5, width=7, largest=2, mean=0.5, share=0.5, device="cuda"),
     ]
@@ -82,7 +82,7 @@ def test_save_for_report(tmp_path: Path) -> None:
         save_for_report([dataclasses.asdict(row) for row in rows], tmp_path / "file" / "parity.json")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "parity.json"]
     assert table(rows).splitlines()[2:] == [
-        "      1       8      9            1 of 255         0.250000           25.0000 %",
-        "      2       5      7        300 of 65535         9.500000          100.0000 %  label, style",
+        "      1       8      9            1 of 255         0.250000           25.0000 %  on cpu, picture 3",
+        "      2       5      7        300 of 65535         9.500000          100.0000 %  on cpu, label, style",
         "      2       5      7            2 of 255         0.500000           50.0000 %  on cuda",
     ]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import COLOURS, LARGE, visited
+from browsing import COLOURS, LARGE, NIGHT, visited
 from nodes import package
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, expect
@@ -33,6 +33,12 @@ SHOES = dataclasses.replace(
 TILED = dataclasses.replace(LARGE, receptive_field=9, bytes_per_pixel=80_000)
 """Windows of 100 pixels."""
 UNBOUNDED = dataclasses.replace(LARGE, name="unbounded", bytes_per_pixel=80_000)
+STREETS = dataclasses.replace(NIGHT, name="streets", style_size=0, scene_size=40)
+SAMPLES = {
+    SHOES.name: {"handbag-1": 40, "shoe #2": 41},
+    STREETS.name: {"alley": 42, "square-1": 43, "street-1": 44},
+}
+"""The files beside a model, and the side of what they show."""
 PATIENCE_MS = 60_000
 """Browsers compile the runtime first, without a graphics card or a second thread."""
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
@@ -56,16 +62,15 @@ def hosted(folder: Path) -> Generator[str]:
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[str, Path]]:
-    """Pages of three tiny models, below a path of one host; its address and its folder."""
+    """Pages of four tiny models, below a path of one host; its address and its folder."""
     runtime = package("onnxruntime-web")
     folder = tmp_path_factory.mktemp("host")
-    for spec in (SHOES, TILED, UNBOUNDED):
+    for spec in (SHOES, TILED, UNBOUNDED, STREETS):
         model = folder / "models" / spec.name / "model.onnx"
         (model.parent / "samples").mkdir(parents=True)
         save_sum(model, spec)
-        if spec is SHOES:
-            for number, name in enumerate(("handbag-1", "shoe #2")):
-                drawing(40 + number).save(model.parent / "samples" / f"{name}.png")
+        for name, side in SAMPLES.get(spec.name, {}).items():
+            drawing(side).save(model.parent / "samples" / f"{name}.png")
         options = [] if spec is SHOES else ["--without-webgpu"]
         output = ["-o", str(folder / "below" / spec.name), "--onnxruntime-web", str(runtime)]
         assert main(["export", str(model), "--target", "web", *output, *options]) == 0
@@ -147,6 +152,34 @@ def test_pictures_detail_and_windows(host: tuple[str, Path], browser: Browser, t
         found_HWC = made(page, lambda: page.locator(".file").set_input_files(tmp_path / "glass.png"))
         assert found_HWC.shape == (20, 40, 4)
         assert (found_HWC[..., 3] == 128).all()
+
+
+@pytest.mark.browser
+def test_a_scene_gets_its_light_and_the_label_that_was_chosen(
+    host: tuple[str, Path], browser: Browser, tmp_path: Path
+) -> None:
+    address, folder = host
+    pixels_HWC = np.random.default_rng(0).integers(0, 120, (130, 210, 3), np.uint8)
+    Image.fromarray(pixels_HWC).save(tmp_path / "in.png")
+    engine = Engine(folder / "models" / "streets" / "model.onnx", device="cpu")
+    picture = read_picture(tmp_path / "in.png")
+    with visited(browser, f"{address}streets/") as page:
+        street, square = (page.get_by_role("radio", name=name) for name in STREETS.labels)
+        expect(page.locator("main")).to_have_attribute("data-made", "1", timeout=PATIENCE_MS)
+        expect(street).to_be_checked()  # as nothing says otherwise
+        expect(page.get_by_text("at 40 pixels of the shorter side")).to_be_visible()
+        made(page, page.get_by_title("square 1").click)
+        expect(square).to_be_checked()  # as its name says
+        made(page, page.get_by_title("alley").click)
+        expect(street).to_be_checked()  # the last example's label is none of this one
+        made(page, page.get_by_text("square", exact=True).click)
+        made(page, page.get_by_title("street 1").click)
+        expect(street).to_be_checked()
+        found_HWC = made(page, lambda: page.locator(".file").set_input_files(tmp_path / "in.png"))
+        expect(square).to_be_checked()  # what was chosen counts for a picture of one's own
+        assert apart(found_HWC, engine.apply(picture, label="square").rgb_HWC) <= 1
+        made(page, page.get_by_title("alley").click)
+        expect(square).to_be_checked()
 
 
 @pytest.mark.browser

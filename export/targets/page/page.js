@@ -18,7 +18,7 @@ const main = find("main"), input = find("canvas.input"), output = find("canvas.o
 const draws = main.dataset.draws === "true";
 
 let model = null, worker = null, sheet = null, look = null;
-let label = 0, stem = "drawing", opened = null;
+let label = 0, chosen = null, stem = "drawing", opened = null;
 let working = false, waiting = false, number = 0;
 
 function say(text, bad = false) {
@@ -187,7 +187,8 @@ function pen(width) {
 
 // --- pictures
 
-async function openPicture(file, example = false) {
+// The label that comes with a picture: of an example its own, of others the one that the user has chosen, if any.
+async function openPicture(file, { example = false, named = chosen } = {}) {
   if (!file) return;
   let picture;
   try {
@@ -204,6 +205,7 @@ async function openPicture(file, example = false) {
   }
   stem = (file.name ?? "picture").replace(/\.[^.]*$/, "");
   opened = picture;
+  if (named !== null) choose(named);
   if (draws) {
     sheet.begin({ picture, width, height, example });
     if (example) sheet.steps = [sheet.steps[0], sheet.steps.at(-1)];
@@ -220,8 +222,10 @@ async function sample({ file, label: named }, example) {
   const answer = await fetch(file);
   const blob = await answer.blob();
   if (example && (draws ? !sheet.blank : opened)) return;
-  if (named !== null) choose(named);
-  await openPicture(new File([blob], decodeURIComponent(file.split("/").pop()), { type: blob.type }), example);
+  // The first example comes by itself, perhaps after a choice; one without a label gets the choice, or the first.
+  const usual = example ? chosen ?? named : named ?? chosen;
+  const picture = new File([blob], decodeURIComponent(file.split("/").pop()), { type: blob.type });
+  await openPicture(picture, { example, named: usual ?? 0 });
 }
 
 function save() {
@@ -248,7 +252,7 @@ function offer({ labels, style_size: size, detail }) {
     const choice = Object.assign(document.createElement("input"), { type: "radio", name: "label", value: index });
     const row = document.createElement("label");
     row.append(choice, title);
-    choice.addEventListener("change", () => { choose(index); changed(); });
+    choice.addEventListener("change", () => { choose(chosen = index); changed(); });
     find(".labels .choice").append(row);
   });
   choose(0);
