@@ -3,16 +3,14 @@
 Shape suffixes: N batch, H height, W width, C channels.
 """
 
-import contextlib
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnxruntime as _onnxruntime  # pyright: ignore[reportMissingTypeStubs]
-from numpy.typing import NDArray
 
 from translate.errors import ModelError
 from translate.inference.engine import Engine
@@ -33,18 +31,17 @@ class Backend:
     run: Callable[[Pixels, ControlValues], Pixels | None]
     """Pixels (N, H, W, C) -> the result; None where it has failed."""
     few_sizes: bool = False
-    """Whether each new size takes it long."""
+    """Whether it compiles for a limited range of sizes: only batches are compared, which are small."""
 
 
 def backends(path: Path) -> list[Backend]:
     """All that can open the file: the CPU first, by which files are judged."""
-    engine = Engine(path, device="cpu")
-    found = [_of_engine(engine)]
+    found = [_of_engine(Engine(path, device="cpu"))]
     best = Engine(path, device="auto")
     if best.device == "cuda":
-        found += [_of_engine(best), *_tensorrt(path, engine)]
+        found += [_of_engine(best), *_other(path, "tensorrt")]
     if find_spec("openvino") is not None:
-        found += _openvino(path)
+        found += _other(path, "openvino")
     return found
 
 
@@ -79,31 +76,12 @@ def _forgiving(name: str, run: Callable[[Pixels, ControlValues], Pixels | None])
     return forgiving
 
 
-def _tensorrt(path: Path, engine: Engine) -> list[Backend]:
-    """TensorRT as a part of ONNX Runtime, if its libraries can be loaded."""
-    if "TensorrtExecutionProvider" not in _ort.get_available_providers():
-        return []
-    options = _ort.SessionOptions()
-    options.log_severity_level = 4
-    _ort.set_default_logger_severity(4)  # libraries that cannot be loaded are reported by this logger
-    providers = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
-    with contextlib.suppress(Exception):  # its errors share no base class; all mean that it is not usable here
-        session = _ort.InferenceSession(path.read_bytes(), options, providers=providers, enable_fallback=0)
-        if session.get_providers()[0] == providers[0]:
-
-            def run(image_NHWC: Pixels, controls: ControlValues) -> Pixels:
-                inputs: dict[str, NDArray[Any]] = {"image": image_NHWC, **engine.controls(**controls)}
-                return session.run(None, inputs)[0]
-
-            return [Backend("tensorrt", _forgiving("tensorrt", run), few_sizes=True)]
-    return []
-
-
-def _openvino(path: Path) -> list[Backend]:
-    """OpenVINO on the CPU, see `translate.inference.devices`."""
+def _other(path: Path, device: Literal["tensorrt", "openvino"]) -> list[Backend]:
+    """A device that rounds in its own ways, if it starts: see `translate.inference.devices`."""
     try:
-        engine = Engine(path, device="openvino")
+        engine = Engine(path, device=device)
     except ModelError as error:
-        print(f"note: {str(error).removeprefix(f'{path}: ')}")  # noqa: T201
+        if device != "tensorrt":  # which few have, even with a GPU
+            print(f"note: {str(error).removeprefix(f'{path}: ')}")  # noqa: T201
         return []
-    return [Backend("openvino", _forgiving("openvino", _of_engine(engine).run))]
+    return [Backend(device, _forgiving(device, _of_engine(engine).run), few_sizes=device == "tensorrt")]

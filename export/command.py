@@ -1,6 +1,7 @@
 """The command `translate export`."""
 
 import dataclasses
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -9,14 +10,31 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+import translate
 from export.options import COMPARED, COMPARED_LOSSY, FileOptions
 from translate.errors import ConfigError, DataError, ModelError, require
 from translate.options import parse_options, quoted
 
 if TYPE_CHECKING:
+    from export.verify import Parity
     from translate.spec import ModelSpec
     from translate.training.snapshot import Header
 
+
+PACKAGES = (
+    "torch",
+    "onnx",
+    "onnxscript",
+    "kornia",
+    "albumentations",
+    "lightning_fabric",
+    "safetensors",
+    "torchmetrics",
+)
+"""What an export takes."""
+
+COMPARED_NAME = "compared.json"
+"""In a run: what was compared at the last export, and the result."""
 
 REAL_INPUTS = 32
 """Number of training pictures used to measure the margins around objects."""
@@ -105,34 +123,29 @@ def main(argv: list[str]) -> int:
 
         return write_target(argv)
     options = parse_options(ExportOptions, argv, "translate export")
-    require(
-        "export",
-        "torch",
-        "onnx",
-        "onnxscript",
-        "kornia",
-        "albumentations",
-        "lightning_fabric",
-        "safetensors",
-        "torchmetrics",
-    )
+    require("export", *PACKAGES)
     from export.from_file import change_file, is_file
 
     if is_file(options.source):
         change_file(options)
     else:
-        _export_run(options)
+        export_run(options)
     size = options.output.stat().st_size / 2**20
     print(f"wrote {options.output} ({size:.1f} MiB); next: translate convert IN OUT --model {quoted(options.output)}")  # noqa: T201
     return 0
 
 
-def _export_run(options: ExportOptions) -> None:
-    """Export the generator of a run."""
+def export_run(options: ExportOptions, *, reuse: bool = False) -> None:
+    """Export the generator of a run.
+
+    Args:
+        options: what to export, and how.
+        reuse: whether to rely on the comparison of an earlier export, if it was of this network and these programs.
+    """
     from export.changed import frozen_controls
     from export.inputs import evenly
     from export.to_onnx import constants
-    from export.verify import save_for_report
+    from export.verify import save_for_report, versions_compared
     from export.written import write_verified
     from translate.inference.placement import typical_share
     from translate.training.exported import training_facts
@@ -153,6 +166,12 @@ def _export_run(options: ExportOptions) -> None:
     pictures = _real_inputs(trainer, task, header, options, spec.input_bits)
     if spec.working_size is not None:
         spec = dataclasses.replace(spec, content_share=typical_share(pictures))
+    compared = {
+        "snapshot": _digest(path),
+        "direction": options.direction,
+        "bits": spec.input_bits,
+        "versions": {"translate": translate.__version__, **versions_compared()},
+    }
     rows = write_verified(
         generator,
         spec,
@@ -160,10 +179,30 @@ def _export_run(options: ExportOptions) -> None:
         options.output,
         dataclasses.replace(change, controls="fixed" if fixed else options.controls, fixed=fixed),
         training=lambda exported, model: training_facts(trainer, exported, constants(model)),
+        known=_known(run, compared) if reuse else None,
     )
-    save_for_report([dataclasses.asdict(row) for row in rows], run / "parity.json")
+    as_dicts = [dataclasses.asdict(row) for row in rows]
+    save_for_report(as_dicts, run / "parity.json")
+    save_for_report({**compared, "rows": as_dicts}, run / COMPARED_NAME)
     if spec.metrics:
         save_for_report(dict(spec.metrics), run / "metrics.json")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _known(run: Path, compared: dict[str, Any]) -> "list[Parity] | None":
+    """What the last export of the run found; None: nothing, or it compared something else."""
+    from export.verify import Parity
+
+    try:
+        found = json.loads((run / COMPARED_NAME).read_text(encoding="utf-8"))
+        rows = [Parity(**row) for row in found.pop("rows")]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return rows if rows and found == compared else None
 
 
 def _trainer(path: Path, header: "Header") -> tuple[Any, Any]:

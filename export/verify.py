@@ -304,12 +304,17 @@ def report(rows: Sequence[Parity], weights_sha256: str, **facts: Any) -> dict[st
     """
     return {
         "weights_sha256": weights_sha256,
-        "versions": {"torch": str(torch.__version__), **versions()},
+        "versions": versions_compared(),
         "allowed": LARGEST_DIFFERENCE[rows[0].full],
         **summary(rows),
         **facts,
         "rows": [dataclasses.asdict(row) for row in rows],
     }
+
+
+def versions_compared() -> dict[str, str]:
+    """Versions of torch and of the programs that a file is run by."""
+    return {"torch": str(torch.__version__), **versions()}
 
 
 def summary(rows: Sequence[Parity]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ def write_verified(
     *,
     training: Training | None = None,
     sizes: Sequence[tuple[int, int]] | None = None,
+    known: list[Parity] | None = None,
 ) -> list[Parity]:
     """Export, compare with the network, print the comparison, and write the file only if it is right, with the report
     beside it (`PARITY_SUFFIX`).
@@ -60,6 +61,7 @@ def write_verified(
         change: precision, storage and controls of the file, where they are not the default.
         training: see `Training`; weights in int8 cannot be trained.
         sizes: heights and widths of the results to compare; None: see `export.verify.affordable`.
+        known: the result of an earlier comparison of the same network, which is not repeated then.
 
     Returns:
         The comparison with the network.
@@ -80,8 +82,13 @@ def write_verified(
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / "trial.onnx"
         weights_sha256 = write_model(model, spec, trial).weights_sha256
-        rows = compare(translator, trial, pictures, spec, sizes, fixed)
-        print(table(rows))  # noqa: T201
+        if known is None:
+            rows = compare(translator, trial, pictures, spec, sizes, fixed)
+            print(table(rows))  # noqa: T201
+        else:
+            rows = known
+            found = summary(rows)
+            print(f"parity, as at the last export: largest difference {found['largest']} of {found['full']}")  # noqa: T201
         demand(rows, path)
         if change.lossy:
             only = dataclasses.replace(change, controls=None, fixed={}, weights=None)

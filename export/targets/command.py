@@ -21,8 +21,8 @@ _OWN = {
 @dataclass(frozen=True, kw_only=True)
 class TargetOptions:
     """Write a folder that runs a model somewhere else: as a web page, in NVIDIA Triton Inference Server or in TensorRT.
-    A run is exported first, with the usual comparison; other options for that, such as --snapshot, need a file that was
-    exported with them."""
+    A run is exported first, with the usual comparison unless it was exported before; other options for that, such as
+    --snapshot, need a file that was exported with them."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """Run folder, exported .onnx file, or the name of a shipped model."""

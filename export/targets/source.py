@@ -1,8 +1,5 @@
 """A trained run, an exported file or a shipped model -> a graph that any runtime takes: nothing optional in it."""
 
-import contextlib
-import io
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +9,7 @@ import onnx
 from export.changed import Change, changed_graphs
 from export.compatibility import Controls
 from export.to_onnx import write_model
-from translate.errors import ModelError
+from translate.errors import ModelError, require
 from translate.inference.engine import Engine
 from translate.inference.models import resolve
 from translate.spec import ModelSpec
@@ -34,7 +31,7 @@ class Source:
 
 
 def load(model: str, controls: Controls) -> Source:
-    """Read a model; a run is exported first, with the comparison that this includes.
+    """Read a model; a run is exported first, with the comparison that this includes, unless that was done before.
 
     Args:
         model: a run folder, a file written by `translate export`, or the name of a shipped model.
@@ -53,13 +50,11 @@ def load(model: str, controls: Controls) -> Source:
 
 
 def _export(run: str, path: Path, controls: Controls) -> None:
-    """Export a run to a temporary file, and print what was compared, but not the name of that file."""
-    from export.command import main  # it imports this package for --target
+    """Export a run to a temporary file, and print what was compared."""
+    from export.command import PACKAGES, ExportOptions, export_run  # which imports this package for --target
 
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        main([run, "-o", str(path), "--controls", controls])
-    sys.stdout.write("".join(line for line in printed.getvalue().splitlines(keepends=True) if str(path) not in line))
+    require("export", *PACKAGES)
+    export_run(ExportOptions(source=run, output=path, controls=controls), reuse=True)
 
 
 def _plain(path: Path, controls: Controls, origin: Path | None) -> Source:

@@ -188,6 +188,8 @@ def test_tensorrt_is_told_the_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     folder = Path(settings["trt_engine_cache_path"])
     assert folder.is_dir()
     assert folder.parent == cache_folder() / "tensorrt"
+    Engine(save_model(tmp_path / "n.onnx", ModelSpec(**{**vars(INVERT), "licence": "CC0"})), device="tensorrt")
+    assert runtime.asked[-1][1]["trt_engine_cache_path"] == str(folder)  # the same graph, described in other words
     sizes: list[tuple[int, ...]] = []
     engine = Engine(path, device="tensorrt", tile=100, batch=2)
     whole = engine._session.run

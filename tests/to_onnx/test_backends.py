@@ -14,6 +14,7 @@ from test_engine import ALL, save_sum
 import export.backends
 from export.backends import backends, versions
 from export.verify import compare_files, demand, summary
+from translate.errors import ModelError
 from translate.inference import devices
 from translate.inference.devices import Device
 from translate.inference.engine import Engine
@@ -80,37 +81,27 @@ def test_a_file_that_it_cannot_open(
 
 
 @pytest.mark.parametrize("usable", [True, False])
-def test_tensorrt_is_compared_where_there_is_a_gpu(path: Path, monkeypatch: pytest.MonkeyPatch, usable: bool) -> None:
-    """No GPU is needed: sessions on the CPU stand for it."""
-    ort = export.backends._ort
-    wanted = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+def test_tensorrt_is_compared_where_there_is_a_gpu(
+    path: Path, monkeypatch: pytest.MonkeyPatch, usable: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No GPU is needed: Engines on the CPU stand for it."""
 
     def on_gpu(path: Path, device: str) -> Engine:
+        if device == "tensorrt" and not usable:
+            raise ModelError(f"{path}: --device tensorrt did not start")
         engine = Engine(path, device="cpu")
-        engine.device = "cpu" if device == "cpu" else "cuda"
+        engine.device = "cuda" if device == "auto" else device
         return engine
 
-    def session(data: bytes, options: Any, providers: list[str], enable_fallback: int) -> Any:
-        assert providers == wanted
-        opened = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        run = lambda names, inputs: opened.run(None, inputs)  # noqa: E731
-        return SimpleNamespace(get_providers=lambda: wanted[0 if usable else 1 :], run=run)
-
-    fake = SimpleNamespace(
-        get_available_providers=lambda: wanted,
-        InferenceSession=session,
-        SessionOptions=ort.SessionOptions,
-        set_default_logger_severity=ort.set_default_logger_severity,
-    )
     monkeypatch.setattr(export.backends, "find_spec", lambda name: None)
     monkeypatch.setattr(export.backends, "Engine", on_gpu)
-    monkeypatch.setattr(export.backends, "_ort", fake)
     found = backends(path)
     assert [one.name for one in found] == ["cpu", "cuda", "tensorrt"][: 3 if usable else 2]
     image_NHWC = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
     results = [one.run(image_NHWC, {}) for one in found]
     assert all(np.array_equal(result, results[0]) for result in results)
     assert [one.few_sizes for one in found] == [False, False, True][: len(found)]
+    assert capsys.readouterr().out == ""
 
 
 def test_openvino_itself(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from translate.errors import ConfigError, ModelError
 from translate.files import cache_folder
-from translate.inference.graph_file import read_metadata, with_required_inputs
+from translate.inference.graph_file import read_metadata, with_required_inputs, without_metadata
 from translate.inference.openvino_graph import open_openvino
 from translate.inference.tiling import smallest_tile
 from translate.spec import IMAGE_REST, ModelSpec
@@ -196,7 +196,8 @@ def _tensorrt_settings(path: Path, model: bytes, window: Window) -> tuple[dict[s
     def shapes(batch: int, side: int) -> str:
         return ",".join(f"{name}:{batch}x{side}x{side}x{spec.input_channels}" for name in names)
 
-    folder = cache_folder() / "tensorrt" / hashlib.sha256(model).hexdigest()[:16]
+    # By what is computed: the trial file of an export and the final one share an engine.
+    folder = cache_folder() / "tensorrt" / hashlib.sha256(without_metadata(model)).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "trt_engine_cache_enable": "True",

@@ -149,6 +149,15 @@ def with_required_inputs(model: bytes) -> bytes:
     return bytes(made)
 
 
+def without_metadata(model: bytes) -> bytes:
+    """The same model without the entries of `metadata_props`: what a runtime computes.
+
+    Raises:
+        ValueError, IndexError, TypeError: the bytes are no message.
+    """
+    return b"".join(whole for number, _, whole in _parts(memoryview(model)) if number != 14)
+
+
 def weights_digest(weights: Iterable[tuple[str, bytes | memoryview]]) -> str:
     """`ModelSpec.weights_sha256`: SHA-256 of the names and raw bytes of all initializers, sorted by name."""
     digest = hashlib.sha256()
