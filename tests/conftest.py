@@ -1,6 +1,7 @@
 """Tiny ONNX models and pictures, made in the test's own folder."""
 
 import asyncio
+import atexit
 import functools
 import gc
 import os
@@ -97,6 +98,7 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.enable()
         gc.freeze()
+        atexit.register(gc.unfreeze)  # some libraries complain of what is left at the end
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
