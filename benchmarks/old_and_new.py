@@ -1,8 +1,8 @@
-"""A table of shipped models beside those they replaced, in docs/results.md.
+"""A table of shipped models beside those they replaced, for a page such as docs/results.md.
 
     git show COMMIT:checkpoints/NAME/model.onnx > old.onnx
     translate evaluate NAME --against old.onnx --data TEST [--train TRAIN ...] --out runs/NAME
-    python benchmarks/old_and_new.py runs/NAME [runs/OTHER ...] [--out docs/results.md]
+    python benchmarks/old_and_new.py runs/NAME [runs/OTHER ...] [--out PAGE]
 
 Both models of a pair were given the same pictures in the same run of `translate evaluate`. Distances are shown times
 1,000 where the name says so.
@@ -31,7 +31,7 @@ ARROWS = {"higher": " ↑", "lower": " ↓", "like the truth": ""}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("evaluations", nargs="+", type=Path, help="folders written by translate evaluate --against")
-    parser.add_argument("--out", type=Path, help="a page with the marks, e.g. docs/results.md")
+    parser.add_argument("--out", type=Path, help="a page with the marks <!-- old and new --> and <!-- /old and new -->")
     options = parser.parse_args()
     text = table([_read(folder) for folder in options.evaluations])
     if options.out:

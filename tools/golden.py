@@ -28,8 +28,9 @@ SAMPLES = 5
 SIDE = 128
 """Height and width of what is kept of a result, in pixels."""
 
-TOLERANCE = 1
-"""Of 255: rounding differs between processors."""
+TOLERANCE, SCENE_TOLERANCE = 1, 2
+"""Of 255: rounding differs between processors. The second is for models with a scene size: the light of their small
+results, and with it a difference there, is laid over the picture and multiplied by up to 2."""
 
 
 def results(model: ShippedModel) -> Iterator[tuple[Path, np.ndarray]]:
@@ -39,6 +40,11 @@ def results(model: ShippedModel) -> Iterator[tuple[Path, np.ndarray]]:
         rgb_HWC = engine.apply(read_picture(sample), label=engine.spec.label_of(sample.name)).rgb_HWC
         top, left = ((length - SIDE) // 2 for length in rgb_HWC.shape[:2])
         yield KEPT / model.name / f"{sample.stem}.webp", rgb_HWC[top : top + SIDE, left : left + SIDE]
+
+
+def allowed(model: ShippedModel) -> int:
+    """The largest difference that says nothing, of 255."""
+    return TOLERANCE if Engine(model.file, device="cpu").spec.scene_size is None else SCENE_TOLERANCE
 
 
 def differences(model: ShippedModel) -> dict[str, np.ndarray]:
@@ -67,9 +73,9 @@ def main() -> int:
         if options.write:
             write(model)
         found = np.stack(list(differences(model).values()))
-        moved += int(found.max() > TOLERANCE)
+        moved += int(found.max() > allowed(model))
         print(f"{model.name}: largest difference {found.max()} of 255, {(found > 0).mean():.2%} of the values differ")
-    print(f"{moved or 'none'} of the shipped models moved by more than {TOLERANCE} of 255")
+    print(f"{moved or 'none'} of the shipped models moved by more than is allowed")
     return int(moved > 0)
 
 

@@ -15,7 +15,7 @@ def test_results_are_those_that_are_kept(name: str) -> None:
     found = golden.differences(MODELS[name])
     assert len(found) == golden.SAMPLES
     for sample, difference in found.items():
-        assert difference.max() <= golden.TOLERANCE, sample
+        assert difference.max() <= golden.allowed(MODELS[name]), sample
 
 
 def test_what_moved_is_seen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
