@@ -40,6 +40,13 @@ def other_inputs(path: Path) -> None:
     _graph(path, "Relu", "", TensorProto.FLOAT, ["N", 3, "H", "W"], described=True)
 
 
+def renamed_input(path: Path) -> None:
+    """With another name for the picture than `image`."""
+    made = onnx.load(save_model(path, RECORDED))
+    made.graph.input[0].name = made.graph.node[0].input[1] = "photo"
+    onnx.save(made, path)
+
+
 def more_inputs(path: Path) -> None:
     """With an input that nobody can give."""
     _graph(path, "Add", "", TensorProto.UINT8, ["N", "H", "W", 3], "mask", described=True)
@@ -106,7 +113,7 @@ def truncated_safetensors(path: Path) -> None:
     path.write_bytes((60).to_bytes(8, "little") + b'{"weight":{"dtype":"F32","shape":[9],"data_offsets":[0,36]}}')
 
 
-ONNX = (foreign, other_inputs, more_inputs, custom_operators, external_data, truncated, tampered)
+ONNX = (foreign, other_inputs, renamed_input, more_inputs, custom_operators, external_data, truncated, tampered)
 OTHERS = (
     empty, web_page, text, lfs_pointer, zip_archive, old_pickle_with_code, pickle_with_code, truncated_safetensors,
 )  # fmt: skip

@@ -31,6 +31,7 @@ _REFUSED: Mapping[Kind, str] = {
     "page": "is a web page, not a checkpoint; download the file itself",
     "archive": "is a zip archive, not a checkpoint; unpack it and give the .pth file in it",
     "pointer": "stands for a file in Git LFS and is no checkpoint itself; fetch that: git lfs pull",
+    "text": "is a text, not a checkpoint; check the name, or download it again",
 }
 
 

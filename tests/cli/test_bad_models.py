@@ -29,7 +29,8 @@ NO_CHECKPOINT = "is an ONNX file, not a checkpoint; give the .pth file"
 
 SAID: dict[str, tuple[str, str]] = {
     "foreign": ("an ONNX model of another program, without translate.spec .*; write it with", NO_CHECKPOINT),
-    "other_inputs": (r"its graph has image float32 \(\?, 3, \?, \?\), expected uint8 .*; export", NO_CHECKPOINT),
+    "other_inputs": (r"its graph has image float32 \(\?, 3, \?, \?\), expected image uint8 .*; export", NO_CHECKPOINT),
+    "renamed_input": (r"its graph has photo uint8 .*, expected image uint8 .*; export", NO_CHECKPOINT),
     "more_inputs": ("needs the inputs mask uint8 .* besides the picture, expected are .*; export", NO_CHECKPOINT),
     "custom_operators": ("needs the operators com.example.Sharpen, expected are .*; export it again", NO_CHECKPOINT),
     "external_data": (
@@ -40,7 +41,7 @@ SAID: dict[str, tuple[str, str]] = {
     "tampered": ("the digest of its weights is dcac.*, but 6e2b.* is recorded in it: .*; download", NO_CHECKPOINT),
     "empty": ("is empty .*, expected an ONNX model; download", "is empty .*, not a checkpoint; copy or download"),
     "web_page": ("is a web page, expected an ONNX model; download the file", "is a web page, not a ch.*; download"),
-    "text": ("truncated, or not an ONNX file; download", NONSENSE),
+    "text": ("is a text, expected an ONNX model; check", "is a text, not a checkpoint; check"),
     "lfs_pointer": (
         "stands for a file in Git LFS, expected .*; fetch",
         "stands for a file in Git LFS .*; fetch that",
@@ -55,7 +56,7 @@ SAID: dict[str, tuple[str, str]] = {
 }
 """What is said by commands that take a model, and by those that take a checkpoint."""
 
-INFO_READS = {"foreign": 0, "other_inputs": 1, "more_inputs": 1, "tampered": 1}
+INFO_READS = {"foreign": 0, "other_inputs": 1, "renamed_input": 1, "more_inputs": 1, "tampered": 1}
 """What `translate info` describes, and its status."""
 
 FILES = [(make, ".onnx") for make in (*ONNX, *OTHERS)] + [(make, ".pth") for make in OTHERS]

@@ -29,7 +29,7 @@ def folder(tmp_path: Path, make_pictures: MakePictures, monkeypatch: pytest.Monk
     (tmp_path / "bad" / "b.png").write_text("text")
     save_model(tmp_path / "invert.onnx", INVERT)
     save_model(tmp_path / "double.onnx", DOUBLE)
-    (tmp_path / "garbage.onnx").write_text("garbage")
+    (tmp_path / "garbage.onnx").write_bytes(b"\xffgarbage")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -144,7 +144,7 @@ def test_another_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "was not put there by `translate models add`; delete" in run(
         capsys, ["models", "remove", "by-hand", *where], 2
     )
-    assert "bad.onnx: truncated" in run(capsys, ["convert", "in", "out", "--model", "bad", *where], 2)
+    assert "bad.onnx: is a text" in run(capsys, ["convert", "in", "out", "--model", "bad", *where], 2)
     assert "--models-dir none does not exist" in run(capsys, ["info", "by-hand", "--models-dir", "none"], 2)
     out = run(capsys, ["models", "add", "shelf/by-hand.onnx", "--yes", *where])
     assert out.endswith("added invert; next: translate convert IN OUT --model invert --models-dir shelf\n")

@@ -155,7 +155,7 @@ def test_the_command_ends_with_one_line(
 def test_an_unusable_file_is_reported_as_such(device: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, Runtime())
     monkeypatch.chdir(tmp_path)  # where the second file would be found
-    (tmp_path / "garbage.onnx").write_bytes(b"garbage")
+    (tmp_path / "garbage.onnx").write_bytes(b"\xffgarbage")
     save_model(tmp_path / "external.onnx", INVERT, external=True)
     for name in ("garbage", "external"):
         with pytest.raises(ModelError, match=r"truncated, or not an ONNX file|weights are in another file"):

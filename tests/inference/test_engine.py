@@ -195,7 +195,7 @@ def test_threads(invert_model: Path, image_HWC: np.ndarray) -> None:
 
 
 def test_bad_models(tmp_path: Path) -> None:
-    (tmp_path / "garbage.onnx").write_bytes(b"garbage")
+    (tmp_path / "garbage.onnx").write_bytes(b"\xffgarbage")
     (tmp_path / "empty.onnx").write_bytes(b"")
     save_model(tmp_path / "external.onnx", INVERT, external=True)
     save_model(tmp_path / "bare.onnx", None)

@@ -9,7 +9,7 @@ from translate.inference.graph_file import GraphFacts, Value, read_graph
 from translate.options import quoted
 from translate.spec import METADATA_KEY, ModelSpec
 
-Kind = Literal["unknown", "pickle", "safetensors", "archive", "page", "pointer", "empty"]
+Kind = Literal["unknown", "pickle", "safetensors", "archive", "page", "pointer", "text", "empty"]
 
 _CONTROLS = ("label", "style", "detail")
 _DOMAINS = ("com.microsoft", "ai.onnx.ml")
@@ -48,7 +48,7 @@ def kind_of(path: Path) -> Kind:
     """What the first bytes of a file say it is; `unknown`: none of the others, as ONNX, which has no mark.
 
     `pickle`: what `torch.save` writes. `archive`: any other zip. `page`: HTML or XML. `pointer`: what Git LFS has in
-    the place of a file that was not fetched.
+    the place of a file that was not fetched. `text`: any other in UTF-8.
 
     Raises:
         OSError: the file cannot be read.
@@ -66,7 +66,9 @@ def kind_of(path: Path) -> Kind:
         return "safetensors"
     if start.lstrip().startswith(b"<"):
         return "page"
-    return "pointer" if start.startswith(b"version https://git-lfs") else "unknown"
+    if start.startswith(b"version https://git-lfs"):
+        return "pointer"
+    return "text" if _is_text(start) else "unknown"
 
 
 def check_model(path: Path, said: str = "") -> ModelSpec:
@@ -146,9 +148,21 @@ def refuse_kind(kind: Kind, said: str, path: Path) -> None:
         "archive": "is a zip archive, expected an ONNX model; unpack it and give the .onnx file in it",
         "page": "is a web page, expected an ONNX model; download the file itself, not the page about it",
         "pointer": "stands for a file in Git LFS, expected an ONNX model; fetch the file itself: git lfs pull",
+        "text": "is a text, expected an ONNX model; check the name, or download it again",
     }
     if kind in found:
         raise ModelError(f"{said}: {found[kind]}")
+
+
+def _is_text(start: bytes) -> bool:
+    """Whether bytes are the beginning of a text; those of an ONNX file have control characters among them."""
+    try:
+        letters = start.decode()
+    except UnicodeDecodeError as error:
+        if error.end < len(start):  # not merely a letter that was cut
+            return False
+        letters = start[: error.start].decode()
+    return all(letter.isprintable() or letter.isspace() for letter in letters)
 
 
 def _holds_pickle(path: Path) -> bool:
@@ -177,9 +191,11 @@ def check_graph(graph: GraphFacts, spec: ModelSpec, said: str) -> None:
     wanted = ((image, spec.input_bits, spec.input_channels), (result, spec.output_bits, spec.output_channels))
     for value, bits, channels in wanted:
         fits = value.shape is None or (len(value.shape) == 4 and value.shape[3] in (None, channels))
-        if value.type != f"uint{bits}" or not fits:
+        name = "image" if value is image else value.name
+        if value.type != f"uint{bits}" or not fits or value.name != name:
             raise ModelError(
-                f"{said}: its graph has {one_line(str(value))}, expected uint{bits} (?, ?, ?, {channels}) as its "
+                f"{said}: its graph has {one_line(str(value))}, expected {one_line(name)} uint{bits} "
+                f"(?, ?, ?, {channels}) as its "
                 f"{METADATA_KEY} says; export it again with `translate export`"
             )
     unknown = [str(value) for value in controls if value.name not in _CONTROLS]
