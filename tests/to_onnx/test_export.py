@@ -204,7 +204,8 @@ def test_damaged_graph_is_noticed(
 
 
 def test_every_device_is_compared(path: Path, network: UNet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No GPU is needed: a second session on the CPU stands for it, and adds one level."""
+    """No GPU is needed: other sessions on the CPU stand for it and for TensorRT (which gets batches only), and add two
+    levels."""
 
     class Brighter(Engine):
         def __call__(self, *given: Any, **chosen: Any) -> Any:
@@ -220,8 +221,8 @@ def test_every_device_is_compared(path: Path, network: UNet, monkeypatch: pytest
     monkeypatch.setattr("export.backends.find_spec", lambda name: None)  # OpenVINO
     picture_HWC = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     rows = compare(PixelTranslator(network, 4).eval(), path, [picture_HWC], SPEC, [(16, 20)])
-    assert [row.device for row in rows] == ["cpu", "cuda"] * 3
-    assert [row.largest >= 2 for row in rows] == [False, True] * 3
+    assert [row.device for row in rows] == ["cpu", "cuda", *["cpu", "cuda", "tensorrt"] * 2]
+    assert [row.largest >= 2 for row in rows] == [row.device != "cpu" for row in rows]
 
 
 def test_unwritable(graphs: dict[str, onnx.ModelProto], tmp_path: Path) -> None:
