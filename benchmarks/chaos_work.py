@@ -208,7 +208,7 @@ class Conversion(Work):
 
     def done(self) -> int:
         """Number of results."""
-        return sum(path.name[0] != "." for path in self.out.rglob("*") if path.is_file())
+        return sum(name[0] != "." for _, _, names in os.walk(self.out) for name in names)
 
     def complete(self) -> bool:
         """See `Work`."""

@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 60.0
 
 
 def results(out: Path) -> int:
-    return sum(path.name[0] != "." for path in out.rglob("*") if path.is_file())
+    return sum(name[0] != "." for _, _, names in os.walk(out) for name in names)
 
 
 def kill_at_a_random_moment(arguments: list[str], out: Path, dice: random.Random) -> bool:
@@ -32,7 +32,7 @@ def kill_at_a_random_moment(arguments: list[str], out: Path, dice: random.Random
     while results(out) < wanted and time.monotonic() < moment:
         if os.waitpid(process, os.WNOHANG)[0]:
             return False
-        time.sleep(0.001)  # the core is for the process that converts
+        time.sleep(0.003)  # the core is for the process that converts
     time.sleep(dice.uniform(0.0, 0.02))
     os.kill(process, signal.SIGKILL)
     status = os.waitpid(process, 0)[1]

@@ -124,6 +124,7 @@ def test_films_in_and_out_of_archives(tmp_path: Path, folder: Path, engine: Engi
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.gif", "a.webp"])
 def test_an_error_in_the_middle_leaves_nothing(tmp_path: Path, engine: Engine, name: str) -> None:
+    before = threading.enumerate()
     source = tmp_path / "in" / name
     source.parent.mkdir()
     if name == "a.mp4":
@@ -140,7 +141,7 @@ def test_an_error_in_the_middle_leaves_nothing(tmp_path: Path, engine: Engine, n
         with pytest.raises(ZeroDivisionError):
             convert_folder(given, tmp_path / "out", engine, workers=2, on_frame=fail)
         assert [path for path in tree(tmp_path / "out") if path != ".translate.jsonl"] == []
-    assert [thread for thread in threading.enumerate() if not thread.daemon] == [threading.main_thread()]
+    assert [thread for thread in threading.enumerate() if not thread.daemon and thread not in before] == []
     assert convert_folder(source.parent, tmp_path / "out", engine).converted == 1
 
 
@@ -165,7 +166,7 @@ def test_ctrl_c_ends_a_film_at_once(tmp_path: Path, engine: Engine) -> None:
 def test_a_film_that_is_broken_off_is_made_by_the_same_command(tmp_path: Path) -> None:
     model = save_model(tmp_path / "m.onnx", DOUBLE)
     (tmp_path / "in").mkdir()
-    source = write_film(tmp_path / "in" / "a.mp4", clip(1000, 96, 128))
+    source = write_film(tmp_path / "in" / "a.mp4", clip(400, 96, 128))
     command = ["convert", tmp_path / "in", tmp_path / "out", "--model", model, "--device", "cpu", "--json"]
     for number in (signal.SIGINT, signal.SIGKILL):
         with started(*command) as process:
@@ -183,7 +184,7 @@ def test_a_film_that_is_broken_off_is_made_by_the_same_command(tmp_path: Path) -
         out, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert json.loads(out.splitlines()[-1])["converted"] == 1
     assert tree(tmp_path / "out") == [".translate.jsonl", "a.mp4"]
-    assert len(times(tmp_path / "out" / "a.mp4")) == len(times(source)) == 1000
+    assert len(times(tmp_path / "out" / "a.mp4")) == len(times(source)) == 400
 
 
 def test_command(

@@ -16,6 +16,7 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     (tmp_path / "two.toml").write_text('title = "Two"\n[[promise]]\nsays = "It runs."\ncommand = ["run.py", "3"]')
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # they take seconds to load
     (tmp_path / "run.py").write_text("import sys; print('many lines'); print(sys.argv[1], 'runs')")
     (tmp_path / "test_it.py").write_text("def test_it():\n    pass\n\ndef test_other():\n    assert False\n")
     for name, value in (("ROOT", tmp_path), ("FOLDER", tmp_path), ("PAGE", tmp_path / "page.md")):

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, distributed
+
+from translate.training.fabric import Fabric
 
 
 def average_over_processes(fabric: Fabric, tensors: Sequence[Tensor]) -> None:
