@@ -41,7 +41,10 @@ def cluster() -> Generator[None]:
         }.items():
             patch.setenv(name, value)
         import ray
+        from ray._private.node import Node
 
+        for part in ("start_log_monitor", "start_monitor"):  # processes of which nothing is wanted here
+            patch.setattr(Node, part, lambda _: None, raising=False)
         ray.init(
             "local",
             num_cpus=2,
