@@ -1,11 +1,22 @@
 """Distributed training: several processes, started by torchrun, each with its part of every batch."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, distributed
+
+# Fabric imports torchmetrics, and with it torchvision, SciPy and Matplotlib, to ask for its version; that takes
+# seconds at each start. It is asked for a callback that is not used here.
+_hidden = "torchmetrics" not in sys.modules
+if _hidden:
+    sys.modules["torchmetrics"] = None  # pyright: ignore[reportArgumentType] - it cannot be imported now
+try:
+    from lightning_fabric import Fabric
+finally:
+    if _hidden:
+        del sys.modules["torchmetrics"]
 
 
 def average_over_processes(fabric: Fabric, tensors: Sequence[Tensor]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from translate.errors import ConfigError, DataError
@@ -15,7 +14,7 @@ from translate.networks.running_stats import SyncedBuffers
 from translate.trainers.base import Term, Trainer
 from translate.trainers.config import TrainConfig
 from translate.training.budget import Progress
-from translate.training.distributed import average_over_processes, broadcast_from_first
+from translate.training.distributed import Fabric, average_over_processes, broadcast_from_first
 from translate.training.ema import EMA
 from translate.training.optimisers import OPTIMISERS, ExtraAdam
 from translate.training.snapshot import BEST_NAME, FILE_NAME, Header, load_state, under, write_snapshot
