@@ -150,6 +150,20 @@ def one_registry() -> Generator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def comments_once() -> Generator[None]:
+    """Tyro reads the source of each class of options again at each command line; here it does once in a process."""
+    if "tyro" not in sys.modules:
+        yield
+        return
+    from tyro import _docstrings
+
+    with pytest.MonkeyPatch.context() as patch:
+        if found := getattr(_docstrings, "get_class_tokenization_with_field", None):
+            patch.setattr(_docstrings, "get_class_tokenization_with_field", functools.cache(found))
+        yield
+
+
 @pytest.fixture
 def invert_model(tmp_path: Path) -> Path:
     return save_model(tmp_path / "invert.onnx", INVERT)

@@ -17,6 +17,9 @@ from translate.errors import ConfigError
 
 Options = TypeVar("Options")
 
+CONFIG = (tyro.conf.HelptextFromCommentsOff,)
+"""Every option has a docstring. Looking for comments, in the source of each class, would take half of the time."""
+
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -36,8 +39,8 @@ def parse_options(kind: type[Options], argv: list[str], prog: str, default: Opti
     try:
         with contextlib.redirect_stderr(complaint):
             if default is None:
-                return tyro.cli(kind, args=argv, prog=prog)
-            return tyro.cli(kind, args=argv, prog=prog, default=default)
+                return tyro.cli(kind, args=argv, prog=prog, config=CONFIG)
+            return tyro.cli(kind, args=argv, prog=prog, default=default, config=CONFIG)
     except SystemExit as end:
         if not end.code:
             raise

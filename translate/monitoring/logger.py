@@ -49,7 +49,8 @@ class Logger(Callback):
     def __init__(self, run: Run, training_data: TrainingData, console: Console):
         self.run, self.console = run, console
         self.silent = not run.fabric.is_global_zero
-        self.samples = Samples(run, training_data)
+        wanted = not self.silent and run.config.validation.sample_grids > 0
+        self.samples = Samples(run, training_data) if wanted else None
         self.folder = run.folder / "samples"
         self.log_path = run.folder / "log.jsonl"
         self.curves = Curves(run.folder / "tensorboard", enabled=not self.silent)
@@ -205,7 +206,7 @@ class Logger(Callback):
 
     def draw(self) -> None:
         """Write a grid with one row per sample: source, output of the EMA generator, and the target if there is one."""
-        if self.silent:
+        if self.samples is None:
             return
         grid_HWC = self.samples.grid()
         path = self.folder / f"{self.run.progress.images_seen:09d}.png"

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.utils import make_grid
 
 from translate.networks.pixels import signal_to_pixels
 from translate.trainers.base import full_detail, pixel_translator
@@ -21,6 +20,9 @@ ROWS = 8
 
 STYLES = 3
 """Number of random styles shown beside the mean style, for models with styles."""
+
+GAP = 4
+"""Pixels between the pictures of a sample grid, and around them."""
 
 GAP_GREY = 200
 """Grey level of the gaps in a sample grid, 0 to 255."""
@@ -57,8 +59,11 @@ class Samples:
         shown = [_shown(column_BHWC) for column_BHWC in columns]
         side = shown[-1].shape[-2:]
         shown = [F.interpolate(column_BCHW, side, mode="nearest") for column_BCHW in shown]
-        tiles_BCHW = torch.stack(shown, dim=1).flatten(0, 1)
-        grid_CHW = make_grid(tiles_BCHW, nrow=len(columns), padding=4, pad_value=GAP_GREY)
+        rows_CHW = [
+            torch.cat([F.pad(tile_CHW, (GAP, 0, GAP, 0), value=GAP_GREY) for tile_CHW in row], dim=2)
+            for row in zip(*shown, strict=True)
+        ]
+        grid_CHW = F.pad(torch.cat(rows_CHW, dim=1), (0, GAP, 0, GAP), value=GAP_GREY)
         return grid_CHW.permute(1, 2, 0).to(torch.uint8).contiguous().cpu().numpy()
 
     def _results(self, style: Tensor | None) -> Tensor:
