@@ -1,6 +1,5 @@
 """Distributed training: several processes, started by torchrun, each with its part of every batch."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 

@@ -14,7 +14,7 @@ from translate.networks.running_stats import SyncedBuffers
 from translate.trainers.base import Term, Trainer
 from translate.trainers.config import TrainConfig
 from translate.training.budget import Progress
-from translate.training.distributed import Fabric, average_over_processes, broadcast_from_first
+from translate.training.distributed import average_over_processes, broadcast_from_first
 from translate.training.ema import EMA
 from translate.training.fabric import Fabric
 from translate.training.optimisers import OPTIMISERS, ExtraAdam
