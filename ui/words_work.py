@@ -221,6 +221,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "Dieselben Bilder gingen durch das trainierte Netz und durch die Datei.",
     ),
     "train.parity_size": ("Size", "Größe"),
+    "train.parity_device": ("Device", "Gerät"),
     "train.parity_controls": ("Controls", "Regler"),
     "train.parity_largest": ("Largest difference", "Größter Abstand"),
     "train.parity_share": ("Values that differ", "Verschiedene Werte"),

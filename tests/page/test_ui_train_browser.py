@@ -93,6 +93,9 @@ def test_train_watch_stop_and_use(
         assert (exported["file"], max(row["largest"] for row in exported["parity"]) <= 1) == ("boxes-1.onnx", True)
 
         page.locator(".train details").evaluate_all("all => all.forEach((one) => (one.open = true))")
+        heads = ["Size", "Device", "Controls", "Largest difference", "Values that differ"]
+        expect(page.locator(".exported th")).to_have_text(heads)
+        expect(page.locator(".exported tbody tr").first.locator("td").nth(1)).to_have_text("cpu")
         assert findings(page) == []
 
         # Without loading the page again, it is in the tab of its task, chosen, and makes pictures.

@@ -262,8 +262,8 @@ function samples() {
 }
 
 function exported() {
-  const row = ({ batch, height, width, largest, full, share, controls }) => make("tr", {},
-    ...[`${batch > 1 ? `${batch} x ` : ""}${width} x ${height}`, controls, `${largest} / ${full}`, `${number(100 * share)} %`]
+  const row = ({ batch, height, width, device, largest, full, share, controls }) => make("tr", {},
+    ...[`${batch > 1 ? `${batch} x ` : ""}${width} x ${height}`, device, controls, `${largest} / ${full}`, `${number(100 * share)} %`]
       .map((text) => make("td", { textContent: text })));
   find(".exported").replaceChildren(...run.exported.map(({ file, bytes, parity }) => {
     const use = make("button", { type: "button", className: "primary", textContent: word("models.use") });
@@ -275,7 +275,7 @@ function exported() {
       trigger("select", { command: file });
     });
     const worst = Math.max(...parity.map(({ largest }) => largest), 0);
-    const heads = ["train.parity_size", "train.parity_controls", "train.parity_largest", "train.parity_share"].map((key) => make("th", { textContent: word(key) }));
+    const heads = ["train.parity_size", "train.parity_device", "train.parity_controls", "train.parity_largest", "train.parity_share"].map((key) => make("th", { textContent: word(key) }));
     return make("article", {},
       make("div", {}, make("strong", { textContent: file }), make("p", { textContent: `${number(bytes / 1e6)} MB` })), use,
       parity.length && make("details", {},
