@@ -67,6 +67,12 @@ def few_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def memory_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is not measured, which takes a second; `test_export` and others want it."""
+    monkeypatch.setattr(export.written, "working_memory", lambda *_: 100)
+
+
+@pytest.fixture
 def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the run as the working folder; the photographs stay in `made`."""
     shutil.copytree(made / "run", tmp_path / "w" / "run")
@@ -120,6 +126,7 @@ def test_export(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert str(folder.parent).encode() not in (folder / "out" / "my.onnx").read_bytes()
 
 
+@pytest.mark.usefixtures("memory_known")
 def test_a_graph_that_differs_is_not_written(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +239,7 @@ def exported(run: Path, *options: str) -> Engine:
     return Engine(path, device="cpu")
 
 
+@pytest.mark.usefixtures("memory_known")
 def test_both_directions(collections: Path, tmp_path: Path, image_HWC: np.ndarray) -> None:
     train("cyclegan", collections, tmp_path / "run", "--channels", "1:3")
     path = tmp_path / "run" / FILE_NAME
@@ -256,6 +264,7 @@ def test_the_way_back_of_day_to_night_is_a_task_of_its_own(collections: Path, tm
     assert (back.name, back.task, back.direction) == ("night-to-day", "night-to-day", "forward")
 
 
+@pytest.mark.usefixtures("memory_known")
 def test_best_snapshot(pairs: Path, tmp_path: Path) -> None:
     train(
         "pix2pix",
@@ -277,6 +286,7 @@ def test_best_snapshot(pairs: Path, tmp_path: Path) -> None:
     assert max(row["largest"] for row in parity) <= 4
 
 
+@pytest.mark.usefixtures("memory_known")
 def test_labels_and_styles(kinds: Path, tmp_path: Path, image_HWC: np.ndarray) -> None:
     train("sketch-to-photo", kinds, tmp_path / "run", "--labels", "--style-size", "2")
     engine = exported(tmp_path / "run", "--name", "kinds", "--default-style", "3")
@@ -356,6 +366,7 @@ def test_metrics_survive_the_contract(tmp_path: Path) -> None:
     assert _metrics(path) == {"psnr_db": 18.0, "share": 0.5}
 
 
+@pytest.mark.usefixtures("memory_known")
 def test_a_run_for_another_program(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is exported and compared first; of the temporary file nothing is said."""
     assert main(["export", "run", "--target", "triton", "-o", "models", "--name", "mine"]) == 0

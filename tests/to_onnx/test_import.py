@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 import export.backends
 import export.verify
+import export.written
 from export.foreign.checkpoint import read_state
 from export.foreign.recognise import recognise
 from translate.cli.main import main
@@ -180,6 +181,8 @@ def as_tested(network: nn.Module) -> nn.Module:
 def only_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is what files are judged by; see `test_backends.py`."""
     monkeypatch.setattr(export.backends, "find_spec", lambda name: None)
+    # Nor is the memory measured: see `test_export_command.py`.
+    monkeypatch.setattr(export.written, "working_memory", lambda *_: 100)
 
 
 def saved(network: nn.Module, path: Path, **how: Any) -> Path:
