@@ -81,7 +81,8 @@ def main() -> None:
     parser.add_argument("--locale", default="en", help="language of the browser")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+    chromium = next(filter(None, map(shutil.which, names)), None)
     if chromium is None:
         sys.exit("no browser found; install Chromium")
     with sync_playwright() as playwright:
