@@ -233,8 +233,7 @@ def test_a_shipped_model_brings_its_way_back() -> None:
         .presets["modern"]
         .replace(
             start_from="day-to-night",
-            **TASKS["day-to-night"].settings,
-            **read_exported(files["forward"]).settings,
+            **{**TASKS["day-to-night"].settings, **read_exported(files["forward"]).settings},
         ),
         TASKS["day-to-night"],
     )
