@@ -137,30 +137,20 @@ def users_data(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_registry() -> Generator[None]:
-    """Torch's exporter parses the sources of 500 operators again at each export; here it does once in a process."""
-    if "torch" not in sys.modules:
-        yield
-        return
-    from torch.onnx._internal.exporter import _registration
-
+def sources_read_once() -> Generator[None]:
+    """Torch's exporter parses the sources of 500 operators again at each export, and tyro those of each class of
+    options at each command line; here they do once in a process."""
     with pytest.MonkeyPatch.context() as patch:
-        if made := getattr(getattr(_registration, "ONNXRegistry", None), "from_torchlib", None):
-            patch.setattr(_registration.ONNXRegistry, "from_torchlib", staticmethod(functools.cache(made)))
-        yield
+        if "torch" in sys.modules:
+            from torch.onnx._internal.exporter import _registration
 
+            if made := getattr(getattr(_registration, "ONNXRegistry", None), "from_torchlib", None):
+                patch.setattr(_registration.ONNXRegistry, "from_torchlib", staticmethod(functools.cache(made)))
+        if "tyro" in sys.modules:
+            from tyro import _docstrings
 
-@pytest.fixture(scope="session", autouse=True)
-def comments_once() -> Generator[None]:
-    """Tyro reads the source of each class of options again at each command line; here it does once in a process."""
-    if "tyro" not in sys.modules:
-        yield
-        return
-    from tyro import _docstrings
-
-    with pytest.MonkeyPatch.context() as patch:
-        if found := getattr(_docstrings, "get_class_tokenization_with_field", None):
-            patch.setattr(_docstrings, "get_class_tokenization_with_field", functools.cache(found))
+            if found := getattr(_docstrings, "get_class_tokenization_with_field", None):
+                patch.setattr(_docstrings, "get_class_tokenization_with_field", functools.cache(found))
         yield
 
 

@@ -145,7 +145,7 @@ def checkpoints() -> Sequence[bytes]:
     """A tiny U-Net as tensors by name: what torch writes, now and formerly, and safetensors."""
     import torch
     from safetensors.torch import save
-    from test_import import BATCH, TheirUNet
+    from classic_networks import BATCH, TheirUNet
 
     torch.manual_seed(0)
     state = TheirUNet(3, 1, BATCH).state_dict()

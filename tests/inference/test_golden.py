@@ -11,9 +11,8 @@ from translate.inference.models import shipped
 
 golden = load_script("tools/golden.py")
 MODELS = {model.name: model for model in shipped()}
-
-
 RESULTS = golden.results
+"""The function itself, which tests replace."""
 
 
 @functools.cache
