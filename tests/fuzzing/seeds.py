@@ -144,8 +144,8 @@ def archives() -> Sequence[bytes]:
 def checkpoints() -> Sequence[bytes]:
     """A tiny U-Net as tensors by name: what torch writes, now and formerly, and safetensors."""
     import torch
-    from safetensors.torch import save
     from classic_networks import BATCH, TheirUNet
+    from safetensors.torch import save
 
     torch.manual_seed(0)
     state = TheirUNet(3, 1, BATCH).state_dict()
