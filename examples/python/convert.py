@@ -26,7 +26,9 @@ if spec["labels"]:
 size = [side * spec["scale"] for side in picture.size]
 result = Image.fromarray(translated[0]).resize(size, Image.Resampling.LANCZOS)
 if spec["scene_size"]:  # a scene keeps its fine detail, as strong as the place is bright
-    full, was, became = (np.float32(one) for one in (picture, seen.resize(size, Image.Resampling.LANCZOS), result))
+    was, became = np.float32(seen), np.float32(translated[0])
     gain = np.minimum((became.sum(2, keepdims=True) + 24) / (was.sum(2, keepdims=True) + 24), 2)
-    result = Image.fromarray(np.clip(np.rint((full - was) * gain + became), 0, 255).astype(np.uint8))
+    planes = np.moveaxis(np.dstack([became - gain * was, gain]), 2, 0)
+    wide = np.dstack([Image.fromarray(plane).resize(size, Image.Resampling.LANCZOS) for plane in planes])
+    result = Image.fromarray(np.clip(np.rint(picture * wide[..., 3:] + wide[..., :3]), 0, 255).astype(np.uint8))
 result.save(target)

@@ -35,11 +35,11 @@ from translate.pictures.operations import (
     Metadata,
     Picture,
     Pixels,
+    Relighting,
     covered,
     fit_size,
     flatten,
     is_ink,
-    relight,
     to_bits,
     white_of,
 )
@@ -270,7 +270,8 @@ class _BandConversion:
         )
 
     def _scene(self, small_HWC: Pixels, result_HWC: Pixels) -> Generator[Picture]:
-        before, after = (Stretched(image, self.height, self.width) for image in (small_HWC, result_HWC))
+        bits = 16 if self.reader.deep else 8
+        relighting = Relighting(small_HWC, result_HWC, self.height, self.width, bits)
         count = max(1, int(self.memory_bytes / 2) // (self.width * _RELIGHT_BYTES))
         top = 0
         for band in self.reader.bands():
@@ -278,8 +279,7 @@ class _BandConversion:
             for first in range(0, band.height, count):
                 rgb_HWC = shown_HWC[first : first + count]
                 alpha_HW = None if band.alpha_HW is None else band.alpha_HW[first : first + count]
-                rows = top + first, top + first + len(rgb_HWC)
-                yield Picture(relight(rgb_HWC, before.rows(*rows), after.rows(*rows)), alpha_HW)
+                yield Picture(relighting.rows(rgb_HWC, top + first), alpha_HW)
             top += band.height
 
     def _enlarged(self, result_HWC: Pixels, alpha: bool) -> Generator[Picture]:

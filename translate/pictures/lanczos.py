@@ -8,6 +8,7 @@ after each half are Pillow's; floats instead of its whole numbers make a few of 
 Array names carry their shape: C channels, H height, W width; h and w of the picture that is resized.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -40,67 +41,82 @@ class _Block(NamedTuple):
     turned: Floats
     """The transposed weights, which are faster like this from the right."""
 
+    def overlaps(self, top: int, bottom: int) -> bool:
+        return self.start < bottom and top < self.stop
+
 
 class Resized:
-    """A picture at another size, of which only the requested rows are computed.
+    """Planes at another size, of which only the requested rows are computed.
 
     Args:
-        image: (h, w, C) uint8 or uint16.
+        planes_Chw: (C, h, w) float32, of any range.
         height, width: the other size.
     """
 
-    def __init__(self, image: Pixels, height: int, width: int) -> None:
-        self._image, self._height, self._width = image, height, width
-        self._white = white_of(image)
-        self._lines_ChW = None if image.shape[:2] == (height, width) else self._sideways()
+    def __init__(self, planes_Chw: Floats, height: int, width: int) -> None:
+        self._planes_Chw, self._height, self._width = planes_Chw, height, width
 
     def rows(self, top: int, bottom: int) -> Floats:
-        """The rows `top` to `bottom`: (C, bottom - top, width), whole numbers in the range of the picture's type."""
-        if self._lines_ChW is None:
-            return _planes(self._image[top:bottom])
-        rows_CHW = np.empty((len(self._lines_ChW), bottom - top, self._width), np.float32)
-        for block in _blocks(self._lines_ChW.shape[1], self._height):
-            start, stop = max(top, block.start), min(bottom, block.stop)
-            if start >= stop:
-                continue
-            weights = block.weights[start - block.start : stop - block.start]
-            seen, made = self._lines_ChW[:, block.first : block.last], rows_CHW[:, start - top : stop - top]
-            step = max(1, _MOST_PRODUCTS // weights.size)
-            for left in range(0, self._width, step):
-                columns = slice(left, left + step)
-                np.matmul(weights, seen[..., columns], out=made[..., columns])
-        return _rounded(rows_CHW, self._white)
-
-    def _sideways(self) -> Floats:
-        """The first half: (C, h, width)."""
-        height, width, channels = self._image.shape
-        lines_ChW = np.empty((channels, height, self._width), np.float32)
-        count = max(1, _STRIP_PIXELS // width)
-        for first in range(0, height, count):
-            seen_Chw, made_ChW = _planes(self._image[first : first + count]), lines_ChW[:, first : first + count]
-            for block in _blocks(width, self._width):
-                step = max(1, _MOST_PRODUCTS // block.weights.size)
-                for line in range(0, seen_Chw.shape[1], step):
-                    lines = slice(line, line + step)
-                    seen, made = seen_Chw[:, lines, block.first : block.last], made_ChW[:, lines]
-                    np.matmul(seen, block.turned, out=made[..., block.start : block.stop])
-        # 16 bits are floats in Pillow, which are not rounded in between.
-        return _rounded(lines_ChW, self._white) if self._white == 255 else lines_ChW
+        """The rows `top` to `bottom`: (C, bottom - top, width), neither rounded nor clipped."""
+        blocks = [block for block in _blocks(self._planes_Chw.shape[1], self._height) if block.overlaps(top, bottom)]
+        first, last = blocks[0].first, blocks[-1].last
+        return _down(_sideways(self._planes_Chw[:, first:last], self._width), first, blocks, top, bottom)
 
 
 def shrink(image: Pixels, height: int, width: int) -> Pixels:
     """Resize (h, w, C) uint8 or uint16 to `height` x `width`, as `translate.pictures.operations.resize` does."""
-    small_HWC = np.empty((height, width, image.shape[2]), image.dtype)
-    small_HWC[...] = np.moveaxis(Resized(image, height, width).rows(0, height), 0, 2)
+    old_height, old_width, channels = image.shape
+    if (old_height, old_width) == (height, width):
+        return image
+    white = white_of(image)
+    lines_ChW = np.empty((channels, old_height, width), np.float32)
+    count = max(1, _STRIP_PIXELS // old_width)
+    for first in range(0, old_height, count):
+        strip_HwC = image[first : first + count]
+        lines_ChW[:, first : first + count] = _sideways(
+            np.ascontiguousarray(np.moveaxis(strip_HwC, 2, 0), np.float32), width
+        )
+    if white == 255:  # 16 bits are floats in Pillow, which are not rounded in between
+        _round(lines_ChW, white)
+    rows_CHW = _round(_down(lines_ChW, 0, _blocks(old_height, height), 0, height), white)
+    small_HWC = np.empty((height, width, channels), image.dtype)
+    small_HWC[...] = np.moveaxis(rows_CHW, 0, 2)
     return small_HWC
 
 
-def _planes(image: Pixels) -> Floats:
-    """(H, W, C) of pixels -> (C, H, W), the same numbers."""
-    return np.ascontiguousarray(np.moveaxis(image, 2, 0), np.float32)
+def _sideways(seen_Chw: Floats, width: int) -> Floats:
+    """The first half: (C, h, w) -> (C, h, width)."""
+    channels, height, old = seen_Chw.shape
+    lines_ChW = np.empty((channels, height, width), np.float32)
+    for block in _blocks(old, width):
+        step = max(1, _MOST_PRODUCTS // block.weights.size)
+        for line in range(0, height, step):
+            lines = slice(line, line + step)
+            seen, made = seen_Chw[:, lines, block.first : block.last], lines_ChW[:, lines]
+            np.matmul(seen, block.turned, out=made[..., block.start : block.stop])
+    return lines_ChW
 
 
-def _rounded(values: Floats, white: int) -> Floats:
+def _down(lines_ChW: Floats, offset: int, blocks: Sequence[_Block], top: int, bottom: int) -> Floats:
+    """The second half, of the rows `top` to `bottom`: (C, h, W) -> (C, bottom - top, W).
+
+    `offset` is how many lines are missing at the start of `lines_ChW`.
+    """
+    channels, _, width = lines_ChW.shape
+    rows_CHW = np.empty((channels, bottom - top, width), np.float32)
+    for block in blocks:
+        start, stop = max(top, block.start), min(bottom, block.stop)
+        weights = block.weights[start - block.start : stop - block.start]
+        seen = lines_ChW[:, block.first - offset : block.last - offset]
+        made = rows_CHW[:, start - top : stop - top]
+        step = max(1, _MOST_PRODUCTS // weights.size)
+        for left in range(0, width, step):
+            columns = slice(left, left + step)
+            np.matmul(weights, seen[..., columns], out=made[..., columns])
+    return rows_CHW
+
+
+def _round(values: Floats, white: int) -> Floats:
     """Round half up and clip, in place."""
     values += np.float32(0.5)
     np.clip(values, 0, white, out=values)

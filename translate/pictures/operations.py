@@ -32,6 +32,7 @@ __all__ = [
     "Metadata",
     "Picture",
     "Pixels",
+    "Relighting",
     "available_memory_bytes",
     "bicubic",
     "covered",
@@ -59,8 +60,10 @@ __all__ = [
 INK_SHARE = 0.25
 """Lines cover less of a sheet than this; a cut-out picture covers more."""
 
-_LIGHT_PIXELS = 1 << 16
-"""Light is changed in bands of so many pixels."""
+_LIGHT_PIXELS = 1 << 15
+"""Light is changed in bands of so many pixels,"""
+_LEAST_ROWS = 16
+"""but of at least so many rows: each band needs a few lines of the small copy beyond its own."""
 _DIM = 8.0
 """Brightness added to both sides of a ratio, of 255: what was black has no detail to multiply."""
 _MOST_GAIN = 2.0
@@ -152,37 +155,48 @@ def is_ink(opaque: float) -> bool:
     return opaque < INK_SHARE
 
 
-def relight(picture: Pixels, before: Pixels, after: Pixels) -> Pixels:
-    """Give a picture the change that a small copy of it went through, and keep its own fine detail.
+class Relighting:
+    """The change that a small copy of a picture went through, for the picture itself.
 
-    `after`, enlarged, plus what the picture has beyond `before`, enlarged; that detail is as strong as the place is
-    bright, so the texture of a wall goes dark with the wall.
+    The picture, times how much brighter or darker the copy became there, plus what the changed copy has beyond that.
+    So the picture keeps its fine detail, as strong as the place is bright: the texture of a wall goes dark with the
+    wall. Factor and rest are computed at the copy's size and enlarged, as the fast guided filter does with its
+    coefficients (He and Sun, "Fast Guided Filter", 2015).
 
     Args:
-        picture: (H, W, 3) uint8 or uint16.
         before, after: (h, w, 3) uint8 or uint16, the small copy and what became of it.
-
-    Returns:
-        (H, W, 3) of the picture's type.
+        height, width: the picture's.
+        bits: the picture's, 8 or 16.
     """
-    height, width = picture.shape[:2]
-    white = white_of(picture)
-    copies = [Resized(to_bits(small, 8 if white == 255 else 16), height, width) for small in (before, after)]
-    dim = np.float32(3 * _DIM * (white / 255))
-    changed = np.empty_like(picture)
-    count = max(1, _LIGHT_PIXELS // width)
-    for top in range(0, height, count):  # in bands, which stay in the processor's cache
-        rows = slice(top, min(top + count, height))
-        was_CHW, became_CHW = (copy.rows(rows.start, rows.stop) for copy in copies)
-        gain_HW = (_sum(became_CHW) + dim) / (_sum(was_CHW) + dim)
-        np.minimum(gain_HW, _MOST_GAIN, out=gain_HW)
-        for channel in range(3):
-            detail_HW = np.subtract(picture[rows, :, channel], was_CHW[channel], out=was_CHW[channel])
-            detail_HW *= gain_HW
-            detail_HW += became_CHW[channel]
-            np.rint(detail_HW, out=detail_HW)
-            changed[rows, :, channel] = np.clip(detail_HW, 0, white, out=detail_HW)
-    return changed
+
+    def __init__(self, before: Pixels, after: Pixels, height: int, width: int, bits: int) -> None:
+        was_Chw, became_Chw = (
+            np.ascontiguousarray(np.moveaxis(to_bits(small, bits), 2, 0), np.float32) for small in (before, after)
+        )
+        self._white = 255 if bits == 8 else 65535
+        dim = np.float32(3 * _DIM * (self._white / 255))
+        gain_hw = np.minimum((_sum(became_Chw) + dim) / (_sum(was_Chw) + dim), _MOST_GAIN)
+        rest_Chw = became_Chw - gain_hw * was_Chw + np.float32(0.5)  # to round by cutting off
+        self._planes = Resized(np.concatenate([rest_Chw, gain_hw[None]]), height, width)
+
+    def rows(self, rgb_HWC: Pixels, top: int) -> Pixels:
+        """Change some rows of the picture, from `top` on: (H, width, 3) of its type -> the same."""
+        height, width = rgb_HWC.shape[:2]
+        changed_HWC = np.empty_like(rgb_HWC)
+        count = max(_LEAST_ROWS, _LIGHT_PIXELS // width)
+        for first in range(0, height, count):  # in bands, which stay in the processor's cache
+            rows = slice(first, min(first + count, height))
+            *rest_CHW, gain_HW = self._planes.rows(top + rows.start, top + rows.stop)
+            for channel, rest_HW in enumerate(rest_CHW):
+                rest_HW += gain_HW * rgb_HWC[rows, :, channel]
+                changed_HWC[rows, :, channel] = np.clip(rest_HW, 0, self._white, out=rest_HW)
+        return changed_HWC
+
+
+def relight(picture: Pixels, before: Pixels, after: Pixels) -> Pixels:
+    """Give a picture, (H, W, 3) uint8 or uint16, the change that a small copy of it went through: see `Relighting`."""
+    bits = 16 if picture.dtype == np.uint16 else 8
+    return Relighting(before, after, *picture.shape[:2], bits).rows(picture, 0)
 
 
 def mixed(before: Pixels, after: Pixels, strength: float) -> Pixels:

@@ -24,7 +24,7 @@ export function fitSize(height, width, longer) {
 const sinc = (x) => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x));
 const lanczos = (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0);
 
-// For every output place the first input place, and the weights from there on.
+// For every output place the first input place, and the weights from there on; they sum to 1.
 function weights(from, to) {
   const scale = from / to, wide = Math.max(1, scale), support = 3 * wide;
   return Array.from({ length: to }, (_, place) => {
@@ -33,17 +33,18 @@ function weights(from, to) {
     const last = Math.min(from, Math.trunc(centre + support + 0.5));
     const shares = Array.from({ length: last - first }, (_, i) => lanczos((i + first - centre + 0.5) / wide));
     const sum = shares.reduce((a, b) => a + b, 0);
-    const whole = shares.map((share) => {
-      const part = (share / sum) * (1 << PRECISION);
-      return Math.trunc(part < 0 ? part - 0.5 : part + 0.5);
-    });
-    return [first, Int32Array.from(whole)];
+    return [first, shares.map((share) => share / sum)];
   });
+}
+
+function wholeWeights(from, to) {
+  const whole = (share) => Math.trunc(share * (1 << PRECISION) + (share < 0 ? -0.5 : 0.5));
+  return weights(from, to).map(([first, shares]) => [first, Int32Array.from(shares, whole)]);
 }
 
 function resizeRows({ data, height, width, channels }, to) {
   const result = blank(height, to, channels);
-  const columns = weights(width, to);
+  const columns = wholeWeights(width, to);
   let place = 0;
   for (let y = 0; y < height; y++) {
     for (const [first, shares] of columns) {
@@ -62,7 +63,7 @@ function resizeColumns({ data, height, width, channels }, to) {
   const result = blank(to, width, channels);
   const length = width * channels;
   const sums = new Int32Array(length);
-  weights(height, to).forEach(([first, shares], y) => {
+  wholeWeights(height, to).forEach(([first, shares], y) => {
     sums.fill(1 << (PRECISION - 1));
     shares.forEach((share, i) => {
       const start = (first + i) * length;
@@ -76,6 +77,18 @@ function resizeColumns({ data, height, width, channels }, to) {
 export function resize(image, height, width) {
   const wide = image.width === width ? image : resizeRows(image, width);
   return wide.height === height ? wide : resizeColumns(wide, height);
+}
+
+// The same of rows of numbers, not rounded.
+function resizeNumbers(rows, height, width) {
+  const columns = weights(rows[0].length, width);
+  const sum = (shares, value) => shares.reduce((total, share, i) => total + share * value(i), 0);
+  const wide = rows.map((row) => Float32Array.from(columns, ([first, shares]) => sum(shares, (i) => row[first + i])));
+  return weights(rows.length, height).map(([first, shares]) => {
+    const result = new Float32Array(width);
+    shares.forEach((share, i) => wide[first + i].forEach((value, x) => { result[x] += share * value; }));
+    return result;
+  });
 }
 
 // --- colours and opacity
@@ -131,12 +144,20 @@ export function asRgb(image) {
 // Give a picture the change that a small copy of it went through, and keep its own fine detail.
 export function relight(picture, before, after) {
   const { height, width } = picture;
-  const was = resize(before, height, width).data, became = resize(after, height, width).data;
+  const light = ({ data }, i) => (data[i] + data[i + 1] + data[i + 2]) / 3 + DIM;
+  const gain = (i) => Math.min(light(after, i) / light(before, i), MOST_GAIN);
+  const enlarged = (value) => resizeNumbers(Array.from({ length: before.height }, (_, y) =>
+    Float32Array.from({ length: before.width }, (_, x) => value(3 * (y * before.width + x)))), height, width);
+  const gains = enlarged(gain);
+  const rests = [0, 1, 2].map((c) => enlarged((i) => after.data[i + c] - gain(i) * before.data[i + c]));
   const result = blank(height, width, 3);
-  const light = (data, i) => (data[i] + data[i + 1] + data[i + 2]) / 3 + DIM;
-  for (let i = 0; i < was.length; i += 3) {
-    const gain = Math.min(light(became, i) / light(was, i), MOST_GAIN);
-    for (let c = i; c < i + 3; c++) result.data[c] = rint((picture.data[c] - was[c]) * gain + became[c]);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const place = 3 * (y * width + x);
+      rests.forEach((rest, c) => {
+        result.data[place + c] = Math.floor(gains[y][x] * picture.data[place + c] + rest[y][x] + 0.5);
+      });
+    }
   }
   return result;
 }
