@@ -206,6 +206,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "train.stop": ("Stop", "Anhalten"),
     "train.stopping": ("Stopping …", "Wird angehalten …"),
     "train.resume": ("Continue", "Fortsetzen"),
+    "train.longer": ("Train twice as long", "Doppelt so lange trainieren"),
     "train.export": ("Make a model of it", "Modell daraus machen"),
     "train.export_again": ("Make the model again", "Modell neu erstellen"),
     "train.exporting": (

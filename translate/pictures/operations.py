@@ -195,8 +195,9 @@ class Relighting:
 
 def relight(picture: Pixels, before: Pixels, after: Pixels) -> Pixels:
     """Give a picture, (H, W, 3) uint8 or uint16, the change that a small copy of it went through: see `Relighting`."""
+    height, width = picture.shape[:2]
     bits = 16 if picture.dtype == np.uint16 else 8
-    return Relighting(before, after, *picture.shape[:2], bits).rows(picture, 0)
+    return Relighting(before, after, height, width, bits).rows(picture, 0)
 
 
 def mixed(before: Pixels, after: Pixels, strength: float) -> Pixels:

@@ -1,7 +1,7 @@
 """What a training from the page is made of; every value is one to choose from, or a number within limits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -84,13 +84,25 @@ class Plan(Pictures):
 
     def options(self) -> list[str]:
         """The options of `translate train`, without folders."""
-        found = [*super().options(), "--preset", self.preset]
-        if self.minutes is not None:
-            found += ["--max-time", f"{60 * self.minutes:.0f}s"]
-        else:
-            found += ["--max-images", str(self.pictures)]
+        found = [*super().options(), "--preset", self.preset, *self.budget()]
         found += ["--start-from", self.start_from] if self.start_from else []
         return found + (["--image-size", str(self.image_size)] if self.image_size else [])
+
+    def budget(self) -> list[str]:
+        """The budget as options of `translate train` and `translate resume`."""
+        if self.minutes is not None:
+            return ["--max-time", f"{60 * self.minutes:.0f}s"]
+        return ["--max-images", str(self.pictures)]
+
+    def doubled(self) -> "Plan":
+        """The same with twice the budget.
+
+        Raises:
+            Refused: that is more than can be chosen.
+        """
+        if self.minutes is not None:
+            return replace(self, minutes=2 * self.minutes)
+        return replace(self, pictures=2 * (self.pictures or 0))
 
 
 def presets(task: Task) -> list[str]:

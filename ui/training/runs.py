@@ -133,18 +133,23 @@ class Runs:
         return self.get(name)
 
     def resume(self, name: str) -> Run:
-        """Go on with a run that was stopped.
+        """Go on with a run that was stopped, or for as long again with one that is finished.
 
         Raises:
-            Refused: another one is running, or it cannot go on.
+            Refused: another one is running, it cannot go on, or the budget would be more than can be chosen.
         """
         with self._turn:
             run = self.get(name)
             self.data_root.resolve(run.plan.folder)
             with self._lock.taken(name) as lock:
-                if run.state != "stopped":
+                if run.state not in ("stopped", "finished"):
                     raise Refused("train.cannot_go_on", name=name)
-                self._launch(name, ["resume", str(run.folder)], lock)
+                budget: list[str] = []
+                if run.state == "finished":
+                    longer = run.plan.doubled()
+                    _write(run.folder / _PLAN, {**dataclasses.asdict(longer), "started": run.started})
+                    budget = longer.budget()
+                self._launch(name, ["resume", str(run.folder), *budget], lock)
         return self.get(name)
 
     def stop(self, name: str) -> Run:

@@ -213,7 +213,8 @@ function draw(found) {
   find(".progress").textContent = line.join(" · ");
   button("stop").hidden = state !== "running";
   button("stop").disabled = run.stopping;
-  button("resume").hidden = state !== "stopped";
+  button("resume").hidden = !["stopped", "finished"].includes(state);
+  button("resume").textContent = word(state === "finished" ? "train.longer" : "train.resume");
   button("export").hidden = !["stopped", "finished"].includes(state);
   button("export").textContent = word(run.exported.length ? "train.export_again" : "train.export");
   button("export").classList.toggle("primary", !run.exported.length);
