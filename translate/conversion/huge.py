@@ -270,8 +270,7 @@ class _BandConversion:
         )
 
     def _scene(self, small_HWC: Pixels, result_HWC: Pixels) -> Generator[Picture]:
-        bits = 16 if self.reader.deep else 8
-        relighting = Relighting(small_HWC, result_HWC, self.height, self.width, bits)
+        relighting = Relighting(small_HWC, result_HWC, self.height, self.width, 16 if self.reader.deep else 8)
         count = max(1, int(self.memory_bytes / 2) // (self.width * _RELIGHT_BYTES))
         top = 0
         for band in self.reader.bands():

@@ -12,6 +12,7 @@ Array names carry their shape: H height, W width, C channels. Pixels are uint8 i
 """
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,7 +170,7 @@ class Relighting:
         bits: the picture's, 8 or 16.
     """
 
-    def __init__(self, before: Pixels, after: Pixels, height: int, width: int, bits: int) -> None:
+    def __init__(self, before: Pixels, after: Pixels, height: int, width: int, bits: Literal[8, 16]) -> None:
         was_Chw, became_Chw = (
             np.ascontiguousarray(np.moveaxis(to_bits(small, bits), 2, 0), np.float32) for small in (before, after)
         )
@@ -196,7 +197,7 @@ class Relighting:
 def relight(picture: Pixels, before: Pixels, after: Pixels) -> Pixels:
     """Give a picture, (H, W, 3) uint8 or uint16, the change that a small copy of it went through: see `Relighting`."""
     height, width = picture.shape[:2]
-    bits = 16 if picture.dtype == np.uint16 else 8
+    bits: Literal[8, 16] = 16 if picture.dtype == np.uint16 else 8
     return Relighting(before, after, height, width, bits).rows(picture, 0)
 
 
