@@ -65,6 +65,7 @@ class Logger(Callback):
         self._trends = Trends(measured=run.config.settings().get("adversarial") != "wgan-gp")
         self._games = {name: part for name, part in run.trainer.named_modules() if isinstance(part, AdversarialGame)}
         self._active: dict[str, str] = {}
+        self._said: set[str] = set()
         self._grids_done = math.floor(run.progress.share * run.config.validation.sample_grids)
         self._rejected: set[str] = set()
         self._bar = Progress(
@@ -96,8 +97,12 @@ class Logger(Callback):
             log = read_log(self.log_path)
         except DataError:
             return  # the run was moved without its log
+        before = 0
         for line in log.progress:
-            self._trends.add(line.get("losses", {}), line.get("gradients", {}))  # missing in old logs
+            # Missing in old logs.
+            self._trends.add(line.get("losses", {}), line.get("gradients", {}), line["images"] - before)
+            before = line["images"]
+        self._said = {line["name"] for line in log.warnings}
         self._active = {line["name"]: line["text"] for line in log.warnings if line["lit"]}
 
     def on_train_end(self) -> None:
@@ -155,13 +160,14 @@ class Logger(Callback):
             self._warn(warnings_of(readings), CHECKS)
 
     def _warn(self, warnings: Sequence[TrainingWarning], names: Collection[str]) -> None:
-        """Show new warnings and log those that have ended, among the warnings with these names."""
+        """Show each warning once in a run, and log what begins and ends, among the warnings with these names."""
         images, now = self.run.progress.images_seen, dict(warnings)
         for name in names:
             before, text = self._active.pop(name, None), now.get(name)
             if text is not None:
                 self._active[name] = text
-            if text is not None and before is None:
+            if text is not None and name not in self._said:
+                self._said.add(name)
                 self.on_message(f"warning: {text}")
             if (text is None) != (before is None):
                 change = {"name": name, "lit": text is not None, "text": text or before}
@@ -193,7 +199,7 @@ class Logger(Callback):
                 **ratio,
             }
         )
-        self._trends.add(losses, gradients)
+        self._trends.add(losses, gradients, progress.images_seen - self._last_images)
         self._warn(self._trends.warnings(), Trends.NAMES)
         self.curves.add("training", {**means, **ratio, "images_per_second": speed}, progress.images_seen)
         status = self._status(losses, speed)

@@ -8,7 +8,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from statistics import median
+from statistics import fmean, median
 from typing import NamedTuple
 
 Readings = Mapping[str, float]
@@ -24,7 +24,7 @@ AUGMENTATION = "augmentation"
 """Augmentation probability, 0 to 1, if it is adaptive."""
 
 MAX_SWING = 0.7
-"""Limit for the swing of an oscillating loss relative to its size; the runs of the shipped models had 0.6 at most."""
+"""Limit for the swing of an oscillating loss relative to its size; the runs of the shipped models had 0.68 at most."""
 
 EARLY = 0.2
 """Fraction of the budget before which diagnostics of the outputs are not meaningful."""
@@ -126,6 +126,9 @@ class Trends:
     """Window length, and the number of lines needed before any warning: two minutes at one line per five seconds."""
     FIRST = 6
     """Number of lines whose median is the reference for later values."""
+    PICTURES = 64
+    """Training pictures that a value of an oscillating loss is the mean of, at least: a line of a slow training is a
+    step or two, and losses of so few pictures swing by chance."""
 
     NAMES = ("vanishing", "exploding", "oscillating")
 
@@ -134,9 +137,19 @@ class Trends:
         self._measured = measured
         self._first: dict[str, list[float]] = {}
         self._last: dict[str, deque[float]] = {}
+        self._images = 0
+        self._lines: dict[str, list[float]] = {}
+        """Losses of the lines since the last means."""
+        self._means: dict[str, deque[float]] = {}
 
-    def add(self, losses: Readings, gradients: Readings) -> None:
-        """Add a line: mean losses by `player.term`; gradient norms by player, and at the generated images by game."""
+    def add(self, losses: Readings, gradients: Readings, images: int) -> None:
+        """Add a line.
+
+        Args:
+            losses: means by `player.term`.
+            gradients: norms by player, and at the generated images by game.
+            images: how many training images the line is about.
+        """
         for name, value in [*losses.items(), *((f"gradient {player}", norm) for player, norm in gradients.items())]:
             if not math.isfinite(value):
                 continue
@@ -144,6 +157,13 @@ class Trends:
             if len(first) < self.FIRST:
                 first.append(value)
             self._last.setdefault(name, deque(maxlen=self.LINES)).append(value)
+            if name in losses:
+                self._lines.setdefault(name, []).append(value)
+        self._images += images
+        if self._images >= self.PICTURES:
+            for name, values in self._lines.items():
+                self._means.setdefault(name, deque(maxlen=self.LINES)).append(fmean(values))
+            self._images, self._lines = 0, {}
 
     def warnings(self) -> list[TrainingWarning]:
         """The warnings that apply."""
@@ -184,7 +204,8 @@ class Trends:
         )
 
     def _oscillating(self) -> str | None:
-        swings = {name: _swing([*values]) for name in self._games() if len(values := self._last[name]) == self.LINES}
+        curves = {name: self._means.get(name, ()) for name in self._games()}
+        swings = {name: _swing(values) for name, values in curves.items() if len(values) == self.LINES}
         name, swing = max(swings.items(), key=lambda one: one[1], default=("", 0.0))
         if swing < MAX_SWING:
             return None
