@@ -79,16 +79,24 @@ export function resize(image, height, width) {
   return wide.height === height ? wide : resizeColumns(wide, height);
 }
 
-// The same of rows of numbers, not rounded.
-function resizeNumbers(rows, height, width) {
-  const columns = weights(rows[0].length, width);
-  const sum = (shares, value) => shares.reduce((total, share, i) => total + share * value(i), 0);
-  const wide = rows.map((row) => Float32Array.from(columns, ([first, shares]) => sum(shares, (i) => row[first + i])));
-  return weights(rows.length, height).map(([first, shares]) => {
-    const result = new Float32Array(width);
-    shares.forEach((share, i) => wide[first + i].forEach((value, x) => { result[x] += share * value; }));
-    return result;
+// The same of one plane of numbers, not rounded.
+function resizeNumbers(plane, [height, width], [toHeight, toWidth]) {
+  const wide = new Float32Array(height * toWidth), result = new Float32Array(toHeight * toWidth);
+  weights(width, toWidth).forEach(([first, shares], x) => {
+    for (let y = 0; y < height; y++) {
+      let sum = 0;
+      for (let i = 0, p = y * width + first; i < shares.length; i++, p++) sum += plane[p] * shares[i];
+      wide[y * toWidth + x] = sum;
+    }
   });
+  weights(height, toHeight).forEach(([first, shares], y) => {
+    const row = result.subarray(y * toWidth, (y + 1) * toWidth);
+    shares.forEach((share, i) => {
+      const start = (first + i) * toWidth;
+      for (let x = 0; x < toWidth; x++) row[x] += share * wide[start + x];
+    });
+  });
+  return result;
 }
 
 // --- colours and opacity
@@ -146,17 +154,16 @@ export function relight(picture, before, after) {
   const { height, width } = picture;
   const light = ({ data }, i) => (data[i] + data[i + 1] + data[i + 2]) / 3 + DIM;
   const gain = (i) => Math.min(light(after, i) / light(before, i), MOST_GAIN);
-  const enlarged = (value) => resizeNumbers(Array.from({ length: before.height }, (_, y) =>
-    Float32Array.from({ length: before.width }, (_, x) => value(3 * (y * before.width + x)))), height, width);
+  const enlarged = (value) => {
+    const plane = Float32Array.from({ length: before.height * before.width }, (_, place) => value(3 * place));
+    return resizeNumbers(plane, [before.height, before.width], [height, width]);
+  };
   const gains = enlarged(gain);
-  const rests = [0, 1, 2].map((c) => enlarged((i) => after.data[i + c] - gain(i) * before.data[i + c]));
   const result = blank(height, width, 3);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const place = 3 * (y * width + x);
-      rests.forEach((rest, c) => {
-        result.data[place + c] = Math.floor(gains[y][x] * picture.data[place + c] + rest[y][x] + 0.5);
-      });
+  for (let c = 0; c < 3; c++) {
+    const rest = enlarged((i) => after.data[i + c] - gain(i) * before.data[i + c]);
+    for (let place = 0, i = c; place < rest.length; place++, i += 3) {
+      result.data[i] = Math.floor(gains[place] * picture.data[i] + rest[place] + 0.5);
     }
   }
   return result;
