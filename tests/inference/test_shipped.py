@@ -1,6 +1,5 @@
 """Every shipped model is what its index entry and its card say, and works on its samples."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -53,11 +52,8 @@ def test_the_card_says_terms_data_commands_and_every_metric(model: ShippedModel)
     assert any(f"translate train {name} " in card for name in (task.name, task.back))
     assert "translate export" in card
     for name, value in spec.metrics.items():
-        found = re.search(rf"^\| `{name}` \| (\S+) \|$", card, re.MULTILINE)
-        assert found, f"the card does not give {name}"
-        # Measured with the application of today, which may reduce and enlarge pictures otherwise than the one that
-        # wrote the file.
-        assert float(found[1]) == pytest.approx(value, rel=0.1), name
+        assert name in card
+        assert f"{value:.5g}" in card, f"the card does not give {name} = {value:.5g}"
 
 
 def test_demo_converts_every_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
