@@ -101,6 +101,11 @@ def pytest_collection() -> Generator[None, object, object]:
         atexit.register(gc.unfreeze)  # some libraries complain of what is left at the end
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):  # its results are with the first process; to tidy up would take 5 seconds of CPU
+        atexit.register(os._exit, 0)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {name: number for number, name in enumerate(FIRST)}
     items.sort(key=lambda item: order.get(item.path.name, len(FIRST)))  # the others stay as they are
