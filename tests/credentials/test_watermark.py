@@ -16,7 +16,7 @@ from translate.pictures.operations import Picture, read_picture
 
 installed = pytest.mark.skipif(not watermark.available(), reason=watermark.INSTALL)
 SAMPLES = sorted(Path("checkpoints").glob("*/samples/*.*"))[::4]
-STREET = Path("checkpoints/day-to-night/samples/market.jpg")
+STREET = Path("checkpoints/day-to-night/samples/town.jpg")
 
 
 @pytest.fixture
