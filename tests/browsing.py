@@ -38,8 +38,6 @@ ROBUST = ModelSpec(name="large-robust", task="super-resolution", architecture=""
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
-    "--disable-threaded-compositing",  # with it, a visit takes a quarter more CPU
-    "--disable-threaded-animation",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
