@@ -84,8 +84,8 @@ FIRST = (
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more than there are cores: many tests wait for a browser, a server or a training of their own."""
-    return cores() + 2
+    """One more than there are cores: many tests wait for a browser, a server or a training of their own."""
+    return cores() + 1
 
 
 @pytest.hookimpl(wrapper=True)
