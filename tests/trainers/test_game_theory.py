@@ -160,7 +160,7 @@ REMEDIES = {
     "batch features": (600, {"discriminator_batch_features": True}),
     "relativistic with R1 and R2": (400, {"adversarial": "relativistic", "r1_weight": 0.1, "r2_weight": 0.1}),
 }
-"""Steps of the generator, and settings."""
+"""Name: steps of the generator, and settings."""
 
 
 @pytest.mark.slow
