@@ -237,6 +237,24 @@ def test_a_stopped_job_makes_only_what_is_missing(store: JobStore, job: Job) -> 
     assert store.of(ANNA)[0].progress.done == 12
 
 
+def test_a_job_added_while_old_ones_are_removed_keeps_its_folder(
+    store: JobStore, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever moment it is added in: here before and after the folders are listed."""
+    added, listing = [], Path.glob
+
+    def glob(folder: Path, pattern: str) -> list[Path]:
+        added.append(store.add(ANNA, "before", options))
+        found = list(listing(folder, pattern))
+        added.append(store.add(ANNA, "after", options))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "glob", glob)
+        store.sweep()
+    assert [job.input.is_dir() for job in added] == [True, True]
+
+
 def test_a_job_deleted_while_it_runs_leaves_nothing(store: JobStore, job: Job) -> None:
     worker = JobWorker(store, Hook(2, lambda: store.delete(job.id)), "cpu")
     worker.start()

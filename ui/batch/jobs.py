@@ -298,6 +298,7 @@ class JobStore:
         """Remove the jobs whose time is over, and folders of jobs that were deleted. A clock that is set forward (or
         back) while the server runs makes no job older."""
         now = time.time()
+        folders = list(self.folder.glob("[0-9a-f]" * _ID_LENGTH))  # first: a job that is added later must stay
         with self._mutex:
             jump = _ahead() - self._ahead
             if abs(jump) > JUMP_SECONDS:
@@ -309,7 +310,7 @@ class JobStore:
                 (now - self.keep_seconds, now - RECEIVING_SECONDS),
             )
             known = {row[0] for row in self._db.execute("select id from job")}
-        for folder in self.folder.glob("[0-9a-f]" * _ID_LENGTH):
+        for folder in folders:
             if folder.name not in known:
                 shutil.rmtree(folder, ignore_errors=True)
 
