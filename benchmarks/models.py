@@ -257,7 +257,7 @@ def ship(name: str, out: Path) -> None:
     summary = next(line for line in card.splitlines() if line[:1].isalpha())
     models = {entry["name"]: entry for entry in json.loads(index_path.read_text(encoding="utf-8"))["models"]}
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    models[name] = {
+    models[name] = models.get(name, {}) | {
         "name": name, "task": spec.task, "file": f"{name}/model.onnx", "sha256": digest, "licence": spec.licence,
         "summary": summary,
     }  # fmt: skip

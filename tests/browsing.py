@@ -33,7 +33,7 @@ NUMBERED = ModelSpec(name="numbered", task="sketch-to-photo", architecture="", s
 NIGHT = ModelSpec(name="night", task="day-to-night", architecture="", labels=("street", "square"), style_size=8)
 DIM = ModelSpec(name="dim", task="day-to-night", architecture="")
 LARGE = ModelSpec(name="large", task="super-resolution", architecture="", scale=2, detail=True)
-ROBUST = ModelSpec(name="large-robust", task="super-resolution", architecture="", scale=2)
+RESTORING = ModelSpec(name="large-restoring", task="super-resolution", architecture="", scale=2, restores=True)
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -93,7 +93,7 @@ def served_tiny(folder: Path, options: Sequence[object] = ()) -> Generator[Serve
     """The page of tiny models of every kind, stored in a folder; the order of its tabs is not theirs."""
     models: dict[str, Path] = {}
     picture_HWC = np.random.default_rng(0).integers(100, 164, (24, 40, 3), np.uint8)
-    for spec in (LARGE, ROBUST, NIGHT, DIM, INVERT, COLOURS, NUMBERED):
+    for spec in (LARGE, RESTORING, NIGHT, DIM, INVERT, COLOURS, NUMBERED):
         samples = folder / spec.name / "samples"
         samples.mkdir(parents=True)
         models[spec.name] = (save_model if spec == INVERT else save_sum)(folder / spec.name / "model.onnx", spec)

@@ -81,6 +81,9 @@ class ModelSpec:
     detail: bool = False
     """Whether there is the optional graph input `detail`, float32 (1,), from 0 (the default, most faithful) to 1
     (sharpest); values in between blend the two."""
+    restores: bool = False
+    """Whether it was trained on degraded pictures, so that it removes blur, noise and JPEG blocks. False in older
+    files."""
     fixed: Mapping[str, str] = field(default_factory=dict[str, str])
     """Label, style and detail of the network that are built into the graph (`translate export --freeze`, `--controls
     fixed`), as they are typed: `{"label": "shoe", "style": "3", "detail": "0.5"}`. They are no inputs, so `labels`,

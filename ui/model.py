@@ -33,11 +33,6 @@ class Model:
         return next((entry for entry in shipped() if entry.file == self.engine.path), None)
 
     @property
-    def for_compressed(self) -> bool:
-        """Whether it has learnt to remove the traces of JPEG compression, as `super-resolution-robust`."""
-        return self.engine.spec.scale > 1 and "robust" in self.engine.spec.name
-
-    @property
     def command(self) -> str:
         """What `translate convert --model` takes: the name of the model, or the file without its folder."""
         return name_of(self.engine.path) or self.engine.path.name

@@ -204,8 +204,10 @@ class TaskTab:
     def _suggestion(self, model: Model, traces: bool) -> tuple[str, int] | None:
         """A model for enlarging that suits a picture with or without traces of compression better: why, and its index;
         None if there is none or this one suits."""
-        suited = [index for index, other in enumerate(self.models) if other.for_compressed == traces]
-        if model.engine.spec.scale == 1 or model.for_compressed == traces or not suited:
+        specs = [other.engine.spec for other in self.models]
+        suited = [index for index, spec in enumerate(specs) if spec.scale > 1 and spec.restores == traces]
+        spec = model.engine.spec
+        if spec.scale == 1 or spec.restores == traces or not suited:
             return None
         return "compare.traces" if traces else "compare.no_traces", suited[0]
 

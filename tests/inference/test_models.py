@@ -22,6 +22,7 @@ def index(tmp_path: Path) -> Path:
         "sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
         "licence": "CC0-1.0",
         "summary": "Shoes",
+        "former_names": ["shoes"],
     }
     path = tmp_path / "index.json"
     path.write_text(json.dumps({"models": [entry]}))
@@ -43,6 +44,12 @@ def test_resolve(index: Path) -> None:
     file = index.parent / "invert" / "model.onnx"
     assert resolve("sketch-to-shoe", index) == file
     assert resolve(str(file), index) == file
+
+
+def test_a_former_name_is_understood_unless_an_added_model_has_it(index: Path, tmp_path: Path) -> None:
+    assert resolve("shoes", index, models_dir=tmp_path) == index.parent / "invert" / "model.onnx"
+    added = save_model(tmp_path / "shoes.onnx", INVERT)
+    assert resolve("shoes", index, models_dir=tmp_path) == added
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,10 @@ def test_the_canvas_knows_what_each_model_takes(tmp_path: Path) -> None:
 
 
 def enlarging(folder: Path, *names: str) -> TaskTab:
-    models = [ModelSpec(name=name, task="super-resolution", architecture="", scale=2) for name in names]
+    models = [
+        ModelSpec(name=name, task="super-resolution", architecture="", scale=2, restores=name == "restoring")
+        for name in names
+    ]
     engines = [(Engine(save_sum(folder / f"{spec.name}.onnx", spec)), folder) for spec in models]
     with gr.Blocks():
         site = Site(models_of(engines), folder)
@@ -233,13 +236,13 @@ def enlarging(folder: Path, *names: str) -> TaskTab:
 
 
 def test_a_model_that_suits_better_is_suggested(tmp_path: Path) -> None:
-    tab = enlarging(tmp_path, "plain", "robust")
-    plain, robust = tab.models
+    tab = enlarging(tmp_path, "plain", "restoring")
+    plain, restoring = tab.models
     assert [tab._suggestion(plain, traces) for traces in (False, True)] == [None, ("compare.traces", 1)]
-    assert [tab._suggestion(robust, traces) for traces in (False, True)] == [("compare.no_traces", 0), None]
+    assert [tab._suggestion(restoring, traces) for traces in (False, True)] == [("compare.no_traces", 0), None]
 
 
-@pytest.mark.parametrize("name", ["plain", "robust"])
+@pytest.mark.parametrize("name", ["plain", "restoring"])
 def test_nothing_is_suggested_where_there_is_no_choice(name: str, tmp_path: Path) -> None:
     tab = enlarging(tmp_path, name)
     assert [tab._suggestion(tab.models[0], traces) for traces in (False, True)] == [None, None]

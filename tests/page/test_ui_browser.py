@@ -324,8 +324,8 @@ def test_the_controls_of_enlarging(page: Page, site: Served, tmp_path: Path) -> 
     upload(page, worn)
     expect(page.get_by_text("traces of JPEG compression").filter(visible=True)).to_be_visible(timeout=PATIENCE_MS)
     page.get_by_role("button", name="Use that model").click()
-    wait_for(page, made(site.models["large-robust"], worn, tmp_path / "5", output_format="webp"))
-    expect(page.get_by_role("radio", name="Large robust")).to_be_checked()
+    wait_for(page, made(site.models["large-restoring"], worn, tmp_path / "5", output_format="webp"))
+    expect(page.get_by_role("radio", name="Large restoring")).to_be_checked()
     expect(page.get_by_role("button", name="Use that model")).to_be_hidden()
     expect(page.locator(".detail")).to_be_hidden()
 

@@ -212,7 +212,9 @@ def test_scales_and_channels(scale: int, channels: int) -> None:
 def test_makes_its_own_sources_as_the_settings_say() -> None:
     photo_BCHW = pictures(2, 3, 32, 32)
     for spoilt in ({}, {"blur": 1.0, "noise": 1.0, "jpeg": 1.0}):
-        source_BCHW = made(**spoilt).source_maker()(photo_BCHW, Generator().manual_seed(3))
+        trainer = made(**spoilt)
+        assert trainer.spec.restores == bool(spoilt)
+        source_BCHW = trainer.source_maker()(photo_BCHW, Generator().manual_seed(3))
         expected_BCHW = degrade(photo_BCHW, Generator().manual_seed(3), 4, **spoilt)
         assert torch.equal(source_BCHW, expected_BCHW)
         assert source_BCHW.shape == (2, 3, 8, 8)
@@ -220,6 +222,7 @@ def test_makes_its_own_sources_as_the_settings_say() -> None:
     assert torch.equal(source_BCHW, degrade_twice(photo_BCHW, Generator().manual_seed(3), 4))
     photo_BCHW = pictures(12, 3, 32, 32)
     trainer = made(degradation="second-order", clean_share=0.5)
+    assert trainer.spec.restores
     source_BCHW = trainer.source_maker()(photo_BCHW, Generator().manual_seed(3))
     expected_BCHW, none_BCHW = (degrade_twice(photo_BCHW, Generator().manual_seed(3), 4, clean=x) for x in (0.5, 0.0))
     assert torch.equal(source_BCHW, expected_BCHW)

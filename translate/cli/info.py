@@ -206,6 +206,7 @@ def _spec_lines(spec: dict[str, Any], facts: dict[str, Any]) -> Iterator[tuple[s
         given = "with a default" if spec["default_style"] else ""
         yield "style", ", ".join(filter(None, (f"{spec['style_size']} numbers", kind, given)))
     yield "detail", "from 0 (most faithful) to 1 (sharpest)" if spec["detail"] else ""
+    yield "restores", "blurred, noisy and compressed pictures" if spec["restores"] else ""
     yield "built in", ", ".join(f"{name} {value}" for name, value in spec["fixed"].items())
     yield "precision", _PRECISIONS.get(spec["precision"], str(spec["precision"]))
     yield "working size", f"{spec['working_size']} pixels, longer side" if spec["working_size"] else ""

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,9 @@ class NamedModel:
 @dataclass(frozen=True)
 class ShippedModel(NamedModel):
     """One entry of `checkpoints/index.json`."""
+
+    former_names: Sequence[str] = ()
+    """Names that `resolve` still understands, unless an added model has one of them."""
 
     @property
     def samples(self) -> Path:
@@ -150,13 +154,16 @@ def sha256_of(path: Path) -> str:
 
 
 def _named(name: str, models_dir: Path | None, index_path: Path) -> NamedModel | None:
-    for model in shipped(index_path):
+    entries = shipped(index_path)
+    for model in entries:
         if model.name == name:
             return model
     if not NAME_PATTERN.fullmatch(name) or name.lower().endswith(".onnx"):
         return None
     path = (models_dir or user_folder()) / f"{name}.onnx"
-    return _added(path) if path.is_file() else None
+    if path.is_file():
+        return _added(path)
+    return next((model for model in entries if name in model.former_names), None)
 
 
 def _shipped_at(path: Path, index_path: Path) -> NamedModel | None:

@@ -271,7 +271,11 @@ class SuperRes(Trainer):
             self.game = AdversarialGame(config, seen, self.discriminator, self._adversarial_part)
         branch = f" and {config.networks.detail_blocks} of detail" if config.networks.detail_blocks else ""
         name = f"{type(self.generator).__name__} width {width}, {blocks} blocks{branch}"
-        self.spec = replace(self.make_spec(task, self.generator, name), detail=config.networks.detail_blocks > 0)
+        self.spec = replace(
+            self.make_spec(task, self.generator, name),
+            detail=config.networks.detail_blocks > 0,
+            restores=config.degradation == "second-order" or max(config.blur, config.noise, config.jpeg) > 0.0,
+        )
 
     @property
     def config(self) -> SuperResConfig:
