@@ -164,7 +164,7 @@ SWITCHES = (
     Switch(
         "no-norm",
         ("--discriminator-norm", "none"),
-        "With a game that brings a penalty of its own, as wgan-gp; for the others spectral norm is better or equal.",
+        "With a game that brings a penalty of its own, such as wgan-gp; for the others spectral norm is better or equal.",
     ),
     Switch(
         "one-scale",
@@ -200,7 +200,7 @@ SWITCHES = (
     Switch(
         "lecam",
         ("--lecam-weight", "0.3"),
-        "With some hundred pairs; without pairs take 0.1 or less: at 0.3 it stopped the game.",
+        "With a few hundred pairs; without pairs take 0.1 or less: at 0.3 it stopped the game.",
     ),
     Switch(
         "no-augmentation",
@@ -210,7 +210,7 @@ SWITCHES = (
     Switch(
         "adaptive-augmentation",
         ("--adaptive-augmentation", "0.6"),
-        "As good as none at the start; that it helps once pictures are learnt by heart is the paper's word.",
+        "As good as none at the start; that it helps once pictures are memorised is what the paper says.",
     ),
     Switch(
         "negative",
@@ -250,8 +250,8 @@ FOLLOWED = (
     "pictures are learnt by heart, is the paper's and was not measured. CUT was not measured either; it plays the",
     "unpaired game.",
     "",
-    "It was chosen among all these rows, and confirmed, on the same pictures: the best of many looks better than",
-    "it is.",
+    "It was chosen among all these rows, and confirmed, on the same pictures: the best of many rows owes part of its",
+    "lead to chance.",
     "",
     "Left as options: `reference-batch` has the best texture figures of drawings, at some cost of likeness, but",
     "wants two pictures at a time and holds the unpaired game up; wgan-gp, extra-gradient and unrolled steps are",

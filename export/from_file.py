@@ -15,7 +15,7 @@ from export.to_onnx import constants
 from export.written import write_changed
 from translate.errors import ConfigError
 from translate.inference.engine import Engine
-from translate.inference.models import known, resolve
+from translate.inference.models import find, resolve
 from translate.spec import PARITY_KEY, TRAINING_KEY
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def is_file(source: str) -> bool:
     """Whether this names an exported file or a known model, not the folder of a run."""
     if Path(source).is_dir():
         return False
-    return source.lower().endswith(".onnx") or source in [model.name for model in known()]
+    return source.lower().endswith(".onnx") or find(source) is not None
 
 
 def change_file(options: "ExportOptions") -> None:

@@ -138,7 +138,7 @@ def resolve(
     Raises:
         ModelError: no such name or file, the file was modified, or is not a model of ours.
     """
-    model = _named(name_or_path, models_dir, index_path) or _shipped_at(Path(name_or_path), index_path)
+    model = find(name_or_path, models_dir, index_path) or _shipped_at(Path(name_or_path), index_path)
     path = _file_at(name_or_path, models_dir, index_path) if model is None else model.file
     if model and model.sha256:
         _check_recorded(model)
@@ -153,7 +153,8 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _named(name: str, models_dir: Path | None, index_path: Path) -> NamedModel | None:
+def find(name: str, models_dir: Path | None = None, index_path: Path = INDEX_PATH) -> NamedModel | None:
+    """The model with a name, or a shipped one that had it; None if there is none. Nothing is verified."""
     entries = shipped(index_path)
     for model in entries:
         if model.name == name:

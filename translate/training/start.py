@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.errors import ConfigError, ModelError, SnapshotError
-from translate.inference.models import known, resolve
+from translate.inference.models import find, resolve
 from translate.networks.colour_style import ColourStyle
 from translate.networks.condition import condition_vector
 from translate.networks.running_stats import LEAST_SPREAD
@@ -37,11 +37,10 @@ def model_files(start: str, task: "Task") -> dict[str, Path]:
     Raises:
         ModelError: no such file.
     """
-    names = [model.name for model in known()]
-    if (start not in names and Path(start).suffix.lower() != ".onnx") or (Path(start) / FILE_NAME).is_file():
+    if (find(start) is None and Path(start).suffix.lower() != ".onnx") or (Path(start) / FILE_NAME).is_file():
         return {}
     files = {"forward": resolve(start)}
-    if start == task.name and task.back in names:
+    if start == task.name and find(task.back) is not None:
         files["back"] = resolve(task.back)
     return files
 
