@@ -17,6 +17,7 @@ from test_convert import tree
 
 from translate.cli.main import main
 from translate.conversion.folder import convert_folder
+from translate.conversion.manifest import Manifest
 from translate.conversion.resume import Existing, Result
 from translate.conversion.worker import Conversion
 from translate.errors import DataError
@@ -64,6 +65,19 @@ def test_another_model_makes_other_results(tmp_path: Path, engine: Engine) -> No
     assert counts(tmp_path / "in", tmp_path / "out", engine) == (1, 0)
     other = Engine(save_model(tmp_path / "m.onnx", dataclasses.replace(INVERT, name="other")), device="cpu")
     assert counts(tmp_path / "in", tmp_path / "out", other) == (1, 0)
+
+
+def test_what_another_model_had_replaced_when_it_was_killed_is_made_again(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint(tmp_path / "in" / "a.png", 1)
+    assert counts(tmp_path / "in", tmp_path / "out", engine) == (1, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "add", lambda *_: None)  # as if it had been killed before it wrote the line
+        other = Engine(save_model(tmp_path / "m.onnx", dataclasses.replace(INVERT, name="other")), device="cpu")
+        assert counts(tmp_path / "in", tmp_path / "out", other) == (1, 0)
+    assert counts(tmp_path / "in", tmp_path / "out", engine) == (1, 0)
+    assert counts(tmp_path / "in", tmp_path / "out", engine) == (0, 1)
 
 
 def test_files_that_are_there(tmp_path: Path, engine: Engine) -> None:
@@ -185,6 +199,40 @@ def test_an_archive_is_finished_after_an_interruption(tmp_path: Path, engine: En
     assert (report.converted, report.skipped) == (3, 3)
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         assert len(archive.namelist()) == 6
+
+
+def test_an_archive_holds_no_half_written_files(tmp_path: Path, engine: Engine) -> None:
+    """Whatever process left them, and if it cannot be known that it was killed."""
+    paint(tmp_path / "in" / "a" / "1.png", 1)
+    unfinished = tmp_path / ".out.zip.unfinished"
+    (unfinished / "a").mkdir(parents=True)
+    (unfinished / "a" / ".0123456789abcdef.part.png").write_bytes(b"half")
+    convert_folder(tmp_path / "in", tmp_path / "out.zip", engine)
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert archive.namelist() == ["a/1.png"]
+    assert not unfinished.exists()
+
+
+def test_the_next_archive_of_a_name_may_begin_while_the_last_one_is_tidied_up(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint(tmp_path / "in" / "a.png", 1)
+    rmdir = Path.rmdir
+
+    def next_one(folder: Path) -> None:
+        monkeypatch.setattr(Path, "rmdir", rmdir)
+        (tmp_path / "out.zip").rename(tmp_path / "first.zip")
+        assert convert_folder(tmp_path / "in", tmp_path / "out.zip", engine).failed == ()
+        folder.mkdir()  # and a third one
+        (folder / "a.png").touch()
+        rmdir(folder)
+
+    monkeypatch.setattr(Path, "rmdir", next_one)
+    convert_folder(tmp_path / "in", tmp_path / "out.zip", engine)
+    assert (tmp_path / ".out.zip.unfinished" / "a.png").exists()
+    for name in ("first.zip", "out.zip"):
+        with zipfile.ZipFile(tmp_path / name) as archive:
+            assert archive.namelist() == ["a.png"]
 
 
 _COUNT = """

@@ -93,3 +93,45 @@ def test_what_a_killed_process_has_left_is_removed_even_if_its_line_is_damaged(t
     (tmp_path / FILE_NAME).write_bytes(b'{"ended": "3ee5d"begun": "01234567", "host": "h", "pid": 1}\n')
     with Manifest(tmp_path):
         assert not left.exists()
+
+
+def test_who_only_looks_changes_nothing(tmp_path: Path) -> None:
+    """As `--dry-run` beside a conversion, whose temporary files must stay even if a line is damaged."""
+    left = tmp_path / ".0123456789abcdef.part.png"
+    left.write_text("")
+    with Manifest(tmp_path) as manifest:
+        manifest.add(done("a.png"))
+        content = (tmp_path / FILE_NAME).read_bytes() + b'{"torn'
+        (tmp_path / FILE_NAME).write_bytes(content)
+        with Manifest(tmp_path, writable=False) as looking:
+            assert looking.find("a.png") == done("a.png")
+            looking.add(done("b.png"))
+            assert looking.drop("a.png")
+        assert (tmp_path / FILE_NAME).read_bytes() == content
+        assert left.exists()
+    with pytest.raises(DataError, match="cannot be read"):
+        Manifest(tmp_path / "missing", writable=False)
+
+
+def test_a_result_about_to_be_replaced_has_no_entry(tmp_path: Path) -> None:
+    with Manifest(tmp_path) as manifest:
+        for name in ("a.png", "b.png"):
+            manifest.add(done(name))
+        assert [manifest.drop("a.png"), manifest.drop("a.png"), manifest.drop("c.png")] == [True, False, False]
+        assert manifest.find("a.png") is None
+    with Manifest(tmp_path) as manifest:
+        assert (manifest.find("a.png"), manifest.find("b.png")) == (None, done("b.png"))
+        manifest.add(done("a.png"))
+    with Manifest(tmp_path) as manifest:
+        assert manifest.find("a.png") == done("a.png")
+
+
+def test_a_thread_that_outlives_the_manifest_writes_into_no_other_file(tmp_path: Path) -> None:
+    with Manifest(tmp_path) as manifest:
+        pass
+    files = [os.open(tmp_path / f"{number}.png", os.O_RDWR | os.O_CREAT) for number in range(20)]  # one has its number
+    manifest.add(done("a.png"))
+    manifest.drop("a.png")
+    for number, file in enumerate(files):
+        os.close(file)
+        assert (tmp_path / f"{number}.png").read_bytes() == b""

@@ -23,6 +23,10 @@ class ManifestProtocol(Protocol):
         """Append an entry."""
         ...
 
+    def drop(self, target: str) -> bool:
+        """Forget the entry of a result that is about to be replaced; whether there was one."""
+        ...
+
 
 class Destination(Protocol):
     """A folder for results. Results are named by their path relative to it, with forward slashes."""
@@ -132,4 +136,4 @@ class LocalFolder:
 
     def read_manifest(self) -> AbstractContextManager[ManifestProtocol | None]:
         """See `Destination`."""
-        return Manifest(self._path) if (self._path / FILE_NAME).is_file() else nullcontext()
+        return Manifest(self._path, writable=False) if (self._path / FILE_NAME).is_file() else nullcontext()

@@ -1,8 +1,8 @@
 """Crash-safe record of finished results: one line of JSON per picture, in a file next to the results.
 
-A line is appended once its result is complete. The worst that a crash can leave is a result without a line, which is
-converted again, or an incomplete last line, which is ignored. Further lines mark the start and end of each process, so
-that the temporary files of a killed process can be removed.
+A line is appended once its result is complete, and another one before a result with a line is replaced. The worst that
+a crash can leave is a result without a line, which is converted again, or an incomplete last line, which is ignored.
+Further lines mark the start and end of each process, so that the temporary files of a killed process can be removed.
 """
 
 import json
@@ -21,6 +21,9 @@ from translate.errors import DataError
 from translate.files import MANIFEST_NAME, PROCESS, remove_leftovers
 
 FILE_NAME = MANIFEST_NAME
+
+REPLACED = "replaced"
+"""Field of a line that says that the result of this name was about to be replaced."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,8 @@ class ManifestEntry:
 
 _KINDS = {field.name: field.type for field in fields_of(ManifestEntry)}
 _PROCESS = re.compile("[0-9a-f]{8}")
+_CLOSED = -1
+"""No file has this number."""
 
 
 class Manifest:
@@ -51,17 +56,23 @@ class Manifest:
     Only the offset of each line is kept in memory, about 100 bytes per picture.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, writable: bool = True) -> None:
         """Read the existing entries.
+
+        Args:
+            folder: the destination; if `writable`, this process holds its lock.
+            writable: False only looks, also while another process writes: nothing is written or removed.
 
         Raises:
             DataError: the file cannot be read or written.
         """
         path = folder / FILE_NAME
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            self._file = os.open(path, (os.O_RDWR | os.O_CREAT | os.O_APPEND) if writable else os.O_RDONLY, 0o666)
         except OSError as error:
-            raise DataError(f"{path}: cannot be written ({error.strerror}); choose another folder") from None
+            verb = "written" if writable else "read"
+            raise DataError(f"{path}: cannot be {verb} ({error.strerror}); choose another folder") from None
+        self._writable = writable
         self._lock = threading.Lock()
         self._torn = False
         """Whether the last line is incomplete."""
@@ -69,12 +80,16 @@ class Manifest:
         self._load(folder)
 
     def __enter__(self) -> "Manifest":
-        self._write({"begun": PROCESS, "host": platform.node(), "pid": os.getpid()})
+        with self._lock:
+            self._write({"begun": PROCESS, "host": platform.node(), "pid": os.getpid()})
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._write({"ended": PROCESS})
-        os.close(self._file)
+        with self._lock:
+            self._write({"ended": PROCESS})
+            os.close(self._file)
+            # After a second Ctrl-C, threads may still finish pictures; the number may be that of a result by then.
+            self._file = _CLOSED
 
     def find(self, target: str) -> ManifestEntry | None:
         """The latest entry for a result of this name; does not check that the file still exists."""
@@ -91,6 +106,17 @@ class Manifest:
             place = self._write(asdict(entry))
             if place is not None:
                 self._offsets[entry.target] = place
+
+    def drop(self, target: str) -> bool:
+        """Forget the entry of a result that is about to be replaced; whether there was one.
+
+        If this process is killed between the new result and its line, the old line must not speak for it.
+        """
+        with self._lock:
+            known = self._offsets.pop(target, None) is not None
+            if known:
+                self._write({REPLACED: target})
+            return known
 
     def _write(self, fields: dict[str, Any]) -> tuple[int, int] | None:
         """Append a line; returns its offset and length, or None if the write fails."""
@@ -116,12 +142,16 @@ class Manifest:
                 entry = parse_entry(fields)
                 if entry is not None:
                     self._offsets[entry.target] = (position, len(line))
+                elif REPLACED in fields:
+                    self._offsets.pop(str(fields[REPLACED]), None)
                 elif "begun" in fields:
                     running[str(fields["begun"])] = (str(fields.get("host")), fields.get("pid"))
                 elif "ended" in fields:
                     running.pop(str(fields["ended"]), None)
                 position += len(line)
         self._torn = line != b"" and not line.endswith(b"\n")
+        if not self._writable:
+            return
         if damaged:  # it may have named a process that was killed; none writes here now, the folder is locked
             remove_leftovers(folder)
         for process, (host, number) in running.items():

@@ -6,7 +6,7 @@ import stat
 import threading
 import zipfile
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -28,7 +28,7 @@ from translate.conversion.naming import (
 )
 from translate.conversion.sources import FileSource, FolderSource, Item, NameFilter, PictureFilter, Source, ZipSource
 from translate.errors import DataError, one_line
-from translate.files import atomic_path, mode_of, unwritable
+from translate.files import atomic_path, mode_of, remove_leftovers, unwritable
 from translate.pictures.animation import count_frames
 from translate.pictures.formats import FORMATS, READABLE, WRITABLE, head_of, left_out, recognise, result_suffix
 
@@ -161,9 +161,13 @@ class Plan:
             self.remarks.extend([note] if note else [])
             yield folder
             if archive is not None:
+                if not note:  # it is held, so these are of processes that were killed
+                    remove_leftovers(_unpacked(archive))
                 _pack(_unpacked(archive), archive)
+                _empty(_unpacked(archive))
         if archive is not None:
-            shutil.rmtree(_unpacked(archive))
+            with suppress(OSError):  # another process may have begun the next archive of this name in it
+                _unpacked(archive).rmdir()
 
 
 class FolderWatcher:
@@ -339,6 +343,13 @@ def _nothing_found(
 def _unpacked(archive: Path) -> Path:
     """The folder that collects the results for an archive."""
     return archive.with_name(allowed_name(f".{archive.name}", ".unfinished"))
+
+
+def _empty(folder: Path) -> None:
+    """Remove what a folder holds but the lock of this process."""
+    for path in folder.iterdir():
+        if path.name != lock.FILE_NAME:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _pack(folder: Path, archive: Path) -> None:

@@ -74,7 +74,10 @@ class ResumeState:
         """The job with its final target, or a result if there is nothing to do."""
         title = self._source.title(job.item.name)
         try:
-            return self._resolve(job, title)
+            found = self._resolve(job, title)
+            if isinstance(found, Job) and self._manifest:
+                self._manifest.drop(found.target)
+            return found
         except Exception as error:
             return failed_result(title, error)
 

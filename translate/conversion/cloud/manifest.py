@@ -15,9 +15,10 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from types import TracebackType
+from typing import Any
 
 from translate.conversion.location import Remote, store_errors
-from translate.conversion.manifest import FILE_NAME, Manifest, ManifestEntry, format_line
+from translate.conversion.manifest import FILE_NAME, REPLACED, Manifest, ManifestEntry, format_line
 from translate.errors import DataError
 from translate.files import PROCESS
 
@@ -82,8 +83,18 @@ class RemoteManifest:
     def add(self, entry: ManifestEntry) -> None:
         """Add an entry. If the upload fails, the only cost is that the picture is converted again next time."""
         self._local.add(entry)
+        self._append(asdict(entry))
+
+    def drop(self, target: str) -> bool:
+        """Forget the entry of a result that is about to be replaced; whether there was one. Uploaded like entries."""
+        known = self._local.drop(target)
+        if known and self._writable:
+            self._append({REPLACED: target})
+        return known
+
+    def _append(self, fields: dict[str, Any]) -> None:
         with self._lock:
-            self._lines.append(format_line(asdict(entry)))
+            self._lines.append(format_line(fields))
             if time.monotonic() >= self._due:
                 self._flush()
                 self._due = time.monotonic() + FLUSH_SECONDS
