@@ -1,7 +1,9 @@
 """Batches of the page whose disk or database is full, or whose clock jumps: nothing is lost."""
 
 import sqlite3
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from translate.conversion.worker import Conversion
 from translate.lock import held
 from ui.batch import process
 from ui.batch import worker as job_worker
-from ui.batch.jobs import Job, JobStore, Options
+from ui.batch.jobs import RECEIVING_SECONDS, Job, JobStore, Options
 from ui.batch.worker import JobWorker, Precedence
 
 MakePictures = Callable[[Path, Sequence[str]], Path]
@@ -30,9 +32,14 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def job(store: JobStore, invert_model: Path, make_pictures: MakePictures) -> Job:
+def options(invert_model: Path) -> Options:
+    return Options(model=invert_model, command="invert", how=Conversion())
+
+
+@pytest.fixture
+def job(store: JobStore, options: Options, make_pictures: MakePictures) -> Job:
     """A batch of six pictures."""
-    job = store.add(ANNA, "", Options(model=invert_model, command="invert", how=Conversion()))
+    job = store.add(ANNA, "", options)
     make_pictures(job.input, [f"{number}.png" for number in range(6)])
     store.begin(job.id, 6)
     return job
@@ -93,14 +100,33 @@ def test_a_database_that_refuses_costs_nothing(
     assert "database or disk is full" in capsys.readouterr().err  # for whoever runs the server
 
 
-def test_another_process_in_the_folder_of_a_batch(store: JobStore, job: Job) -> None:
+def test_another_process_in_the_folder_of_a_batch(store: JobStore, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the command that the page shows, in the same folder."""
+    monkeypatch.setattr(job_worker, "FREE_SECONDS", 0.0)
     job.output.mkdir()
     with held(job.output):
         said = "the folder is in use by another process; wait until that has ended, or choose another folder"
         assert work(store, job, "failed").message == said
     store.go_on(job.id)
     assert work(store, job, "finished").progress.done == 6
+
+
+def test_a_batch_waits_for_the_process_of_a_server_that_was_killed(
+    store: JobStore, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job.output.mkdir()
+    with ExitStack() as others:
+        others.enter_context(held(job.output))
+        tried: list[Path] = []
+
+        def trying(folder: Path) -> AbstractContextManager[str]:
+            tried.append(folder)
+            if len(tried) == 3:  # the process ends
+                others.close()
+            return held(folder)
+
+        monkeypatch.setattr(job_worker, "held", trying)
+        assert work(store, job, "finished").progress.done == 6
 
 
 @pytest.mark.parametrize("days", [-3650, 3650])
@@ -118,3 +144,58 @@ def test_a_clock_that_is_put_right_makes_no_batch_older(
     store.keep_seconds = -10.0  # its time is over by the new clock, too
     store.sweep()
     assert store.find(job.id, ANNA) is None
+
+
+def test_a_clock_that_is_put_right_while_a_batch_runs_ends_no_upload(
+    store: JobStore, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The upload was begun by the new clock already."""
+    right = job_worker.time.time
+    monkeypatch.setattr("time.time", lambda: right() - 7200.0)
+    upload = store.add(ANNA, "", options)
+    store.sweep()
+    assert store.find(upload.id, ANNA) is not None
+
+
+def test_a_clock_that_was_put_right_for_another_server_is_right_for_this_one(
+    store: JobStore, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work(store, job, "finished")
+    other = JobStore(store.folder)
+    right = job_worker.time.time
+    monkeypatch.setattr("time.time", lambda: right() - 8 * 86400.0)
+    store.sweep()
+    store.close()
+    assert other.lock()
+    other.sweep()
+    assert other.find(job.id, ANNA) is not None
+    other.close()
+
+
+def test_an_upload_that_takes_hours_is_kept(store: JobStore, options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = store.add(ANNA, "", options)
+    passed = 0.0
+    times = {name: getattr(job_worker.time, name) for name in ("time", "monotonic")}
+    for name, clock in times.items():
+        monkeypatch.setattr(f"time.{name}", lambda clock=clock: clock() + passed)
+    for _ in range(3):
+        passed += RECEIVING_SECONDS / 2 + 60.0
+        assert store.touch(upload.id)
+        store.sweep()
+    assert upload.input.is_dir()
+    passed += RECEIVING_SECONDS + 60.0
+    store.sweep()
+    assert not store.touch(upload.id)
+    assert not upload.input.exists()
+
+
+def test_two_servers_that_begin_at_once(tmp_path: Path) -> None:
+    """SQLite does not wait by itself for another process that makes the same new database."""
+    (tmp_path / "jobs").mkdir()
+    other = sqlite3.connect(tmp_path / "jobs" / "jobs.sqlite", isolation_level=None, check_same_thread=False)
+    other.execute("begin immediate")
+    ending = threading.Timer(0.2, other.rollback)
+    ending.start()
+    JobStore(tmp_path / "jobs").close()
+    ending.join()
+    other.close()

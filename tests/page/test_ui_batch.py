@@ -127,6 +127,16 @@ def test_files_become_what_the_command_makes(site: Site, web: TestClient, png: b
     assert web.get(f"{job}/zip").content == answer.content
 
 
+def test_it_is_noted_that_an_upload_goes_on(web: TestClient, png: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a large file would be taken for one whose upload stands still."""
+    noted: list[str] = []
+    monkeypatch.setattr("ui.batch.routes.TOUCH_SECONDS", 0.0)
+    monkeypatch.setattr(JobStore, "touch", lambda _, job: noted.append(job))
+    job = add(web)
+    assert send(web, job, "a.png", png).status_code == 204
+    assert set(noted) == {job.rpartition("/")[2]}
+
+
 def test_the_command_goes_on_with_what_was_downloaded(
     site: Site, web: TestClient, png: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

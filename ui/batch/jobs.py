@@ -31,6 +31,8 @@ RECEIVING_SECONDS = 3600.0
 """One whose upload stood still is removed after this time."""
 JUMP_SECONDS = 60.0
 """A clock that differs by more than this from the time that has passed was set."""
+LOCKED_SECONDS = 30.0
+"""How long to wait for another server that changes the database."""
 MOST_LINES = 200
 """Maximum number of failures, and of notes, that are kept of a job."""
 _ID_LENGTH = 32
@@ -165,19 +167,19 @@ class JobStore:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._db = sqlite3.connect(
-                folder / "jobs.sqlite", timeout=30, isolation_level=None, check_same_thread=False
+                folder / "jobs.sqlite", timeout=LOCKED_SECONDS, isolation_level=None, check_same_thread=False
             )
         except (OSError, sqlite3.Error) as error:
             raise _unusable(folder, error) from None
         try:
-            self._db.execute("pragma journal_mode = wal")
+            _write_ahead(self._db)
             self._db.execute("pragma synchronous = normal")
             (version,) = self._db.execute("pragma user_version").fetchone()
             if version not in (0, _VERSION):
                 raise sqlite3.DatabaseError(f"made by another version of translate: {version}, not {_VERSION}")
             self._db.execute(_TABLE)
             self._db.execute(f"pragma user_version = {_VERSION}")
-            self._reader = _connect(folder / "jobs.sqlite", timeout=30)
+            self._reader = _connect(folder / "jobs.sqlite", timeout=LOCKED_SECONDS)
             self._reader.row_factory = sqlite3.Row
         except sqlite3.Error as error:
             self._db.close()
@@ -211,6 +213,7 @@ class JobStore:
                 lock.close()
                 return False
             self._lock = lock
+            self._ahead = _ahead()  # the server before this one has seen to what the clock did until now
             self._change("state = 'waiting'", "state = 'running'")
             self.news.set()
             return True
@@ -219,8 +222,9 @@ class JobStore:
 
     def add(self, owner: str, title: str, options: Options) -> Job:
         """Begin a job, whose files are put into its `input` next."""
-        job, now = secrets.token_hex(_ID_LENGTH // 2), time.time()
+        job = secrets.token_hex(_ID_LENGTH // 2)
         with self._mutex:
+            now = self._now()
             self._db.execute(
                 "insert into job values (?, ?, 'receiving', ?, ?, ?, ?, 0, 0, 0, 0, 0, null, '', '{}')",
                 (job, owner, now, now, title, options.to_json()),
@@ -243,6 +247,10 @@ class JobStore:
         """Count a file of `count` bytes that is to be received; False if it would be too many files or bytes."""
         room = "id = ? and state = 'receiving' and total < ? and bytes + ? <= ?"
         return self._change("total = total + 1, bytes = bytes + ?", room, count, job, most, count, most_bytes)
+
+    def touch(self, job: str) -> bool:
+        """An upload goes on; False if its job is not there any more."""
+        return self._change("state = state", "id = ? and state = 'receiving'", job)
 
     def begin(self, job: str, total: int) -> bool:
         """All files are there: the job waits for its turn."""
@@ -295,15 +303,10 @@ class JobStore:
         return self._change(changes, "id = ? and state = 'running'", state, message, job)
 
     def sweep(self) -> None:
-        """Remove the jobs whose time is over, and folders of jobs that were deleted. A clock that is set forward (or
-        back) while the server runs makes no job older."""
-        now = time.time()
+        """Remove the jobs whose time is over, and folders of jobs that were deleted."""
         folders = list(self.folder.glob("[0-9a-f]" * _ID_LENGTH))  # first: a job that is added later must stay
         with self._mutex:
-            jump = _ahead() - self._ahead
-            if abs(jump) > JUMP_SECONDS:
-                self._ahead += jump
-                self._db.execute("update job set changed = changed + ?", (jump,))
+            now = self._now()
             self._db.execute(
                 "delete from job where (state in ('stopped', 'finished', 'failed') and changed < ?)"
                 " or (state = 'receiving' and changed < ?)",
@@ -317,12 +320,21 @@ class JobStore:
     def _change(self, changes: str, where: str, *values: Any) -> bool:
         """Change rows; whether there were any. The first values are those of `changes`."""
         place = changes.count("?")
-        given = (*values[:place], time.time(), *values[place:])
         with self._mutex:
+            given = (*values[:place], self._now(), *values[place:])
             found = self._db.execute(f"update job set {changes}, changed = ? where {where}", given).rowcount > 0
         if found and "waiting" in changes:
             self.news.set()
         return found
+
+    def _now(self) -> float:
+        """The time by the clock. If that was set since this was last asked, all jobs move with it: none becomes older.
+        The caller holds the mutex."""
+        jump = _ahead() - self._ahead
+        if abs(jump) > JUMP_SECONDS:
+            self._ahead += jump
+            self._db.execute("update job set changed = changed + ?", (jump,))
+        return time.time()
 
     def _rows(self, query: str, *values: Any) -> list[Job]:
         with self._reading:
@@ -343,6 +355,23 @@ class JobStore:
 def _ahead() -> float:
     """How far the clock is ahead of the time that passes whatever the clock says, in seconds."""
     return time.time() - time.monotonic()
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Readers and a writer at once. For a new database SQLite does not wait by itself if another server does the same.
+
+    Raises:
+        sqlite3.OperationalError: it is still locked after half a minute.
+    """
+    end = time.monotonic() + LOCKED_SECONDS
+    while True:
+        try:
+            db.execute("pragma journal_mode = wal")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+        time.sleep(0.05)
 
 
 def _connect(path: Path, timeout: float) -> sqlite3.Connection:

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -40,6 +41,8 @@ COOKIE = "translate-batch"
 COOKIE_SECONDS = 365 * 86400
 SHOWN = 24
 """Number of results that are listed at once."""
+TOUCH_SECONDS = 60.0
+"""How often it is noted that an upload goes on; one that stands still is given up, see `RECEIVING_SECONDS`."""
 _TITLE_LENGTH = 80
 _SHOWN_TYPES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".mp4", ".webm")
 """Results that browsers show; others are downloaded."""
@@ -107,9 +110,13 @@ class Batches:
         path = uploads.free_place(job.input, name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            due = time.monotonic() + TOUCH_SECONDS
             with path.open("xb") as file:
                 async for chunk in request.stream():
                     await asyncio.to_thread(file.write, chunk)
+                    if time.monotonic() >= due:
+                        await asyncio.to_thread(self._store.touch, job.id)
+                        due = time.monotonic() + TOUCH_SECONDS
             await asyncio.to_thread(uploads.check_file, path, name)
             if (changed := request.query_params.get("modified", "")).isdecimal():
                 when = int(changed[:15]) * 10**6

@@ -7,14 +7,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 from translate.conversion.moving import FrameProgress
 from translate.conversion.resume import Result
-from translate.errors import ModelError, TranslateError, one_line
+from translate.errors import DataError, ModelError, TranslateError, one_line
 from translate.inference.engine import Device
-from translate.lock import without_holder
+from translate.lock import held, without_holder
 from translate.machine import cores
 from ui.batch import process
 from ui.batch.jobs import Job, JobStore, Progress
@@ -28,6 +29,8 @@ LOOK_SECONDS = 5.0
 """How often to look whether another server has given up its work, or a job's time is over."""
 FRAME_SECONDS = 0.5
 """Minimum time between two reports about a film."""
+FREE_SECONDS = process.END_SECONDS
+"""How long to wait for a folder of results that another process holds."""
 
 
 class Precedence:
@@ -126,8 +129,22 @@ class JobWorker:
         if not options.model.is_file():
             raise ModelError(f"the model {options.command} is not on this computer any more; put it back and go on")
         report = Reporter(job, self._store, self._precedence, self._closing)
+        self._wait_for_free(job.output, report.wanted)
         # Not more at once than there are cores: what draws meanwhile need not wait for many pictures.
         return process.convert(job, self._device, cores(), report.picture, report.frame, report.wanted)
+
+    def _wait_for_free(self, folder: Path, wanted: Callable[[], bool]) -> None:
+        """Wait, up to `FREE_SECONDS`, for the process of a server that was killed: it finishes its pictures in progress.
+
+        Whoever holds the folder for longer is named when the conversion begins.
+        """
+        end = time.monotonic() + FREE_SECONDS
+        while folder.is_dir() and time.monotonic() < end and wanted():
+            try:
+                with held(folder):
+                    return
+            except DataError:
+                self._closing.wait(0.2)
 
 
 class Reporter:
