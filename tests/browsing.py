@@ -1,11 +1,12 @@
 """The page in a real browser, as its own process: started as a user starts it, and ended as a user ends it."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,18 +60,28 @@ class Served:
 
 
 @contextmanager
-def served(*models: Path | str, options: Sequence[object] = ()) -> Generator[str]:
-    """The page of `models`, as a process with batches of its own; it must end quietly with status 0 on Ctrl-C."""
-    with tempfile.TemporaryDirectory() as jobs, serving(Path(jobs), *models, options=options) as (address, process):
-        yield address
-        process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=30) == ("", "")
-        assert process.returncode == 0
+def served(
+    *models: Path | str, options: Sequence[object] = (), ended_by: signal.Signals = signal.SIGINT
+) -> Generator[str]:
+    """The page of `models`, as a process with its own batches. On Ctrl-C, or another signal, it must end quietly with
+    status 0 and leave no drawings behind."""
+    with tempfile.TemporaryDirectory() as jobs, tempfile.TemporaryDirectory() as drawings:
+        environment = {**os.environ, "TMPDIR": drawings}
+        with serving(Path(jobs), *models, options=options, environment=environment) as (address, process):
+            yield address
+            assert list(Path(drawings).glob("translate-ui-*")) != []
+            process.send_signal(ended_by)
+            assert process.communicate(timeout=30) == ("", "")
+            assert process.returncode == 0
+        assert list(Path(drawings).glob("translate-ui-*")) == []
 
 
 @contextmanager
 def serving(
-    jobs: Path, *models: Path | str, options: Sequence[object] = ()
+    jobs: Path,
+    *models: Path | str,
+    options: Sequence[object] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Generator[tuple[str, subprocess.Popen[str]]]:
     """The page of `models` with the batches in a folder; it is killed if it has not ended by the end."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -78,7 +89,7 @@ def serving(
     command = [sys.executable, "-m", "translate.cli", "ui", "--model", *map(str, models), "--port", port]
     # Signed files are never the same bytes twice.
     command += ["--no-open", "--device", "cpu", "--jobs-dir", str(jobs), "--credentials", "off", *map(str, options)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         line = process.stdout.readline() if process.stdout else ""  # pytest-timeout is the deadline
         assert f"http://127.0.0.1:{port}/" in line, process.communicate(timeout=10)[1]

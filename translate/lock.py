@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -81,6 +81,26 @@ def held(folder: Path) -> Generator[str]:
     finally:
         with _guard:
             _mine.discard(key)
+
+
+@contextmanager
+def held_soon(folder: Path, seconds: float) -> Generator[str]:
+    """As `held`, for a folder that others hold for moments only: wait for them.
+
+    Raises:
+        DataError: it was not free within that many seconds.
+    """
+    end = time.monotonic() + seconds
+    with ExitStack() as holding:
+        while True:
+            try:
+                note = holding.enter_context(held(folder))
+                break
+            except DataError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+        yield note
 
 
 def without_holder(text: str) -> str:

@@ -139,6 +139,10 @@ def main(argv: list[str]) -> int:
     jobs = JobStore(options.jobs_dir or default_folder(), options.keep_jobs)
     if not jobs.lock():
         sys.stderr.write(f"another server works on the batches in {jobs.folder}; this one only shows them\n")
+    for name in ("SIGTERM", "SIGHUP"):  # the second: the terminal was closed
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     # Drawings and results are private: they are kept in a temporary folder that is deleted when the page is closed.
     with tempfile.TemporaryDirectory(prefix="translate-ui-", ignore_cleanup_errors=True) as cache:
         os.environ["GRADIO_TEMP_DIR"] = cache
@@ -158,7 +162,6 @@ def main(argv: list[str]) -> int:
         site = Site(models, Path(cache), limits, jobs, registry=registry, runs=runs, credentials=credentials)
         app = application(options, site, accounts)
         worker = JobWorker(jobs, site.precedence, options.device)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             worker.start()
             files.READER.start()

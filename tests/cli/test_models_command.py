@@ -4,10 +4,14 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 import pickle
 import re
+import signal
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import onnx
@@ -19,9 +23,12 @@ from PIL import Image
 from web_server import Answer, answering
 
 from translate.adding import addresses
+from translate.adding.folder import keep
+from translate.cli import models
 from translate.cli.main import main
 from translate.inference.engine import Engine
 from translate.inference.models import added, known, name_of, resolve
+from translate.lock import held
 from translate.spec import METADATA_KEY, PARITY_KEY, PARITY_SUFFIX
 from translate.tasks import TASKS
 from translate.training.start import model_files
@@ -211,6 +218,57 @@ def test_names_that_are_taken(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert "the name '...' cannot be used; give --name" in run(capsys, ["models", "add", "odd.onnx", "--yes"], 2)
     save_model(Path("dogs.onnx"), dataclasses.replace(INVERT, task="dog-to-cat"))
     assert "made for the unknown task 'dog-to-cat', expected" in run(capsys, ["models", "add", "dogs.onnx", "--yes"], 2)
+
+
+def test_two_processes_add_a_model_of_one_name(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second keeps its model while the first is being asked."""
+    save_model(Path("other.onnx"), dataclasses.replace(INVERT, licence="MIT"))
+
+    def after_another(*arguments: object) -> object:
+        monkeypatch.setattr(models, "keep", keep)
+        assert main(["models", "add", "other.onnx", "--yes"]) == 0
+        return keep(*arguments)
+
+    monkeypatch.setattr(models, "keep", after_another)
+    said = run(capsys, ["models", "add", "mine.onnx", "--yes"], 2)
+    assert "invert is the name of a model in" in said
+    assert (folder / "invert.onnx").read_bytes() == Path("other.onnx").read_bytes()
+    assert resolve("invert") == folder / "invert.onnx"
+    assert names(folder) == ["invert.added.json", "invert.onnx"]
+
+
+def test_a_process_that_adds_a_model_is_waited_for(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.mkdir(parents=True)
+    monkeypatch.setattr("translate.adding.folder.HELD_SECONDS", 0.0)
+    with held(folder):
+        assert "is in use by process" in run(capsys, ["models", "add", "mine.onnx", "--yes"], 2)
+    others = ExitStack()
+    others.enter_context(held(folder))
+    monkeypatch.setattr("translate.adding.folder.HELD_SECONDS", 60.0)
+    monkeypatch.setattr("translate.lock.time.sleep", lambda _: others.close())
+    assert "added invert" in run(capsys, ["models", "add", "mine.onnx", "--yes"])
+
+
+def test_nothing_is_left_of_an_interrupted_download(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A closed terminal, and a process that was killed two days ago."""
+    room = folder / ".0123456789abcdef.part"
+    room.mkdir(parents=True)
+    (room / "file.onnx").touch()
+    os.utime(room, (time.time() - 2 * 86400.0,) * 2)
+
+    def hang_up(*_: object) -> None:
+        assert len(list(folder.glob(".*.part"))) == 1
+        signal.raise_signal(signal.SIGHUP)
+
+    monkeypatch.setattr(models, "check_runs", hang_up)
+    assert main(["models", "add", "mine.onnx", "--yes"]) == 129
+    assert list(folder.iterdir()) == []
 
 
 def test_a_shipped_name_wins(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Generator
@@ -46,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Generator[str]:
     options = ["--auth-file", folder / "accounts.txt", "--mcp"]
-    with served(folder / "styled.onnx", folder / "invert.onnx", options=options) as address:
+    with served(folder / "styled.onnx", folder / "invert.onnx", options=options, ended_by=signal.SIGHUP) as address:
         yield address
 
 

@@ -224,7 +224,8 @@ def test_one_process_that_outlives_its_server(new_runs: Callable[[], Runs], root
     # It goes on, ends in whatever way, and another one can begin.
     assert again.resume("shoes-1").state == "running"
     until(lambda: "resume" in output.read_text())
-    assert output.read_text().split() == ["-m", "translate.cli", "resume", str(started.folder)]
+    same = ["-m", "translate.cli", "resume", str(started.folder), "--max-time", "30000s"]
+    assert output.read_text().split() == same
     os.kill(again._lock.holder().process, signal.SIGKILL)  # pyright: ignore[reportOptionalMemberAccess]
     until(lambda: again.get("shoes-1").state == "stopped")
     # A finished one goes on for as long again.
@@ -233,7 +234,14 @@ def test_one_process_that_outlives_its_server(new_runs: Callable[[], Runs], root
     longer = again.resume("shoes-1")
     assert (longer.state, longer.plan.minutes, longer.started) == ("running", 1000, started.started)
     until(lambda: "resume" in output.read_text())
-    assert output.read_text().split()[2:] == ["resume", str(started.folder), "--max-time", "60000s"]
+    twice = ["resume", str(started.folder), "--max-time", "60000s"]
+    assert output.read_text().split()[2:] == twice
+    os.kill(again._lock.holder().process, signal.SIGKILL)  # pyright: ignore[reportOptionalMemberAccess]
+    until(lambda: again.get("shoes-1").state == "stopped")
+    # It was killed before its first snapshot, in which the budget would be: it has twice the time all the same.
+    again.resume("shoes-1")
+    until(lambda: "resume" in output.read_text())
+    assert output.read_text().split()[2:] == twice
     os.kill(again._lock.holder().process, signal.SIGKILL)  # pyright: ignore[reportOptionalMemberAccess]
     until(lambda: again.get("shoes-1").state == "stopped")
     assert again.start(SHOES).name == "shoes-2"

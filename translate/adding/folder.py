@@ -5,6 +5,7 @@ import json
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,11 +25,18 @@ from translate.inference.models import (
     sha256_of,
     shipped,
 )
+from translate.lock import held_soon
 from translate.spec import METADATA_KEY, PARITY_SUFFIX, ModelSpec
 from translate.tasks import TASKS
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """Names that Windows keeps for itself."""
+
+
+HELD_SECONDS = 30.0
+"""How long to wait for another process that adds a model; the file is there already, so it takes a moment."""
+ROOM_SECONDS = 86400.0
+"""No download takes longer."""
 
 
 @contextmanager
@@ -42,6 +50,7 @@ def workroom(folder: Path) -> Generator[Path]:
     """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     room = folder / f".{PROCESS}{secrets.token_hex(4)}.part"
+    _remove_old_rooms(folder)
     try:
         room.mkdir(parents=True)
     except OSError as error:
@@ -55,6 +64,14 @@ def workroom(folder: Path) -> Generator[Path]:
         for path in missing:
             with suppress(OSError):  # it holds a model now
                 path.rmdir()
+
+
+def _remove_old_rooms(folder: Path) -> None:
+    """Of processes that were killed: downloads of up to 2 GiB that nobody sees."""
+    for room in folder.glob(f".{'[0-9a-f]' * 16}.part"):
+        with suppress(OSError):
+            if time.time() - room.stat().st_mtime > ROOM_SECONDS:
+                shutil.rmtree(room)
 
 
 def check_runs(path: Path, said: str) -> ModelSpec:
@@ -128,7 +145,8 @@ def keep(path: Path, folder: Path, name: str, spec: ModelSpec, source: str) -> A
         source: where it came from.
 
     Raises:
-        ConfigError: it cannot be written.
+        ConfigError: it cannot be written, or another process has added a model of this name since `new_name`.
+        DataError: another process adds a model and does not end.
     """
     target = folder / f"{name}.onnx"
     record = {
@@ -140,18 +158,21 @@ def keep(path: Path, folder: Path, name: str, spec: ModelSpec, source: str) -> A
         "added": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
     report = path.with_suffix(PARITY_SUFFIX)
-    try:
-        if report.is_file():
-            report.replace(folder / f"{name}{PARITY_SUFFIX}")
-        # Before the model: a record alone is no model, but a model alone would have an unknown source.
-        with atomic_path(folder / f"{name}{RECORD_SUFFIX}") as temporary:
-            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        with atomic_path(target) as temporary:
-            path.replace(temporary)
-    except OSError as error:
-        _remove_files(folder, name)
-        raise ConfigError(f"{folder} cannot be written ({error.strerror}); choose another folder with --models-dir") \
-            from None  # fmt: skip
+    with held_soon(folder, HELD_SECONDS):
+        new_name(name, "", folder)  # minutes may have passed since it was free
+        try:
+            if report.is_file():
+                report.replace(folder / f"{name}{PARITY_SUFFIX}")
+            # Before the model: a record alone is no model, but a model alone would have an unknown source.
+            with atomic_path(folder / f"{name}{RECORD_SUFFIX}") as temporary:
+                temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            with atomic_path(target) as temporary:
+                path.replace(temporary)
+        except OSError as error:
+            _remove_files(folder, name)
+            raise ConfigError(
+                f"{folder} cannot be written ({error.strerror}); choose another folder with --models-dir"
+            ) from None
     return next(model for model in added(folder) if model.name == name)
 
 

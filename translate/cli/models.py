@@ -20,6 +20,7 @@ from translate.errors import ConfigError, ModelError, TranslateError, one_line, 
 from translate.inference.model_file import kind_of
 from translate.inference.models import checked_folder, known, sha256_of, user_folder
 from translate.options import command_line, parse_options
+from translate.signals import ending_like_ctrl_c
 from translate.spec import PARITY_SUFFIX, ModelSpec
 
 EXIT_DECLINED = 1
@@ -84,7 +85,14 @@ def main(argv: list[str]) -> int:
     """List, add or remove; returns 0, or 1 if the user did not want to add the model after all."""
     verb, rest = (argv[0], argv[1:]) if argv and argv[0] in ("list", "add", "remove") else ("list", argv)
     if verb == "add":
-        return _add(parse_options(AddOptions, rest, "translate models add"))
+        adding = parse_options(AddOptions, rest, "translate models add")
+        with ending_like_ctrl_c() as asked:  # so that what was downloaded is removed
+            try:
+                return _add(adding)
+            except KeyboardInterrupt:
+                if not asked:
+                    raise
+                return 128 + asked[0]
     if verb == "remove":
         options = parse_options(RemoveOptions, rest, "translate models remove")
         folder = checked_folder(options.models_dir) if options.models_dir else user_folder()

@@ -134,7 +134,7 @@ class JobWorker:
         return process.convert(job, self._device, cores(), report.picture, report.frame, report.wanted)
 
     def _wait_for_free(self, folder: Path, wanted: Callable[[], bool]) -> None:
-        """Wait, up to `FREE_SECONDS`, for the process of a server that was killed: it finishes its pictures in progress.
+        """Wait, up to `FREE_SECONDS`, for the process of a server that was killed: it finishes its last pictures.
 
         Whoever holds the folder for longer is named when the conversion begins.
         """

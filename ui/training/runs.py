@@ -144,12 +144,12 @@ class Runs:
             with self._lock.taken(name) as lock:
                 if run.state not in ("stopped", "finished"):
                     raise Refused("train.cannot_go_on", name=name)
-                budget: list[str] = []
+                plan = run.plan
                 if run.state == "finished":
-                    longer = run.plan.doubled()
-                    _write(run.folder / _PLAN, {**dataclasses.asdict(longer), "started": run.started})
-                    budget = longer.budget()
-                self._launch(name, ["resume", str(run.folder), *budget], lock)
+                    plan = plan.doubled()
+                    _write(run.folder / _PLAN, {**dataclasses.asdict(plan), "started": run.started})
+                # Always: a run that was ended before its first snapshot with twice the budget has that of before in it.
+                self._launch(name, ["resume", str(run.folder), *plan.budget()], lock)
         return self.get(name)
 
     def stop(self, name: str) -> Run:
