@@ -3,7 +3,6 @@
 Shape suffixes: N batch, H height, W width, C channels.
 """
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ import onnxruntime as _onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 
 from translate.errors import ModelError
 from translate.inference.engine import Engine
+from translate.inference.openvino_graph import import_openvino
 from translate.pictures.operations import Pixels
 
 _ort: Any = _onnxruntime  # it ships no type hints
@@ -49,7 +49,7 @@ def versions() -> dict[str, str]:
     """Versions of the programs that `backends` may use, as far as they are installed."""
     found = {"onnxruntime": str(_ort.__version__)}
     if find_spec("openvino") is not None:
-        found["openvino"] = str(importlib.import_module("openvino").__version__)
+        found["openvino"] = str(import_openvino().__version__)
     return found
 
 

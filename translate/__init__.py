@@ -11,9 +11,13 @@ Names are imported lazily, so `import translate` is fast.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+# From 1.29 on, ONNX Runtime for Linux and macOS tells its maker which models run, unless this is set before its import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from translate.conversion.folder import convert_folder

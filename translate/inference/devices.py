@@ -41,6 +41,7 @@ TENSORRT_SIDE = 512
 """Largest side of a window for TensorRT, which compiles for a range of sizes, unless the Engine's `tile` says more."""
 
 _ort: Any = _onnxruntime  # it ships no type hints
+_ort.disable_telemetry_events()  # on Windows; see translate/__init__.py for other systems
 _FATAL_ONLY = 4
 
 _PROVIDERS: Mapping[str, str] = {

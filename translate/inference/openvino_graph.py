@@ -2,6 +2,7 @@
 
 import importlib
 import queue
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -74,6 +75,16 @@ class OpenVinoGraph:
             self._idle.put(request)
 
 
+def import_openvino() -> Any:
+    """The package, without its telemetry, which would tell Google Analytics that it is used: it does without.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # pyright: ignore[reportArgumentType] - it cannot be imported now
+    return importlib.import_module("openvino")
+
+
 def open_openvino(model: bytes, threads: int) -> OpenVinoGraph:
     """Open a model, see `OpenVinoGraph`.
 
@@ -81,5 +92,4 @@ def open_openvino(model: bytes, threads: int) -> OpenVinoGraph:
         ImportError: the package is not installed.
         Exception: OpenVINO cannot read the model; its errors share no base class.
     """
-    openvino = importlib.import_module("openvino")
-    return OpenVinoGraph(openvino, model, threads, max(1, cores() // threads))
+    return OpenVinoGraph(import_openvino(), model, threads, max(1, cores() // threads))
