@@ -3,6 +3,7 @@ import itertools
 import json
 import zipfile
 from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from pathlib import Path
 
 import fsspec
@@ -15,7 +16,7 @@ from stores import contents, served
 
 from translate.cli.main import main
 from translate.conversion.folder import convert_folder, run_plan
-from translate.conversion.location import location
+from translate.conversion.location import Remote, location
 from translate.conversion.plan import make_plan
 from translate.conversion.resume import Existing, Result
 from translate.conversion.worker import Conversion
@@ -255,6 +256,27 @@ def test_a_picture_that_cannot_be_read_or_sent_stops_nothing(engine: Engine, mon
     assert set(contents(f"{root}/out")) == {"a.png", "d.png"}  # nothing half sent is left
     monkeypatch.undo()
     assert convert_folder(f"{root}/in", f"{root}/out", engine).converted == 2
+
+
+@pytest.mark.parametrize(("failing", "expected"), [((), b"new"), ((1,), b"new"), ((1, 2), b"old"), ((1, 3), b"old")])
+def test_the_old_file_stays_until_the_new_one_has_its_name(
+    failing: tuple[int, ...], expected: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In stores whose moves do not overwrite, the first one fails; the network may go before any of the others."""
+    remote = Remote(f"memory://bucket/{next(NUMBERS)}/a.png")
+    remote.put_bytes(b"old")
+    move, moves = MemoryFileSystem.mv, []
+
+    def mv(self: MemoryFileSystem, *arguments: object, **options: object) -> None:
+        moves.append(arguments)
+        if len(moves) in failing:
+            raise ConnectionResetError
+        move(self, *arguments, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "mv", mv)
+    with pytest.raises(ConnectionResetError) if expected == b"old" else nullcontext():
+        remote.put_bytes(b"new")
+    assert contents(str(remote.parent)) == {"a.png": expected}
 
 
 def test_a_folder_that_cannot_be_listed(root: str, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

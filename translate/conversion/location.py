@@ -140,16 +140,35 @@ class Remote:
             return
         folder = self.path.rpartition("/")[0]
         fs.makedirs(folder, exist_ok=True)
-        temporary = f"{folder}/.{PROCESS}{secrets.token_hex(4)}.part"
+        temporary = _unused(folder)
         try:
             upload(temporary, **patience)
-            if fs.exists(self.path):
-                fs.rm_file(self.path)  # some services do not overwrite on a move
-            fs.mv(temporary, self.path)
+            try:
+                fs.mv(temporary, self.path)
+            except Exception:
+                if not fs.exists(self.path):
+                    raise
+                self._replace(temporary, _unused(folder))  # some services do not overwrite on a move
         except BaseException:
             with suppress(Exception):
                 fs.rm_file(temporary)
             raise
+
+    def _replace(self, temporary: str, aside: str) -> None:
+        """Move the file aside while `temporary` takes its place; if that fails, it is as it was."""
+        self.fs.mv(self.path, aside)
+        try:
+            self.fs.mv(temporary, self.path)
+        except BaseException:
+            with suppress(Exception):
+                self.fs.mv(aside, self.path)
+            raise
+        self.fs.rm_file(aside)
+
+
+def _unused(folder: str) -> str:
+    """A name for a temporary file."""
+    return f"{folder}/.{PROCESS}{secrets.token_hex(4)}.part"
 
 
 Location = Path | Remote
