@@ -292,8 +292,8 @@ def write_page(options: argparse.Namespace) -> None:
     lines = [
         "# What each piece of the game does",
         "",
-        "Made by `python benchmarks/ablate.py`: one piece switched at a time in the `modern` presets as they were",
-        "then (`--discriminator-norm spectral --adaptive-augmentation 0 --generator-upsampling nearest`), with networks",
+        "Made by `python benchmarks/ablate.py`: one piece switched at a time in the `modern` presets of then",
+        "(`--discriminator-norm spectral --adaptive-augmentation 0 --generator-upsampling nearest`), with networks",
         f"half as wide, pictures of {SIDE} pixels, batches of 4, {options.seeds} seeds, measured on 64 pictures of the",
         "test split, evenly spread.",
         "",

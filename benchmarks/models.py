@@ -1,6 +1,6 @@
 """Train, export and measure all shipped models and, for comparison, the classic recipes, from the data packs.
 
-    python benchmarks/models.py --data PACKS --budget 8h [--out runs/models] [--only sr-fidelity day-to-night ...]
+    python benchmarks/models.py --data PACKS --budget 8h [--out runs/models] [--only super-resolution day-to-night ...]
 
 PACKS contains shoes, shoes_qmul, handbags, handbags2, human_sketches_shoes2, daynight_bdd, daynight_bdd2,
 daynight_amos, sr_train, sr_free and sr_test, each with the sub-folders train and test. sketch-to-photo needs the extra
@@ -42,6 +42,11 @@ THINGS = (
     "people (Li et al., WACV 2016); non-commercial research"
 )
 SHARP = "BSD200, T91 and General-100 (non-commercial research)"
+FREE_LICENCE = "CC BY 4.0"
+FREE = (
+    "70 photographs that may be used commercially: CC0, public domain, licences of Unsplash, Pexels and Pixabay, and "
+    "CC BY by Aitzol Berasategi and freespace (4.0) and the author of Horseshoe Bend Sunset on Flickr (2.0)"
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ class Stage:
     start_from: str = ""
     unpaired: str = ""
     """Sources without targets."""
+    licence: str = LICENCE
+    """Licence of the weights."""
 
 
 def _things(name: str, *options: str) -> Export:
@@ -98,6 +105,7 @@ _LARGE = (
     "--warm-start", "0", "--generator-lr", "2e-4", "--discriminator-lr", "3e-4", "--ema-halflife-images", "500",
     "--unpaired-label", "shoe",
 )  # fmt: skip
+_SHARP = ("--perceptual-weight", "1")
 _LIGHTS = (
     "--discriminator", "projected+patch", "--discriminator-scales", "2", "--discriminator-norm", "instance-affine",
     "--adversarial-weight", "0.5", "--cycle-weight", "3", "--identity-weight", "0.25",
@@ -105,7 +113,7 @@ _LIGHTS = (
 
 STAGES = (
     Stage(
-        "sr-fidelity", 0.11, "super-resolution", "sr_train/train", ("--preset", "fidelity"), SHARP,
+        "sr-fidelity", 0.08, "super-resolution", "sr_train/train", ("--preset", "fidelity"), SHARP,
         (Export("sr-fidelity", "sr_test/test"),),
     ),
     Stage(
@@ -113,7 +121,7 @@ STAGES = (
         (*_KINDS, *_SMALL, *_FEATURES, "--warm-start", "0.005"), THINGS, (_things("sketch-128"),),
     ),
     Stage(
-        "sketch-to-photo", 0.18, "sketch-to-photo", "things/train", (*_KINDS, *_FEATURES, *_LARGE), THINGS,
+        "sketch-to-photo", 0.12, "sketch-to-photo", "things/train", (*_KINDS, *_FEATURES, *_LARGE), THINGS,
         (_things("sketch-to-photo"),), start_from="sketch-128", unpaired="human_sketches",
     ),
     Stage(
@@ -129,19 +137,26 @@ STAGES = (
         _streets("day-to-night", "night-to-day"), start_from="streets",
     ),
     Stage(
-        "super-resolution", 0.06, "super-resolution", "sr_train/train", ("--adversarial-start", "0"), SHARP,
+        "super-resolution", 0.04, "super-resolution", "sr_train/train", ("--adversarial-start", "0"), SHARP,
         (Export("super-resolution", "sr_test/test"),), start_from="sr-fidelity",
     ),
     Stage(
-        "super-resolution-x2", 0.06, "super-resolution", "sr_train/train",
-        ("--scale", "2", "--image-size", "96"), SHARP, (Export("super-resolution-x2", "sr_test/test"),),
-        start_from="sr-fidelity",
+        "super-resolution-free", 0.08, "super-resolution", "sr_free/train", ("--adversarial-start", "0.8", *_SHARP),
+        FREE, (Export("super-resolution-free", "sr_test/test"),), licence=FREE_LICENCE,
     ),
     Stage(
-        "super-resolution-robust", 0.03, "super-resolution", "sr_train/train",
-        ("--preset", "robust", "--adversarial-start", "1", "--detail-blocks", "0"), SHARP,
-        (Export("super-resolution-robust", "sr_test/test", (), ("--spoil", "--against", "super-resolution")),),
-        start_from="sr-fidelity",
+        "super-resolution-x2", 0.06, "super-resolution", "sr_free/train",
+        ("--scale", "2", "--image-size", "96", "--adversarial-start", "0.8", *_SHARP), FREE,
+        (Export("super-resolution-x2", "sr_test/test"),), start_from="super-resolution-free", licence=FREE_LICENCE,
+    ),
+    Stage(
+        "super-resolution-photo", 0.06, "super-resolution", "sr_free/train",
+        (
+            "--preset", "robust", "--degradation", "simple", "--clean-share", "0", "--blur", "0.5", "--noise", "0.5",
+            "--jpeg", "0.8", "--adversarial-start", "0.75", *_SHARP,
+        ),
+        FREE, (Export("super-resolution-photo", "sr_test/test", (), ("--spoil", "--against", "super-resolution")),),
+        licence=FREE_LICENCE,
     ),
     Stage(
         "sketch-classic", 0.07, "sketch-to-photo", "things/train", ("--preset", "classic", *_SMALL), THINGS,
@@ -228,7 +243,7 @@ def finish(stage: Stage, export: Export, out: Path) -> None:
     if model.is_file() and model.stat().st_mtime >= (run / FILE_NAME).stat().st_mtime:
         return
     pages, data = run / f"{export.name}-evaluation", out / "data"
-    facts = ("--name", export.name, "--licence", LICENCE, "--training-data", stage.training_data)
+    facts = ("--name", export.name, "--licence", stage.licence, "--training-data", stage.training_data)
     command = ("export", str(run), *export.options, *facts)
     measured = [str(data / word) if word.startswith(("things/", "daynight/")) else word for word in export.measured]
     translate(*command, "-o", str(unmeasured))

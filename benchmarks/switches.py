@@ -164,7 +164,7 @@ SWITCHES = (
     Switch(
         "no-norm",
         ("--discriminator-norm", "none"),
-        "With a game that brings a penalty of its own, such as wgan-gp; for the others spectral norm is better or equal.",
+        "With a game that brings a penalty of its own, such as wgan-gp; for others spectral norm is better or equal.",
     ),
     Switch(
         "one-scale",

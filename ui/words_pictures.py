@@ -95,8 +95,9 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "compare.suggested": ("Use that model", "Dieses Modell verwenden"),
     # models that are shipped, where their task alone does not say which
     "model.super-resolution": ("4 times as large", "4-mal so groß"),
+    "model.super-resolution-free": ("4 times, free for any use", "4-mal, frei für jeden Zweck"),
     "model.super-resolution-x2": ("2 times as large", "2-mal so groß"),
-    "model.super-resolution-robust": ("4 times, photographs from the web", "4-mal, Fotos aus dem Netz"),
+    "model.super-resolution-photo": ("4 times, photographs from the web", "4-mal, Fotos aus dem Netz"),
     # about a model
     "about.working_size": (
         "The model works at {pixels} pixels on the longer side, so finer detail is lost; "
