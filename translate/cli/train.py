@@ -190,7 +190,9 @@ def _start(trainer: "Trainer", task: Task, listings: "Listings") -> str:
 
     def first_batch() -> "Batch":
         training_data = open_training_data(trainer, task, listings)
-        return training_data.batch(training_data.samples(MEASURED), (trainer.config.seed,), torch.device("cpu"))
+        # Not the held-out pictures, which are to stay unseen, and are few.
+        measured = training_data.stream.plain(MEASURED)
+        return training_data.batch(measured, (trainer.config.seed,), torch.device("cpu"))
 
     return start_from_files(trainer, task, files, first_batch)
 
