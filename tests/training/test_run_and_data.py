@@ -76,6 +76,17 @@ def test_a_run_from_before_keeps_what_it_holds_out(
     assert (header.split, header.files) == ("", listings[""].digest)
 
 
+def test_a_run_that_began_with_too_few_pictures_to_hold_any_out_never_does(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert train("--data", data, "--out", out, *options(max_images=8), "--stop-after", "4images") == 0
+    for number, path in enumerate(list(data.iterdir())):
+        (data / f"more{number}.png").write_bytes(path.read_bytes() + b"other")
+    assert train("--out", out, "--resume") == 0
+    assert "\n12 pictures to learn from, 0 held out" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX only")
 def test_names_that_are_no_text(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in list(data.iterdir()):

@@ -89,13 +89,15 @@ def train(task: Task, argv: list[str], threads: Threads | None = None) -> int:
     import torch
 
     from translate.tasks.base import load_object
-    from translate.training.batches import SPLIT, list_training_data
+    from translate.training.batches import NO_SPLIT, SPLIT, list_training_data
 
     trainer_class = load_object(task.trainer)
     saved = _saved_header(task, argv)
     options = _parse(task, trainer_class, saved, argv)
     split = SPLIT if saved is None else saved.split
     listings, config = list_training_data(task, options.config, options.data, options.val, split)
+    if options.val is None and not listings.held_out.targets:
+        split = NO_SPLIT
     header = _header(task, saved, options, config, listings, split)
     refuse_old_run(options.out, fresh=saved is None)
     refuse_name(options.out)
