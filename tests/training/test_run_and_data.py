@@ -87,6 +87,17 @@ def test_a_run_that_began_with_too_few_pictures_to_hold_any_out_never_does(
     assert "\n12 pictures to learn from, 0 held out" in capsys.readouterr().err
 
 
+def test_the_cache_is_found_from_elsewhere(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "run"
+    monkeypatch.chdir(tmp_path)
+    arguments = options(max_images=4, cache="cache")
+    assert train("--data", data, "--out", out, *arguments, "--stop-after", "2images") == 0
+    assert (tmp_path / "cache").is_dir()
+    monkeypatch.chdir(out)
+    assert train("--out", out, "--resume") == 0
+    assert not (out / "cache").exists()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX only")
 def test_names_that_are_no_text(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in list(data.iterdir()):
