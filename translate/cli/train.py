@@ -134,15 +134,17 @@ def _trained(
     run = Run(trainer, header, options.out)
     if run.fabric.device.type == "cpu":
         keep_memory()
+    other_pictures = saved is not None and saved.files != header.files
     if saved:
         run.restore(read_tensors(run.snapshot_path))
+        if other_pictures:
+            run.best = {}
         _refuse_finished_run(run)
     measured_names(run.trainer, len(listings.held_out.targets))  # before anything is written
     console = Console(stderr=True, quiet=not run.fabric.is_global_zero)
     for line in (*(f"note: {reason}" for reason in listings.left_out), *([note] if note else ())):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    if saved and saved.files != header.files:
-        run.best = {}
+    if other_pictures:
         console.print("other pictures than before: what was measured so far no longer counts", highlight=False)
     training_data = open_training_data(run.trainer, task, listings, console)
     check_held_out(run.trainer, training_data.held_out_count)
