@@ -330,6 +330,8 @@ def test_another_kind_of_budget(folder: Path, capsys: pytest.CaptureFixture[str]
     assert "ended early (--stop-after) at 0% of the budget after 4 images" in capsys.readouterr().out
     assert main([*resume, "--max-images=8"]) == 0
     assert "ended early (--stop-after) at 75% of the budget after 6 images" in capsys.readouterr().out
+    assert main([*resume, "--max_time", "1h"]) == 0
+    assert "ended early (--stop-after) at 0% of the budget after 8 images" in capsys.readouterr().out
 
 
 def test_other_pictures_are_noticed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

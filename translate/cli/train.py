@@ -335,7 +335,8 @@ def _parse(task: Task, trainer_class: Any, saved: "Header | None", argv: list[st
 
 def _with_new_budget(config: "TrainConfig", argv: list[str]) -> "TrainConfig":
     """`config` without its budget when the arguments give one of the other kind only."""
-    time, images = (any(word.split("=")[0] == name for word in argv) for name in ("--max-time", "--max-images"))
+    given = {word.split("=")[0].replace("_", "-") for word in argv}
+    time, images = "--max-time" in given, "--max-images" in given
     if time == images:
         return config
     return config.replace(**{"max_images" if time else "max_seconds": None})
