@@ -10,6 +10,7 @@ import torch
 from tiny_runs import assert_same_snapshots, log_lines, new_run, resumed_run, settings, train
 from torch import Tensor
 
+from translate.trainers.base import Batch, Update
 from translate.training.budget import StopAfter
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -103,3 +104,21 @@ def test_resume_equals_never_stopping(
     assert train(new_run(halves, config, task), data_of[task], StopAfter(images=10)) == "stop-after"
     assert train(resumed_run(halves, config, task), data_of[task]) == "done"
     assert_same_snapshots(tmp_path / "whole", halves)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"lecam_weight": 0.1}, {"style_size": 5, "style_kind": "colours"}, {"style_size": 2}], ids=str
+)
+def test_one_picture_that_is_no_number_spoils_its_step_only(
+    photos: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    run = new_run(tmp_path, settings(max_images=8, warm_start=0.0, validations=0, **changes))
+    step = run.trainer.step
+
+    def spoilt(batch: Batch, update: Update) -> None:
+        step(batch._replace(target_BCHW=batch.target_BCHW * float("nan")) if batch.step == 1 else batch, update)
+
+    run.trainer.step = spoilt
+    assert train(run, photos) == "done"
+    assert 1 <= run.bad_steps <= 2
+    assert all(buffer.isfinite().all() for buffer in run.trainer.buffers())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.losses.historical_average import historical_average
-from translate.networks.running_stats import SyncedBuffers
+from translate.networks.running_stats import SyncedBuffers, finite_or
 
 EMA_WEIGHT = 0.01
 """Weight of a new batch in the EMAs of the scores (0.01 in LeCam, 2021)."""
@@ -44,8 +44,8 @@ class ScoreEMA(SyncedBuffers):
     def update(self, real_scores: Sequence[Tensor], fake_scores: Sequence[Tensor]) -> None:
         """Update the averages with these scores, one map per scale."""
         # Out of place, because the old tensors are still needed in the backward pass.
-        self.real = self.real.lerp(_mean(real_scores), self.weight)
-        self.fake = self.fake.lerp(_mean(fake_scores), self.weight)
+        self.real = finite_or(self.real.lerp(_mean(real_scores), self.weight), self.real)
+        self.fake = finite_or(self.fake.lerp(_mean(fake_scores), self.weight), self.fake)
 
 
 class AugmentationController(SyncedBuffers):
