@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import assert_same_snapshots, log_lines, new_run, resumed_run, settings, train
+from tiny_runs import SKETCHES, assert_same_snapshots, log_lines, new_run, options, resumed_run, settings, train
 from torch import Tensor
 
+from translate.cli.main import main
 from translate.trainers.base import Batch, Update
 from translate.training.budget import StopAfter
+from translate.training.snapshot import FILE_NAME, read_header, read_tensors
 
 OPTIONS: dict[str, dict[str, Any]] = {
     **{
@@ -122,3 +124,16 @@ def test_one_picture_that_is_no_number_spoils_its_step_only(
     assert train(run, photos) == "done"
     assert 1 <= run.bad_steps <= 2
     assert all(buffer.isfinite().all() for buffer in run.trainer.buffers())
+
+
+@pytest.mark.parametrize("norm", ["reference-batch", "virtual-batch"])
+def test_a_reference_batch_outlasts_another_accumulation(photos: Path, tmp_path: Path, norm: str) -> None:
+    given = options(discriminator_norm=norm, batch_size=4, warm_start=0.0, max_images=16, validations=0)
+    out = str(tmp_path / "run")
+    path = tmp_path / "run" / FILE_NAME
+    assert main(["train", SKETCHES, "--data", str(photos), "--out", out, *given, "--stop-after", "4images"]) == 0
+    kept_RCHW = read_tensors(path)["trainer/game.reference.pictures_RCHW"].clone()
+    for parts in ("2", "1"):
+        assert main(["resume", out, "--accumulate", parts, "--stop-after", "4images"]) == 0
+        assert torch.equal(read_tensors(path)["trainer/game.reference.pictures_RCHW"], kept_RCHW)
+        assert read_header(path).config["accumulate"] == int(parts)

@@ -217,7 +217,11 @@ def _out_of_memory(config: "TrainConfig", out: Path) -> str:
 
     again = "go on with --resume" if (out / FILE_NAME).exists() else "start again with"
     batch, parts = config.optimisation.batch_size, 2 * config.optimisation.accumulate
-    remedy = f"--accumulate {parts}" if batch % parts == 0 else "a smaller --image-size in a new run"
+    try:
+        config.replace(accumulate=parts)
+        remedy = f"--accumulate {parts}"
+    except ConfigError:  # the batch cannot be split further
+        remedy = "a smaller --image-size in a new run"
     return (
         f"the GPU's memory is too small for --batch-size {batch} at --image-size {config.data.image_size}; "
         f"{again} {remedy}"
@@ -283,6 +287,7 @@ def _parse(task: Task, trainer_class: Any, saved: "Header | None", argv: list[st
     Raises:
         ConfigError: wrong usage, no budget, or a setting that a resumed run may not change.
     """
+    from translate.trainers.adversarial_config import AdversarialConfig
     from translate.trainers.config import config_from_json, option_name
     from translate.training.budget import StopAfter
 
@@ -314,6 +319,8 @@ def _parse(task: Task, trainer_class: Any, saved: "Header | None", argv: list[st
         options = parse_options(Options, argv, prog, Options(data=MISSING, out=MISSING, config=start))
     else:
         start = config_from_json(config_class, saved.config, "the snapshot")
+        if isinstance(start, AdversarialConfig):
+            start = start.replace(reference_size=start.references)  # it is kept, whatever --accumulate is now
         validation = Path(saved.validation) if saved.validation else None
         start = _with_new_budget(start, argv)
         default = Options(data=Path(saved.data), out=Path(), val=validation, config=start)
