@@ -125,6 +125,8 @@ class ReferenceBatch(nn.Module):
         super().__init__()
         self.register_buffer("pictures_RCHW", torch.zeros(size, channels, side, side))
         self.register_buffer("kept", torch.zeros((), dtype=torch.bool))
+        self.taken = False
+        """Whether the images are of the step that is not finished yet, and so differ between processes."""
         self._done = False
         self.register_load_state_dict_post_hook(_reset_done)
 
@@ -136,6 +138,7 @@ class ReferenceBatch(nn.Module):
             places = torch.arange(len(self.pictures_RCHW), device=real_BCHW.device) % len(real_BCHW)
             self.pictures_RCHW.copy_(real_BCHW[places])
             self.kept.fill_(True)
+            self.taken = True
         self._done = True
 
 
