@@ -330,6 +330,8 @@ def test_another_kind_of_budget(folder: Path, capsys: pytest.CaptureFixture[str]
     assert "ended early (--stop-after) at 0% of the budget after 4 images" in capsys.readouterr().out
     assert main([*resume, "--max-images=8"]) == 0
     assert "ended early (--stop-after) at 75% of the budget after 6 images" in capsys.readouterr().out
+    assert main([*resume, "--max_time", "1h"]) == 0
+    assert "ended early (--stop-after) at 0% of the budget after 8 images" in capsys.readouterr().out
 
 
 def test_other_pictures_are_noticed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -355,6 +357,8 @@ def test_a_run_without_patience_left_says_what_to_do(folder: Path, capsys: pytes
         ("4", False, "start again with --accumulate 2"),
         ("4", True, "go on with --resume --accumulate 2"),
         ("1", False, "start again with a smaller --image-size in a new run"),
+        # Two parts would be of one image each, which has no batch statistics.
+        ("2 --discriminator-norm virtual-batch", False, "start again with a smaller --image-size in a new run"),
     ],
 )
 def test_too_little_gpu_memory(
@@ -372,9 +376,9 @@ def test_too_little_gpu_memory(
 
     with monkeypatch.context() as patch:
         patch.setattr("translate.training.fit.fit", full)
-        assert main(["train", TASK, *GOOD.split(), "--max-images", "8", "--batch-size", batch]) == 2
+        assert main(["train", TASK, *GOOD.split(), "--max-images", "8", "--batch-size", *batch.split()]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"translate: the GPU's memory is too small for --batch-size {batch} at --image-size 32; {remedy}"
+        f"translate: the GPU's memory is too small for --batch-size {batch[0]} at --image-size 32; {remedy}"
     )
     if started:
         assert main(["train", TASK, "--out", "new", "--resume", "--accumulate", "2"]) == 0

@@ -38,8 +38,10 @@ def test_help_shows_and_explains_every_option(
     assert main(["train", task, "--help-all"]) == 0
     text = capsys.readouterr().out
     fields = trainer_class(task).config_class().settings()
-    names = [option_name(name).removeprefix("--") for name in fields if name != "label_names"]
+    hidden = {"label_names", "reference_size"}
+    names = [option_name(name).removeprefix("--") for name in fields if name not in hidden]
     assert "label-names" not in text  # found in the data, not given
+    assert "reference-size" not in text  # follows from what a run began with
     for name in [*names, "data", "out", "val", "resume", "stop-after", "threads"]:
         row = re.search(rf"--{name}\b[^\n]*(\n(?![^\w\n]*--)[^\n]*)*", text)
         assert row, name

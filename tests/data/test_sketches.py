@@ -51,6 +51,13 @@ def test_shape_range_and_three_equal_channels(noisy_B3HW: Tensor) -> None:
     assert (sketch_B3HW < 0.5).flatten(1).any(dim=1).all()  # something is drawn everywhere
 
 
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_any_number_of_channels(noisy_B3HW: Tensor, channels: int) -> None:
+    photo_BCHW = noisy_B3HW.repeat(1, 2, 1, 1)[:, :channels]
+    seen_B3HW = noisy_B3HW if channels > 2 else noisy_B3HW[:, :1].expand(-1, 3, -1, -1)
+    assert torch.equal(draw_sketches(photo_BCHW, seeded(0)), draw_sketches(seen_B3HW, seeded(0)))
+
+
 def test_seed_decides(noisy_B3HW: Tensor) -> None:
     before = noisy_B3HW.clone()
     once, again, other = (draw_sketches(noisy_B3HW, seeded(seed)) for seed in (3, 3, 4))

@@ -217,6 +217,24 @@ def test_results_that_are_training_pictures_are_found(tmp_path: Path, same: Path
     assert "5.png · learnt5.png" in page
 
 
+def test_copies_of_photographs_that_are_not_square_are_found(tmp_path: Path) -> None:
+    for number in range(2):
+        save(tmp_path / "photos" / f"{number}.png", picture(number, 40, 90))
+    drawn = model(tmp_path / "drawn.onnx", spec_of("sketch-to-photo"))
+    found = evaluate(tmp_path / "out", drawn, "--data", tmp_path / "photos", "--train", tmp_path / "photos")
+    # The true photographs are those of the training.
+    assert found["baselines"]["truth"]["nearest_training_rms_of_255"] == 0.0
+
+
+def test_training_pictures_in_two_folders_are_whole_beside_test_pairs_in_one_file(tmp_path: Path, same: Path) -> None:
+    save(tmp_path / "test" / "0.png", np.concatenate([picture(0), picture(1)], axis=1))
+    for side, seed in (("source", 0), ("target", 1)):
+        save(tmp_path / "train" / side / "0.png", picture(seed))
+    arguments = ("--data", tmp_path / "test", "--layout", "side-by-side", "--train", tmp_path / "train")
+    found = evaluate(tmp_path / "out", same, *arguments)
+    assert found["baselines"]["truth"]["nearest_training_rms_of_255"] == 0.0
+
+
 def test_each_picture_gets_the_label_of_its_sub_folder(tmp_path: Path) -> None:
     labelled = model(tmp_path / "kinds.onnx", spec_of("pix2pix", labels=("plain", "bright")), "label")
     for number, kind in enumerate(("plain", "bright")):

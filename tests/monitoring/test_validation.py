@@ -89,6 +89,14 @@ def test_structure_compares_with_the_source(collections: Path, tmp_path: Path) -
         validation_module.measured_names(larger.trainer, 2)
 
 
+def test_luma_needs_pixels_within_its_border(tmp_path: Path) -> None:
+    changes = {"preset": "fidelity", "scale": 8, "image_size": 16, "detail_blocks": 0}
+    run = new_run(tmp_path, settings("super-resolution", **changes), "super-resolution")
+    with pytest.raises(ConfigError, match="--image-size is 16; psnr_luma with --scale 8 needs at least 24; increase"):
+        validation_module.measured_names(run.trainer, 1)
+    assert "psnr_luma" in validation_module.measured_names(run.trainer, 0)  # nothing is measured
+
+
 def test_edges_are_compared_with_the_drawn_lines(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = settings(held_out=2, metrics=("edge_agreement",), best_by="edge_agreement")
     run = new_run(tmp_path, config)

@@ -70,8 +70,9 @@ def test_discriminator_sees_their_results_and_real_images_without_a_source() -> 
     assert len(judge.seen[1]) == 3
 
 
-def test_real_images_keep_their_own_label_if_none_has_the_same() -> None:
-    trainer = made(**TWO)
+@pytest.mark.parametrize("pool_size", [0, 50])
+def test_real_images_keep_their_own_label_if_none_has_the_same(pool_size: int) -> None:
+    trainer = made(**TWO, pool_size=pool_size)
     trainer.discriminator = judge = Judge()
     recorded(trainer, batch(labels=(0, 0), label=1))
     real_BCHW, fake_BCHW = judge.seen[0].chunk(2)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from programs import until
-from tiny_runs import FORKS, log_lines, options, settings, start
+from tiny_runs import FORKS, log_lines, new_run, options, settings, start, train
 
 from translate.cli.main import main
 from translate.errors import ConfigError
@@ -176,6 +176,22 @@ def test_batches_that_are_compared_have_two_pictures_in_each_process(
     monkeypatch.setattr("translate.training.run.make_fabric", lambda config: Two())
     with pytest.raises(ConfigError, match="use --batch-size 2 or more per process and per accumulation step"):
         Run(_trainer(settings(batch_size=4, accumulate=2, **changes)), Any, tmp_path)  # type: ignore[arg-type]
+
+
+def test_a_reference_batch_that_is_taken_late_is_shared(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Adversarial training begins with the third step."""
+    run: Any = new_run(tmp_path, settings(discriminator_norm="reference-batch", warm_start=0.5, max_images=8))
+    reference, shared = run.trainer.game.reference, list[tuple[int, bool]]()
+
+    def broadcast(_: object, tensors: list[torch.Tensor]) -> None:
+        sent = any(tensor.data_ptr() == reference.pictures_RCHW.data_ptr() for tensor in tensors)
+        shared.append((run.progress.steps, sent and bool(reference.kept)))
+
+    monkeypatch.setattr("translate.training.run.broadcast_from_first", broadcast)
+    assert train(run, photos) == "done"
+    assert shared == [(0, False), (1, False), (2, True)]
 
 
 def _trainer(config: Any) -> Any:

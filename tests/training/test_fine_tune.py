@@ -16,12 +16,15 @@ from torch import nn
 
 from export.to_onnx import SMALL, constants, finish, trace, without_controls, write_model
 from translate.cli.main import main
+from translate.cli.train import _start
 from translate.errors import MissingExtra, ModelError, require
 from translate.inference.models import ShippedModel, shipped
 from translate.networks.condition import condition_vector
+from translate.networks.pixels import pixels_to_signal
 from translate.tasks import TASKS
 from translate.trainers.base import Batch, Trainer, pixel_translator
 from translate.training import exported, start
+from translate.training.batches import list_training_data, open_training_data
 from translate.training.exported import read_exported, training_facts
 from translate.training.snapshot import FILE_NAME
 
@@ -144,6 +147,19 @@ def test_units_of_styles_are_found_by_asking_the_generator() -> None:
     style_1S = torch.tensor([[1.5, 0.0, 0.0, 0.0, 0.0]])
     made_BCHW = trainer.generator(pictures_BCHW[:1], condition_vector(2, 5, None, style_1S, torch.device("cpu")))
     assert trainer.colours(made_BCHW)[0, 0].item() == pytest.approx(1.5, abs=0.15)
+
+
+def test_units_of_styles_are_measured_on_the_pictures_to_learn_from(
+    styled: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, task = make(SKETCHES, start_from=str(styled), held_out=1), TASKS[SKETCHES]
+    listings, _ = list_training_data(task, trainer.config, photos, None)
+    found: list[Batch] = []
+    monkeypatch.setattr(start, "start_from_files", lambda *given: found.append(given[-1]()) or "")
+    assert _start(trainer, task, listings) == ""
+    learnt = open_training_data(trainer, task, listings).stream.plain(6)
+    assert len(learnt.target_BHWC) == 5
+    assert torch.equal(found[0].target_BCHW, pixels_to_signal(learnt.target_BHWC, 8))
 
 
 # --- the command

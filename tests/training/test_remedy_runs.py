@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import assert_same_snapshots, log_lines, new_run, resumed_run, settings, train
+from tiny_runs import SKETCHES, assert_same_snapshots, log_lines, new_run, options, resumed_run, settings, train
 from torch import Tensor
 
+from translate.cli.main import main
+from translate.trainers.base import Batch, Update
 from translate.training.budget import StopAfter
+from translate.training.snapshot import FILE_NAME, read_header, read_tensors
 
 OPTIONS: dict[str, dict[str, Any]] = {
     **{
@@ -103,3 +106,34 @@ def test_resume_equals_never_stopping(
     assert train(new_run(halves, config, task), data_of[task], StopAfter(images=10)) == "stop-after"
     assert train(resumed_run(halves, config, task), data_of[task]) == "done"
     assert_same_snapshots(tmp_path / "whole", halves)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"lecam_weight": 0.1}, {"style_size": 5, "style_kind": "colours"}, {"style_size": 2}], ids=str
+)
+def test_one_picture_that_is_no_number_spoils_its_step_only(
+    photos: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    run = new_run(tmp_path, settings(max_images=8, warm_start=0.0, validations=0, **changes))
+    step = run.trainer.step
+
+    def spoilt(batch: Batch, update: Update) -> None:
+        step(batch._replace(target_BCHW=batch.target_BCHW * float("nan")) if batch.step == 1 else batch, update)
+
+    run.trainer.step = spoilt
+    assert train(run, photos) == "done"
+    assert 1 <= run.bad_steps <= 2
+    assert all(buffer.isfinite().all() for buffer in run.trainer.buffers())
+
+
+@pytest.mark.parametrize("norm", ["reference-batch", "virtual-batch"])
+def test_a_reference_batch_outlasts_another_accumulation(photos: Path, tmp_path: Path, norm: str) -> None:
+    given = options(discriminator_norm=norm, batch_size=4, warm_start=0.0, max_images=16, validations=0)
+    out = str(tmp_path / "run")
+    path = tmp_path / "run" / FILE_NAME
+    assert main(["train", SKETCHES, "--data", str(photos), "--out", out, *given, "--stop-after", "4images"]) == 0
+    kept_RCHW = read_tensors(path)["trainer/game.reference.pictures_RCHW"].clone()
+    for parts in ("2", "1"):
+        assert main(["resume", out, "--accumulate", parts, "--stop-after", "4images"]) == 0
+        assert torch.equal(read_tensors(path)["trainer/game.reference.pictures_RCHW"], kept_RCHW)
+        assert read_header(path).config["accumulate"] == int(parts)

@@ -76,6 +76,44 @@ def test_a_run_from_before_keeps_what_it_holds_out(
     assert (header.split, header.files) == ("", listings[""].digest)
 
 
+def test_a_run_that_began_with_too_few_pictures_to_hold_any_out_never_does(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert train("--data", data, "--out", out, *options(max_images=8), "--stop-after", "4images") == 0
+    for number, path in enumerate(list(data.iterdir())):
+        (data / f"more{number}.png").write_bytes(path.read_bytes() + b"other")
+    assert train("--out", out, "--resume") == 0
+    assert "\n12 pictures to learn from, 0 held out" in capsys.readouterr().err
+
+
+def test_a_run_that_stopped_early_goes_on_with_other_pictures(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    given = options(max_images=8, held_out=2, patience=3, validations=1, metrics=("swd",))
+    assert train("--data", data, "--out", out, *given, "--stop-after", "4images") == 0
+    header, tensors = read_header(out / FILE_NAME), read_tensors(out / FILE_NAME)
+    best = {"metric": "swd", "value": 1.0, "images": 2, "since": 3}
+    write_snapshot(out / FILE_NAME, dataclasses.replace(header, best=best), tensors)
+    assert train("--out", out, "--resume") == 2
+    assert "has not improved for 3 measurements" in capsys.readouterr().err
+    (data / "more.png").write_bytes((data / "0.png").read_bytes() + b"other")
+    assert train("--out", out, "--resume", "--stop-after", "2images") == 0
+    assert "what was measured so far no longer counts" in capsys.readouterr().err
+
+
+def test_the_cache_is_found_from_elsewhere(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "run"
+    monkeypatch.chdir(tmp_path)
+    arguments = options(max_images=4, cache="cache")
+    assert train("--data", data, "--out", out, *arguments, "--stop-after", "2images") == 0
+    assert (tmp_path / "cache").is_dir()
+    monkeypatch.chdir(out)
+    assert train("--out", out, "--resume") == 0
+    assert not (out / "cache").exists()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX only")
 def test_names_that_are_no_text(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in list(data.iterdir()):

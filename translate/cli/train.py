@@ -89,13 +89,15 @@ def train(task: Task, argv: list[str], threads: Threads | None = None) -> int:
     import torch
 
     from translate.tasks.base import load_object
-    from translate.training.batches import SPLIT, list_training_data
+    from translate.training.batches import NO_SPLIT, SPLIT, list_training_data
 
     trainer_class = load_object(task.trainer)
     saved = _saved_header(task, argv)
     options = _parse(task, trainer_class, saved, argv)
     split = SPLIT if saved is None else saved.split
     listings, config = list_training_data(task, options.config, options.data, options.val, split)
+    if options.val is None and not listings.held_out.targets:
+        split = NO_SPLIT
     header = _header(task, saved, options, config, listings, split)
     refuse_old_run(options.out, fresh=saved is None)
     refuse_name(options.out)
@@ -132,15 +134,17 @@ def _trained(
     run = Run(trainer, header, options.out)
     if run.fabric.device.type == "cpu":
         keep_memory()
+    other_pictures = saved is not None and saved.files != header.files
     if saved:
         run.restore(read_tensors(run.snapshot_path))
+        if other_pictures:
+            run.best = {}
         _refuse_finished_run(run)
     measured_names(run.trainer, len(listings.held_out.targets))  # before anything is written
     console = Console(stderr=True, quiet=not run.fabric.is_global_zero)
     for line in (*(f"note: {reason}" for reason in listings.left_out), *([note] if note else ())):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    if saved and saved.files != header.files:
-        run.best = {}
+    if other_pictures:
         console.print("other pictures than before: what was measured so far no longer counts", highlight=False)
     training_data = open_training_data(run.trainer, task, listings, console)
     check_held_out(run.trainer, training_data.held_out_count)
@@ -190,7 +194,9 @@ def _start(trainer: "Trainer", task: Task, listings: "Listings") -> str:
 
     def first_batch() -> "Batch":
         training_data = open_training_data(trainer, task, listings)
-        return training_data.batch(training_data.samples(MEASURED), (trainer.config.seed,), torch.device("cpu"))
+        # Not the held-out pictures, which are to stay unseen, and are few.
+        measured = training_data.stream.plain(MEASURED)
+        return training_data.batch(measured, (trainer.config.seed,), torch.device("cpu"))
 
     return start_from_files(trainer, task, files, first_batch)
 
@@ -211,7 +217,11 @@ def _out_of_memory(config: "TrainConfig", out: Path) -> str:
 
     again = "go on with --resume" if (out / FILE_NAME).exists() else "start again with"
     batch, parts = config.optimisation.batch_size, 2 * config.optimisation.accumulate
-    remedy = f"--accumulate {parts}" if batch % parts == 0 else "a smaller --image-size in a new run"
+    try:
+        config.replace(accumulate=parts)
+        remedy = f"--accumulate {parts}"
+    except ConfigError:  # the batch cannot be split further
+        remedy = "a smaller --image-size in a new run"
     return (
         f"the GPU's memory is too small for --batch-size {batch} at --image-size {config.data.image_size}; "
         f"{again} {remedy}"
@@ -277,6 +287,7 @@ def _parse(task: Task, trainer_class: Any, saved: "Header | None", argv: list[st
     Raises:
         ConfigError: wrong usage, no budget, or a setting that a resumed run may not change.
     """
+    from translate.trainers.adversarial_config import AdversarialConfig
     from translate.trainers.config import config_from_json, option_name
     from translate.training.budget import StopAfter
 
@@ -308,6 +319,8 @@ def _parse(task: Task, trainer_class: Any, saved: "Header | None", argv: list[st
         options = parse_options(Options, argv, prog, Options(data=MISSING, out=MISSING, config=start))
     else:
         start = config_from_json(config_class, saved.config, "the snapshot")
+        if isinstance(start, AdversarialConfig):
+            start = start.replace(reference_size=start.references)  # it is kept, whatever --accumulate is now
         validation = Path(saved.validation) if saved.validation else None
         start = _with_new_budget(start, argv)
         default = Options(data=Path(saved.data), out=Path(), val=validation, config=start)
@@ -329,7 +342,8 @@ def _parse(task: Task, trainer_class: Any, saved: "Header | None", argv: list[st
 
 def _with_new_budget(config: "TrainConfig", argv: list[str]) -> "TrainConfig":
     """`config` without its budget when the arguments give one of the other kind only."""
-    time, images = (any(word.split("=")[0] == name for word in argv) for name in ("--max-time", "--max-images"))
+    given = {word.split("=")[0].replace("_", "-") for word in argv}
+    time, images = "--max-time" in given, "--max-images" in given
     if time == images:
         return config
     return config.replace(**{"max_images" if time else "max_seconds": None})

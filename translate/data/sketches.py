@@ -4,7 +4,7 @@ With one edge detector and fixed settings, a network learns a single kind of lin
 detectors. So three methods are mixed, and everything about the lines varies between images: detail, thickness,
 darkness, steadiness and gaps.
 
-Shape suffixes: B batch, N some pictures of it, H height, W width.
+Shape suffixes: B batch, N some pictures of it, C channels, H height, W width.
 """
 
 from math import pi
@@ -29,18 +29,19 @@ DRAWN_AT = 256
 """Image side in pixels that the lengths in `draw_soft_edges` and `draw_freehand` refer to; they scale with it."""
 
 
-def draw_sketches(photo_B3HW: Tensor, generator: Generator) -> Tensor:
+def draw_sketches(photo_BCHW: Tensor, generator: Generator) -> Tensor:
     """Draw each photo as dark lines on white, with one of three methods chosen at random by `SHARES`.
 
     All random numbers come from `generator`, so equal seeds give equal drawings. Does not synchronise with the device.
 
     Args:
-        photo_B3HW: float, range [-1, 1].
+        photo_BCHW: float, range [-1, 1]. The first three channels count, or the first one if there are fewer.
         generator: random generator, on the CPU.
 
     Returns:
         sketch_B3HW: float, range [-1, 1], three equal channels; 1 is white.
     """
+    photo_B3HW = photo_BCHW[:, :3] if photo_BCHW.shape[1] >= 3 else photo_BCHW[:, :1].expand(-1, 3, -1, -1)
     chosen_B = torch.rand(photo_B3HW.shape[0], generator=generator)
     sketch_B3HW = torch.empty_like(photo_B3HW)
     low = 0.0

@@ -32,7 +32,8 @@ def hold_out(listing: Listing, count: int | None = None) -> tuple[Listing, Listi
 
     Each sample (a picture, or a pair) has a number that follows from the bytes of its files, and those with the lowest
     numbers are held out. So copies are on one side; and however many pictures are added later, none that was learnt
-    from is held out, for lower numbers only take the place of others.
+    from is held out, for lower numbers only take the place of others. The exceptions follow from how many there were:
+    none are held out of fewer than `LEAST`, nor copies that make up more than half.
 
     Args:
         listing: the files.

@@ -156,8 +156,7 @@ def read_case(case: Case, data: TestData, spec: ModelSpec, *, spoil: bool = Fals
         return Sample(case, _reduced(truth_HWC, spec.scale, case.name if spoil else None), truth_HWC)
     if data.kind == "photographs":
         assert case.target is not None
-        photo_HWC = read_image(case.target)
-        photo_HWC = frame_plain(Framing("fit", DRAWN_SIDE, "none"), [photo_HWC])[0]
+        photo_HWC = framed_photograph(read_image(case.target))
         task = TASKS[spec.task]
         return Sample(case, _drawn(photo_HWC, case.name, task.test_source_maker or task.source_maker), photo_HWC)
     assert case.source is not None
@@ -166,6 +165,11 @@ def read_case(case: Case, data: TestData, spec: ModelSpec, *, spoil: bool = Fals
         source_HWC, truth_HWC = _halves(source_HWC, data.side_by_side)
         return Sample(case, source_HWC, truth_HWC)
     return Sample(case, source_HWC, None if case.target is None else read_image(case.target))
+
+
+def framed_photograph(photo_HWC: Pixels) -> Pixels:
+    """A photograph on the square of `DRAWN_SIDE` that drawings are made from."""
+    return frame_plain(Framing("fit", DRAWN_SIDE, "none"), [photo_HWC])[0]
 
 
 def _check_layout(question: Question, spec: ModelSpec) -> None:

@@ -15,7 +15,7 @@ from translate.data.layouts import Side, list_pictures, present_folders
 from translate.data.reading import Pixels
 from translate.data.thumbnails import thumbnail
 from translate.errors import DataError, ImageError
-from translate.evaluation.cases import TestData, read_image, shown, spread, target_half
+from translate.evaluation.cases import TestData, framed_photograph, read_image, shown, spread, target_half
 from translate.evaluation.run import TILE, TILE_BYTES, Shot, Survey
 from translate.html import picture_address
 from translate.metrics.domain import SIDE, domain_share, train_domain_classifier
@@ -70,7 +70,9 @@ def find_training(folder: Path, data: TestData) -> Training:
         return Training(folder, list_pictures(folder / present[0]), list_pictures(folder / present[1]), None)
     if present is None and (folder / data.folders[1]).is_dir():
         present = data.folders
-    return Training(folder, [], list_pictures(folder / present[1] if present else folder), data.side_by_side)
+    if present:
+        return Training(folder, [], list_pictures(folder / present[1]), None)
+    return Training(folder, [], list_pictures(folder), data.side_by_side)
 
 
 def neighbours(survey: Survey, training: Training, tick: Callable[[], object]) -> list[Neighbour]:
@@ -83,7 +85,7 @@ def neighbours(survey: Survey, training: Training, tick: Callable[[], object]) -
     paths: list[Path] = []
     for path in training.targets:
         try:
-            known.append(thumbnail(target_half(read_image(path), training.side_by_side)))
+            known.append(thumbnail(_target(path, survey, training)))
             paths.append(path)
         except ImageError as error:
             survey.skipped.append(str(error).encode("utf-8", "replace").decode())
@@ -103,7 +105,7 @@ def neighbours(survey: Survey, training: Training, tick: Callable[[], object]) -
             for place in order:
                 number, path = asked[int(place)], paths[int(row_N[place])]
                 shots = {shot.title: shot for shot in survey.shots_of(number)}
-                image_HWC = target_half(read_image(path), training.side_by_side)
+                image_HWC = _target(path, survey, training)
                 shot = Shot("nearest", *picture_address(image_HWC, min(TILE, max(image_HWC.shape[:2])), TILE_BYTES))
                 name = shown(path, training.folder)
                 found.append(
@@ -127,6 +129,12 @@ def classify_domains(survey: Survey, training: Training, tick: Callable[[], obje
             column.totals["target_share"] = domain_share(classifier, _stack(column.small))
     real, source = (survey.column(name).totals.get("target_share", 0.0) for name in ("truth", "source"))
     return {"accuracy": (real + 1.0 - source) / 2.0, "pictures": len(sides[0]) + len(sides[1])}
+
+
+def _target(path: Path, survey: Survey, training: Training) -> Pixels:
+    """A training picture, framed like the results."""
+    image_HWC = target_half(read_image(path), training.side_by_side)
+    return framed_photograph(image_HWC) if survey.data.kind == "photographs" else image_HWC
 
 
 def _small(survey: Survey, files: Sequence[Path], tick: Callable[[], object]) -> list[Pixels]:

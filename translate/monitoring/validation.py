@@ -78,6 +78,12 @@ def measured_names(trainer: Trainer, held_out: int) -> list[str]:
             raise ConfigError(
                 f"--metrics includes {name}, which needs 3 channels; use --metrics psnr ssim swd --best-by swd"
             )
+        least = 3 * trainer.spec.scale  # the border is as wide as the scale
+        if name == "psnr_luma" and held_out and config.data.image_size < least:
+            raise ConfigError(
+                f"--image-size is {config.data.image_size}; psnr_luma with --scale {trainer.spec.scale} needs at least "
+                f"{least}; increase it, or use --metrics psnr ssim swd --best-by swd"
+            )
         if name in SOURCE_METRICS and (config.data.formats[0].channels != 3 or trainer.spec.scale != 1):
             raise ConfigError(
                 f"--metrics includes {name}, which compares the output with the source, but they differ in size or "

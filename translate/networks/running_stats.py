@@ -17,6 +17,11 @@ class SyncedBuffers(nn.Module):
     """Buffers that are updated in training and averaged over all processes after every step."""
 
 
+def finite_or(new: Tensor, old: Tensor) -> Tensor:
+    """`new` where it is a number, else `old`: a step that is skipped must not spoil those to come."""
+    return torch.where(new.isfinite(), new, old)
+
+
 class RunningStats(SyncedBuffers):
     """Standardises values with a running mean (centre) and standard deviation (spread).
 
@@ -42,5 +47,7 @@ class RunningStats(SyncedBuffers):
         """Update centre and spread with standardised values, which may each have a variance."""
         square_S = (value_BS.square() + variance_BS).mean(dim=0)
         # Out of place, because the old tensors are still needed in the backward pass.
-        self.centre_S = self.centre_S + MOMENTUM * self.spread_S * value_BS.mean(dim=0)
-        self.spread_S = (self.spread_S * (1.0 + MOMENTUM * (square_S - 1.0)).sqrt()).clamp_min(LEAST_SPREAD)
+        centre_S = self.centre_S + MOMENTUM * self.spread_S * value_BS.mean(dim=0)
+        spread_S = (self.spread_S * (1.0 + MOMENTUM * (square_S - 1.0)).sqrt()).clamp_min(LEAST_SPREAD)
+        self.centre_S = finite_or(centre_S, self.centre_S)
+        self.spread_S = finite_or(spread_S, self.spread_S)

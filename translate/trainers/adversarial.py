@@ -87,7 +87,7 @@ class DiscriminatorInput(NamedTuple):
     given_BCHW: Tensor | None = None
     """Source image and label planes; None for an unconditional discriminator."""
     fake_given_BCHW: Tensor | None = None
-    """The same for the generated images, if some of them come from earlier steps."""
+    """The same for the generated images, if it differs: unpaired sources, and images from earlier steps."""
 
 
 class AdversarialGame(nn.Module):
@@ -136,8 +136,9 @@ class AdversarialGame(nn.Module):
             return inputs._replace(fake_BCHW=fake_BCHW)
         if inputs.given_BCHW is None:
             return inputs._replace(fake_BCHW=self.pool(fake_BCHW))
-        channels = [inputs.given_BCHW.shape[1], fake_BCHW.shape[1]]
-        given_BCHW, fake_BCHW = self.pool(torch.cat([inputs.given_BCHW, fake_BCHW], dim=1)).split(channels, dim=1)
+        given_BCHW = inputs.given_BCHW if inputs.fake_given_BCHW is None else inputs.fake_given_BCHW
+        channels = [given_BCHW.shape[1], fake_BCHW.shape[1]]
+        given_BCHW, fake_BCHW = self.pool(torch.cat([given_BCHW, fake_BCHW], dim=1)).split(channels, dim=1)
         return inputs._replace(fake_BCHW=fake_BCHW, fake_given_BCHW=given_BCHW)
 
     def augment(self, inputs: DiscriminatorInput) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import tyro
+
 from translate.errors import ConfigError
 from translate.losses.adversarial import GAMES
 from translate.networks.squeezenet import SMALLEST
@@ -120,6 +122,8 @@ class DiscriminatorConfig(NetworkConfig):
     ] = "spectral"
     """Normalisation in the discriminator. The classic recipes use instance and instance-affine; reference-batch and
     virtual-batch use the statistics of a fixed batch of real images (Salimans et al., 2016)."""
+    reference_size: Annotated[int, tyro.conf.Suppress] = 0
+    """Size of the reference batch of a resumed run, whatever --accumulate is now; 0: the images in one forward pass."""
     discriminator_batch_features: bool = False
     """Add minibatch standard deviation to the discriminator, against mode collapse (Karras et al., 2018)."""
 
@@ -128,6 +132,7 @@ class DiscriminatorConfig(NetworkConfig):
             ("discriminator_width", 1, 4096),
             ("discriminator_layers", 1, 8),
             ("discriminator_scales", 1, 6),
+            ("reference_size", 0, 65536),
         ):
             check_range(self, name, low, high)
 
@@ -185,9 +190,9 @@ class AdversarialConfig(TrainConfig):
     @property
     def references(self) -> int:
         """Size of the reference batch; 0 if the discriminator's norm needs none."""
-        return (
-            self.optimisation.at_once if self.networks.discriminator_norm in ("reference-batch", "virtual-batch") else 0
-        )
+        if self.networks.discriminator_norm not in ("reference-batch", "virtual-batch"):
+            return 0
+        return self.networks.reference_size or self.optimisation.at_once
 
 
 SMALL_DATA: Mapping[str, Any] = {

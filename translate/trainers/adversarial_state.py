@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.losses.historical_average import historical_average
-from translate.networks.running_stats import SyncedBuffers
+from translate.networks.running_stats import SyncedBuffers, finite_or
 
 EMA_WEIGHT = 0.01
 """Weight of a new batch in the EMAs of the scores (0.01 in LeCam, 2021)."""
@@ -44,8 +44,8 @@ class ScoreEMA(SyncedBuffers):
     def update(self, real_scores: Sequence[Tensor], fake_scores: Sequence[Tensor]) -> None:
         """Update the averages with these scores, one map per scale."""
         # Out of place, because the old tensors are still needed in the backward pass.
-        self.real = self.real.lerp(_mean(real_scores), self.weight)
-        self.fake = self.fake.lerp(_mean(fake_scores), self.weight)
+        self.real = finite_or(self.real.lerp(_mean(real_scores), self.weight), self.real)
+        self.fake = finite_or(self.fake.lerp(_mean(fake_scores), self.weight), self.fake)
 
 
 class AugmentationController(SyncedBuffers):
@@ -125,6 +125,8 @@ class ReferenceBatch(nn.Module):
         super().__init__()
         self.register_buffer("pictures_RCHW", torch.zeros(size, channels, side, side))
         self.register_buffer("kept", torch.zeros((), dtype=torch.bool))
+        self.taken = False
+        """Whether the images are of the step that is not finished yet, and so differ between processes."""
         self._done = False
         self.register_load_state_dict_post_hook(_reset_done)
 
@@ -136,6 +138,7 @@ class ReferenceBatch(nn.Module):
             places = torch.arange(len(self.pictures_RCHW), device=real_BCHW.device) % len(real_BCHW)
             self.pictures_RCHW.copy_(real_BCHW[places])
             self.kept.fill_(True)
+            self.taken = True
         self._done = True
 
 

@@ -90,7 +90,7 @@ class DataConfig:
     """Data augmentation; full adds small changes of scale, rotation and colour to flips."""
     image_size: int = 256
     """Side of the training samples in pixels."""
-    cache: Annotated[str, tyro.conf.arg(metavar="FOLDER")] = ""
+    cache: Annotated[str, _FOLDER, tyro.conf.arg(name="cache")] = ""
     """Folder for a cache of decoded images, for this and later runs; worth it on a GPU or for very large photos."""
     unpaired_sources: Annotated[str, _FOLDER, tyro.conf.arg(name="unpaired-sources")] = ""
     """Folder of sources without targets, such as real drawings, to learn from beside the pairs of pix2pix. Their

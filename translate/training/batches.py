@@ -46,6 +46,9 @@ MAX_HELD_OUT = 64
 SPLIT = "content"
 """How pictures are held out by new runs, see `translate.data.split.hold_out`."""
 
+NO_SPLIT = "none"
+"""The same for runs that began with too few pictures to hold any out: all are learnt from, also when there are more."""
+
 
 @dataclass(frozen=True)
 class Listings:
@@ -129,7 +132,8 @@ def list_training_data(
 ) -> tuple[Listings, TrainConfig]:
     """Find the files; returns them and the settings with the class label names filled in.
 
-    Without `validation` some of `data` are held out, as `split` says: by content, or evenly spaced as runs from before.
+    Without `validation` some of `data` are held out, as `split` says: by content, none, or evenly spaced as runs from
+    before.
 
     Raises:
         DataError: files missing, unmatched, or in both `data` and `validation`.
@@ -152,6 +156,8 @@ def list_training_data(
         listings = Listings(listing, held_out)
     elif split == SPLIT:
         listings = Listings(*hold_out(listing, None if wanted < 0 else wanted))
+    elif split == NO_SPLIT:
+        listings = Listings(*hold_out(listing, 0))
     else:
         listings = Listings(*hold_out_spaced(listing, spaced_count(listing) if wanted < 0 else wanted))
     if config.data.unpaired_sources:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from translate.errors import ConfigError, DataError
 from translate.networks.running_stats import SyncedBuffers
+from translate.trainers.adversarial_state import ReferenceBatch
 from translate.trainers.base import Term, Trainer
 from translate.trainers.config import TrainConfig
 from translate.training.budget import Progress
@@ -203,10 +204,14 @@ class Run:
         """Count a finished step and update the EMAs."""
         synced = [part for part in self.trainer.modules() if isinstance(part, SyncedBuffers)]
         average_over_processes(self.fabric, [buffer for part in synced for buffer in part.buffers()])
+        for part in self.trainer.modules():
+            if isinstance(part, ReferenceBatch) and part.taken:
+                broadcast_from_first(self.fabric, list(part.buffers()))
+                part.taken = False
         self.progress.images_seen += images
         self.progress.steps += 1
         if self.progress.steps == 1:
-            self.synchronise()  # state taken from the first batch, a reference batch for example
+            self.synchronise()  # state taken from the first batch
         for name, average in self.averages.items():
             average.update(self.trainer.get_submodule(name), images, self.progress.images_seen)
         if self.progress.steps % HEALTH_INTERVAL == 0:

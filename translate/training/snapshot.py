@@ -47,7 +47,7 @@ class Header:
     files: str = ""
     """Digest of the names of all files, training and held-out ones separately."""
     split: str = ""
-    """How pictures are held out: `content`, or empty for runs from before, of which each k-th is."""
+    """How pictures are held out: `content`, `none`, or empty for runs from before, of which each k-th is."""
     images_seen: int
     steps: int
     seconds_used: float
