@@ -172,6 +172,16 @@ def test_the_levels_of_a_pyramid_are_no_pages() -> None:
     assert decode(data).pages == 1
 
 
+@pytest.mark.parametrize("tags", [{254: 2}, {297: (1, 2)}])
+def test_what_says_that_it_is_a_page_is_one(tags: dict[int, Any]) -> None:
+    """Half as large as the largest: sheets of one document scanned more coarsely."""
+    small = page(200, (32, 24))
+    small.encoderinfo = {"tiffinfo": tags}
+    assert [decode(tiff(page(10, (64, 48)), small), page=number).pages for number in (1, 2)] == [2, 2]
+    small.encoderinfo = {"tiffinfo": {**tags, 254: 3}}
+    assert decode(tiff(page(10, (64, 48)), small)).pages == 1  # a reduced copy of a page
+
+
 def test_pages_of_different_shapes_are_pages() -> None:
     """A small page that is no copy of the large one."""
     data = tiff(page(10, (64, 48)), page(100, (16, 16)), page(200, (48, 64)))

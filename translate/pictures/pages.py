@@ -17,8 +17,8 @@ from translate.errors import ConfigError, ImageError
 from translate.pictures.formats import HEAD_BYTES, recognise
 from translate.pictures.metadata.tiff_tags import Entry, Tiff
 
-_NEW_SUBFILE_TYPE, _WIDTH, _HEIGHT = 254, 256, 257
-_REDUCED, _MASK = 1, 4
+_NEW_SUBFILE_TYPE, _WIDTH, _HEIGHT, _PAGE_NUMBER = 254, 256, 257, 297
+_REDUCED, _PAGE, _MASK = 1, 2, 4
 _OFFSETS = {273, 324}
 """Tags that say where pixels lie: strips and tiles."""
 _DIRECTORIES = {34665, 34853, 40965}
@@ -41,19 +41,21 @@ class Page:
     width: int
     copy: bool
     """Whether the file says that it is a reduced copy or a mask."""
+    said: bool
+    """Whether the file says that it is a page."""
 
 
 def tiff_pages(data: bytes) -> tuple[Page, ...]:
     """Return the pages of a TIFF file (TIFF 6.0, NewSubfileType); the first is the picture if only one is wanted.
 
-    Copies that the file does not name are told by their size: the same shape as the largest page, and at most half as
-    large. At least one page is returned, unless the file is damaged.
+    Of those that the file calls neither a copy nor a page, copies are told by their size: the same shape as the largest
+    page, and at most half as large. At least one page is returned, unless the file is damaged.
     """
     found = _directories(data)
     pages = [page for page in found if not page.copy] or found
     if len(pages) > 1:
         largest = max(pages, key=lambda page: page.height * page.width)
-        pages = [page for page in pages if not _is_small_copy(page, largest)]
+        pages = [page for page in pages if page.said or not _is_small_copy(page, largest)]
     return tuple(pages)
 
 
@@ -67,7 +69,8 @@ def _directories(data: bytes) -> list[Page]:
             entries, place = tiff.entries(offset)
             tags = {entry.tag: entry for entry in entries if entry.count == 1}
             kind, width, height = (_first(tiff, tags.get(tag)) for tag in (_NEW_SUBFILE_TYPE, _WIDTH, _HEIGHT))
-            found.append(Page(len(found), offset, height, width, bool(kind & (_REDUCED | _MASK))))
+            said = bool(kind & _PAGE) or any(entry.tag == _PAGE_NUMBER for entry in entries)
+            found.append(Page(len(found), offset, height, width, bool(kind & (_REDUCED | _MASK)), said))
             (offset,) = tiff.numbers("Q" if tiff.big else "L", place)
     except ValueError:  # damaged: whoever decodes it says so
         pass
