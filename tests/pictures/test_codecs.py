@@ -25,6 +25,7 @@ from made_files import (
 from PIL import Image
 
 from translate.errors import ImageError
+from translate.pictures.band_reader import RowReader
 from translate.pictures.operations import READABLE, Picture, decode, encode, read_picture, with_bits
 
 P3 = icc_profile(DISPLAY_P3, None)
@@ -204,6 +205,29 @@ def test_tiff_that_is_no_picture() -> None:
             decode(saved(image, "TIFF"), "a.tif")
     with pytest.raises(ImageError, match="has 5 channels"):
         decode(tiff(np.zeros((3, 3, 5), np.uint8), "b-w"))
+
+
+def ycbcr(compression: str) -> bytes:
+    """Red, 200 and 50 and 20, in a TIFF whose colours have as many pixels as its luma."""
+    return saved(Image.new("RGB", (16, 16), (200, 50, 20)).convert("YCbCr"), "TIFF", compression=compression)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "zstd"])
+def test_tiff_of_luma_and_chroma(compression: str) -> None:
+    found = decode(ycbcr(compression), bits=16)
+    assert found.rgb_HWC[3, 3].tolist() == pytest.approx([200, 50, 20], abs=2)
+    assert (found.alpha_HW, found.notes) == (None, ())
+
+
+def test_tiff_of_luma_and_chroma_that_cannot_be_read(tmp_path: Path) -> None:
+    """Pillow reads none without compression, and libvips takes it for RGB."""
+    with pytest.raises(ImageError, match=r"a\.tif: holds YCbCr colours, expected grey, RGB or CMYK; convert it"):
+        decode(ycbcr("raw"), "a.tif")
+    for compression in ("raw", "tiff_lzw"):
+        with pytest.raises(ImageError, match=r"a\.tif: too large .* its YCbCr colours cannot be read row by row"):
+            RowReader(ycbcr(compression), "a.tif", tmp_path)
+    with RowReader(ycbcr("jpeg"), "a.tif", tmp_path) as reader:
+        assert next(reader.bands()).rgb_HWC[3, 3].tolist() == pytest.approx([200, 50, 20], abs=2)
 
 
 def test_facts_behind_the_pixels() -> None:
