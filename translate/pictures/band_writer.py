@@ -23,7 +23,7 @@ import numpy as np
 from translate.errors import ImageError
 from translate.files import FULL, Finish, atomic_path, unwritable
 from translate.pictures.band_reader import Format
-from translate.pictures.encode import Metadata, facts_for, with_jfif_density, with_source_type
+from translate.pictures.encode import Metadata, facts_for, lost_with_location, with_jfif_density, with_source_type
 from translate.pictures.formats import ANIMATED, BY_BAND, FORMATS, SIXTEEN_BITS, PictureFormat, usual_suffixes
 from translate.pictures.icc import from_srgb, srgb_profile
 from translate.pictures.libvips import one_line, vips
@@ -107,8 +107,11 @@ class RowWriter:
         icc = self._profile or (srgb_profile() if facts.icc else None)
         wanted = facts_for(facts, height, width, metadata, icc)
         name = (BY_BAND if timing is None else ANIMATED)[path.suffix.lower()].name
-        self.lost = kept.lost(wanted, name, _HELD.get(self._format))
-        """One line on the metadata that the file cannot hold, or nothing."""
+        self.lost = (
+            *lost_with_location(facts, wanted, metadata),
+            *kept.lost(wanted, name, _HELD.get(self._format)),
+        )
+        """Lines on the metadata that the file does not hold, see `translate.pictures.encode.lost`."""
         self._facts = _fitting(with_source_type(wanted, source_type), self._format)
         numbers = {1: self._facts.exif, 2: self._facts.xmp, 4 + 16: self._facts.iptc, 8: icc}
         # Without this libvips makes up EXIF for files that have none.
