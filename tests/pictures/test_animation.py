@@ -203,3 +203,19 @@ def test_frames_that_are_alike_are_kept(tmp_path: Path) -> None:
         for _ in range(3):
             writer.write(picture)
     assert frames_of(tmp_path / "a.gif")[1] == [50, 60, 70]
+
+
+def test_short_and_long_times_of_webp(tmp_path: Path, engine: Engine) -> None:
+    times = [10, 7, 1, 33, 100, 20_000]
+    convert(save(tmp_path / "a.webp", drawn(), duration=times), tmp_path / "b.webp", engine)
+    assert frames_of(tmp_path / "b.webp")[1] == times
+
+
+def test_frames_of_webp_that_are_alike_become_one(tmp_path: Path) -> None:
+    """Which is shown as long as all."""
+    pictures = [Picture(np.full((8, 16, 3), grey, np.uint8)) for grey in (90, 90, 200, 30, 30, 30)]
+    timing = Timing((5, 60, 8, 9, 10, 11), 0)
+    with RowWriter(tmp_path / "a.webp", 8, 16, alpha=False, bits=8, facts=pictures[0], timing=timing) as writer:
+        for picture in pictures:
+            writer.write(picture)
+    assert frames_of(tmp_path / "a.webp")[1] == [65, 8, 30]

@@ -11,12 +11,13 @@ import queue
 import struct
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, BinaryIO, Literal, Self
 
 import numpy as np
 
@@ -38,6 +39,8 @@ _JFIF_HEAD = 20
 """Bytes at the beginning of a JPEG file in which libvips says the density."""
 _PIECE_BYTES = 4 << 20
 _WAIT = 0.2
+_STAND_IN, _LONGEST = 100, (1 << 24) - 1
+"""Milliseconds; the most that a frame of WebP can be shown."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +222,10 @@ class RowWriter:
                 image = image.copy()
                 image.set_type(vips().GValue.gint_type, "page-height", self._height)
                 image.set_type(vips().GValue.gint_type, "loop", self._timing.plays)
-                image.set_type(vips().GValue.array_int_type, "delay", self._timing.milliseconds)
+                delays = self._timing.milliseconds
+                if self._format == "webp":  # libvips takes 10 ms and less for 100; `_retime` writes the right ones
+                    delays = [_STAND_IN] * len(delays)
+                image.set_type(vips().GValue.array_int_type, "delay", delays)
             if self._dense is None:
                 image = image.copy(xres=_UNKNOWN_DENSITY, yres=_UNKNOWN_DENSITY)
             if self._facts.iptc and self._format in _IPTC_FIELDS:
@@ -243,6 +249,8 @@ class RowWriter:
                 head = with_jfif_density(file.read(_JFIF_HEAD), self._facts)
                 file.seek(0)
                 file.write(head)
+            elif self._timing is not None and self._format == "webp":
+                _retime(file, self._timing.milliseconds)
 
     @property
     def _dense(self) -> Density | None:
@@ -309,6 +317,24 @@ def _fitting(facts: Facts, kind: Format) -> Facts:
         if (data := getattr(facts, name)) and kept.fits_segment(kind, data)
     }
     return Facts(facts.icc, density=facts.density, **fitting)
+
+
+def _retime(file: BinaryIO, milliseconds: Sequence[int]) -> None:
+    """Write how long the frames of a WebP file are shown, which say `_STAND_IN` (RFC 9649, 2.7.1.1).
+
+    Of frames that are alike libvips makes one, which is shown as long as all.
+    """
+    left = iter(milliseconds)
+    file.seek(12)
+    while len(head := file.read(8)) == 8:
+        length = int.from_bytes(head[4:], "little")
+        end = file.tell() + length + length % 2
+        if head[:4] == b"ANMF":
+            file.seek(12, os.SEEK_CUR)  # behind place and size
+            count = int.from_bytes(file.read(3), "little") // _STAND_IN
+            file.seek(-3, os.SEEK_CUR)
+            file.write(min(sum(islice(left, count)), _LONGEST).to_bytes(3, "little"))
+        file.seek(end)
 
 
 def _scanlines(rows_HWC: Pixels) -> bytes:
