@@ -305,11 +305,16 @@ def _single_target(
     if suffix not in writable:
         known = ", ".join(sorted(writable))
         raise DataError(f"{destination}: cannot write {destination.suffix}; use one of {known}, or give a folder")
-    if f".{output_format}" in writable and suffix != f".{output_format}":
+    if f".{output_format}" in writable and _format_of(suffix) != _format_of(f".{output_format}"):
         raise DataError(f"{destination}: its suffix contradicts --format {output_format}; omit one of them")
     if relative_name(destination, source) == ".":
         raise DataError(f"{source}: its result {destination} would overwrite an input; choose another name")
     return destination.parent, destination.name
+
+
+def _format_of(suffix: str) -> str:
+    """The same for all suffixes of a format."""
+    return next((one.name for one in FORMATS if suffix in one.suffixes), suffix)
 
 
 def _check_inputs_are_safe(items: Sequence[Item], source: Location, inside: str) -> None:
