@@ -58,13 +58,15 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
     return save(tmp_path / "mine.onnx", request.param), tmp_path / "in.png"
 
 
-def agrees(result: Path, model: Path, source: Path) -> bool:
+def agrees(result: Path, model: Path, source: Path, *, mean: float = 0.2) -> bool:
     """Whether a result is what the Engine makes; where it is resized, libraries differ by a few levels, and a
-    scene that is inverted shows each of them three times."""
+    scene that is inverted shows each of them three times. `mean`: of the differences in a scene."""
     wanted_HWC = Engine(model, device="cpu").apply(read_picture(source)).rgb_HWC.astype(int)
     made_HWC = np.asarray(Image.open(result).convert("RGB")).astype(int)
     assert made_HWC.shape == wanted_HWC.shape
     spec = Engine(model, device="cpu").spec
+    if spec.scene_size and np.abs(made_HWC - wanted_HWC).mean() > mean:
+        return False
     return np.abs(made_HWC - wanted_HWC).max() <= (12 if spec.scene_size else 4 if spec.working_size else 0)
 
 
@@ -106,7 +108,7 @@ def test_node(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["info", str(model), "--json"]) == 0
     (tmp_path / "mine.json").write_text(capsys.readouterr().out)
     assert node("convert.mjs", "mine.onnx", "mine.json", "in.png", "out.png", cwd=tmp_path) == ""
-    assert agrees(tmp_path / "out.png", model, source)
+    assert agrees(tmp_path / "out.png", model, source, mean=3)  # sharp enlarges with a shift of half a pixel
 
 
 class Triton(BaseHTTPRequestHandler):
