@@ -12,13 +12,13 @@ from PIL import Image, ImageOps
 
 server, name, source, target = sys.argv[1:]
 address = f"{server}/v2/models/{name}"
-with urlopen(f"{address}/config") as answer:
-    spec = json.loads(json.load(answer)["parameters"]["translate.spec"]["string_value"])
-picture = ImageOps.exif_transpose(Image.open(source)).convert("RGBA")  # photographs may be stored turned
-picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-factor = min(1, (spec["scene_size"] or 1e9) / min(picture.size))  # the model knows scenes at this size
-if spec["working_size"]:  # and things at this one
-    factor = spec["working_size"] / max(picture.size)
+spec = json.loads(json.load(urlopen(f"{address}/config"))["parameters"]["translate.spec"]["string_value"])
+picture = ImageOps.exif_transpose(Image.open(source))  # photographs may be stored turned
+if picture.mode.startswith("I;16"):  # grey of 16 bits, which Pillow would cut off at 255
+    picture = Image.fromarray(np.uint8(np.rint(np.asarray(picture) / 257)))
+picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA")).convert("RGB")
+things, scenes = spec["working_size"], spec["scene_size"] or 1e9  # the model knows them at these sizes
+factor = things / max(picture.size) if things else min(1, scenes / min(picture.size))
 # uint8 (1, H, W, 3)
 image = np.asarray(picture.resize([max(1, round(side * factor)) for side in picture.size], Image.LANCZOS))[None]
 meta = {"name": "image", "datatype": "UINT8", "shape": image.shape, "parameters": {"binary_data_size": image.nbytes}}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,6 +36,8 @@ PROGRAMS = sorted(path for path in EXAMPLES.rglob("*.*") if path.suffix in (".py
 MOST_LINES = 30
 
 PLAIN = ModelSpec(name="plain", task="pix2pix", architecture="", scale=2)
+DEEP = replace(PLAIN, name="deep")
+"""For a picture of 16 bits."""
 SIZED = ModelSpec(
     name="sized", task="sketch-to-photo", architecture="", labels=("shoe", "bag"), style_size=2, working_size=48,
     content_share=0.0,
@@ -42,7 +45,7 @@ SIZED = ModelSpec(
 SCENE = ModelSpec(name="scene", task="day-to-night", architecture="", scene_size=17)
 
 
-@pytest.fixture(params=[PLAIN, SIZED, SCENE], ids=lambda spec: spec.name)
+@pytest.fixture(params=[PLAIN, DEEP, SIZED, SCENE], ids=lambda spec: spec.name)
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
     """A tiny model and a picture, smooth unless the model is for scenes, in a folder with nothing else."""
     y_H1, x_W = np.mgrid[:40, :60].astype(np.float32)
@@ -50,6 +53,8 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
     if request.param.scene_size:  # detail that the model cannot see
         picture_HWC = picture_HWC // 2 + (40 * ((x_W + y_H1) % 2)).astype(np.uint8)[..., None]
     picture, exif = Image.fromarray(picture_HWC), Image.Exif()
+    if request.param is DEEP:
+        picture = Image.fromarray(picture_HWC[..., 0].astype(np.uint16) * 257 + 70)
     exif[274] = 6  # stored turned, as by telephones
     if request.param.working_size:  # drawings may be transparent, and black below
         picture.putalpha(Image.fromarray((x_W * 4 + 0 * y_H1).astype(np.uint8)))
