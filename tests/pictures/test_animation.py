@@ -1,5 +1,7 @@
 """Animated pictures: frames, times, repetitions and transparency stay."""
 
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import DOUBLE, INVERT, save_model
-from made_files import exif, read_exif
+from made_files import exif, png_chunks, read_exif
 from PIL import Image
 
 from translate.conversion.folder import convert_folder
 from translate.conversion.worker import Conversion, Result
 from translate.errors import DataError, ImageError
 from translate.inference.engine import Engine
-from translate.pictures.animation import count_frames, hundredths, survey
+from translate.pictures.animation import count_frames, frames, hundredths, survey
 from translate.pictures.band_writer import RowWriter, Timing
 from translate.pictures.operations import Picture, read_picture
 
@@ -219,3 +221,45 @@ def test_frames_of_webp_that_are_alike_become_one(tmp_path: Path) -> None:
         for picture in pictures:
             writer.write(picture)
     assert frames_of(tmp_path / "a.webp")[1] == [65, 8, 30]
+
+
+def apng(depth: int, colour_type: int, transparent: bytes, *rows: bytes) -> bytes:
+    """Frames of one row and two pixels."""
+    number, chunks = 0, [(b"IHDR", struct.pack(">IIBBBBB", 2, 1, depth, colour_type, 0, 0, 0)), (b"tRNS", transparent)]
+    chunks.append((b"acTL", struct.pack(">II", len(rows), 0)))
+    for row in rows:
+        chunks.append((b"fcTL", struct.pack(">5I2H2B", number, 2, 1, 0, 0, 1, 10, 0, 0)))
+        data = zlib.compress(b"\0" + row)
+        chunks.append((b"fdAT", struct.pack(">I", number + 1) + data) if number else (b"IDAT", data))
+        number += 2 if number else 1
+    return png_chunks(*chunks, (b"IEND", b""))
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour_type", "transparent", "other"),
+    [
+        (2, 0, 1, 2),
+        (4, 0, 5, 15),
+        (8, 0, 5, 15),
+        (16, 0, 300, 400),
+        (8, 2, 5, 15),
+        (16, 2, 300, 3000),
+    ],
+)
+def test_transparent_level_of_png(depth: int, colour_type: int, transparent: int, other: int) -> None:
+    channels = 3 if colour_type else 1
+
+    def row(*levels: int) -> bytes:
+        digits = "".join(f"{level:0{depth}b}" * channels for level in levels)
+        return int(digits.ljust(8, "0"), 2).to_bytes(max(1, len(digits) // 8), "big")
+
+    data = apng(
+        depth,
+        colour_type,
+        transparent.to_bytes(2, "big") * channels,
+        row(transparent, other),
+        row(other, transparent),
+        row(other, other),
+    )
+    alpha = [found.to_array()[0, :, 3].tolist() for found in frames(data, "a.png")]
+    assert alpha == [[0, 255], [255, 0], [255, 255]]
