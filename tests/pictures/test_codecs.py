@@ -26,6 +26,7 @@ from PIL import Image
 
 from translate.errors import ImageError
 from translate.pictures.band_reader import RowReader
+from translate.pictures.metadata.tiff_tags import Tiff
 from translate.pictures.operations import READABLE, Picture, decode, encode, read_picture, with_bits
 
 P3 = icc_profile(DISPLAY_P3, None)
@@ -228,6 +229,18 @@ def test_tiff_of_luma_and_chroma_that_cannot_be_read(tmp_path: Path) -> None:
             RowReader(ycbcr(compression), "a.tif", tmp_path)
     with RowReader(ycbcr("jpeg"), "a.tif", tmp_path) as reader:
         assert next(reader.bands()).rgb_HWC[3, 3].tolist() == pytest.approx([200, 50, 20], abs=2)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 24])
+def test_tiff_of_odd_bits_is_not_called_damaged(tmp_path: Path, bits: int) -> None:
+    data = bytearray(saved(Image.new("L", (8, 8)), "TIFF"))
+    (entry,) = [one for one in Tiff(data).entries(Tiff(data).first)[0] if one.tag == 258]
+    data[entry.where : entry.where + 2] = bits.to_bytes(2, "little")
+    message = rf"a\.tif: holds {bits} bits a channel, expected 8 or 16; convert it"
+    with pytest.raises(ImageError, match=message):
+        decode(bytes(data), "a.tif")
+    with pytest.raises(ImageError, match=message):
+        RowReader(bytes(data), "a.tif", tmp_path)
 
 
 def test_facts_behind_the_pixels() -> None:

@@ -46,7 +46,7 @@ def read_by_libvips(handle: BinaryIO, kind: str, name: str, max_pixels: int | No
     else:
         check_page(name, page, 1)
         data, *notes = without_damaged_chunks(data) or (data,)
-    with _compression_named(data, name):
+    with _unsupported_named(data, name):
         image = libvips.open_png(pixels_alone(data)) if kind == "PNG" else libvips.open_tiff(data)
     needed = BYTES_PER_16_BIT_PIXEL if image.format == "ushort" else BYTES_PER_DECODED_PIXEL
     check_size(name, image.height, image.width, needed, max_pixels)
@@ -55,7 +55,7 @@ def read_by_libvips(handle: BinaryIO, kind: str, name: str, max_pixels: int | No
     colours = _COLOURS.get(image.interpretation, 0)
     if colours == 0 or (colours == 1 and image.bands > 2):  # planes of something, not a picture
         raise ImageError(f"{name}: has {image.bands} channels, expected grey, RGB or CMYK; convert it")
-    with _compression_named(data, name):
+    with _unsupported_named(data, name):
         pixels_HWN = libvips.to_array(image)
     if kind == "PNG":
         facts = read_facts(data)
@@ -73,12 +73,12 @@ def read_by_libvips(handle: BinaryIO, kind: str, name: str, max_pixels: int | No
 
 
 @contextmanager
-def _compression_named(data: bytes, name: str) -> Generator[None]:
+def _unsupported_named(data: bytes, name: str) -> Generator[None]:
     """Do not call a sound TIFF file damaged."""
     try:
         yield
     except Exception:
-        reason = tiff.unsupported(tiff.compression(data))
+        reason = tiff.unsupported(data)
         if reason is None:
             raise
         raise ImageError(f"{name}: {reason}") from None

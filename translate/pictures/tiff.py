@@ -1,4 +1,4 @@
-"""TIFF's compressions: which are read, by what, and what to say about the others."""
+"""TIFF's compressions, colours and bits: which are read, by what, and what to say about the others."""
 
 from translate.pictures.metadata.exif import tiff_numbers
 
@@ -7,6 +7,8 @@ _SUPPORTED = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}
 """None, CCITT, LZW, JPEG, PackBits and Deflate, which every libtiff reads."""
 _BY_PILLOW = {34925, 50000}
 """LZMA and Zstandard: Pillow's libtiff has them, that of libvips' usual package has not."""
+_WHOLE_BITS = {1, 2, 4, 8, 16, 32, 64}
+"""Bits a channel that libvips unpacks; what it cannot convert then is refused for its type."""
 _LAB, _YCBCR, _JPEG = (8, 9, 10), 6, 7
 _NAMES = {
     6: "old-style JPEG",
@@ -57,12 +59,13 @@ def by_pillow(data: bytes) -> bool:
     return number in _BY_PILLOW or (readable and foreign_colours(data) == "YCbCr")
 
 
-def unsupported(number: int) -> str | None:
-    """Say that a compression is not read, and what to do; None for those that every reader has."""
-    if number in _SUPPORTED:
-        return None
-    name = _NAMES.get(number, "an unknown kind of")
-    return (
-        f"a TIFF with {name} compression ({number}), which cannot be read here; save it with LZW, Deflate or no "
-        "compression"
-    )
+def unsupported(data: bytes) -> str | None:
+    """Say why a sound TIFF file's first page may not be readable, and what to do; None if that is not known."""
+    number, bits = compression(data), max(tiff_numbers(data, _BITS), default=1)
+    if number not in _SUPPORTED:
+        name = _NAMES.get(number, "an unknown kind of")
+        return (
+            f"a TIFF with {name} compression ({number}), which cannot be read here; save it with LZW, Deflate or no "
+            "compression"
+        )
+    return None if bits in _WHOLE_BITS else f"holds {bits} bits a channel, expected 8 or 16; convert it"
