@@ -240,6 +240,19 @@ def test_pages_are_joined_with_all_they_say(tmp_path: Path) -> None:
     assert [pyvips.Image.tiffload_buffer(data, page=number).height for number in range(3)] == [34, 124, 224]
 
 
+@pytest.mark.parametrize("big", [False, True])
+def test_small_pages_are_found_again(tmp_path: Path, big: bool) -> None:
+    """In the file that is written, which other programs read, too."""
+    with PageFile(tmp_path / "all.tif") as file:
+        for grey, size in zip(GREYS, [(64, 48), (32, 24), (16, 12)], strict=True):
+            (tmp_path / "one.tif").write_bytes(saved(page(grey, size), "TIFF", big_tiff=big))
+            file.add(tmp_path / "one.tif")
+    data = (tmp_path / "all.tif").read_bytes()
+    assert [decode(data, page=number).width for number in (1, 2, 3)] == [64, 32, 16]
+    assert shown(data) == [((64, 48), 10), ((32, 24), 100), ((16, 12), 200)]
+    assert [pyvips.Image.tiffload_buffer(data, page=number).width for number in range(3)] == [64, 32, 16]
+
+
 # --- conversion
 
 
