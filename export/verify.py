@@ -154,7 +154,7 @@ def compare(
 
 
 def compare_files(
-    original: Path, path: Path, pictures: Sequence[Pixels], fixed: ControlValues, emulated: Path | None = None
+    original: Path, path: Path, pictures: Sequence[Pixels], given: ControlValues, emulated: Path | None = None
 ) -> list[Parity]:
     """Compare a file with the one it was made from: every picture as it is, each with other controls, then `BATCHES`.
 
@@ -162,7 +162,7 @@ def compare_files(
         original: a file of the same network.
         path: the file to compare with it.
         pictures: inputs (H, W, C) of the model's type and channels.
-        fixed: controls of the original that are built into the other one.
+        given: controls of the original that are built into the other one, or are its defaults.
         emulated: the graph that stands for `EMULATED`, if it is to be compared too.
     """
     before, found = Engine(original, device="cpu"), backends(path)
@@ -172,7 +172,7 @@ def compare_files(
         found.append(Backend(EMULATED, lambda image_NHWC, controls: engine(image_NHWC, **controls)))
 
     def reference(image_NHWC: Pixels, controls: ControlValues) -> Pixels:
-        return before(image_NHWC, **{**fixed, **controls})
+        return before(image_NHWC, **{**given, **controls})
 
     rows: list[Parity] = []
     for number, image_HWC in enumerate(pictures):

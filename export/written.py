@@ -28,7 +28,7 @@ from export.verify import (
     table,
     working_memory,
 )
-from translate.inference.controls import graph_inputs
+from translate.inference.controls import graph_inputs, numbered_style
 from translate.pictures.operations import Pixels
 from translate.spec import PARITY_SUFFIX, ModelSpec
 from translate.trainers.base import pixel_translator
@@ -129,13 +129,14 @@ def write_changed(
         ModelError: the new file would be too different, cannot be made, or cannot be written.
     """
     made, *emulated = changed_graphs(model, spec, change)
+    given = {**({"style": numbered_style(0, spec)} if spec.style_size else {}), **change.fixed}
     spec = change.spec(spec)
     with tempfile.TemporaryDirectory() as folder:
         trials = [Path(folder) / name for name in ("trial.onnx", "emulated.onnx")]
         weights_sha256 = write_model(made, spec, trials[0]).weights_sha256
         for graph in emulated:
             write_model(graph, spec, trials[1])
-        rows = compare_files(original, trials[0], pictures, change.fixed, trials[1] if emulated else None)
+        rows = compare_files(original, trials[0], pictures, given, trials[1] if emulated else None)
         found: dict[str, Any] = {"precision": spec.precision, "compared_with": "original", "network": network}
         if change.lossy:
             least_db = MIN_PSNR[spec.precision] if change.min_psnr is None else change.min_psnr

@@ -19,17 +19,18 @@ const size = sides.map((side) => Math.max(1, Math.round(side * factor)));
 const { data, info } = await picture.clone().resize(...size, { fit: "fill" }).raw().toBuffer(raw);
 
 const image = new ort.Tensor("uint8", data, [1, info.height, info.width, 3]);
-const { translated } = await session.run({ image });
-const [, height, width, channels] = translated.dims;
+const { dims: [, height, width, channels], data: after } = (await session.run({ image })).translated;
 const full = sides.map((side) => side * spec.scale);
 const enlarged = (pixels, shape) => sharp(pixels, { raw: shape }).resize(...full, { fit: "fill" });
-let result = enlarged(translated.data, { width, height, channels });
+let result = enlarged(after, { width, height, channels });
 if (spec.scene_size) { // a scene keeps its fine detail, as strong as the place is bright
-  const three = [picture, enlarged(data, info), result];
-  const [whole, was, became] = await Promise.all(three.map((one) => one.raw().toBuffer()));
-  const light = (pixels, at) => pixels[at] + pixels[at + 1] + pixels[at + 2] + 24;
-  const gain = (at) => Math.min(2, light(became, at - (at % 3)) / light(was, at - (at % 3)));
-  const relit = Uint8ClampedArray.from(whole, (value, at) => (value - was[at]) * gain(at) + became[at]);
+  const light = (pixels, at) => pixels.subarray(at - (at % 3), at - (at % 3) + 3).reduce((sum, one) => sum + one, 24);
+  const gain = Uint16Array.from(data, (_, at) => 16384 * Math.min(2, light(after, at) / light(data, at)));
+  const rest = gain.map((one, at) => 64 * (600 + after[at] - (one / 16384) * data[at])); // sharp has 16 bits
+  const wide = (one) => enlarged(one, info).toColourspace("rgb16").raw({ depth: "ushort" }).toBuffer();
+  const [whole, ...two] = await Promise.all([picture.raw().toBuffer(), wide(gain), wide(rest)]);
+  const [gains, rests] = two.map((one) => new Uint16Array(one.buffer, one.byteOffset, whole.length));
+  const relit = Uint8ClampedArray.from(whole, (value, at) => (value * gains[at]) / 16384 + rests[at] / 64 - 600);
   result = sharp(relit, { raw: { width: given.width, height: given.height, channels: 3 } });
 }
 await result.toFile(target);

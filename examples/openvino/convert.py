@@ -13,11 +13,12 @@ spec = json.loads(model.get_rt_info(["framework", "translate.spec"]).astype(str)
 # Where the processor can, OpenVINO would compute with bfloat16, which shows: some values differ by dozens of levels.
 compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
-picture = ImageOps.exif_transpose(Image.open(source)).convert("RGBA")  # photographs may be stored turned
-picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-factor = min(1, (spec["scene_size"] or 1e9) / min(picture.size))  # the model knows scenes at this size
-if spec["working_size"]:  # and things at this one
-    factor = spec["working_size"] / max(picture.size)
+picture = ImageOps.exif_transpose(Image.open(source))  # photographs may be stored turned
+if picture.mode.startswith("I;16"):  # grey of 16 bits, which Pillow would cut off at 255
+    picture = Image.fromarray(np.uint8(np.rint(np.asarray(picture) / 257)))
+picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA")).convert("RGB")
+things, scenes = spec["working_size"], spec["scene_size"] or 1e9  # the model knows them at these sizes
+factor = things / max(picture.size) if things else min(1, scenes / min(picture.size))
 seen = picture.resize([max(1, round(side * factor)) for side in picture.size], Image.Resampling.LANCZOS)
 translated = compiled({"image": np.asarray(seen)[None]})[0]  # uint8 (1, H, W, 3) in and out
 size = [side * spec["scale"] for side in picture.size]

@@ -119,6 +119,8 @@ def test_format(tmp_path: Path, engine: Engine, make_pictures: MakePictures, out
         ("new", "same", "new/a.png"),
         ("new/deep", "jpg", "new/deep/a.jpg"),
         ("b.webp", "same", "b.webp"),
+        ("b.JPEG", "jpg", "b.JPEG"),
+        ("b.tif", "tiff", "b.tif"),
         ("made.v2", "same", "made.v2/a.png"),
     ],
 )
@@ -142,6 +144,7 @@ def test_single_picture(
         ("in/a.png", "in/a.png", "same", "would overwrite an input"),
         ("in/a.png", "b.gif", "same", r"cannot write \.gif"),
         ("in/a.png", "b.png", "jpg", "contradicts --format jpg"),
+        ("in/a.png", "b.tif", "jpg", "contradicts --format jpg"),
         ("text/1.txt", "out", "same", "not a PNG, JPEG, WebP.* file"),
         ("in", "text/1.txt", "same", r"1\.txt: cannot create this folder"),
         ("in", "text/1.txt/out", "same", "out: cannot create this folder"),

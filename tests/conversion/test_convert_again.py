@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from translate.conversion.folder import convert_folder
 from translate.conversion.manifest import Manifest
 from translate.conversion.resume import Existing, Result
 from translate.conversion.worker import Conversion
-from translate.errors import DataError
+from translate.errors import ConfigError, DataError
 from translate.inference.engine import Engine
 from translate.pictures.operations import Picture, read_picture, write_picture
 
@@ -112,6 +113,33 @@ def test_patterns_and_limit(tmp_path: Path, engine: Engine) -> None:
     assert tree(out) == ["a.png", "b.png", "old/a.png"]
     with pytest.raises(DataError, match="no picture matches --include and --exclude"):
         convert_folder(source, out, engine, include=("*.gif",))
+
+
+@pytest.mark.parametrize(
+    ("options", "out", "message"),
+    [
+        (
+            {"include": ("*.jpg",)},
+            "out",
+            r"a\.png: a single file, so --include and --exclude have no effect; leave them",
+        ),
+        ({"exclude": ("*.png",)}, "b.webp", "have no effect"),
+        (
+            {"how": Conversion(name="{stem}-x")},
+            "b.webp",
+            r"--name \{stem\}-x has no effect, since the result is to be b\.webp; omit one of them",
+        ),
+    ],
+)
+def test_what_has_no_effect_on_a_single_picture(
+    tmp_path: Path, engine: Engine, options: dict[str, Any], out: str, message: str
+) -> None:
+    paint(tmp_path / "a.png", 1)
+    with pytest.raises(ConfigError, match=message):
+        convert_folder(tmp_path / "a.png", tmp_path / out, engine, **options)
+    assert tree(tmp_path) == ["a.png", "invert.onnx"]
+    assert counts(tmp_path / "a.png", tmp_path / "out", engine, name="{stem}-x") == (1, 0)
+    assert tree(tmp_path / "out") == ["a-x.png"]
 
 
 @pytest.mark.parametrize("pattern", ["*.png", "*.PNG", "sub/*.pNg"])

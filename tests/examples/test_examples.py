@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,6 +36,8 @@ PROGRAMS = sorted(path for path in EXAMPLES.rglob("*.*") if path.suffix in (".py
 MOST_LINES = 30
 
 PLAIN = ModelSpec(name="plain", task="pix2pix", architecture="", scale=2)
+DEEP = replace(PLAIN, name="deep")
+"""For a picture of 16 bits."""
 SIZED = ModelSpec(
     name="sized", task="sketch-to-photo", architecture="", labels=("shoe", "bag"), style_size=2, working_size=48,
     content_share=0.0,
@@ -42,7 +45,7 @@ SIZED = ModelSpec(
 SCENE = ModelSpec(name="scene", task="day-to-night", architecture="", scene_size=17)
 
 
-@pytest.fixture(params=[PLAIN, SIZED, SCENE], ids=lambda spec: spec.name)
+@pytest.fixture(params=[PLAIN, DEEP, SIZED, SCENE], ids=lambda spec: spec.name)
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
     """A tiny model and a picture, smooth unless the model is for scenes, in a folder with nothing else."""
     y_H1, x_W = np.mgrid[:40, :60].astype(np.float32)
@@ -50,6 +53,8 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
     if request.param.scene_size:  # detail that the model cannot see
         picture_HWC = picture_HWC // 2 + (40 * ((x_W + y_H1) % 2)).astype(np.uint8)[..., None]
     picture, exif = Image.fromarray(picture_HWC), Image.Exif()
+    if request.param is DEEP:
+        picture = Image.fromarray(picture_HWC[..., 0].astype(np.uint16) * 257 + 70)
     exif[274] = 6  # stored turned, as by telephones
     if request.param.working_size:  # drawings may be transparent, and black below
         picture.putalpha(Image.fromarray((x_W * 4 + 0 * y_H1).astype(np.uint8)))
@@ -58,13 +63,15 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
     return save(tmp_path / "mine.onnx", request.param), tmp_path / "in.png"
 
 
-def agrees(result: Path, model: Path, source: Path) -> bool:
+def agrees(result: Path, model: Path, source: Path, *, mean: float = 0.2) -> bool:
     """Whether a result is what the Engine makes; where it is resized, libraries differ by a few levels, and a
-    scene that is inverted shows each of them three times."""
+    scene that is inverted shows each of them three times. `mean`: of the differences in a scene."""
     wanted_HWC = Engine(model, device="cpu").apply(read_picture(source)).rgb_HWC.astype(int)
     made_HWC = np.asarray(Image.open(result).convert("RGB")).astype(int)
     assert made_HWC.shape == wanted_HWC.shape
     spec = Engine(model, device="cpu").spec
+    if spec.scene_size and np.abs(made_HWC - wanted_HWC).mean() > mean:
+        return False
     return np.abs(made_HWC - wanted_HWC).max() <= (12 if spec.scene_size else 4 if spec.working_size else 0)
 
 
@@ -106,7 +113,7 @@ def test_node(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["info", str(model), "--json"]) == 0
     (tmp_path / "mine.json").write_text(capsys.readouterr().out)
     assert node("convert.mjs", "mine.onnx", "mine.json", "in.png", "out.png", cwd=tmp_path) == ""
-    assert agrees(tmp_path / "out.png", model, source)
+    assert agrees(tmp_path / "out.png", model, source, mean=3)  # sharp enlarges with a shift of half a pixel
 
 
 class Triton(BaseHTTPRequestHandler):

@@ -1,5 +1,7 @@
 """Animated pictures: frames, times, repetitions and transparency stay."""
 
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import DOUBLE, INVERT, save_model
-from made_files import exif, read_exif
+from made_files import exif, png_chunks, read_exif
 from PIL import Image
 
 from translate.conversion.folder import convert_folder
 from translate.conversion.worker import Conversion, Result
 from translate.errors import DataError, ImageError
 from translate.inference.engine import Engine
-from translate.pictures.animation import count_frames, hundredths, survey
+from translate.pictures.animation import count_frames, frames, hundredths, survey
 from translate.pictures.band_writer import RowWriter, Timing
 from translate.pictures.operations import Picture, read_picture
 
@@ -203,3 +205,61 @@ def test_frames_that_are_alike_are_kept(tmp_path: Path) -> None:
         for _ in range(3):
             writer.write(picture)
     assert frames_of(tmp_path / "a.gif")[1] == [50, 60, 70]
+
+
+def test_short_and_long_times_of_webp(tmp_path: Path, engine: Engine) -> None:
+    times = [10, 7, 1, 33, 100, 20_000]
+    convert(save(tmp_path / "a.webp", drawn(), duration=times), tmp_path / "b.webp", engine)
+    assert frames_of(tmp_path / "b.webp")[1] == times
+
+
+def test_frames_of_webp_that_are_alike_become_one(tmp_path: Path) -> None:
+    """Which is shown as long as all."""
+    pictures = [Picture(np.full((8, 16, 3), grey, np.uint8)) for grey in (90, 90, 200, 30, 30, 30)]
+    timing = Timing((5, 60, 8, 9, 10, 11), 0)
+    with RowWriter(tmp_path / "a.webp", 8, 16, alpha=False, bits=8, facts=pictures[0], timing=timing) as writer:
+        for picture in pictures:
+            writer.write(picture)
+    assert frames_of(tmp_path / "a.webp")[1] == [65, 8, 30]
+
+
+def apng(depth: int, colour_type: int, transparent: bytes, *rows: bytes) -> bytes:
+    """Frames of one row and two pixels."""
+    number, chunks = 0, [(b"IHDR", struct.pack(">IIBBBBB", 2, 1, depth, colour_type, 0, 0, 0)), (b"tRNS", transparent)]
+    chunks.append((b"acTL", struct.pack(">II", len(rows), 0)))
+    for row in rows:
+        chunks.append((b"fcTL", struct.pack(">5I2H2B", number, 2, 1, 0, 0, 1, 10, 0, 0)))
+        data = zlib.compress(b"\0" + row)
+        chunks.append((b"fdAT", struct.pack(">I", number + 1) + data) if number else (b"IDAT", data))
+        number += 2 if number else 1
+    return png_chunks(*chunks, (b"IEND", b""))
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour_type", "transparent", "other"),
+    [
+        (2, 0, 1, 2),
+        (4, 0, 5, 15),
+        (8, 0, 5, 15),
+        (16, 0, 300, 400),
+        (8, 2, 5, 15),
+        (16, 2, 300, 3000),
+    ],
+)
+def test_transparent_level_of_png(depth: int, colour_type: int, transparent: int, other: int) -> None:
+    channels = 3 if colour_type else 1
+
+    def row(*levels: int) -> bytes:
+        digits = "".join(f"{level:0{depth}b}" * channels for level in levels)
+        return int(digits.ljust(8, "0"), 2).to_bytes(max(1, len(digits) // 8), "big")
+
+    data = apng(
+        depth,
+        colour_type,
+        transparent.to_bytes(2, "big") * channels,
+        row(transparent, other),
+        row(other, transparent),
+        row(other, other),
+    )
+    alpha = [found.to_array()[0, :, 3].tolist() for found in frames(data, "a.png")]
+    assert alpha == [[0, 255], [255, 0], [255, 255]]

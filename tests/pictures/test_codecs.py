@@ -25,6 +25,8 @@ from made_files import (
 from PIL import Image
 
 from translate.errors import ImageError
+from translate.pictures.band_reader import RowReader
+from translate.pictures.metadata.tiff_tags import Tiff
 from translate.pictures.operations import READABLE, Picture, decode, encode, read_picture, with_bits
 
 P3 = icc_profile(DISPLAY_P3, None)
@@ -204,6 +206,41 @@ def test_tiff_that_is_no_picture() -> None:
             decode(saved(image, "TIFF"), "a.tif")
     with pytest.raises(ImageError, match="has 5 channels"):
         decode(tiff(np.zeros((3, 3, 5), np.uint8), "b-w"))
+
+
+def ycbcr(compression: str) -> bytes:
+    """Red, 200 and 50 and 20, in a TIFF whose colours have as many pixels as its luma."""
+    return saved(Image.new("RGB", (16, 16), (200, 50, 20)).convert("YCbCr"), "TIFF", compression=compression)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "zstd"])
+def test_tiff_of_luma_and_chroma(compression: str) -> None:
+    found = decode(ycbcr(compression), bits=16)
+    assert found.rgb_HWC[3, 3].tolist() == pytest.approx([200, 50, 20], abs=2)
+    assert (found.alpha_HW, found.notes) == (None, ())
+
+
+def test_tiff_of_luma_and_chroma_that_cannot_be_read(tmp_path: Path) -> None:
+    """Pillow reads none without compression, and libvips takes it for RGB."""
+    with pytest.raises(ImageError, match=r"a\.tif: holds YCbCr colours, expected grey, RGB or CMYK; convert it"):
+        decode(ycbcr("raw"), "a.tif")
+    for compression in ("raw", "tiff_lzw"):
+        with pytest.raises(ImageError, match=r"a\.tif: too large .* its YCbCr colours cannot be read row by row"):
+            RowReader(ycbcr(compression), "a.tif", tmp_path)
+    with RowReader(ycbcr("jpeg"), "a.tif", tmp_path) as reader:
+        assert next(reader.bands()).rgb_HWC[3, 3].tolist() == pytest.approx([200, 50, 20], abs=2)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 24])
+def test_tiff_of_odd_bits_is_not_called_damaged(tmp_path: Path, bits: int) -> None:
+    data = bytearray(saved(Image.new("L", (8, 8)), "TIFF"))
+    (entry,) = [one for one in Tiff(data).entries(Tiff(data).first)[0] if one.tag == 258]
+    data[entry.where : entry.where + 2] = bits.to_bytes(2, "little")
+    message = rf"a\.tif: holds {bits} bits a channel, expected 8 or 16; convert it"
+    with pytest.raises(ImageError, match=message):
+        decode(bytes(data), "a.tif")
+    with pytest.raises(ImageError, match=message):
+        RowReader(bytes(data), "a.tif", tmp_path)
 
 
 def test_facts_behind_the_pixels() -> None:

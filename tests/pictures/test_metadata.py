@@ -17,6 +17,7 @@ from translate.conversion.folder import convert_folder
 from translate.conversion.huge import convert_huge
 from translate.conversion.worker import Conversion
 from translate.inference.engine import Engine
+from translate.pictures.band_writer import RowWriter
 from translate.pictures.metadata import iptc as iptc_records
 from translate.pictures.metadata import kept
 from translate.pictures.metadata.facts import COMMENT, PhysicalSize, Text
@@ -239,6 +240,20 @@ def test_location_goes_from_iptc_and_xmp() -> None:
     for damaged in (b"\x1c\x02", b"\x1c\x02\x05\xff\xff", IPTC[:-1], b"\x1c\x02\x05\x80\x04\xff\xff\xff\xffabc"):
         assert iptc_records.without_location(damaged) is None
     assert iptc_records.without_location(IPTC + bytes(3)) is not None
+
+
+def test_xmp_that_goes_with_the_location_is_named(tmp_path: Path) -> None:
+    hidden = XMP.replace(b"<dc:creator>", b'<dc:x xmlns:d="http://drone/" d:GpsLatitude="52"/><dc:creator>')
+    for xmp, named in ((XMP, False), (hidden, True)):
+        picture = Picture(smooth(), xmp=xmp)
+        assert (decode(encode(picture, ".png", metadata="no-location")).xmp is None) == named
+        notes = lost(picture, ".png", "no-location")
+        assert notes == (
+            ("its XMP was left out with the location, which it gives in a way unknown here",) if named else ()
+        )
+        writer = RowWriter(tmp_path / "a.png", 1, 1, alpha=False, bits=8, facts=picture, metadata="no-location")
+        assert writer.lost == notes
+        assert lost(picture, ".png") == lost(picture, ".png", "strip") == ()
 
 
 # --- the whole way

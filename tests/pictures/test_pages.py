@@ -172,6 +172,16 @@ def test_the_levels_of_a_pyramid_are_no_pages() -> None:
     assert decode(data).pages == 1
 
 
+@pytest.mark.parametrize("tags", [{254: 2}, {297: (1, 2)}])
+def test_what_says_that_it_is_a_page_is_one(tags: dict[int, Any]) -> None:
+    """Half as large as the largest: sheets of one document scanned more coarsely."""
+    small = page(200, (32, 24))
+    small.encoderinfo = {"tiffinfo": tags}
+    assert [decode(tiff(page(10, (64, 48)), small), page=number).pages for number in (1, 2)] == [2, 2]
+    small.encoderinfo = {"tiffinfo": {**tags, 254: 3}}
+    assert decode(tiff(page(10, (64, 48)), small)).pages == 1  # a reduced copy of a page
+
+
 def test_pages_of_different_shapes_are_pages() -> None:
     """A small page that is no copy of the large one."""
     data = tiff(page(10, (64, 48)), page(100, (16, 16)), page(200, (48, 64)))
@@ -228,6 +238,19 @@ def test_pages_are_joined_with_all_they_say(tmp_path: Path) -> None:
         assert read_exif(found.exif).get_ifd(0x8825)
     assert [size for size, _ in shown(data)] == [(40, 24 + grey) for grey in GREYS]
     assert [pyvips.Image.tiffload_buffer(data, page=number).height for number in range(3)] == [34, 124, 224]
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_small_pages_are_found_again(tmp_path: Path, big: bool) -> None:
+    """In the file that is written, which other programs read, too."""
+    with PageFile(tmp_path / "all.tif") as file:
+        for grey, size in zip(GREYS, [(64, 48), (32, 24), (16, 12)], strict=True):
+            (tmp_path / "one.tif").write_bytes(saved(page(grey, size), "TIFF", big_tiff=big))
+            file.add(tmp_path / "one.tif")
+    data = (tmp_path / "all.tif").read_bytes()
+    assert [decode(data, page=number).width for number in (1, 2, 3)] == [64, 32, 16]
+    assert shown(data) == [((64, 48), 10), ((32, 24), 100), ((16, 12), 200)]
+    assert [pyvips.Image.tiffload_buffer(data, page=number).width for number in range(3)] == [64, 32, 16]
 
 
 # --- conversion

@@ -63,11 +63,37 @@ def test_other_names_of_the_namespace() -> None:
     assert b"52,31.5N" not in found
 
 
+def test_a_title_may_speak_of_gps() -> None:
+    """As text, and as the value of an attribute."""
+    packet = XMP.replace("Müller".encode(), b"My dog with a GPS collar").replace(b"image/jpeg", b"GPS 'n' > maps")
+    found = xmp.without_location(packet)
+    assert found is not None
+    assert b"GPS collar" in found
+    assert b"GPS 'n' > maps" in found
+    assert b"exif:GPS" not in found
+
+
 @pytest.mark.parametrize(
     "hidden", [b'drone:GpsLatitude="52"', b"exif:GPSLatitude=52", b"<exif:GPSTrack><rdf:Seq/></exif:GPSTrack>"]
 )
 def test_what_is_not_understood_does_not_get_out(hidden: bytes) -> None:
     assert xmp.without_location(XMP.replace(b'dc:format="image/jpeg"', hidden)) is None
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        b'<dc:x xmlns:d="http://drone/" d:GpsLatitude="52"/>',
+        b'<d:Latitude xmlns:d="http://drone/gps/">52</d:Latitude>',
+        b"<exif:GPSTrack><rdf:Seq/></exif:GPSTrack>",
+        b"<![CDATA[ drone:GpsLatitude=52 ]]>",
+    ],
+)
+def test_names_that_are_not_understood_do_not_get_out(hidden: bytes) -> None:
+    """Of packets that are whole."""
+    packet = XMP.replace(b"<dc:creator>", hidden + b"<dc:creator>")
+    description(packet)
+    assert xmp.without_location(packet) is None
 
 
 def test_hostile_packets_take_no_time() -> None:

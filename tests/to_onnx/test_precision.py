@@ -229,6 +229,30 @@ def test_other_inputs_and_storage(folder: Path, image_HWC: np.ndarray) -> None:
     assert json.loads((folder / "whole.parity.json").read_text())["compared_with"] == "original"
 
 
+class Tinted(torch.nn.Module):
+    """Adds the style to the colours; its first number to red and its second to green."""
+
+    def forward(self, x_BCHW: torch.Tensor, condition_BD: torch.Tensor) -> torch.Tensor:
+        red_B, green_B = condition_BD[:, -2], condition_BD[:, -1]
+        return x_BCHW / 2 + 0.2 * torch.stack([red_B, green_B, green_B], 1)[..., None, None]
+
+
+@pytest.fixture(scope="module")
+def tinted() -> onnx.ModelProto:
+    return finish(trace(pixel_translator(Tinted().eval(), SPEC).eval(), SPEC), SPEC, "float32")
+
+
+@pytest.mark.parametrize("options", ["--controls fixed", "--controls required", "--precision fp16"])
+def test_another_default_style(folder: Path, image_HWC: np.ndarray, tinted: onnx.ModelProto, options: str) -> None:
+    """Of a network whose results depend on it."""
+    write_model(tinted, SPEC, folder / "tinted.onnx")
+    run(f"tinted.onnx -o new.onnx --default-style 5 {options} --images pictures")
+    before, after = Engine(folder / "tinted.onnx", device="cpu"), Engine(folder / "new.onnx", device="cpu")
+    expected_HWC = before(image_HWC, style=numbered_style(5, SPEC))
+    assert np.abs(after(image_HWC).astype(int) - expected_HWC).max() <= (1 if "fp16" in options else 0)
+    assert np.abs(expected_HWC.astype(int) - before(image_HWC)).max() > 9
+
+
 @pytest.mark.parametrize(("text", "known"), [("", False), ("{", False), ("[1]", False), ('{"largest": 1}', True)])
 def test_what_is_known_about_the_network_is_carried(folder: Path, text: str, known: bool) -> None:
     model = onnx.load("tiny.onnx")

@@ -66,7 +66,7 @@ class ConvertOptions:
     first. Thumbnails and the reduced copies of a pyramid do not count. No effect on files with one page."""
     name: Annotated[str, tyro.conf.arg(metavar="TEMPLATE")] = "{stem}"
     """Template for output file names, without suffix, e.g. '{stem}-{model}'. Fields: {stem}, {model}, {scale}, {label},
-    {style}, {detail}."""
+    {style}, {detail}. Not together with an OUT that is a file name."""
     overwrite: bool = False
     """Convert every file again. By default, up-to-date results (same picture, model and options) are kept, and other
     existing files are replaced."""
@@ -76,7 +76,7 @@ class ConvertOptions:
     """Keep all existing files, and add a number to the name of a new result if the name is taken."""
     include: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="PATTERN")] = ()
     """Convert only files whose path relative to IN matches, e.g. '*.png' or '2024/*'; a star also matches slashes, and
-    case does not matter. May be repeated."""
+    case does not matter. May be repeated. IN must be a folder or an archive."""
     exclude: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="PATTERN")] = ()
     """Skip files whose path relative to IN matches. May be repeated."""
     limit: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
@@ -220,6 +220,7 @@ def main(argv: list[str]) -> int:
         options.format,
         include=options.include,
         exclude=options.exclude,
+        template=options.name,
         may_be_empty=options.watch,
     )
     # One thread per picture if there are enough pictures or frames for all cores; a single picture gets all cores.

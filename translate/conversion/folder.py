@@ -109,14 +109,16 @@ def convert_folder(
         DataError: nothing to convert, or `destination` cannot take the results or is in use by another process; nothing
             was written. Also if the folder of pictures goes away meanwhile.
         DiskFull: the disk of `destination` has become full or read-only; finished results stay.
-        ConfigError: the model lacks a label, style or detail, or the name template is invalid; nothing was written.
+        ConfigError: the model lacks a label, style or detail, the name template is invalid, or it or the patterns would
+            have no effect; nothing was written.
         KeyboardInterrupt: Ctrl-C; raised once the pictures in progress are finished and videos abandoned. Exceptions
             of a callback are raised in the same way.
     """
     if isinstance(engine, str):
         engine = Engine(engine, threads=1)
     how = how or Conversion()
-    plan = make_plan(location(source), location(destination), how.output_format, include=include, exclude=exclude)
+    places = location(source), location(destination)
+    plan = make_plan(*places, how.output_format, include=include, exclude=exclude, template=how.name)
     return run_plan(
         plan,
         engine,

@@ -27,7 +27,7 @@ from translate.conversion.naming import (
     with_number,
 )
 from translate.conversion.sources import FileSource, FolderSource, Item, NameFilter, PictureFilter, Source, ZipSource
-from translate.errors import DataError, one_line
+from translate.errors import ConfigError, DataError, one_line
 from translate.files import atomic_path, mode_of, remove_leftovers, unwritable
 from translate.pictures.animation import count_frames
 from translate.pictures.formats import FORMATS, READABLE, WRITABLE, head_of, left_out, recognise, result_suffix
@@ -198,14 +198,17 @@ def make_plan(
     *,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    template: str = "{stem}",
     may_be_empty: bool = False,
 ) -> Plan:
     """List what to convert; nothing is written. For the other parameters see `convert_folder`.
 
     Args:
+        template: of the names of results; refused where the user gave the name.
         may_be_empty: accept a source without pictures.
 
     Raises:
+        ConfigError: patterns or a template that would have no effect.
         DataError: no pictures, a folder that cannot be listed, or results that would overwrite pictures.
         MissingExtra: the package for this kind of storage is not installed.
     """
@@ -224,9 +227,15 @@ def make_plan(
     elif source.suffix.lower() == ".zip":
         found = ZipSource(source, wanted)
     elif is_video(source.name) or _is_picture(source):
+        if include or exclude:
+            raise ConfigError(f"{source}: a single file, so --include and --exclude have no effect; leave them out")
         single, found = True, _file_source(source)
         moving = _animated(found, *next(found.groups()))
         destination, only_name = _single_target(source, destination, output_format, moving)
+        if only_name is not None and template != "{stem}":
+            raise ConfigError(
+                f"--name {template} has no effect, since the result is to be {only_name}; omit one of them"
+            )
     else:
         raise DataError(f"{source}: not a {PICTURES} file; give a picture, a folder of pictures or a zip archive")
     if only_name is None and isinstance(destination, Remote) and destination.suffix.lower() == ".zip":
@@ -296,11 +305,16 @@ def _single_target(
     if suffix not in writable:
         known = ", ".join(sorted(writable))
         raise DataError(f"{destination}: cannot write {destination.suffix}; use one of {known}, or give a folder")
-    if f".{output_format}" in writable and suffix != f".{output_format}":
+    if f".{output_format}" in writable and _format_of(suffix) != _format_of(f".{output_format}"):
         raise DataError(f"{destination}: its suffix contradicts --format {output_format}; omit one of them")
     if relative_name(destination, source) == ".":
         raise DataError(f"{source}: its result {destination} would overwrite an input; choose another name")
     return destination.parent, destination.name
+
+
+def _format_of(suffix: str) -> str:
+    """The same for all suffixes of a format."""
+    return next((one.name for one in FORMATS if suffix in one.suffixes), suffix)
 
 
 def _check_inputs_are_safe(items: Sequence[Item], source: Location, inside: str) -> None:

@@ -227,7 +227,12 @@ class RowReader:
                 self._number = pages[page - 1].number if pages else 0
                 facts, extra = exif_tags.facts_of_tiff(data, None, None), exif_tags.tiff_numbers(data, EXTRA_SAMPLES)
                 self._in_tiff = _Stored(facts, None, exif_tags.orientation(data), extra)
-                self._reason = tiff.unsupported(tiff.compression(data))
+                self._reason = tiff.unsupported(data)
+                if tiff.foreign_colours(data) == "YCbCr":
+                    raise ImageError(
+                        f"{self._name}: too large to be read at once, and its YCbCr colours cannot be read row by row; "
+                        "convert it"
+                    )
         except OSError as error:
             raise ImageError(f"{self._name}: cannot be read ({error.strerror}); check the name and rights") from None
 

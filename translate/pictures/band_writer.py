@@ -11,19 +11,20 @@ import queue
 import struct
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, BinaryIO, Literal, Self
 
 import numpy as np
 
 from translate.errors import ImageError
 from translate.files import FULL, Finish, atomic_path, unwritable
 from translate.pictures.band_reader import Format
-from translate.pictures.encode import Metadata, facts_for, with_jfif_density, with_source_type
+from translate.pictures.encode import Metadata, facts_for, lost_with_location, with_jfif_density, with_source_type
 from translate.pictures.formats import ANIMATED, BY_BAND, FORMATS, SIXTEEN_BITS, PictureFormat, usual_suffixes
 from translate.pictures.icc import from_srgb, srgb_profile
 from translate.pictures.libvips import one_line, vips
@@ -38,6 +39,8 @@ _JFIF_HEAD = 20
 """Bytes at the beginning of a JPEG file in which libvips says the density."""
 _PIECE_BYTES = 4 << 20
 _WAIT = 0.2
+_STAND_IN, _LONGEST = 100, (1 << 24) - 1
+"""Milliseconds; the most that a frame of WebP can be shown."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,11 @@ class RowWriter:
         icc = self._profile or (srgb_profile() if facts.icc else None)
         wanted = facts_for(facts, height, width, metadata, icc)
         name = (BY_BAND if timing is None else ANIMATED)[path.suffix.lower()].name
-        self.lost = kept.lost(wanted, name, _HELD.get(self._format))
-        """One line on the metadata that the file cannot hold, or nothing."""
+        self.lost = (
+            *lost_with_location(facts, wanted, metadata),
+            *kept.lost(wanted, name, _HELD.get(self._format)),
+        )
+        """Lines on the metadata that the file does not hold, see `translate.pictures.encode.lost`."""
         self._facts = _fitting(with_source_type(wanted, source_type), self._format)
         numbers = {1: self._facts.exif, 2: self._facts.xmp, 4 + 16: self._facts.iptc, 8: icc}
         # Without this libvips makes up EXIF for files that have none.
@@ -216,7 +222,10 @@ class RowWriter:
                 image = image.copy()
                 image.set_type(vips().GValue.gint_type, "page-height", self._height)
                 image.set_type(vips().GValue.gint_type, "loop", self._timing.plays)
-                image.set_type(vips().GValue.array_int_type, "delay", self._timing.milliseconds)
+                delays = self._timing.milliseconds
+                if self._format == "webp":  # libvips takes 10 ms and less for 100; `_retime` writes the right ones
+                    delays = [_STAND_IN] * len(delays)
+                image.set_type(vips().GValue.array_int_type, "delay", delays)
             if self._dense is None:
                 image = image.copy(xres=_UNKNOWN_DENSITY, yres=_UNKNOWN_DENSITY)
             if self._facts.iptc and self._format in _IPTC_FIELDS:
@@ -240,6 +249,8 @@ class RowWriter:
                 head = with_jfif_density(file.read(_JFIF_HEAD), self._facts)
                 file.seek(0)
                 file.write(head)
+            elif self._timing is not None and self._format == "webp":
+                _retime(file, self._timing.milliseconds)
 
     @property
     def _dense(self) -> Density | None:
@@ -306,6 +317,24 @@ def _fitting(facts: Facts, kind: Format) -> Facts:
         if (data := getattr(facts, name)) and kept.fits_segment(kind, data)
     }
     return Facts(facts.icc, density=facts.density, **fitting)
+
+
+def _retime(file: BinaryIO, milliseconds: Sequence[int]) -> None:
+    """Write how long the frames of a WebP file are shown, which say `_STAND_IN` (RFC 9649, 2.7.1.1).
+
+    Of frames that are alike libvips makes one, which is shown as long as all.
+    """
+    left = iter(milliseconds)
+    file.seek(12)
+    while len(head := file.read(8)) == 8:
+        length = int.from_bytes(head[4:], "little")
+        end = file.tell() + length + length % 2
+        if head[:4] == b"ANMF":
+            file.seek(12, os.SEEK_CUR)  # behind place and size
+            count = int.from_bytes(file.read(3), "little") // _STAND_IN
+            file.seek(-3, os.SEEK_CUR)
+            file.write(min(sum(islice(left, count)), _LONGEST).to_bytes(3, "little"))
+        file.seek(end)
 
 
 def _scanlines(rows_HWC: Pixels) -> bytes:

@@ -23,7 +23,6 @@ from translate.pictures.repair import without_damaged_chunks
 
 _COLOURS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb16": 3, "cmyk": 4}
 """libvips' name for what the channels are -> how many colours there are."""
-_PHOTOMETRIC, _LAB = 262, ((8,), (9,), (10,))
 EXTRA_SAMPLES, UNSPECIFIED = 338, 0
 """TIFF's tag that says what channels beyond the colours are; of this kind they are not alpha."""
 
@@ -37,16 +36,17 @@ def read_by_libvips(handle: BinaryIO, kind: str, name: str, max_pixels: int | No
     data, notes, pages = handle.read() if page == 1 else mapped(handle), (), 1
     if kind == "TIFF":
         data, pages = at_page(data, name, page)
-        if exif_tags.tiff_numbers(data, _PHOTOMETRIC)[:1] in _LAB:
-            raise ImageError(f"{name}: holds Lab colours, expected grey, RGB or CMYK; convert it")
-        if tiff.compression(data) in tiff.BY_PILLOW:
+        foreign = tiff.foreign_colours(data)
+        if tiff.by_pillow(data) and foreign != "Lab":
             found = read_tiff_by_pillow(data, name, max_pixels)
             found.pages = pages
             return found
+        if foreign is not None:
+            raise ImageError(f"{name}: holds {foreign} colours, expected grey, RGB or CMYK; convert it")
     else:
         check_page(name, page, 1)
         data, *notes = without_damaged_chunks(data) or (data,)
-    with _compression_named(data, name):
+    with _unsupported_named(data, name):
         image = libvips.open_png(pixels_alone(data)) if kind == "PNG" else libvips.open_tiff(data)
     needed = BYTES_PER_16_BIT_PIXEL if image.format == "ushort" else BYTES_PER_DECODED_PIXEL
     check_size(name, image.height, image.width, needed, max_pixels)
@@ -55,7 +55,7 @@ def read_by_libvips(handle: BinaryIO, kind: str, name: str, max_pixels: int | No
     colours = _COLOURS.get(image.interpretation, 0)
     if colours == 0 or (colours == 1 and image.bands > 2):  # planes of something, not a picture
         raise ImageError(f"{name}: has {image.bands} channels, expected grey, RGB or CMYK; convert it")
-    with _compression_named(data, name):
+    with _unsupported_named(data, name):
         pixels_HWN = libvips.to_array(image)
     if kind == "PNG":
         facts = read_facts(data)
@@ -73,12 +73,12 @@ def read_by_libvips(handle: BinaryIO, kind: str, name: str, max_pixels: int | No
 
 
 @contextmanager
-def _compression_named(data: bytes, name: str) -> Generator[None]:
+def _unsupported_named(data: bytes, name: str) -> Generator[None]:
     """Do not call a sound TIFF file damaged."""
     try:
         yield
     except Exception:
-        reason = tiff.unsupported(tiff.compression(data))
+        reason = tiff.unsupported(data)
         if reason is None:
             raise
         raise ImageError(f"{name}: {reason}") from None

@@ -50,9 +50,8 @@ def read_by_pillow(handle: BinaryIO, kind: str, name: str, max_pixels: int | Non
                 alpha_HW = np.ascontiguousarray(deep_HWN[..., -1]) if deep_HWN.shape[2] in (2, 4) else None
                 colours_HWN = deep_HWN if alpha_HW is None else np.ascontiguousarray(deep_HWN[..., :-1])
                 return Found(colours_HWN, alpha_HW, facts_of(image), coded, orientation=1)
-        if kind == "PNG" and "transparency" in image.info:
-            # Pillow stretches 2 and 4 bits to 8, but not the transparent level.
-            image.info["transparency"] *= _STEPS.get(image.tile[0].args, 1)
+        if kind == "PNG":
+            fit_transparency(image)
         deep_HWN = deep_pnm(image, handle) if kind == "PNM" else None
         if deep_HWN is not None:
             return Found(deep_HWN, None, facts_of(image))
@@ -80,6 +79,17 @@ def _opened(handle: BinaryIO, kind: str, name: str, page: int) -> Generator[tupl
         yield image, len(frames)
 
 
+def fit_transparency(image: ImageFile) -> None:
+    """Make the transparent level or colour of a PNG file just opened what Pillow makes of 2, 4 and 16 bits: 8."""
+    if "transparency" not in image.info:
+        return
+    given, stored = image.info["transparency"], image.tile[0].args
+    if stored in _STEPS:
+        image.info["transparency"] = given * _STEPS[stored]
+    elif stored == "RGB;16B":
+        image.info["transparency"] = tuple(level >> 8 for level in given)
+
+
 def found_by_pillow(image: ImageFile, pixels_HWN: Pixels, alpha_HW: Pixels | None, coded: CodedColours | None) -> Found:
     """Return the pixels, and what Pillow read beside them."""
     facts = facts_of(image)
@@ -95,7 +105,8 @@ def split(image: Image.Image, *, transparency: bool) -> tuple[Pixels, Pixels | N
     """Colours (H, W, N) and alpha of a picture. `transparency`: one of its colours or levels is transparent."""
     deep_HW1 = deep_grey(image)
     if deep_HW1 is not None:
-        return deep_HW1, None
+        opaque_HW = deep_HW1[..., 0] != image.info["transparency"] if transparency else None
+        return deep_HW1, None if opaque_HW is None else opaque_HW * np.uint16(65535)
     grey = image.mode in ("1", "L", "LA", "La")
     has_alpha = transparency or image.mode in ("RGBA", "RGBa", "LA", "La", "PA")
     if image.mode == "CMYK":

@@ -18,7 +18,7 @@ from PIL.ImageFile import ImageFile
 from translate.errors import ImageError
 from translate.machine import available_memory_bytes
 from translate.pictures.by_libvips import read_by_libvips
-from translate.pictures.by_pillow import found_by_pillow, read_by_pillow, split
+from translate.pictures.by_pillow import fit_transparency, found_by_pillow, read_by_pillow, split
 from translate.pictures.colours import SourceColours, coded_in
 from translate.pictures.formats import FORMATS, HEAD_BYTES, listed, recognise
 from translate.pictures.found import Found
@@ -171,6 +171,8 @@ def opened_frames(data: bytes | Path | BinaryIO, name: str) -> Generator[ImageFi
             coded = coded_in(handle, kind.name)
             with opener(kind.name, name)(handle, name) as image:
                 setattr(image, _CODED, coded)
+                if kind.name == "PNG":
+                    fit_transparency(image)
                 yield image
 
 

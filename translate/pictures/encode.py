@@ -247,6 +247,14 @@ def with_source_type(facts: Facts, address: str) -> Facts:
 
 
 def lost(picture: Picture, suffix: str, metadata: Metadata = "keep") -> tuple[str, ...]:
-    """Return one line on the metadata that a file with this suffix cannot hold, or nothing."""
+    """Return lines on the metadata that a file with this suffix cannot hold, and on XMP that went with the location."""
     facts = facts_for(picture, max(picture.height, 1), max(picture.width, 1), metadata, None)
-    return kept.lost(facts, next(one.name for one in FORMATS if suffix.lower() in one.suffixes))
+    format = next(one.name for one in FORMATS if suffix.lower() in one.suffixes)
+    return (*lost_with_location(picture, facts, metadata), *kept.lost(facts, format))
+
+
+def lost_with_location(picture: Picture, facts: Facts, metadata: Metadata) -> tuple[str, ...]:
+    """Return one line if XMP is missing among the facts because its location cannot be taken out, or nothing."""
+    if metadata != "no-location" or not picture.xmp or facts.xmp:
+        return ()
+    return ("its XMP was left out with the location, which it gives in a way unknown here",)

@@ -5,6 +5,7 @@ Copies of a page (thumbnails, the levels of a pyramid, transparency masks) are n
 
 import mmap
 import shutil
+import struct
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,10 +16,10 @@ from PIL.MpoImagePlugin import MpoImageFile
 
 from translate.errors import ConfigError, ImageError
 from translate.pictures.formats import HEAD_BYTES, recognise
-from translate.pictures.metadata.tiff_tags import Entry, Tiff
+from translate.pictures.metadata.tiff_tags import LONG, Entry, Tiff
 
-_NEW_SUBFILE_TYPE, _WIDTH, _HEIGHT = 254, 256, 257
-_REDUCED, _MASK = 1, 4
+_NEW_SUBFILE_TYPE, _WIDTH, _HEIGHT, _PAGE_NUMBER = 254, 256, 257, 297
+_REDUCED, _PAGE, _MASK = 1, 2, 4
 _OFFSETS = {273, 324}
 """Tags that say where pixels lie: strips and tiles."""
 _DIRECTORIES = {34665, 34853, 40965}
@@ -41,19 +42,21 @@ class Page:
     width: int
     copy: bool
     """Whether the file says that it is a reduced copy or a mask."""
+    said: bool
+    """Whether the file says that it is a page."""
 
 
 def tiff_pages(data: bytes) -> tuple[Page, ...]:
     """Return the pages of a TIFF file (TIFF 6.0, NewSubfileType); the first is the picture if only one is wanted.
 
-    Copies that the file does not name are told by their size: the same shape as the largest page, and at most half as
-    large. At least one page is returned, unless the file is damaged.
+    Of those that the file calls neither a copy nor a page, copies are told by their size: the same shape as the largest
+    page, and at most half as large. At least one page is returned, unless the file is damaged.
     """
     found = _directories(data)
     pages = [page for page in found if not page.copy] or found
     if len(pages) > 1:
         largest = max(pages, key=lambda page: page.height * page.width)
-        pages = [page for page in pages if not _is_small_copy(page, largest)]
+        pages = [page for page in pages if page.said or not _is_small_copy(page, largest)]
     return tuple(pages)
 
 
@@ -67,7 +70,8 @@ def _directories(data: bytes) -> list[Page]:
             entries, place = tiff.entries(offset)
             tags = {entry.tag: entry for entry in entries if entry.count == 1}
             kind, width, height = (_first(tiff, tags.get(tag)) for tag in (_NEW_SUBFILE_TYPE, _WIDTH, _HEIGHT))
-            found.append(Page(len(found), offset, height, width, bool(kind & (_REDUCED | _MASK))))
+            said = bool(kind & _PAGE) or any(entry.tag == _PAGE_NUMBER for entry in entries)
+            found.append(Page(len(found), offset, height, width, bool(kind & (_REDUCED | _MASK)), said))
             (offset,) = tiff.numbers("Q" if tiff.big else "L", place)
     except ValueError:  # damaged: whoever decodes it says so
         pass
@@ -253,16 +257,30 @@ class PageFile:
                 if self._link and (tiff.order, tiff.big) != (self._order, self._big):
                     raise self._too_large()
                 self._order, self._big = tiff.order, tiff.big
-                link = self._move(tiff, tiff.first, base)
-                if self._link:
-                    self._write(self._link, tiff.first + base)
-                self._link = link + base
+                self._move(tiff, tiff.first, base)
+                place, link = self._marked(tiff, base)
+                self._write(self._link or (8 if tiff.big else 4), place)
+                self._link = link
 
-    def _move(self, tiff: Tiff, offset: int, base: int) -> int:
-        """Add `base` to what a directory points to; returns where its own pointer to the next one lies."""
-        entries, link = tiff.entries(offset)
+    def _marked(self, tiff: Tiff, base: int) -> tuple[int, int]:
+        """Write the directory again, as that of a page: small pages could be taken for copies of large ones.
+
+        Returns where it lies, and where its pointer to the next one lies.
+        """
+        head, room = ("Q", 8) if tiff.big else ("H", 4)
+        (count,) = tiff.numbers(head, tiff.first)
+        self._file.seek(base + tiff.first + struct.calcsize(head))
+        lines = self._file.read(count * (20 if tiff.big else 12))
+        mark = struct.pack(tiff.order + ("HHQL4x" if tiff.big else "HHLL"), _NEW_SUBFILE_TYPE, LONG, 1, _PAGE)
+        place = self._file.seek(-(-self._file.seek(0, 2) // 2) * 2)  # directories lie at even places
+        self._file.write(struct.pack(tiff.order + head, count + 1) + mark + lines + bytes(room))
+        return place, self._file.tell() - room
+
+    def _move(self, tiff: Tiff, offset: int, base: int) -> None:
+        """Add `base` to what a directory points to."""
         if not base:
-            return link
+            return
+        entries, _ = tiff.entries(offset)
         inside = 12 if tiff.big else 8
         for entry in entries:
             if entry.where != entry.place + inside:
@@ -273,7 +291,6 @@ class PageFile:
                     self._write(base + entry.where + number * size, base + value, size)
                     if entry.tag in _DIRECTORIES:
                         self._move(tiff, value, base)
-        return link
 
     def _write(self, place: int, number: int, size: int = 0) -> None:
         try:

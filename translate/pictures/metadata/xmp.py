@@ -4,6 +4,7 @@ A packet is changed as text, since parsing and writing XML anew would lose its w
 """
 
 import re
+from xml.parsers import expat
 
 from translate.pictures.metadata.facts import Density
 
@@ -77,7 +78,22 @@ def without_location(xmp: bytes) -> bytes | None:
     for prefix in _prefixes(xmp, _EXIF):
         xmp = re.sub(rb"<" + prefix + rb":GPS\w*(?:\s[^<>]*)?/>", b"", xmp)
     # What is written in a way that is not known here, or by drones under names of their own, must not get out.
-    return None if b"gps" in xmp.lower() else xmp
+    return None if b"gps" in _names(xmp).lower() else xmp
+
+
+def _names(xmp: bytes) -> bytes:
+    """Names of elements, attributes and namespaces, one a line; the packet itself if they are not sure."""
+    if b"<!" in xmp:  # entities, and markup that is to be taken for text
+        return xmp
+    names: list[str] = []
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.StartElementHandler = lambda name, attributes: names.extend((name, *attributes))
+    parser.StartNamespaceDeclHandler = lambda prefix, address: names.extend((prefix or "", address or ""))
+    try:
+        parser.Parse(xmp, True)
+    except expat.ExpatError:
+        return xmp
+    return "\n".join(names).encode()
 
 
 def with_source_type(xmp: bytes | None, address: str) -> bytes:
