@@ -106,6 +106,7 @@ _LARGE = (
     "--unpaired-label", "shoe",
 )  # fmt: skip
 _SHARP = ("--perceptual-weight", "1")
+_TWICE = ("--scale", "2", "--image-size", "96")
 _LIGHTS = (
     "--discriminator", "projected+patch", "--discriminator-scales", "2", "--discriminator-norm", "instance-affine",
     "--adversarial-weight", "0.5", "--cycle-weight", "3", "--identity-weight", "0.25",
@@ -145,9 +146,13 @@ STAGES = (
         FREE, (Export("super-resolution-free", "sr_test/test"),), licence=FREE_LICENCE,
     ),
     Stage(
-        "super-resolution-x2", 0.06, "super-resolution", "sr_free/train",
-        ("--scale", "2", "--image-size", "96", "--adversarial-start", "0.8", *_SHARP), FREE,
-        (Export("super-resolution-x2", "sr_test/test"),), start_from="super-resolution-free", licence=FREE_LICENCE,
+        "super-resolution-x2", 0.02, "super-resolution", "sr_train/train", _TWICE, SHARP,
+        (Export("super-resolution-x2", "sr_test/test"),), start_from="sr-fidelity",
+    ),
+    Stage(
+        "super-resolution-x2-free", 0.04, "super-resolution", "sr_free/train",
+        (*_TWICE, "--adversarial-start", "0.8", *_SHARP), FREE, (Export("super-resolution-x2-free", "sr_test/test"),),
+        start_from="super-resolution-free", licence=FREE_LICENCE,
     ),
     Stage(
         "super-resolution-photo", 0.06, "super-resolution", "sr_free/train",

@@ -97,6 +97,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "model.super-resolution": ("4 times as large", "4-mal so groß"),
     "model.super-resolution-free": ("4 times, free for any use", "4-mal, frei für jeden Zweck"),
     "model.super-resolution-x2": ("2 times as large", "2-mal so groß"),
+    "model.super-resolution-x2-free": ("2 times, free for any use", "2-mal, frei für jeden Zweck"),
     "model.super-resolution-photo": ("4 times, photographs from the web", "4-mal, Fotos aus dem Netz"),
     # about a model
     "about.working_size": (
