@@ -31,8 +31,6 @@ from translate.tasks import TASKS
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """Names that Windows keeps for itself."""
-
-
 HELD_SECONDS = 30.0
 """How long to wait for another process that adds a model; the file is there already, so it takes a moment."""
 ROOM_SECONDS = 86400.0

@@ -1,21 +1,17 @@
 """What to convert, and where each result goes."""
 
 import os
-import shutil
 import stat
 import threading
-import zipfile
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from translate import lock
 from translate.conversion.destinations import Destination, LocalFolder
 from translate.conversion.faults import FaultLog
 from translate.conversion.location import Location, Remote, relative_name
-from translate.conversion.manifest import FILE_NAME
 from translate.conversion.naming import (
     LONGEST,
     VIDEO_OUTPUTS,
@@ -24,11 +20,11 @@ from translate.conversion.naming import (
     is_video,
     result_names,
     video_suffix,
-    with_number,
 )
+from translate.conversion.packing import empty, pack, unpacked
 from translate.conversion.sources import FileSource, FolderSource, Item, NameFilter, PictureFilter, Source, ZipSource
 from translate.errors import ConfigError, DataError, one_line
-from translate.files import atomic_path, mode_of, remove_leftovers, unwritable
+from translate.files import mode_of, remove_leftovers
 from translate.pictures.animation import count_frames
 from translate.pictures.formats import FORMATS, READABLE, WRITABLE, head_of, left_out, recognise, result_suffix
 
@@ -106,7 +102,7 @@ class Plan:
             from translate.conversion.cloud.folders import RemoteFolder
 
             return RemoteFolder(self.destination)
-        return LocalFolder(_unpacked(self.archive) if self.archive else self.destination)
+        return LocalFolder(unpacked(self.archive) if self.archive else self.destination)
 
     def jobs(self, template: str, fields: TemplateFields, ready: ReadyFilter | None = None) -> Iterator[Job]:
         """A job for every picture that is ready, folder by folder.
@@ -162,12 +158,12 @@ class Plan:
             yield folder
             if archive is not None:
                 if not note:  # it is held, so these are of processes that were killed
-                    remove_leftovers(_unpacked(archive))
-                _pack(_unpacked(archive), archive)
-                _empty(_unpacked(archive))
+                    remove_leftovers(unpacked(archive))
+                pack(unpacked(archive), archive)
+                empty(unpacked(archive))
         if archive is not None:
             with suppress(OSError):  # another process may have begun the next archive of this name in it
-                _unpacked(archive).rmdir()
+                unpacked(archive).rmdir()
 
 
 class FolderWatcher:
@@ -231,11 +227,7 @@ def make_plan(
             raise ConfigError(f"{source}: a single file, so --include and --exclude have no effect; leave them out")
         single, found = True, _file_source(source)
         moving = _animated(found, *next(found.groups()))
-        destination, only_name = _single_target(source, destination, output_format, moving)
-        if only_name is not None and template != "{stem}":
-            raise ConfigError(
-                f"--name {template} has no effect, since the result is to be {only_name}; omit one of them"
-            )
+        destination, only_name = _single_target(source, destination, output_format, moving, template)
     else:
         raise DataError(f"{source}: not a {PICTURES} file; give a picture, a folder of pictures or a zip archive")
     if only_name is None and isinstance(destination, Remote) and destination.suffix.lower() == ".zip":
@@ -295,7 +287,7 @@ def _animated(source: Source, item: Item) -> bool:
 
 
 def _single_target(
-    source: Location, destination: Location, output_format: OutputFormat, animated: bool
+    source: Location, destination: Location, output_format: OutputFormat, animated: bool, template: str
 ) -> tuple[Location, str | None]:
     """The folder and, if the user gave one, the name of the single result."""
     if not destination.suffix or _is_dir(destination):
@@ -309,6 +301,10 @@ def _single_target(
         raise DataError(f"{destination}: its suffix contradicts --format {output_format}; omit one of them")
     if relative_name(destination, source) == ".":
         raise DataError(f"{source}: its result {destination} would overwrite an input; choose another name")
+    if template != "{stem}":
+        raise ConfigError(
+            f"--name {template} has no effect, since the result is to be {destination.name}; omit one of them"
+        )
     return destination.parent, destination.name
 
 
@@ -354,53 +350,6 @@ def _nothing_found(
     return f"{source}: {files or 'its'} files, none of them {PICTURES}; give a folder of pictures"
 
 
-def _unpacked(archive: Path) -> Path:
-    """The folder that collects the results for an archive."""
-    return archive.with_name(allowed_name(f".{archive.name}", ".unfinished"))
-
-
-def _empty(folder: Path) -> None:
-    """Remove what a folder holds but the lock of this process."""
-    for path in folder.iterdir():
-        if path.name != lock.FILE_NAME:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _pack(folder: Path, archive: Path) -> None:
-    """Write all results to an archive, atomically.
-
-    Raises:
-        ImageError: it cannot be written; the folder is as it was.
-    """
-    try:
-        with (
-            atomic_path(archive, folder=folder) as temporary,  # there the next process removes what a kill leaves
-            # Pictures are already compressed; a wrong clock is no reason to fail.
-            zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, strict_timestamps=False) as packed,
-        ):
-            taken: set[str] = set()
-            ours = {FILE_NAME, lock.FILE_NAME, temporary.name}
-            for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in ours):
-                plain = name = _as_text(path.relative_to(folder).as_posix())
-                number = 1
-                while name in taken:
-                    number += 1
-                    name = with_number(plain, number)
-                taken.add(name)
-                packed.write(path, name)
-    except OSError as error:
-        raise unwritable(archive, error) from None
-
-
 def _refuse_existing(archive: Path | None) -> None:
     if archive is not None and archive.exists():
         raise DataError(f"{archive} already exists; remove it or choose another name")
-
-
-def _as_text(name: str) -> str:
-    """A name for an archive: what is not UTF-8 on disk is taken for Latin-1, the usual other encoding."""
-    try:
-        name.encode()
-        return name
-    except UnicodeEncodeError:
-        return os.fsencode(name).decode("latin-1")
