@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, cast, get_args, get_origin
 
 from translate.errors import ModelError
 
@@ -199,21 +199,32 @@ def _check_types(found: Mapping[str, Any]) -> None:
     for one in dataclasses.fields(ModelSpec):
         if one.name not in found:
             continue
-        value, kinds, shape = found[one.name], get_args(one.type), get_origin(one.type)
-        is_a = type(value).__name__
-        if (one.type is str or str in map(type, kinds)) and is_a != "str":
-            raise TypeError(f"{one.name} is {value!r}, expected a text")
-        if one.type is int and not (is_a == "int" and 0 <= value <= _MOST):
-            raise TypeError(f"{one.name} is {value!r}, expected a whole number")
-        if type(None) in kinds and is_a != "NoneType" and not (_are(kinds[0], [value]) and 0 <= value <= _MOST):
-            raise TypeError(f"{one.name} is {value!r}, expected a number or null")
-        if shape is Mapping and not (is_a == "dict" and _are(kinds[1], value.values())):
-            raise TypeError(f"{one.name} is {value!r}, expected a table of texts or numbers")
-        if shape is tuple and not (is_a == "list" and _are(kinds[0], value)):
-            raise TypeError(f"{one.name} is {value!r}, expected a list of texts or numbers")
+        value, inner = found[one.name], get_args(one.type)
+        if one.type is bool:
+            fits, expected = type(value) is bool, "a choice of true or false"
+        elif one.type is int:
+            fits, expected = _is_number(value, int), "a whole number"
+        elif one.type is float:
+            fits, expected = _is_number(value, float), "a number"
+        elif one.type is str or get_origin(one.type) is Literal:
+            fits, expected = type(value) is str, "a text"
+        elif get_origin(one.type) is Mapping:
+            fits = type(value) is dict and _are(inner[1], cast("dict[str, Any]", value).values())
+            expected = "a table of texts or numbers"
+        elif get_origin(one.type) is tuple:
+            fits = type(value) is list and _are(inner[0], cast("list[Any]", value))
+            expected = "a list of texts or numbers"
+        else:  # int | None and float | None
+            fits, expected = value is None or _is_number(value, inner[0]), "a number or null"
+        if not fits:
+            raise TypeError(f"{one.name} is {value!r}, expected {expected}")
     size = found.get("style_size", 0)
     if size > MOST_STYLE or len(found.get("default_style", ())) not in (0, size):
         raise TypeError(f"style_size is {size}, expected the length of default_style, at most {MOST_STYLE}")
+
+
+def _is_number(value: Any, kind: Any) -> bool:
+    return _are(kind, [value]) and 0 <= value <= _MOST
 
 
 def _are(kind: Any, values: Iterable[Any]) -> bool:

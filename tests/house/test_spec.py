@@ -122,6 +122,10 @@ def test_bad_text(text: str, message: str) -> None:
         ("working_size", -256),
         ("metrics", 3),
         ("metrics", {"psnr_db": "high"}),
+        ("gmacs_256", "many"),
+        ("gmacs_256", -1.0),
+        ("detail", "yes"),
+        ("restores", None),
     ],
 )
 def test_fields_of_other_types_are_refused(name: str, value: object) -> None:
