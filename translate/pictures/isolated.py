@@ -23,7 +23,7 @@ from translate.pictures.animation import Animation
 from translate.pictures.band_writer import Timing
 from translate.pictures.decoder import Stated
 from translate.pictures.found import BYTES_PER_16_BIT_PIXEL
-from translate.pictures.isolated_wire import Broken, Channel, Message, whole
+from translate.pictures.isolated_wire import Broken, Channel, Message, pair, whole
 from translate.pictures.picture import Picture
 
 SECONDS = 30.0
@@ -97,23 +97,24 @@ class IsolatedDecoder:
             sides = answer.get("sides")
             if not isinstance(sides, list) or len(cast(list[Any], sides)) > most_pages:
                 raise Broken
-            pairs = [(whole({"side": h}, "side"), whole({"side": w}, "side")) for h, w in cast(list[Any], sides)]
-            return Stated(whole(answer, "frames"), whole(answer, "pages"), tuple(pairs))
+            pairs = tuple(pair(side) for side in cast(list[Any], sides))
+            return Stated(whole(answer.get("frames")), whole(answer.get("pages")), pairs)
 
     def count_frames(self, data: bytes | Path) -> int:
         """See `translate.pictures.decoder.Decoder`."""
         with self._asked("count_frames", data, _called(data)) as (_, answer):
-            return whole(answer, "found")
+            return whole(answer.get("found"))
 
     def count_pages(self, data: bytes | Path) -> int:
         """See `translate.pictures.decoder.Decoder`."""
         with self._asked("count_pages", data, _called(data)) as (_, answer):
-            return whole(answer, "found")
+            return whole(answer.get("found"))
 
     def jpeg_quality(self, data: bytes | Path) -> int | None:
         """See `translate.pictures.decoder.Decoder`."""
         with self._asked("jpeg_quality", data, _called(data)) as (_, answer):
-            return None if answer.get("found") is None else whole(answer, "found")
+            quality = answer.get("found")
+            return None if quality is None else whole(quality)
 
     def survey(self, data: bytes | Path, name: str) -> Animation:
         """See `translate.pictures.decoder.Decoder`."""
@@ -126,9 +127,9 @@ class IsolatedDecoder:
             times = cast(Message, timing).get("milliseconds")
             if not isinstance(times, list) or not 0 < len(cast(list[Any], times)) <= _MOST_FRAMES:
                 raise Broken
-            milliseconds = tuple(whole({"time": time}, "time") for time in cast(list[Any], times))
+            milliseconds = tuple(whole(time) for time in cast(list[Any], times))
             alpha = answer.get("opaque") is False
-            made = Timing(milliseconds, whole(cast(Message, timing), "plays"))
+            made = Timing(milliseconds, whole(cast(Message, timing).get("plays")))
             return Animation(facts.height, facts.width, alpha, made, facts)
 
     def frames(self, data: bytes | Path, name: str) -> Generator[Picture]:
@@ -269,7 +270,7 @@ def _checked(answer: Message | None, name: str) -> Message:
         raise Broken
     if "too_large" in answer:
         said = _said(answer["too_large"], name)
-        raise TooLarge(said, whole(answer, "height"), whole(answer, "width"))
+        raise TooLarge(said, whole(answer.get("height")), whole(answer.get("width")))
     if "error" in answer:
         raise ImageError(_said(answer["error"], name))
     if "unexpected" in answer:

@@ -129,7 +129,7 @@ class Channel:
         Raises:
             Broken: it is larger, or not what was asked for.
         """
-        height, width = _whole(message, "shape", 2)
+        height, width = pair(message.get("shape"))
         dtype = str(message.get("dtype"))
         if height < 1 or width < 1 or height * width > most_pixels or dtype not in _DTYPES:
             raise Broken
@@ -147,28 +147,26 @@ class Channel:
         return pixels
 
 
-def _whole(message: Message, name: str, count: int) -> tuple[int, ...]:
-    """A list of so many whole numbers, none of which is negative."""
-    found = message.get(name)
-    if not isinstance(found, list) or len(cast(list[Any], found)) != count:
+def whole(value: Any) -> int:
+    """A whole number that is not negative; `Broken` if the value is none."""
+    if type(value) is not int or value < 0:
         raise Broken
-    numbers = cast(list[Any], found)
-    if not all(type(number) is int and number >= 0 for number in numbers):
-        raise Broken
-    return tuple(numbers)
+    return value
 
 
-def whole(message: Message, name: str) -> int:
-    """A whole number that is not negative; `Broken` if there is none."""
-    (number,) = _whole({name: [message.get(name)]}, name, 1)
-    return number
+def pair(value: Any) -> tuple[int, int]:
+    """Height and width; `Broken` if the value is no list of two such numbers."""
+    if not isinstance(value, list) or len(cast(list[Any], value)) != 2:
+        raise Broken
+    height, width = cast(list[Any], value)
+    return whole(height), whole(width)
 
 
 def _blob_lengths(message: Message) -> list[tuple[str, int]]:
     found = message.get("blobs")
     if not isinstance(found, dict):
         raise Broken
-    lengths = [(name, whole(cast(Message, found), name)) for name in _BLOBS if name in found]
+    lengths = [(name, whole(cast(Message, found)[name])) for name in _BLOBS if name in found]
     if any(length > MOST_BLOB_BYTES for _, length in lengths):
         raise Broken
     return lengths
@@ -187,7 +185,7 @@ def _facts(message: Message) -> Picture:
         notes=tuple(cast(list[str], notes)),
         size=None if size is None else _size(size),
         texts=tuple(made),
-        pages=max(1, whole(message, "pages")),
+        pages=max(1, whole(message.get("pages"))),
     )
 
 
