@@ -32,7 +32,7 @@ from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import iptc as iptc_records
 from translate.pictures.metadata import kept
 from translate.pictures.metadata.facts import Density, Facts
-from translate.pictures.metadata.png import SIGNATURE, complete, with_facts
+from translate.pictures.metadata.png import SIGNATURE, chunk, complete, with_facts
 from translate.pictures.picture import Picture, Pixels, flatten, to_bits
 
 _JFIF_HEAD = 20
@@ -158,14 +158,14 @@ class RowWriter:
             rows_HWC = Picture(rgb_HWC[top : top + count], part_HW).to_array()
             packed = self._packer.compress(_scanlines(rows_HWC))
             if packed:
-                self._put(_chunk(b"IDAT", packed))
+                self._put(chunk(b"IDAT", packed))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
             if error is None:
-                self._put(_chunk(b"IDAT", self._packer.flush()) + _chunk(b"IEND", b""))
+                self._put(chunk(b"IDAT", self._packer.flush()) + chunk(b"IEND", b""))
                 self._put(b"")
                 self._wait()
         except BaseException as late:
@@ -262,7 +262,7 @@ class RowWriter:
         rows = self._height * (1 if self._timing is None else len(self._timing.milliseconds))
         header = struct.pack(">IIBBBBB", self._width, rows, self._bits, kind, 0, 0, 0)
         return with_facts(
-            SIGNATURE + _chunk(b"IHDR", header), replace(self._facts, density=self._dense, iptc=None, texts=())
+            SIGNATURE + chunk(b"IHDR", header), replace(self._facts, density=self._dense, iptc=None, texts=())
         )
 
     def _unwritable(self, error: Exception) -> ImageError:
@@ -344,7 +344,3 @@ def _scanlines(rows_HWC: Pixels) -> bytes:
     lines = np.zeros((height, 1 + data[0].size), np.uint8)
     lines[:, 1:] = data.reshape(height, -1)
     return lines.tobytes()
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))

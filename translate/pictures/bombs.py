@@ -11,12 +11,12 @@ from typing import BinaryIO
 
 from translate.errors import ImageError
 from translate.pictures.found import BYTES_PER_DECODED_PIXEL, BYTES_PER_WEBP_PIXEL, check_size
+from translate.pictures.metadata.png import SIGNATURE
 
 MOST_SCANS = 100
 """Scans of a JPEG file, each of which decodes the whole picture again; 10 are usual. libvips has the same limit."""
 _MOST_ICONS = 1000
 _PIECE = 1 << 20
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 """PNG chunks that are needed for the pixels."""
@@ -51,7 +51,7 @@ def check_bomb(handle: BinaryIO, kind: str, name: str, max_pixels: int | None) -
 
 def pixels_alone(data: bytes) -> bytes:
     """A PNG file with its pixels only: libvips would unpack all texts and profiles, however large."""
-    parts, place = [_SIGNATURE], len(_SIGNATURE)
+    parts, place = [SIGNATURE], len(SIGNATURE)
     while place + 8 <= len(data):
         end = place + 12 + int.from_bytes(data[place : place + 4], "big")
         if data[place + 4 : place + 8] in _NEEDED or end > len(data):
@@ -95,7 +95,7 @@ def _pictures_of_icon(handle: BinaryIO) -> Iterator[tuple[int, int]]:
         handle.seek(6 + 16 * number + 12)
         handle.seek(int.from_bytes(handle.read(4), "little"))
         head = handle.read(26)
-        if head[:8] == _SIGNATURE:
+        if head[:8] == SIGNATURE:
             yield int.from_bytes(head[20:24], "big"), int.from_bytes(head[16:20], "big")
         elif len(head) >= 12:
             width, height = struct.unpack_from("<ii", head, 4)

@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from translate.pictures.libvips import vips
+from translate.pictures.metadata.png import SIGNATURE
 
-_PNG_HEAD = 8
 _PIECE = 1 << 20
 """Bytes unpacked at once."""
 _EOI = b"\xff\xd9"
@@ -35,8 +35,8 @@ def repaired(data: bytes, kind: str) -> tuple[bytes, str] | None:
 
 def without_damaged_chunks(data: bytes) -> tuple[bytes, str] | None:
     """Leave out the ancillary chunks of a PNG file whose checksum is wrong, as libpng and browsers do (PNG, 13.1)."""
-    parts, left_out = [data[:_PNG_HEAD]], list[str]()
-    end = _PNG_HEAD
+    parts, left_out = [SIGNATURE], list[str]()
+    end = len(SIGNATURE)
     for kind, start, end in _chunks(data):
         if kind.isalpha() and kind[0] & 0x20 and not _is_sound(data, start, end):
             left_out.append(kind.decode("ascii"))
@@ -73,7 +73,7 @@ def _with_checksums(data: bytes) -> tuple[bytes, str] | None:
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Kind, beginning and end of each whole chunk of a PNG file."""
-    place = _PNG_HEAD
+    place = len(SIGNATURE)
     while place + 12 <= len(data):
         end = place + 12 + _number(data, place)
         if end > len(data):

@@ -114,17 +114,17 @@ def with_facts(data: bytes, facts: Facts) -> bytes:
 
 def _before_pixels(facts: Facts) -> Iterator[bytes]:
     if facts.icc:
-        yield _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(facts.icc))
+        yield chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(facts.icc))
     if facts.density is not None:
         x, y = facts.density.x / _INCH, facts.density.y / _INCH
         if not facts.density.absolute:
             x, y = facts.density.ratio(10_000)
         if max(x, y) < 1 << 31:
-            yield _chunk(b"pHYs", struct.pack(">IIB", round(x), round(y), facts.density.absolute))
+            yield chunk(b"pHYs", struct.pack(">IIB", round(x), round(y), facts.density.absolute))
     if facts.exif:
-        yield _chunk(b"eXIf", facts.exif)
+        yield chunk(b"eXIf", facts.exif)
     if facts.xmp:
-        yield _chunk(b"iTXt", _XMP + bytes(5) + facts.xmp)
+        yield chunk(b"iTXt", _XMP + bytes(5) + facts.xmp)
 
 
 def complete(file: BinaryIO, facts: Facts) -> None:
@@ -133,7 +133,7 @@ def complete(file: BinaryIO, facts: Facts) -> None:
         _change_density(file, (1, 1) if facts.density is None else facts.density.ratio(10_000))
     chunks = b"".join(text_chunks(facts))
     if chunks:
-        end = _chunk(b"IEND", b"")
+        end = chunk(b"IEND", b"")
         file.seek(-len(end), os.SEEK_END)
         file.write(chunks + end)
 
@@ -144,7 +144,7 @@ def _change_density(file: BinaryIO, ratio: tuple[int, int]) -> None:
     while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
         if head[4:] == b"pHYs":
             file.seek(-8, os.SEEK_CUR)
-            file.write(_chunk(b"pHYs", struct.pack(">IIB", *ratio, 0)))
+            file.write(chunk(b"pHYs", struct.pack(">IIB", *ratio, 0)))
             return
         file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
 
@@ -169,10 +169,10 @@ def _text_chunk(one: Text) -> bytes:
         body = text.encode()
         packed = len(body) > _LONG_TEXT
         head = keyword + bytes([packed, 0]) + one.language.encode() + b"\0" + one.translated.encode() + b"\0"
-        return _chunk(b"iTXt", head + (zlib.compress(body) if packed else body))
+        return chunk(b"iTXt", head + (zlib.compress(body) if packed else body))
     if len(body) > _LONG_TEXT:
-        return _chunk(b"zTXt", keyword + b"\0" + zlib.compress(body))
-    return _chunk(b"tEXt", keyword + body)
+        return chunk(b"zTXt", keyword + b"\0" + zlib.compress(body))
+    return chunk(b"tEXt", keyword + body)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -188,8 +188,9 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         place += 12 + length
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """Return a chunk: its length, its kind of four letters, its body and their checksum."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
 
 
 def _density(body: bytes) -> Density:
