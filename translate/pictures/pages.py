@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, Literal, Self, cast
 
 from PIL.ImageFile import ImageFile
 from PIL.MpoImagePlugin import MpoImageFile
@@ -109,7 +109,7 @@ def at_page(data: bytes, name: str, page: int) -> tuple[bytes, int]:
     moved = bytearray(data) if isinstance(moved, bytes) else moved
     room = slice(8, 16) if tiff.big else slice(4, 8)
     place = pages[page - 1].offset
-    moved[room] = place.to_bytes(room.stop - room.start, "little" if tiff.order == "<" else "big")
+    moved[room] = place.to_bytes(room.stop - room.start, tiff.byteorder)
     return cast(bytes, moved), len(pages)
 
 
@@ -233,7 +233,8 @@ class PageFile:
         self._file = path.open("w+b")
         self._link = 0
         """Where the pointer to the next page lies."""
-        self._order, self._big = "", False
+        self._order: Literal["little", "big"] = "little"
+        self._big = False
 
     def __enter__(self) -> Self:
         return self
@@ -254,9 +255,9 @@ class PageFile:
             shutil.copyfileobj(source, self._file, 1 << 20)
             with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
                 tiff = Tiff(cast(bytes, mapped))
-                if self._link and (tiff.order, tiff.big) != (self._order, self._big):
+                if self._link and (tiff.byteorder, tiff.big) != (self._order, self._big):
                     raise self._too_large()
-                self._order, self._big = tiff.order, tiff.big
+                self._order, self._big = tiff.byteorder, tiff.big
                 self._move(tiff, tiff.first, base)
                 place, link = self._marked(tiff, base)
                 self._write(self._link or (8 if tiff.big else 4), place)
@@ -294,7 +295,7 @@ class PageFile:
 
     def _write(self, place: int, number: int, size: int = 0) -> None:
         try:
-            data = number.to_bytes(size or (8 if self._big else 4), "little" if self._order == "<" else "big")
+            data = number.to_bytes(size or (8 if self._big else 4), self._order)
         except OverflowError:
             raise self._too_large() from None
         self._file.seek(place)

@@ -75,9 +75,7 @@ def marked_upright(data: bytes) -> bytes:
     tiff, changed = Tiff(data), bytearray(data)
     for entry in tiff.entries(tiff.first)[0]:
         if entry.tag == _ORIENTATION:
-            changed[entry.where : entry.where + entry.size] = (1).to_bytes(
-                entry.size, "little" if tiff.order == "<" else "big"
-            )
+            changed[entry.where : entry.where + entry.size] = (1).to_bytes(entry.size, tiff.byteorder)
     return bytes(changed)
 
 
@@ -242,7 +240,7 @@ def into_tiff(
     if iptc is not None:
         found[_IPTC] = Value(UNDEFINED, iptc)
     data += bytes(len(data) % 2)
-    place = len(data).to_bytes(8 if tiff.big else 4, "little" if tiff.order == "<" else "big")
+    place = len(data).to_bytes(8 if tiff.big else 4, tiff.byteorder)
     head = data[:8] + place if tiff.big else data[:4] + place
     return head + data[len(head) :] + pack(found, len(data), tiff.order, tiff.big)
 

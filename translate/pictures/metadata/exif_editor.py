@@ -48,10 +48,10 @@ class Editor:
         """Make the entry one number, in the space it has: a short one, or a long one where it is large."""
         if self.tiff.integers(entry) == (number,):
             return
-        little = "little" if self.tiff.order == "<" else "big"
+        order = self.tiff.byteorder
         kind = SHORT if number < 1 << 16 else LONG
         size = SIZES[kind]
-        line = kind.to_bytes(2, little) + (1).to_bytes(4, little) + number.to_bytes(size, little)
+        line = kind.to_bytes(2, order) + (1).to_bytes(4, order) + number.to_bytes(size, order)
         self.data[entry.place + 2 : entry.place + 12] = line.ljust(10, b"\0")
 
     def write_values(self, wanted: Directory) -> None:
@@ -98,8 +98,7 @@ class Editor:
                 self._zero(line.where, line.size)
                 # The lines behind, and the pointer to the next directory, move up.
                 self.data[line.place : end + 4] = self.data[line.place + 12 : end + 4] + bytes(12)
-                little = "little" if self.tiff.order == "<" else "big"
-                self.data[offset : offset + 2] = (count - 1).to_bytes(2, little)
+                self.data[offset : offset + 2] = (count - 1).to_bytes(2, self.tiff.byteorder)
 
     def wipe(self, offset: int) -> None:
         """Overwrite a directory and its values with zeros."""

@@ -6,6 +6,7 @@ Values stay the bytes they are, so nothing is lost by reading and writing them.
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Type -> bytes of one value."""
@@ -47,6 +48,9 @@ class Entry:
 class Tiff:
     """Bytes with a TIFF header.
 
+    `order` is its order of bytes as `struct` names it, `byteorder` as `int.to_bytes` does; `big` says whether it is a
+    BigTIFF.
+
     Raises:
         ValueError: no TIFF header.
     """
@@ -57,6 +61,7 @@ class Tiff:
         if order is None or len(data) < 8:
             raise ValueError("no TIFF header")
         self.order = order
+        self.byteorder: Literal["little", "big"] = "little" if order == "<" else "big"
         version = self.numbers("H", 2)[0]
         if version not in (42, 43):
             raise ValueError("no TIFF header")
