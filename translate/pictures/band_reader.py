@@ -24,7 +24,7 @@ from translate.pictures.coded_colours import CodedColours
 from translate.pictures.colours import SourceColours
 from translate.pictures.decode import silence_metadata_warnings
 from translate.pictures.formats import FORMATS, HEAD_BYTES, listed, recognise
-from translate.pictures.libvips import blob, one_line, vips
+from translate.pictures.libvips import DTYPES, blob, one_line, vips
 from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import xmp as xmp_packet
 from translate.pictures.metadata.facts import Facts
@@ -43,7 +43,6 @@ _FETCHED = 64
 """Rows taken from libvips at once; more take more memory and no less time."""
 _TAIL = 1 << 16
 """Bytes at the end of a JPEG file in which its end marker is looked for; other bytes may follow it."""
-_DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
 
 
 class RowReader:
@@ -84,7 +83,7 @@ class RowReader:
             self._refuse_texts()
         repairs = self._add_end() if self._format == "jpeg" else ()
         image = self._open()
-        if image.format not in _DTYPES and image.interpretation not in ("lab", "labs"):
+        if image.format not in DTYPES and image.interpretation not in ("lab", "labs"):
             raise ImageError(f"{name}: holds {image.format} values, expected 8 or 16 bits a channel; convert it")
         self._colours = 4 if image.interpretation == "cmyk" else 3 if image.bands >= 3 else 1
         self.alpha = image.bands > self._colours
@@ -94,18 +93,17 @@ class RowReader:
         self._orientation = orientation_of(facts, stored.orientation)
         self._source_colours = colours = SourceColours(facts.icc, stored.coded)
         self._measured = False
-        colours.to_srgb(np.zeros((1, 1, self._colours), _DTYPES.get(image.format, np.uint8)))  # so that it has notes
+        colours.to_srgb(np.zeros((1, 1, self._colours), DTYPES.get(image.format, np.uint8)))  # so that it has notes
         self.facts = Picture(
             np.empty((0, 0, 3), np.uint8),
-            None,
-            colours.icc,
-            exif_tags.upright(facts.exif) if facts.exif else None,
-            xmp_packet.upright(facts.xmp) if facts.xmp else None,
-            (*repairs, *colours.notes),
-            size_of(facts, image.height, image.width, self._orientation),
-            facts.iptc,
-            facts.texts,
-            self._pages,
+            icc=colours.icc,
+            exif=exif_tags.upright(facts.exif) if facts.exif else None,
+            xmp=xmp_packet.upright(facts.xmp) if facts.xmp else None,
+            notes=(*repairs, *colours.notes),
+            size=size_of(facts, image.height, image.width, self._orientation),
+            iptc=facts.iptc,
+            texts=facts.texts,
+            pages=self._pages,
         )
         self.deep = bits == 16 and image.format == "ushort"
         self.height, self.width = image.height, image.width
@@ -169,7 +167,7 @@ class RowReader:
         region = vips().Region.new(image)
         for top in range(0, image.height, BAND):
             count = min(BAND, image.height - top)
-            pixels_HWN = np.empty((count, image.width, image.bands), _DTYPES[image.format])
+            pixels_HWN = np.empty((count, image.width, image.bands), DTYPES[image.format])
             for first in range(0, count, _FETCHED):
                 rows_HWN = pixels_HWN[first : first + _FETCHED]
                 try:
@@ -260,7 +258,7 @@ class RowReader:
 
     def _check_memory(self, image: Any) -> None:
         """Some files can only be decoded whole."""
-        pixel = image.bands * np.dtype(_DTYPES.get(image.format, np.float32)).itemsize
+        pixel = image.bands * np.dtype(DTYPES.get(image.format, np.float32)).itemsize
         if self._format == "webp":
             kind, needed = "a WebP picture", 6
         elif image.get_typeof("interlaced") and image.get("interlaced"):

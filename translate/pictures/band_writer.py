@@ -27,7 +27,7 @@ from translate.pictures.band_reader import Format
 from translate.pictures.encode import Metadata, facts_for, lost_with_location, with_jfif_density, with_source_type
 from translate.pictures.formats import ANIMATED, BY_BAND, FORMATS, SIXTEEN_BITS, PictureFormat, usual_suffixes
 from translate.pictures.icc import from_srgb, srgb_profile
-from translate.pictures.libvips import one_line, vips
+from translate.pictures.libvips import one_line, tiff_options, vips
 from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import iptc as iptc_records
 from translate.pictures.metadata import kept
@@ -116,12 +116,13 @@ class RowWriter:
         )
         """Lines on the metadata that the file does not hold, see `translate.pictures.encode.lost`."""
         self._facts = _fitting(with_source_type(wanted, source_type), self._format)
-        numbers = {1: self._facts.exif, 2: self._facts.xmp, 4 + 16: self._facts.iptc, 8: icc}
-        # Without this libvips makes up EXIF for files that have none.
-        kept_numbers = [number for number, fact in numbers.items() if fact]
-        self._options = {"keep": sum(kept_numbers)} | _options(
-            self._format, quality, height * width * self._channels * self._bits // 8
-        )
+        # Without "keep" libvips makes up EXIF for files that have none.
+        keep = vips().ForeignKeep
+        iptc = keep.IPTC | keep.OTHER  # TIFF's is among Photoshop's fields
+        flags = {keep.EXIF: self._facts.exif, keep.XMP: self._facts.xmp, iptc: self._facts.iptc, keep.ICC: icc}
+        size = height * width * self._channels * self._bits // 8
+        self._options = {"keep": sum(flag for flag, fact in flags.items() if fact)}
+        self._options |= _options(self._format, quality, size)
         self._pieces: queue.Queue[bytes] = queue.Queue(2)
         self._rest = memoryview(b"")
         self._packer = zlib.compressobj(0)
@@ -298,8 +299,7 @@ def _options(kind: Format, quality: int, size: int) -> dict[str, Any]:
     if kind == "png":
         return {"compression": 2, "filter": "all"}
     if kind == "tiff":
-        # Noise grows a little when it is deflated.
-        return {"compression": "deflate", "predictor": "horizontal", "bigtiff": size > 0.95 * 2**32}
+        return tiff_options(size)
     if kind == "gif":
         return {"keep_duplicate_frames": True}  # or else it would forget how long they are shown
     return {"Q": quality, "subsample_mode": "off"} if kind == "jpeg" else {"Q": quality}

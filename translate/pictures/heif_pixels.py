@@ -8,10 +8,8 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from translate.pictures.libvips import vips
+from translate.pictures.libvips import to_array, vips
 from translate.pictures.picture import Pixels
-
-_SIXTEEN = 16
 
 
 def read_deep(file: BinaryIO, kind: Literal["AVIF", "HEIC"]) -> Pixels | None:
@@ -29,7 +27,7 @@ def read_deep(file: BinaryIO, kind: Literal["AVIF", "HEIC"]) -> Pixels | None:
     # Both leave the lower bits empty: white becomes white.
     white = (1 << bits) - 1
     levels = (np.arange(white + 1) * 65535 + white // 2) // white
-    return levels.astype(np.uint16)[pixels_HWN >> (_SIXTEEN - bits)]
+    return levels.astype(np.uint16)[pixels_HWN >> (16 - bits)]
 
 
 def _heic(file: BinaryIO) -> tuple[Pixels, int]:
@@ -46,5 +44,4 @@ def _avif(data: bytes) -> tuple[Pixels, int] | None:
     image = vips().Image.heifload_buffer(data, fail_on="error")
     if image.format != "ushort":
         return None
-    flat = np.frombuffer(image.write_to_memory(), np.uint16)
-    return flat.reshape(image.height, image.width, image.bands), int(image.get("bits-per-sample"))
+    return to_array(image), int(image.get("bits-per-sample"))

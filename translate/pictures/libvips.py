@@ -34,7 +34,8 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-_DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
+DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
+"""libvips' name of a type of pixels -> numpy's."""
 _FORMATS = {"uint8": "uchar", "uint16": "ushort"}
 
 
@@ -54,7 +55,7 @@ def to_array(image: Any) -> Pixels:
     Raises:
         pyvips.Error: damaged.
     """
-    flat = np.frombuffer(image.write_to_memory(), _DTYPES[image.format])
+    flat = np.frombuffer(image.write_to_memory(), DTYPES[image.format])
     return flat.reshape(image.height, image.width, image.bands)
 
 
@@ -90,11 +91,15 @@ def to_png(pixels_HWN: Pixels) -> bytes:
 def to_tiff(pixels_HWN: Pixels) -> bytes:
     """Encode (H, W, 3) or (H, W, 4) uint8 or uint16, deflated, without any metadata; OSError if libvips cannot."""
     image = from_array(pixels_HWN, "srgb" if pixels_HWN.dtype == np.uint8 else "rgb16")
-    # Noise grows a little when it is deflated.
-    big = pixels_HWN.nbytes > 0.95 * 2**32
     per_mm = 72 / 25.4  # TIFF must say something; EXIF, where there is any, says it better
-    options = {"compression": "deflate", "predictor": "horizontal", "bigtiff": big, "keep": "none"}
+    options = tiff_options(pixels_HWN.nbytes)
     try:
-        return image.tiffsave_buffer(xres=per_mm, yres=per_mm, resunit="inch", **options)
+        return image.tiffsave_buffer(xres=per_mm, yres=per_mm, resunit="inch", keep="none", **options)
     except vips().Error as error:
         raise OSError(str(error)) from None
+
+
+def tiff_options(size: int) -> dict[str, Any]:
+    """How TIFF files are written, as options of libvips' writer; `size`: bytes of the pixels."""
+    # Noise grows a little when it is deflated, so a file may be larger than its pixels.
+    return {"compression": "deflate", "predictor": "horizontal", "bigtiff": size > 0.95 * 2**32}
