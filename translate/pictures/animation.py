@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from translate.errors import ImageError, TooLarge
+from translate.machine import available_memory_bytes
 from translate.pictures.band_writer import Timing
 from translate.pictures.bombs import webp_frames
 from translate.pictures.decode import frame_of, opened_frames
 from translate.pictures.formats import HEAD_BYTES, recognise
-from translate.pictures.operations import Picture, available_memory_bytes
+from translate.pictures.picture import Picture, white_of
 
 BYTES_PER_PIXEL = 36
 """Memory a frame needs while it is read: the decoder's two, and what a picture takes."""
@@ -96,7 +97,7 @@ def frames(data: Path | bytes, name: str) -> Generator[Picture]:
 
 def with_alpha(picture: Picture) -> Picture:
     """Return the picture with alpha, opaque if it had none."""
-    opaque_HW = np.full(picture.rgb_HWC.shape[:2], np.iinfo(picture.rgb_HWC.dtype).max, picture.rgb_HWC.dtype)
+    opaque_HW = np.full(picture.rgb_HWC.shape[:2], white_of(picture.rgb_HWC), picture.rgb_HWC.dtype)
     return picture if picture.alpha_HW is not None else Picture(picture.rgb_HWC, opaque_HW)
 
 

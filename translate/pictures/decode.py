@@ -214,14 +214,14 @@ def _finish(found: Found, bits: Literal[8, 16]) -> Picture:
     return Picture(
         to_bits(rgb_HWC, bits) if bits == 8 else rgb_HWC,
         to_bits(alpha_HW, bits) if bits == 8 and alpha_HW is not None else alpha_HW,
-        colours.icc,
-        None if facts.exif is None else exif_tags.upright(facts.exif),
-        None if facts.xmp is None else xmp_packet.upright(facts.xmp),
-        (*found.notes, *colours.notes),
-        size,
-        facts.iptc,
-        facts.texts,
-        found.pages,
+        icc=colours.icc,
+        exif=None if facts.exif is None else exif_tags.upright(facts.exif),
+        xmp=None if facts.xmp is None else xmp_packet.upright(facts.xmp),
+        notes=(*found.notes, *colours.notes),
+        size=size,
+        iptc=facts.iptc,
+        texts=facts.texts,
+        pages=found.pages,
     )
 
 
