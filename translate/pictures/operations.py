@@ -1,12 +1,10 @@
-"""All that is done to pixels here: everyone else imports from this file.
+"""Sizes, light and opacity of pictures; and the names of this folder that others need most, to import from one place:
 
     picture     Picture, bits, laying on a background
-    codecs      files and bytes -> Picture; colour turns them to sRGB
-    encoding    Picture -> bytes and files
-    memory      how much may be decoded
+    decode      files and bytes -> Picture, in sRGB
+    encode      Picture -> bytes and files
+    formats     which suffixes are read and written
     lanczos     the quick resizing behind `relight`
-    this file   sizes, light, opacity
-    placement   where on a sheet the drawing is; imported from there
 
 Array names carry their shape: H height, W width, C channels. Pixels are uint8 in [0, 255] or uint16 in [0, 65535].
 """
