@@ -353,9 +353,7 @@ def _sideways(image: Pixels, width: int) -> list[Image.Image]:
     return [Image.fromarray(plane).resize(size, Image.Resampling.LANCZOS) for plane in planes]
 
 
-def _down(
-    planes: list[Image.Image], size: tuple[int, int], box: tuple[float, float, float, float], dtype: Any
-) -> Pixels:
+def _down(planes: list[Image.Image], size: tuple[int, int], box: _Box, dtype: Any) -> Pixels:
     """The second half: change the height of the rows in `box`."""
     found = [np.asarray(plane.resize(size, Image.Resampling.LANCZOS, box)) for plane in planes]
     if dtype == np.uint8:

@@ -11,7 +11,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from translate.pictures.picture import Pixels
 
 _LIMITED, _FULL = 1, 2
-_RGB, _BT709, _UNSPECIFIED, _BT601 = 0, 1, 2, 6
+_BT709, _BT601 = 1, 6
 _MATRICES = {1, 4, 5, 6, 7, 9}
 """BT.709, FCC, BT.601 (twice), SMPTE 240M, BT.2020: code points of ITU-T H.273, which FFmpeg also uses."""
 
@@ -53,10 +53,8 @@ def to_rgb(frame: av.VideoFrame, converter: VideoReformatter) -> Pixels:
     return converter.reformat(frame, format="rgb24", interpolation=_EXACT, threads=1).to_ndarray()
 
 
-def from_rgb(
-    rgb_HWC: Pixels, colours: Colours, converter: VideoReformatter, pixel_format: str = "yuv420p"
-) -> av.VideoFrame:
-    """Convert uint8 (H, W, 3) to a frame in FFmpeg's pixel format; the default has 8 bits and 4:2:0 subsampling."""
+def from_rgb(rgb_HWC: Pixels, colours: Colours, converter: VideoReformatter, pixel_format: str) -> av.VideoFrame:
+    """Convert uint8 (H, W, 3) to a frame in a pixel format, by FFmpeg's name, e.g. `yuv420p`."""
     frame = av.VideoFrame.from_ndarray(rgb_HWC, format="rgb24")
     frame.colorspace, frame.color_range = colours.matrix, colours.range
     return converter.reformat(frame, format=pixel_format, interpolation=_EXACT, threads=1)

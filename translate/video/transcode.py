@@ -177,9 +177,9 @@ def convert_video(
     encoder = choose_encoder(target.suffix.lower(), height, width, name)
     with _opened(data, name) as source:
         stream = _video_stream(source, name)
-        options: dict[str, Any] = {"quality": quality, "metadata": metadata, "source_type": source_type}
-        writer = VideoWriter(target, source, stream, encoder, name=name, **options)
-        with writer:
+        with VideoWriter(
+            target, source, stream, encoder, name=name, quality=quality, metadata=metadata, source_type=source_type
+        ) as writer:
             shape, rate, colours = video.pixel_shape, video.rate, video.colours
             writer.start(height, width, shape, rate, colours, covers=video.covers)
             converter = _FrameConverter(video, change, writer)

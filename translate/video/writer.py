@@ -25,7 +25,9 @@ from translate.video.subtitles import SubtitleConverter, is_text, style_note
 
 
 class VideoWriter:
-    """Writes a video, as a context manager: call `start`, then pass frames and packets as they come, then `finish`.
+    """Writes a video, as a context manager: call `start`, then `encode` and `copy` frames and packets as they come.
+
+    The file is complete at the end of the `with` block; `missing` tells what it lacks.
 
     Args:
         path: output file, written in place; the suffix determines the format.
@@ -50,9 +52,9 @@ class VideoWriter:
         encoder: Encoder,
         *,
         name: str,
-        quality: int = 92,
-        metadata: Metadata = "keep",
-        source_type: str = "",
+        quality: int,
+        metadata: Metadata,
+        source_type: str,
     ) -> None:
         self._name = name
         self._path, self._source, self._stream = path, source, stream
