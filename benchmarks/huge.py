@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from translate.conversion.huge import MEMORY, convert_huge
+from translate.conversion.huge import STREAMING_BYTES, convert_huge
 from translate.errors import TranslateError
 from translate.inference.engine import Engine
 from translate.inference.models import resolve
@@ -125,7 +125,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--photo", type=Path, help="photograph to enlarge; default: clouds")
     parser.add_argument("--folder", type=Path, help="for the files, as large as the pictures; default: a temporary one")
     parser.add_argument("--most-minutes", type=float, default=10.0, help="a smaller picture if it would take longer")
-    parser.add_argument("--memory", type=int, default=MEMORY >> 20, help="MiB for bands and the model")
+    parser.add_argument("--memory", type=int, default=STREAMING_BYTES >> 20, help="MiB for bands and the model")
     parser.add_argument("--tile", type=int, help="longest side of windows")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")

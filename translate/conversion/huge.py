@@ -44,7 +44,7 @@ from translate.pictures.operations import (
     white_of,
 )
 
-MEMORY = 1 << 30
+STREAMING_BYTES = 1 << 30
 """Default memory limit in bytes for the bands and the model; Python, its libraries and the image codecs add about a
 quarter of that."""
 
@@ -108,7 +108,7 @@ def convert_huge(
         finish: see `translate.files.atomic_path`.
         page: of a file with several, from 1.
         memory_bytes: approximate limit for the bands and the model; None: half of the memory available to the Engine,
-            at most `MEMORY`. Less than the model's smallest window needs has no effect.
+            at most `STREAMING_BYTES`. Less than the model's smallest window needs has no effect.
         on_progress: called in this thread with the fraction done, 0 to 1.
 
     Returns:
@@ -124,7 +124,7 @@ def convert_huge(
     controls = engine.controls(label=label, style=style, detail=detail)
     title = name or (str(source) if isinstance(source, Path) else "picture")
     with RowReader(source, title, target.parent, bits=engine.max_bits, page=page) as reader:
-        memory_bytes = memory_bytes or min(MEMORY, engine.memory_bytes // 2)
+        memory_bytes = memory_bytes or min(STREAMING_BYTES, engine.memory_bytes // 2)
         job = _BandConversion(reader, engine, controls, memory_bytes, on_progress or _ignore, framing)
         height, width = (side * engine.spec.scale for side in (reader.height, reader.width))
         check_target(target, height, width)

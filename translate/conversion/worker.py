@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from translate.conversion.destinations import Destination
-from translate.conversion.huge import MEMORY as STREAMING_BYTES
-from translate.conversion.huge import convert_huge, needs_streaming
+from translate.conversion.huge import STREAMING_BYTES, convert_huge, needs_streaming
 from translate.conversion.moving import FrameConverter, FrameOptions, still_note
 from translate.conversion.naming import check_template, is_video
 from translate.conversion.paged import convert_pages, page_note
