@@ -111,18 +111,14 @@ class Conversion:
         with engine.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
         options = asdict(self)
-        if not content_share_of(engine.spec):
-            del options["framing"]  # has no effect here, and results from before this option existed stay valid
-        if self.pages == "all":
-            del options["pages"]  # for the same reason
-        if self.strength == 1.0:
-            del options["strength"]  # the same
-        if self.credentials == OFF:
-            del options["credentials"]  # the same
-        else:
+        if self.credentials != OFF:
             options["credentials"] = ON  # where the certificate is kept makes no difference
-        if not self.watermark:
-            del options["watermark"]  # the same
+        # Options that came later are left out where they have no effect, so that results from before them stay valid.
+        if not content_share_of(engine.spec):
+            del options["framing"]
+        for name in ("pages", "strength", "credentials", "watermark"):
+            if options[name] == getattr(Conversion, name):
+                del options[name]
         digest.update(json.dumps(options, sort_keys=True).encode())
         return digest.hexdigest()
 
