@@ -105,7 +105,7 @@ class LocalFolder:
     def is_same(self, name: str, source: str) -> bool:
         """See `Destination`."""
         target = self._path / name
-        return mode_of(target) != 0 != mode_of(source) and target.samefile(source)
+        return bool(mode_of(target) and mode_of(source)) and target.samefile(source)
 
     @contextmanager
     def writing(self, name: str) -> Generator[Path]:

@@ -176,12 +176,12 @@ Location = Path | Remote
 
 def location(text: str | Path | Remote) -> Location:
     """Parse what a user has entered; nothing is looked up."""
-    address = _ADDRESS.fullmatch(text) if isinstance(text, str) else None
+    if not isinstance(text, str):
+        return text
+    address = _ADDRESS.fullmatch(text)
     if address is None:
-        return Path(text) if isinstance(text, str) else text
-    if address[1].lower() in ("file", "local"):
-        return Path(address[2])
-    return Remote(text.rstrip("/")) if isinstance(text, str) else text
+        return Path(text)
+    return Path(address[2]) if address[1].lower() in ("file", "local") else Remote(text.rstrip("/"))
 
 
 def relative_name(inner: Location, outer: Location) -> str | None:
