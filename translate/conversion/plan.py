@@ -240,17 +240,18 @@ def make_plan(
         moving = moving or any(is_video(item.name) for item in items)
     if not count and not may_be_empty:
         raise DataError(_nothing_found(source, include, exclude, found.left_out))
+    log_folder = destination if isinstance(destination, Path) and destination.suffix.lower() != ".zip" else None
     return Plan(
         found,
         destination,
         output_format,
         count,
-        isinstance(source, Remote),
-        single,
-        only_name,
-        moving,
-        dict(wanted.others),
-        FaultLog(destination if isinstance(destination, Path) and destination.suffix.lower() != ".zip" else None),
+        remote=isinstance(source, Remote),
+        single=single,
+        only_name=only_name,
+        moving=moving,
+        others=dict(wanted.others),
+        faults=FaultLog(log_folder),
     )
 
 

@@ -128,14 +128,14 @@ class RayBackend:
             machines = sum(node["Alive"] for node in ray.nodes())
             engine = worker.engine
             config = ActorConfig(
-                ray.put(engine.path.read_bytes()),
-                "cuda" if kind == "GPU" else "cpu",
-                engine.tile,
-                engine.batch if kind == "CPU" else None,
-                math.ceil(actors / machines),
-                worker.source,
-                worker.destination,
-                worker.how,
+                model=ray.put(engine.path.read_bytes()),
+                device="cuda" if kind == "GPU" else "cpu",
+                tile=engine.tile,
+                batch=engine.batch if kind == "CPU" else None,
+                share=math.ceil(actors / machines),
+                source=worker.source,
+                destination=worker.destination,
+                how=worker.how,
             )
             jobs = iter(queue.next, None)
             while batch := list(islice(jobs, ROUND_SIZE * actors)):
