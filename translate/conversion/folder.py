@@ -19,7 +19,8 @@ from translate.conversion.moving import FrameOptions, FrameProgress, OnFrame
 from translate.conversion.plan import Job, Plan, make_plan
 from translate.conversion.resume import Existing, Result, ResumeState, WorkerResult, failed_result
 from translate.conversion.worker import Conversion, Worker, convert_guarded
-from translate.inference.engine import Engine, cores
+from translate.inference.engine import Engine
+from translate.machine import cores
 from translate.pictures.decoder import IN_PROCESS, Decoder
 from translate.threads import Stopped
 
