@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = Path(sys.executable).parent
@@ -79,7 +80,7 @@ def known(packages: Iterable[Mapping[str, Any]]) -> tuple[list[str], str]:
 def licences() -> dict[str, str]:
     """What each package states."""
     done = subprocess.run([PROGRAMS / "pip-licenses", "--format", "json"], check=True, capture_output=True, text=True)
-    stated: dict[str, str] = {normal(entry["Name"]): entry["License"] for entry in json.loads(done.stdout)}
+    stated: dict[str, str] = {canonicalize_name(entry["Name"]): entry["License"] for entry in json.loads(done.stdout)}
     return {name: STATED_ELSEWHERE.get(name, text) for name, text in stated.items() if name != PROJECT}
 
 
@@ -96,7 +97,7 @@ def gpl_parts() -> dict[str, list[str]]:
     for package in importlib.metadata.distributions():
         for path in package.files or ():
             if match := GPL_LIBRARIES.match(path.name):
-                found[normal(package.metadata["Name"])].add(match[1])
+                found[canonicalize_name(package.metadata["Name"])].add(match[1])
     return {name: sorted(libraries) for name, libraries in sorted(found.items())}
 
 
@@ -111,8 +112,8 @@ def base_packages() -> set[str]:
             marker = wanted.marker
             if marker and not any(marker.evaluate({"extra": extra}) for extra in extras or {""}):
                 continue
-            if normal(wanted.name) not in found:
-                found.add(normal(wanted.name))
+            if canonicalize_name(wanted.name) not in found:
+                found.add(canonicalize_name(wanted.name))
                 waiting.append((wanted.name, frozenset(wanted.extras)))
     return found
 
@@ -123,11 +124,6 @@ def requirements(name: str) -> list[str]:
         return importlib.metadata.requires(name) or []
     except importlib.metadata.PackageNotFoundError:
         return []
-
-
-def normal(name: str) -> str:
-    """The name as package indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def main() -> int:

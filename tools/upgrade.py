@@ -13,13 +13,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def pinned(text: str) -> dict[str, str]:
     """Versions by package, as constraints.txt states them."""
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return {name.lower().replace("_", "-"): version for name, _, version in (line.partition("==") for line in lines)}
+    return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
 
 
 def moved(before: dict[str, str], after: dict[str, str]) -> list[str]:
@@ -40,9 +42,8 @@ def install(venv: Path, extras: str) -> dict[str, str]:
     listed = subprocess.run(
         [uv(), "pip", "list", "--format", "json", "--python", python], cwd=ROOT, check=True, capture_output=True
     )
-    packages = {entry["name"].lower(): entry["version"] for entry in json.loads(listed.stdout)}
-    packages.pop("translate-app", None)
-    return packages
+    found = {canonicalize_name(entry["name"]): entry["version"] for entry in json.loads(listed.stdout)}
+    return {name: version for name, version in found.items() if name != "translate-app"}
 
 
 def uv() -> str:
