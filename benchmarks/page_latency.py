@@ -10,14 +10,12 @@ decoded picture with that of the model alone, in the same process as this script
 import argparse
 import math
 import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import time
 
 import numpy as np
 from playwright.sync_api import Page, expect, sync_playwright
+from served import served
 
 from translate.inference.engine import Engine
 from translate.inference.models import resolve
@@ -65,27 +63,17 @@ def main() -> None:
     parser.add_argument("--chromium", default=shutil.which("chromium"), help="default: the one on the PATH")
     options = parser.parse_args()
     alone = model_alone(options.model, 20)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
-    command = [sys.executable, "-m", "translate.cli", "ui", "--model", options.model, "--port", port, "--no-open"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        if server.stdout is None or "http" not in server.stdout.readline():
-            sys.exit("the page did not start")
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=options.chromium, args=["--no-sandbox"])
-            page = browser.new_page(viewport={"width": 1280, "height": 900})
-            sent: list[str] = []
-            page.on("request", lambda request: sent.append(request.url) if "/live/" in request.url else None)
-            page.goto(f"http://127.0.0.1:{port}/")
-            expect(page.locator("canvas")).to_be_visible(timeout=PATIENCE_MS)
-            draw(page, 0, options.strokes)  # the first makes room and warms up
-            sent.clear()
-            times = sorted(draw(page, number, options.strokes) for number in range(options.strokes))
-            browser.close()
-    finally:
-        server.terminate()
-        server.wait()
+    with served("--model", options.model) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=options.chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        sent: list[str] = []
+        page.on("request", lambda request: sent.append(request.url) if "/live/" in request.url else None)
+        page.goto(f"{address}/")
+        expect(page.locator("canvas")).to_be_visible(timeout=PATIENCE_MS)
+        draw(page, 0, options.strokes)  # the first makes room and warms up
+        sent.clear()
+        times = sorted(draw(page, number, options.strokes) for number in range(options.strokes))
+        browser.close()
     middle = statistics.median(times)
     print(f"pen-up to picture, {len(times)} strokes: median {middle:.0f} ms, longest {times[-1]} ms")
     print(f"requests a stroke: {len(sent) / len(times):.1f}")

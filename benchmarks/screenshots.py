@@ -9,20 +9,17 @@ import argparse
 import io
 import re
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
+from served import served
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {"desktop": (1280, 900), "phone": (360, 740)}
 SCHEMES = ("light", "dark")
 PATIENCE_MS = 180_000
-PORT = 7877
 # Something is finished in the tab that is open, or it has nothing that could be.
 READY = """() => {
   const shown = (part) => part.offsetParent !== null;
@@ -32,19 +29,6 @@ READY = """() => {
   const done = of(".studio .result img, .compare .after .shown").filter((image) => image.naturalWidth);
   return !busy.length && done.length === results.length;
 }"""
-
-
-@contextmanager
-def served() -> Iterator[str]:
-    """The page of all shipped models."""
-    command = [sys.executable, "-m", "translate.cli", "ui", "--port", str(PORT), "--no-open", "--device", "cpu"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            if process.stdout is None or "http" not in process.stdout.readline():
-                sys.exit("the page did not start")
-            yield f"http://127.0.0.1:{PORT}/"
-        finally:
-            process.terminate()
 
 
 def take(page: Page, name: str, out: Path) -> None:
@@ -63,7 +47,8 @@ def tour(page: Page, out: Path, languages: str) -> None:
     tabs.first.wait_for(timeout=PATIENCE_MS)
     names = [text.strip() for text in tabs.all_inner_texts()]
     for number, name in enumerate(names):
-        page.set_viewport_size(dict(zip(("width", "height"), SIZES["desktop"], strict=True)))
+        width, height = SIZES["desktop"]
+        page.set_viewport_size({"width": width, "height": height})
         tabs.nth(number).click()
         page.wait_for_function(READY, timeout=PATIENCE_MS)
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") + languages
@@ -94,7 +79,7 @@ def main() -> None:
             page.goto(options.address)
             tour(page, options.out, suffix)
         else:
-            with served() as address:
+            with served("--device", "cpu") as address:
                 page.goto(address)
                 tour(page, options.out, suffix)
         browser.close()

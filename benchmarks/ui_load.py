@@ -15,21 +15,18 @@ import io
 import itertools
 import os
 import re
-import socket
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import httpx
 import numpy as np
 from PIL import Image
+from served import served
 
 SIDE = 512
-PATIENCE_SECONDS = 120
 MOST_CLIENTS, MOST_REQUESTS = 200, 10_000
 
 Ask = Callable[[int], Awaitable[bool]]
@@ -54,26 +51,6 @@ def drawing() -> bytes:
     file = io.BytesIO()
     Image.fromarray(sheet_HW).save(file, "PNG")
     return file.getvalue()
-
-
-@contextmanager
-def served(model: str, concurrency: int, clients: int) -> Generator[str]:
-    """The page, which must end with status 0."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
-    command = [sys.executable, "-m", "translate.cli", "ui", "--model", model, "--port", port, "--no-open"]
-    command += ["--concurrency", str(concurrency), "--queue-size", str(clients)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            line = process.stdout.readline() if process.stdout else ""
-            if "is open at" not in line:
-                raise SystemExit("the page did not start")
-            yield f"http://127.0.0.1:{port}"
-            process.terminate()
-            if process.wait(PATIENCE_SECONDS):
-                raise SystemExit(f"the page ended with status {process.returncode}")
-        finally:
-            process.kill()
 
 
 def kinds(web: httpx.AsyncClient, model: str) -> dict[str, Ask]:
@@ -165,7 +142,8 @@ def main() -> int:
     if not 1 <= options.clients <= MOST_CLIENTS or not 8 <= options.requests <= MOST_REQUESTS or options.alone < 4:
         parser.error(f"give 1 to {MOST_CLIENTS} clients, 8 to {MOST_REQUESTS} requests, and 4 or more --alone")
     os.environ["NO_PROXY"] = "*"
-    with served(options.model, options.concurrency, options.clients) as address:
+    settings = ["--concurrency", str(options.concurrency), "--queue-size", str(options.clients)]
+    with served("--model", options.model, *settings) as address:
         return min(1, asyncio.run(measure(address, options)))
 
 
