@@ -11,13 +11,13 @@ from typing import BinaryIO
 
 from translate.errors import ImageError
 from translate.pictures.found import BYTES_PER_DECODED_PIXEL, BYTES_PER_WEBP_PIXEL, check_size
+from translate.pictures.jpeg_segments import SOS, segments
 from translate.pictures.metadata.png import SIGNATURE
 
 MOST_SCANS = 100
 """Scans of a JPEG file, each of which decodes the whole picture again; 10 are usual. libvips has the same limit."""
 _MOST_ICONS = 1000
 _PIECE = 1 << 20
-_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 """PNG chunks that are needed for the pixels."""
 
@@ -44,7 +44,7 @@ def check_bomb(handle: BinaryIO, kind: str, name: str, max_pixels: int | None) -
                 check_size(name, height, width, BYTES_PER_DECODED_PIXEL, max_pixels)
     if kind == "JPEG" and _may_have_many_scans(handle):
         handle.seek(0)
-        if _scans(handle.read()) > MOST_SCANS:
+        if sum(marker == SOS for marker, _ in segments(handle.read())) > MOST_SCANS:
             raise ImageError(f"{name}: a JPEG of more than {MOST_SCANS} scans, usual are 10; save it again")
     handle.seek(0)
 
@@ -107,21 +107,6 @@ def _may_have_many_scans(handle: BinaryIO) -> bool:
     handle.seek(0)
     count, last = 0, b""
     while (piece := handle.read(_PIECE)) and count <= MOST_SCANS:
-        count += (last + piece).count(bytes([0xFF, _SOS]))
+        count += (last + piece).count(bytes([0xFF, SOS]))
         last = piece[-1:]
     return count > MOST_SCANS
-
-
-def _scans(data: bytes) -> int:
-    """Scans of the first picture in a JPEG file (ITU T.81, B.1.1)."""
-    count, place = 0, 2
-    while (place := data.find(b"\xff", place)) >= 0 and place + 4 <= len(data):
-        marker = data[place + 1]
-        if marker == _EOI:
-            break
-        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= _SOI:  # no segment follows
-            place += 1 if marker == 0xFF else 2
-            continue
-        count += marker == _SOS
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return count

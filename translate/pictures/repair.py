@@ -8,14 +8,14 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 
+from translate.pictures.jpeg_segments import EOI, SOS, segments
 from translate.pictures.libvips import vips
 from translate.pictures.metadata.png import SIGNATURE
 
 _PIECE = 1 << 20
 """Bytes unpacked at once."""
-_EOI = b"\xff\xd9"
+_END = bytes([0xFF, EOI])
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
-_SOS = 0xDA
 _COEFFICIENTS = 64
 
 
@@ -99,10 +99,10 @@ def _with_end(data: bytes) -> tuple[bytes, str] | None:
     for body in dict.fromkeys(bodies):
         try:
             # The decoder warns about each block it has no data for.
-            vips().Image.jpegload_buffer(body + _EOI, access="sequential", fail_on="warning").avg()
+            vips().Image.jpegload_buffer(body + _END, access="sequential", fail_on="warning").avg()
         except vips().Error:
             continue
-        return body + _EOI, "its end marker is missing; the pixels are complete"
+        return body + _END, "its end marker is missing; the pixels are complete"
     return None
 
 
@@ -110,23 +110,16 @@ def _has_every_scan(data: bytes) -> bool:
     """Whether the scans of a JPEG file without an end bring every coefficient in full (ITU T.81, G.1.1.1)."""
     bits_left: dict[int, list[int | None]] = defaultdict(lambda: [None] * _COEFFICIENTS)
     components: set[int] = set()
-    progressive, place = False, 2
-    while (place := data.find(b"\xff", place)) >= 0 and place + 4 <= len(data):
-        marker = data[place + 1]
-        if marker == _EOI[1]:
+    progressive = False
+    for marker, body in segments(data):
+        if marker == EOI:
             return False  # it has its end, so something else is wrong
-        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD9:  # no segment follows
-            place += 1 if marker == 0xFF else 2
-            continue
-        (length,) = struct.unpack_from(">H", data, place + 2)
-        body = data[place + 4 : place + 2 + length]
         if marker in (*_SEQUENTIAL, _PROGRESSIVE) and len(body) >= 6:
             progressive = marker == _PROGRESSIVE
             components = set(body[6::3])
-        if marker == _SOS and len(body) >= 1 and len(body) >= 4 + 2 * body[0]:
+        if marker == SOS and len(body) >= 1 and len(body) >= 4 + 2 * body[0]:
             first, last, shift = body[1 + 2 * body[0] :][:3]
             first, last, shift = (first, last, shift & 15) if progressive else (0, 63, 0)
             for component in body[1 : 1 + 2 * body[0] : 2]:
                 bits_left[component][first : last + 1] = [shift] * (min(last, 63) + 1 - first)
-        place += 2 + length
     return bool(components) and all(not any(left != 0 for left in bits_left[one]) for one in components)
