@@ -23,7 +23,7 @@ from translate.pictures.animation import Animation
 from translate.pictures.band_writer import Timing
 from translate.pictures.decoder import Stated
 from translate.pictures.found import BYTES_PER_16_BIT_PIXEL
-from translate.pictures.isolated_wire import Broken, Channel, Message, pair, whole
+from translate.pictures.isolated_wire import Broken, Channel, Message, items, pair, table, whole
 from translate.pictures.picture import Picture
 
 SECONDS = 30.0
@@ -94,11 +94,8 @@ class IsolatedDecoder:
     def stated(self, data: bytes | Path, name: str, most_pages: int) -> Stated:
         """See `translate.pictures.decoder.Decoder`."""
         with self._asked("stated", data, name, most_pages=most_pages) as (_, answer):
-            sides = answer.get("sides")
-            if not isinstance(sides, list) or len(cast(list[Any], sides)) > most_pages:
-                raise Broken
-            pairs = tuple(pair(side) for side in cast(list[Any], sides))
-            return Stated(whole(answer.get("frames")), whole(answer.get("pages")), pairs)
+            sides = tuple(map(pair, items(answer.get("sides"), most=most_pages)))
+            return Stated(whole(answer.get("frames")), whole(answer.get("pages")), sides)
 
     def count_frames(self, data: bytes | Path) -> int:
         """See `translate.pictures.decoder.Decoder`."""
@@ -121,16 +118,12 @@ class IsolatedDecoder:
         most = _fitting()
         with self._asked("survey", data, name, most) as (child, answer):
             facts = child.channel.read_picture(answer, most, 8)
-            timing, sides = answer.get("timing"), answer.get("sides")
-            if not isinstance(timing, dict) or sides != [facts.height, facts.width]:
+            timing = table(answer.get("timing"))
+            if answer.get("sides") != [facts.height, facts.width]:
                 raise Broken
-            times = cast(Message, timing).get("milliseconds")
-            if not isinstance(times, list) or not 0 < len(cast(list[Any], times)) <= _MOST_FRAMES:
-                raise Broken
-            milliseconds = tuple(whole(time) for time in cast(list[Any], times))
-            alpha = answer.get("opaque") is False
-            made = Timing(milliseconds, whole(cast(Message, timing).get("plays")))
-            return Animation(facts.height, facts.width, alpha, made, facts)
+            milliseconds = tuple(map(whole, items(timing.get("milliseconds"), least=1, most=_MOST_FRAMES)))
+            made = Timing(milliseconds, whole(timing.get("plays")))
+            return Animation(facts.height, facts.width, answer.get("opaque") is False, made, facts)
 
     def frames(self, data: bytes | Path, name: str) -> Generator[Picture]:
         """See `translate.pictures.decoder.Decoder`."""

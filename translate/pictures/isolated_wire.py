@@ -66,9 +66,7 @@ class Channel:
             message = json.loads(self.read(length))
         except (ValueError, RecursionError):
             raise Broken from None
-        if not isinstance(message, dict):
-            raise Broken
-        return cast(Message, message)
+        return table(message)
 
     def read(self, length: int) -> bytearray:
         """Read so many bytes; `Broken` if they do not come."""
@@ -156,17 +154,27 @@ def whole(value: Any) -> int:
 
 def pair(value: Any) -> tuple[int, int]:
     """Height and width; `Broken` if the value is no list of two such numbers."""
-    if not isinstance(value, list) or len(cast(list[Any], value)) != 2:
-        raise Broken
-    height, width = cast(list[Any], value)
+    height, width = items(value, least=2, most=2)
     return whole(height), whole(width)
 
 
-def _blob_lengths(message: Message) -> list[tuple[str, int]]:
-    found = message.get("blobs")
-    if not isinstance(found, dict):
+def items(value: Any, *, least: int = 0, most: float = math.inf) -> list[Any]:
+    """A list of so many values; `Broken` if the value is none."""
+    if not isinstance(value, list) or not least <= len(cast(list[Any], value)) <= most:
         raise Broken
-    lengths = [(name, whole(cast(Message, found)[name])) for name in _BLOBS if name in found]
+    return cast(list[Any], value)
+
+
+def table(value: Any) -> Message:
+    """Names and values; `Broken` if the value is no such table."""
+    if not isinstance(value, dict):
+        raise Broken
+    return cast(Message, value)
+
+
+def _blob_lengths(message: Message) -> list[tuple[str, int]]:
+    found = table(message.get("blobs"))
+    lengths = [(name, whole(found[name])) for name in _BLOBS if name in found]
     if any(length > MOST_BLOB_BYTES for _, length in lengths):
         raise Broken
     return lengths
@@ -174,32 +182,24 @@ def _blob_lengths(message: Message) -> list[tuple[str, int]]:
 
 def _facts(message: Message) -> Picture:
     """A picture without pixels, of what a message says."""
-    notes, texts, size = (message.get(name) for name in ("notes", "texts", "size"))
-    if not isinstance(notes, list) or len(cast(list[Any], notes)) > MOST_NOTES or not isinstance(texts, list):
-        raise Broken
-    made = [Text(*parts) for parts in cast(list[Any], texts) if _are_texts(parts, 4)]
-    if len(made) < len(cast(list[Any], texts)) or not _are_texts(notes, len(cast(list[Any], notes))):
-        raise Broken
+    size = message.get("size")
     return Picture(
         np.empty((0, 0, 3), np.uint8),
-        notes=tuple(cast(list[str], notes)),
-        size=None if size is None else _size(size),
-        texts=tuple(made),
+        notes=tuple(map(_text, items(message.get("notes"), most=MOST_NOTES))),
+        size=None if size is None else _size(table(size)),
+        texts=tuple(Text(*map(_text, items(one, least=4, most=4))) for one in items(message.get("texts"))),
         pages=max(1, whole(message.get("pages"))),
     )
 
 
-def _are_texts(parts: Any, count: int) -> bool:
-    if not isinstance(parts, list):
-        return False
-    found = cast(list[Any], parts)
-    return len(found) == count and all(type(one) is str for one in found)
-
-
-def _size(found: Any) -> PhysicalSize:
-    if not isinstance(found, dict):
+def _text(value: Any) -> str:
+    if type(value) is not str:
         raise Broken
-    sides: list[Any] = [cast(Message, found).get(name) for name in ("height", "width")]
+    return value
+
+
+def _size(found: Message) -> PhysicalSize:
+    sides: list[Any] = [found.get(name) for name in ("height", "width")]
     if not all(type(side) in (int, float) and math.isfinite(side) and side > 0 for side in sides):
         raise Broken
-    return PhysicalSize(float(sides[0]), float(sides[1]), cast(Message, found).get("absolute") is True)
+    return PhysicalSize(float(sides[0]), float(sides[1]), found.get("absolute") is True)
