@@ -129,9 +129,19 @@ def convert_huge(
         height, width = (side * engine.spec.scale for side in (reader.height, reader.width))
         check_target(target, height, width)
         bands, alpha, bits = job.plan()
-        options: dict[str, Any] = {"quality": quality, "metadata": metadata, "keep_profile": keep_profile}
-        options |= {"source_type": source_type, "finish": finish}
-        with RowWriter(target, height, width, alpha=alpha, bits=bits, facts=reader.facts, **options) as writer:
+        with RowWriter(
+            target,
+            height,
+            width,
+            alpha=alpha,
+            bits=bits,
+            facts=reader.facts,
+            quality=quality,
+            metadata=metadata,
+            keep_profile=keep_profile,
+            source_type=source_type,
+            finish=finish,
+        ) as writer:
             done = 0
             for band in bands:
                 writer.write(band)

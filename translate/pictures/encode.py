@@ -54,8 +54,16 @@ def write_picture(
     Raises:
         ImageError: unknown suffix, larger than the format allows, or the disk refuses.
     """
-    options: dict[str, Any] = {"quality": quality, "lossless": lossless, "source_type": source_type}
-    write_bytes(path, encode_for(path, picture, keep_profile=keep_profile, metadata=metadata, **options))
+    encoded = encode_for(
+        path,
+        picture,
+        quality=quality,
+        lossless=lossless,
+        keep_profile=keep_profile,
+        metadata=metadata,
+        source_type=source_type,
+    )
+    write_bytes(path, encoded)
 
 
 def encode_for(path: Path, picture: Picture, **options: Any) -> bytes:
