@@ -5,7 +5,7 @@ looked at (`may_be_picture`). Formats that run programs or load other files (SVG
 good; so are those whose readers are not hardened against files of strangers.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -195,7 +195,7 @@ def _suffixes(formats: Iterable[PictureFormat]) -> frozenset[str]:
 
 def listed(formats: Iterable[PictureFormat], last: str = "or") -> str:
     """Their names in a sentence: `PNG, JPEG or WebP`."""
-    return _in_words([one.name for one in formats], last)
+    return in_words([one.name for one in formats], last)
 
 
 READABLE = _suffixes(FORMATS) | frozenset(suffix for one in FORMATS for suffix in one.also)
@@ -286,10 +286,11 @@ def left_out(suffixes: Mapping[str, int]) -> str:
 
 def usual_suffixes(formats: Iterable[PictureFormat]) -> str:
     """The usual suffixes in a sentence: `.png, .jpg or .webp`."""
-    return _in_words([one.suffixes[0] for one in formats], "or")
+    return in_words([one.suffixes[0] for one in formats], "or")
 
 
-def _in_words(words: list[str], last: str) -> str:
+def in_words(words: Sequence[str], last: str) -> str:
+    """Words in a sentence: `a, b or c`; `last` is what stands before the last of several."""
     *others, final = words
     return f"{', '.join(others)} {last} {final}" if others else final
 

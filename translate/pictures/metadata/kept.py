@@ -1,5 +1,6 @@
 """One table: which format holds which metadata, and what is said of the rest."""
 
+from translate.pictures.formats import in_words
 from translate.pictures.metadata.facts import COMMENT, Facts
 
 EXIF, XMP, IPTC, TEXT, COMMENTS, RESOLUTION = "EXIF", "XMP", "IPTC", "text", "comment", "resolution"
@@ -49,7 +50,7 @@ def lost(facts: Facts, format: str, held: tuple[str, ...] | None = None) -> tupl
     ]
     if not missing:
         return ()
-    names = " and ".join([", ".join(missing[:-1]), missing[-1]] if len(missing) > 1 else missing)
+    names = in_words(missing, "and")
     return (f"{format} cannot hold its {names}; PNG can",) if format != "PNG" else (f"its {names} were left out",)
 
 
