@@ -50,7 +50,7 @@ def count_frames(data: Path | bytes) -> int:
         file.seek(0)
         with opened_frames(file, "") as image:
             if image is not None:
-                count = 2
+                count = 2  # if the next line fails
                 count = len(_numbers(image))
     return count
 

@@ -63,8 +63,8 @@ def file_tags(tags: Mapping[str, str], metadata: Metadata) -> dict[str, str]:
 def stream_tags(stream: Any, metadata: Metadata, suffix: str) -> dict[str, str]:
     """The tags of a stream to keep; its language always. `suffix`: of the result."""
     tags = {name.lower(): value for name, value in stream.metadata.items()}
-    if suffix == ".mov":
-        tags |= {name: _QUICKTIME_LANGUAGES.get(tags[name], tags[name]) for name in ("language",) if name in tags}
+    if suffix == ".mov" and "language" in tags:
+        tags["language"] = _QUICKTIME_LANGUAGES.get(tags["language"], tags["language"])
     if metadata == "strip":
         return {name: value for name, value in tags.items() if name == "language"}
     if "name" in tags:  # what MP4 and MOV call the title

@@ -271,7 +271,6 @@ def _pointed(tiff: Tiff, main: list[Entry]) -> dict[int, "Value | Directory"]:
             directory: dict[int, Value | Directory] = {line.tag: tiff.value(line) for line in small}
             if _INTEROPERABILITY in directory:
                 line = next(line for line in small if line.tag == _INTEROPERABILITY)
-                del directory[_INTEROPERABILITY]
                 directory[_INTEROPERABILITY] = tiff.directory(tiff.integers(line)[0])
         except (ValueError, IndexError):
             continue
