@@ -29,8 +29,9 @@ from PIL import Image
 
 from translate.conversion.folder import convert_folder
 from translate.errors import TranslateError
-from translate.inference.engine import Engine, cores
+from translate.inference.engine import Engine
 from translate.inference.models import resolve, shipped
+from translate.machine import cores
 
 FEW = 10
 """The memory use is compared with that for this many times fewer pictures."""

@@ -25,8 +25,9 @@ from huge import peak_bytes
 
 from translate.conversion.folder import convert_folder
 from translate.errors import TranslateError
-from translate.inference.engine import Engine, cores
+from translate.inference.engine import Engine
 from translate.inference.models import resolve
+from translate.machine import cores
 from translate.pictures.operations import Picture
 
 HEIGHT, WIDTH, RATE = 360, 640, 25
