@@ -76,6 +76,11 @@ def one_line(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text)
 
 
+def message_of(error: Exception, most: int | None = None) -> str:
+    """What an error of a library says, with single spaces instead of line breaks; `most`: characters of it."""
+    return " ".join(str(error).split())[:most]
+
+
 def require(extra: str, *modules: str) -> None:
     """Check that the top-level `modules` of the optional group `extra` are installed, without importing them.
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from translate.errors import DataError, MissingExtra, TranslateError, require
+from translate.errors import DataError, MissingExtra, TranslateError, message_of, require
 from translate.files import PROCESS
 from translate.pictures.formats import HEAD_BYTES
 
@@ -53,7 +53,7 @@ class Remote:
             try:
                 return core.url_to_fs(self.url)
             except ImportError as error:
-                raise MissingExtra(f"{self}: {' '.join(str(error).split())}") from None
+                raise MissingExtra(f"{self}: {message_of(error)}") from None
             except ValueError as error:
                 raise DataError(f"{self}: {error}; give a local folder or an address like s3://bucket/folder") from None
 
@@ -227,7 +227,7 @@ def store_errors(place: str, kind: type[TranslateError] = DataError, failed: str
 
 
 def _explained(error: Exception) -> str:
-    text = " ".join(str(error).split()) or ("no answer" if isinstance(error, TimeoutError) else type(error).__name__)
+    text = message_of(error) or ("no answer" if isinstance(error, TimeoutError) else type(error).__name__)
     if isinstance(error, FileNotFoundError):
         return f"not found: {text}); check the name"
     if "Credentials" in type(error).__name__:

@@ -31,7 +31,7 @@ from translate.conversion.plan import Job
 from translate.conversion.resume import WorkerResult, failed_result
 from translate.conversion.sources import Source
 from translate.conversion.worker import Conversion, Worker, convert_guarded
-from translate.errors import ConfigError, ImageError, TranslateError, require
+from translate.errors import ConfigError, ImageError, TranslateError, message_of, require
 from translate.inference.devices import Device
 from translate.inference.engine import Engine
 
@@ -209,7 +209,7 @@ def _cluster(address: str | None) -> Generator[Any]:
         try:
             _connect(ray, address)
         except (OSError, RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = message_of(error, most=200)
             raise ConfigError(
                 f"--address {address}: cannot connect to Ray ({reason}); start it with `ray start --head`"
             ) from None

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Literal, Self
 import numpy as np
 from PIL.JpegImagePlugin import JpegImageFile
 
-from translate.errors import ImageError
+from translate.errors import ImageError, message_of
 from translate.machine import available_memory_bytes
 from translate.pictures import coded_colours, tiff
 from translate.pictures.by_libvips import EXTRA_SAMPLES, UNSPECIFIED
@@ -24,7 +24,7 @@ from translate.pictures.coded_colours import CodedColours
 from translate.pictures.colours import SourceColours
 from translate.pictures.decode import silence_metadata_warnings
 from translate.pictures.formats import FORMATS, HEAD_BYTES, listed, recognise
-from translate.pictures.libvips import DTYPES, blob, one_line, vips
+from translate.pictures.libvips import DTYPES, blob, vips
 from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import xmp as xmp_packet
 from translate.pictures.metadata.facts import Facts
@@ -275,7 +275,8 @@ class RowReader:
     def _damaged(self, error: Exception) -> ImageError:
         if self._reason is not None:
             return ImageError(f"{self._name}: {self._reason}")
-        return ImageError(f"{self._name}: damaged picture ({one_line(error)}); replace it with a good copy")
+        said = message_of(error, most=200)
+        return ImageError(f"{self._name}: damaged picture ({said}); replace it with a good copy")
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,13 @@ from typing import Any, BinaryIO, Literal, Self
 
 import numpy as np
 
-from translate.errors import ImageError
+from translate.errors import ImageError, message_of
 from translate.files import FULL, Finish, atomic_path, unwritable
 from translate.pictures.band_reader import Format
 from translate.pictures.encode import Metadata, facts_for, lost_with_location, with_jfif_density, with_source_type
 from translate.pictures.formats import ANIMATED, BY_BAND, FORMATS, SIXTEEN_BITS, PictureFormat, usual_suffixes
 from translate.pictures.icc import from_srgb, srgb_profile
-from translate.pictures.libvips import one_line, tiff_options, vips
+from translate.pictures.libvips import tiff_options, vips
 from translate.pictures.metadata import exif as exif_tags
 from translate.pictures.metadata import iptc as iptc_records
 from translate.pictures.metadata import kept
@@ -269,7 +269,7 @@ class RowWriter:
     def _unwritable(self, error: Exception) -> ImageError:
         if isinstance(error, OSError):
             return unwritable(self._path, error)
-        reason = one_line(error)
+        reason = message_of(error, most=200)
         return unwritable(self._path, OSError(next((code for code in FULL if os.strerror(code) in reason), 0), reason))
 
 

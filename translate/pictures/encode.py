@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from translate.errors import ImageError
+from translate.errors import ImageError, message_of
 from translate.files import atomic_path, unwritable
 from translate.pictures.formats import (
     CAN_BE_LOSSLESS,
@@ -144,8 +144,7 @@ def encode(
     except MemoryError:
         raise ImageError("not enough memory to encode it; close other programs or make it smaller") from None
     except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise ImageError(f"{suffix} cannot hold this picture ({reason}); write .png instead") from None
+        raise ImageError(f"{suffix} cannot hold this picture ({message_of(error)}); write .png instead") from None
 
 
 def _encode(pixels_HWC: Pixels, suffix: str, facts: Facts, quality: int, lossless: bool) -> bytes:

@@ -29,11 +29,6 @@ def vips() -> Any:
     return found
 
 
-def one_line(error: Exception) -> str:
-    """What libvips says, on one line."""
-    return " ".join(str(error).split())[:200]
-
-
 DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
 """libvips' name of a type of pixels -> numpy's."""
 _FORMATS = {"uint8": "uchar", "uint16": "ushort"}
