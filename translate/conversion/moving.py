@@ -14,7 +14,7 @@ from translate.inference.engine import Engine
 from translate.machine import cores
 from translate.pictures import animation
 from translate.pictures.band_writer import RowWriter
-from translate.pictures.decoder import IN_PROCESS, Decoder
+from translate.pictures.decoder import Decoder
 from translate.pictures.formats import ANIMATED
 from translate.pictures.operations import BYTES_PER_DECODED_PIXEL, Picture, Pixels, to_bits
 from translate.threads import Input, Output, Stopped, ordered_map
@@ -38,7 +38,7 @@ class FrameProgress:
 OnFrame = Callable[[FrameProgress], None]
 
 
-def still_note(data: Path | bytes, target: Path, decoder: Decoder = IN_PROCESS) -> tuple[str, ...]:
+def still_note(data: Path | bytes, target: Path, decoder: Decoder) -> tuple[str, ...]:
     """A note for the user if only the first frame of an animation is used: one line or none."""
     count = decoder.count_frames(data)
     if count == 1 or target.suffix.lower() in ANIMATED:
@@ -74,7 +74,7 @@ class FrameConverter:
         engine: Engine,
         hold: Callable[[int], AbstractContextManager[None]],
         frames: FrameOptions,
-        decoder: Decoder = IN_PROCESS,
+        decoder: Decoder,
     ) -> None:
         self._engine, self._hold, self._frames, self._decoder = engine, hold, frames, decoder
         self._workers = frames.workers or cores()
