@@ -61,7 +61,11 @@ def deep_grey(image: Image.Image) -> Pixels | None:
 
 
 def deep_pnm(image: ImageFile, handle: BinaryIO) -> Pixels | None:
-    """(H, W, 3) uint16 of a binary PPM with more than 8 bits, which Pillow would cut to 8; None of any other."""
+    """(H, W, 3) uint16 of a binary PPM with more than 8 bits, which Pillow would cut to 8; None of any other.
+
+    Raises:
+        OSError: pixels are missing at the end.
+    """
     tile = image.tile[0]
     args = tile.args if isinstance(tile.args, tuple) else (tile.args,)
     most = args[-1]
