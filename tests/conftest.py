@@ -26,6 +26,9 @@ from PIL import Image
 
 from translate.machine import cores
 from translate.spec import METADATA_KEY, ModelSpec
+from ui.command import import_gradio
+
+import_gradio()  # before a test module does, in half the time
 
 if TYPE_CHECKING:
     from browsing import Served

@@ -149,6 +149,7 @@ def test_the_result_without_detail_is_made_once(
     assert found["variants"]["detail_0"] == found["metrics"]
 
 
+@pytest.mark.usefixtures("small_squares")
 def test_drawings_are_made_from_photographs_alike_every_time(tmp_path: Path, photos: Path) -> None:
     sketch = model(tmp_path / "sketch.onnx", spec_of("sketch-to-photo"))
     first, second = (evaluate(tmp_path / "out", sketch, "--data", photos) for _ in range(2))
