@@ -97,3 +97,15 @@ def test_takes_pictures_of_another_precision() -> None:
     pool = ImagePool(1, 2, 4)
     for first in range(20):
         assert pool(numbered(first, 1).bfloat16()).dtype == torch.bfloat16
+
+
+def test_what_is_not_finite_is_not_kept() -> None:
+    pool = ImagePool(4, 2, 4)
+    pool(numbered(1, 3))
+    for spoilt in (float("nan"), float("inf")):
+        for first in range(4, 44, 4):
+            made_BCHW = numbered(first, 4)
+            made_BCHW[1] = spoilt
+            pool(made_BCHW)
+            assert pool.pictures_PCHW.isfinite().all()
+    assert pool.filled.item() == 4

@@ -109,7 +109,14 @@ def test_resume_equals_never_stopping(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"lecam_weight": 0.1}, {"style_size": 5, "style_kind": "colours"}, {"style_size": 2}], ids=str
+    "changes",
+    [
+        {"lecam_weight": 0.1},
+        {"style_size": 5, "style_kind": "colours"},
+        {"style_size": 2},
+        {"style_size": 2, "pool_size": 3},
+    ],
+    ids=str,
 )
 def test_one_picture_that_is_no_number_spoils_its_step_only(
     photos: Path, tmp_path: Path, changes: dict[str, Any]

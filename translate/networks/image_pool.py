@@ -6,12 +6,14 @@ Shape suffixes: P pool size, B batch, C channels, H height, W width.
 import torch
 from torch import Tensor, nn
 
+from translate.networks.running_stats import finite_or
+
 
 class ImagePool(nn.Module):
     """Returns each generated image or, with probability 1/2 once the pool is full, an older one.
 
     Shrivastava et al., "Learning from Simulated and Unsupervised Images", 2017, as used in CycleGAN. The pool is a
-    buffer, so a resumed run restores it.
+    buffer, so a resumed run restores it. Values that are not finite are not kept: what is there stays in their place.
 
     in:  fake_BCHW without gradient. out: the same shape. Uses torch's global CPU generator.
 
@@ -39,12 +41,14 @@ class ImagePool(nn.Module):
         count = int(self.filled) if self._count is None else self._count
         for number, fake_CHW in enumerate(fake_BCHW):
             if count < self.size:
-                self.pictures_PCHW[count] = fake_CHW
+                place = count
                 count += 1
             elif torch.rand(()) < 0.5:
                 place = int(torch.randint(self.size, ()))
                 result_BCHW[number] = self.pictures_PCHW[place]
-                self.pictures_PCHW[place] = fake_CHW
+            else:
+                continue
+            self.pictures_PCHW[place] = finite_or(fake_CHW, self.pictures_PCHW[place])
         self._count = count
         self.filled.fill_(count)
         return result_BCHW
