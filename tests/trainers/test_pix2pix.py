@@ -264,6 +264,19 @@ def test_reading_the_style_back_does_not_train_the_encoder() -> None:
     assert reached("l1", encoder) == len(encoder)
 
 
+@pytest.mark.parametrize(("kind", "size", "part"), [("learned", 2, "encoder"), ("colours", 5, "colours")])
+def test_statistics_of_styles_follow_parts_as_fast_as_a_whole_batch(kind: str, size: int, part: str) -> None:
+    found: list[dict[str, Tensor]] = []
+    for parts in (1, 4):
+        torch.manual_seed(0)
+        trainer = made(style_kind=kind, style_size=size, batch_size=4, accumulate=parts)
+        batch = some_batch()
+        for _ in range(parts):
+            trainer.translate(batch)
+        found.append(trainer.get_submodule(f"{part}.standard").state_dict())
+    torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-5)
+
+
 def spread_of_styles(**options: Any) -> tuple[float, Pix2Pix]:
     """Standard deviation of the mean red over random styles, after learning that grey may become red or blue."""
     torch.manual_seed(0)

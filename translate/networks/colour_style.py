@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translate.networks.running_stats import RunningStats
+from translate.networks.running_stats import MOMENTUM, RunningStats
 
 PAPER = 0.9
 """Pixels with every channel above this, of -1 to 1, count as background and are ignored."""
@@ -35,11 +35,15 @@ class ColourStyle(nn.Module):
 
     in:  (B, C, H, W), nominally in [-1, 1].
     out: style_BS, S = C + 2.
+
+    Args:
+        channels: C.
+        momentum: of the running statistics.
     """
 
-    def __init__(self, channels: int = 3):
+    def __init__(self, channels: int = 3, momentum: float = MOMENTUM):
         super().__init__()
-        self.standard = RunningStats(colour_style_size(channels))
+        self.standard = RunningStats(colour_style_size(channels), momentum)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return self.standard(_statistics(x_BCHW.detach().float()))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 MOMENTUM = 0.01
-"""Momentum of the running statistics."""
+"""Momentum of the running statistics: the weight of a new batch."""
 
 LEAST_SPREAD = 1e-3
 """Minimum spread, for values that do not vary."""
@@ -15,6 +15,11 @@ LEAST_SPREAD = 1e-3
 
 class SyncedBuffers(nn.Module):
     """Buffers that are updated in training and averaged over all processes after every step."""
+
+
+def weight_of_part(weight: float, parts: int) -> float:
+    """Weight of one of the parts of an accumulated batch in a running mean, such that all together have `weight`."""
+    return 1.0 - (1.0 - weight) ** (1 / parts)
 
 
 def finite_or(new: Tensor, old: Tensor) -> Tensor:
@@ -29,13 +34,18 @@ class RunningStats(SyncedBuffers):
 
     in:  value_BS.
     out: value_BS, standardised.
+
+    Args:
+        size: S.
+        momentum: of the running statistics.
     """
 
     centre_S: Tensor
     spread_S: Tensor
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, momentum: float = MOMENTUM):
         super().__init__()
+        self.momentum = momentum
         self.register_buffer("centre_S", torch.zeros(size))
         self.register_buffer("spread_S", torch.ones(size))
 
@@ -47,7 +57,7 @@ class RunningStats(SyncedBuffers):
         """Update centre and spread with standardised values, which may each have a variance."""
         square_S = (value_BS.square() + variance_BS).mean(dim=0)
         # Out of place, because the old tensors are still needed in the backward pass.
-        centre_S = self.centre_S + MOMENTUM * self.spread_S * value_BS.mean(dim=0)
-        spread_S = (self.spread_S * (1.0 + MOMENTUM * (square_S - 1.0)).sqrt()).clamp_min(LEAST_SPREAD)
+        centre_S = self.centre_S + self.momentum * self.spread_S * value_BS.mean(dim=0)
+        spread_S = (self.spread_S * (1.0 + self.momentum * (square_S - 1.0)).sqrt()).clamp_min(LEAST_SPREAD)
         self.centre_S = finite_or(centre_S, self.centre_S)
         self.spread_S = finite_or(spread_S, self.spread_S)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from translate.networks.running_stats import RunningStats
+from translate.networks.running_stats import MOMENTUM, RunningStats
 from translate.networks.unet import ChannelNorm
 
 LOGVAR_LIMIT = 6.0
@@ -29,9 +29,10 @@ class StyleEncoder(nn.Module):
     Args:
         width: channels of the first layer; the third to fifth have 4 times as many.
         style_size: length of the style vector.
+        momentum: of the running statistics.
     """
 
-    def __init__(self, channels: int = 3, width: int = 32, style_size: int = 8):
+    def __init__(self, channels: int = 3, width: int = 32, style_size: int = 8, momentum: float = MOMENTUM):
         super().__init__()
         widths = [channels, *(width * min(2**level, 4) for level in range(5))]
         layers = [
@@ -40,7 +41,7 @@ class StyleEncoder(nn.Module):
         ]
         self.layers = nn.Sequential(*layers)
         self.head = nn.Linear(widths[-1], 2 * style_size)
-        self.standard = RunningStats(style_size)
+        self.standard = RunningStats(style_size, momentum)
 
     def forward(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         mean_BS, logvar_BS = self.head(self.layers(x_BCHW).mean(dim=(2, 3))).chunk(2, dim=1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.losses.historical_average import historical_average
-from translate.networks.running_stats import SyncedBuffers, finite_or
+from translate.networks.running_stats import SyncedBuffers, finite_or, weight_of_part
 
 EMA_WEIGHT = 0.01
 """Weight of a new batch in the EMAs of the scores (0.01 in LeCam, 2021)."""
@@ -21,7 +21,7 @@ million images; a run of an evening sees a hundredth of that."""
 
 def ema_weight(parts: int) -> float:
     """EMA weight of one of the parts of an accumulated batch, such that all parts together weigh `EMA_WEIGHT`."""
-    return 1.0 - (1.0 - EMA_WEIGHT) ** (1 / parts)
+    return weight_of_part(EMA_WEIGHT, parts)
 
 
 class ScoreEMA(SyncedBuffers):

@@ -20,6 +20,7 @@ from translate.losses.style import kl_to_standard_normal
 from translate.networks.colour_style import ColourStyle, colour_style_size
 from translate.networks.condition import condition_vector, label_planes
 from translate.networks.precision import full_precision
+from translate.networks.running_stats import MOMENTUM, weight_of_part
 from translate.networks.style_encoder import StyleEncoder
 from translate.tasks import Task
 from translate.trainers.adversarial import AdversarialGame, DiscriminatorInput, make_discriminator
@@ -127,10 +128,11 @@ class Pix2Pix(Trainer):
         self.generator = make_translator(config, channels, condition_size=self.labels + config.style_size)
         seen = sum(channels) + self.labels
         self.discriminator = make_discriminator(config, seen)
+        momentum = weight_of_part(MOMENTUM, config.optimisation.accumulate)
         if config.style_kind == "colours":
-            self.colours = ColourStyle(channels[1])
+            self.colours = ColourStyle(channels[1], momentum)
         elif self._learns_styles:
-            self.encoder = StyleEncoder(channels[1], style_size=config.style_size)
+            self.encoder = StyleEncoder(channels[1], style_size=config.style_size, momentum=momentum)
         initialise(config.networks, self.generator, self.discriminator)
         self.game = AdversarialGame(config, seen, self.discriminator, self.generator)
         self.perception = PerceptualLoss() if config.game.perceptual_weight else None
