@@ -41,14 +41,18 @@ def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_drawings_are_framed_like_the_photographs(photos: Path, drawings: Path, tmp_path: Path) -> None:
-    run = new_run(tmp_path / "run", settings(unpaired_sources=str(drawings), unpaired_share=1.0, augmentation="flip"))
+@pytest.mark.parametrize(("channels", "dark"), [("3", 200), ("3x16", 200 * 257)])
+def test_drawings_are_framed_like_the_photographs(
+    photos: Path, drawings: Path, tmp_path: Path, channels: str, dark: int
+) -> None:
+    changes = {"unpaired_sources": str(drawings), "unpaired_share": 1.0, "augmentation": "flip", "channels": channels}
+    run = new_run(tmp_path / "run", settings(**changes))
     data = training_data_of(run, photos)
     for position in range(6):
         item = data.stream[position]
         assert item.unpaired is not None
         sides = [
-            max(int((picture_HWC.amin(dim=2) < 200).any(dim=axis).sum()) for axis in (0, 1))
+            max(int((picture_HWC.amin(dim=2) < dark).any(dim=axis).sum()) for axis in (0, 1))
             for picture_HWC in (item.unpaired[0], item.target_HWC)
         ]
         assert abs(sides[0] - sides[1]) <= 3  # of 32 pixels; on its sheet a drawing has 9

@@ -26,6 +26,7 @@ from translate.errors import ConfigError, DataError, one_line
 from translate.inference.placement import framed, typical_share
 from translate.networks.pixels import pixels_to_signal
 from translate.networks.precision import full_precision
+from translate.pictures.picture import to_bits
 from translate.tasks import Task
 from translate.tasks.base import load_object
 from translate.trainers.base import Batch, SourceMaker, Trainer, Unpaired
@@ -204,7 +205,8 @@ def _unpaired_sources(config: TrainConfig, task: Task, listing: Listing, stream:
     source_format = config.data.formats[0]
     prepare = None
     if framing.kind == "fit" and source_format.channels in (1, 3):
-        share = typical_share(list(stream.plain(FRAMED).target_BHWC.numpy()))
+        # Of 8 bits, because tensors of 16 are integers of 32, in which white is not the largest number.
+        share = typical_share([to_bits(image_HWC, 8) for image_HWC in stream.plain(FRAMED).target_BHWC.numpy()])
         prepare = partial(framed, share)
     seed = seed_number(config.seed, UNPAIRED)
     pictures = PictureDataset(listing, framing, (source_format, source_format), seed, prepare=prepare)
