@@ -205,6 +205,24 @@ def test_curves_say_what_the_log_says(photos: Path, tmp_path: Path) -> None:
     assert found["held out/swd"] == [(x["images"], pytest.approx(x["metrics"]["swd"], rel=1e-6)) for x in measured]
 
 
+@pytest.mark.parametrize(("start", "shown"), [(20, [(10, 1.0), (20, 2.0), (30, 4.0)]), (0, [(30, 4.0)])])
+def test_curves_forget_what_a_killed_process_has_lost(
+    tmp_path: Path, start: int, shown: list[tuple[int, float]]
+) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for began, points in ((0, {10: 1.0, 20: 2.0, 28: 3.0}), (start, {30: 4.0})):
+        curves = Curves(tmp_path, enabled=True, start=began)
+        for images, value in points.items():
+            curves.add("training", {"loss": value}, images)
+        curves.close()
+        for path in tmp_path.glob("events.out.tfevents.*.*"):  # named by the second, and read in this order
+            path.rename(tmp_path / f"events.out.tfevents.{len(list(tmp_path.iterdir()))}")
+    found = EventAccumulator(str(tmp_path)).Reload().Scalars("training/loss")
+    assert [(point.step, point.value) for point in found] == shown
+
+
 def test_no_tensorboard_no_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curves_module, "find_spec", lambda name: None)
     curves = Curves(tmp_path / "curves", enabled=True)

@@ -53,13 +53,14 @@ class Logger(Callback):
         self.samples = Samples(run, training_data) if wanted else None
         self.folder = run.folder / "samples"
         self.log_path = run.folder / "log.jsonl"
-        self.curves = Curves(run.folder / "tensorboard", enabled=not self.silent)
+        seen = run.progress.images_seen
+        self.curves = Curves(run.folder / "tensorboard", enabled=not self.silent, start=seen)
         self._counts = {"train": len(training_data.stream), "held_out": training_data.held_out_count}
         self._sums: dict[str, torch.Tensor] = {}
         self._counts_of: dict[str, int] = {}
         self._steps = 0
         self._last_time = monotonic()
-        self._last_images = run.progress.images_seen
+        self._last_images = seen
         self._last_plain = -math.inf
         self._log_failed = False
         self._trends = Trends(measured=run.config.settings().get("adversarial") != "wgan-gp")

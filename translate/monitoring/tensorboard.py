@@ -12,15 +12,18 @@ class Curves:
     Args:
         folder: for the event files.
         enabled: if False, nothing is written.
+        start: images already seen. Points beyond it, which a killed process wrote after its last snapshot, are not
+            shown any more; at 0 none of the points that are there.
     """
 
-    def __init__(self, folder: Path, *, enabled: bool):
+    def __init__(self, folder: Path, *, enabled: bool, start: int = 0):
         self._writer = None
         if enabled and find_spec("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
 
             try:
-                self._writer = SummaryWriter(str(folder), max_queue=1000, flush_secs=60)
+                first_lost = start + 1 if start else 0
+                self._writer = SummaryWriter(str(folder), max_queue=1000, flush_secs=60, purge_step=first_lost)
             except OSError:  # the log has the same data, and reports why it cannot be written
                 return
 
