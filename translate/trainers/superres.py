@@ -100,8 +100,8 @@ class SuperResConfig(AdversarialConfig):
     """Fraction of training images that are only downscaled with --degradation second-order, so that the model also
     keeps what is good; 0.1 in --preset robust."""
     sharpen_target: float = 0.0
-    """Amount of unsharp masking of the targets in the adversarial phase; with 0.5, as in Real-ESRGAN, the output is
-    sharper than the ground truth."""
+    """Amount of unsharp masking of the targets, with --detail-blocks in the adversarial phase only; with 0.5, as in
+    Real-ESRGAN, the output is sharper than the ground truth."""
     blur: float = 0.0
     """Fraction of training images blurred before downscaling; 0.5 suits photos of unknown origin."""
     noise: float = 0.0
