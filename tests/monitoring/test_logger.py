@@ -76,6 +76,18 @@ def test_a_line_is_the_mean_since_the_one_before(photos: Path, tmp_path: Path, r
 
 
 @pytest.mark.usefixtures("every_step")
+def test_losses_are_those_of_all_parts_of_a_batch(pairs: Path, tmp_path: Path) -> None:
+    found: list[dict[str, float]] = []
+    for parts in (1, 4):
+        changes = {"batch_size": 4, "accumulate": parts, "warm_start": 0.0, "discriminator_augmentation": ()}
+        train(new_run(tmp_path / str(parts), settings("pix2pix", max_images=4, **changes), "pix2pix"), pairs)
+        found.append(log_lines(tmp_path / str(parts), "progress")[0]["losses"])
+    whole, split = found
+    for name in ("generator.l1", "discriminator.game"):
+        assert split[name] == pytest.approx(whole[name], abs=2e-4)
+
+
+@pytest.mark.usefixtures("every_step")
 def test_a_resumed_run_goes_on_with_its_log_and_grids(photos: Path, tmp_path: Path) -> None:
     config = settings(max_images=8, sample_grids=4)
     train(new_run(tmp_path, config), photos, StopAfter(images=4))

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -132,7 +133,10 @@ class Run:
                 for network in trainer.networks_of(player):
                     network.compile()
         self.losses: dict[str, Tensor] = {}
-        """Latest value of each term, on the device, as `player.term`, and gradient norms as `player.gradient`."""
+        """Latest value of each term, on the device, as `player.term`, and gradient norms as `player.gradient`. With
+        gradient accumulation, the mean over the parts of the batch that have the term."""
+        self._counts: dict[str, Counter[str]] = {player: Counter() for player in self.parameters}
+        """How many parts of the current batch had each term."""
         self.parts_left = dict.fromkeys(self.parameters, self.config.optimisation.accumulate)
         zero = torch.zeros((), device=self.fabric.device)
         self.bad_steps = zero.clone()
@@ -162,7 +166,7 @@ class Run:
         with torch.autocast(self.fabric.device.type, enabled=False):
             total = torch.stack([term.weight * term.value.float() for term in terms.values()]).sum()
             for name, term in terms.items():
-                self.losses[f"{player}.{name}"] = term.value.detach().float()
+                self._note(player, f"{player}.{name}", term.value.detach().float())
             # Only this player's parameters: a plain backward would also accumulate gradients in the other networks.
             self.fabric.backward(total / self.config.optimisation.accumulate, inputs=self.parameters[player])
             self.parts_left[player] -= 1
@@ -170,7 +174,16 @@ class Run:
                 self.parts_left[player] = self.config.optimisation.accumulate
                 self._take_step(player)
 
+    def _note(self, player: str, name: str, value: Tensor) -> None:
+        """Take a term of one part of the batch into the mean in `losses`."""
+        counts = self._counts[player]
+        counts[name] += 1
+        if counts[name] > 1:
+            value = self.losses[name] + (value - self.losses[name]) / counts[name]
+        self.losses[name] = value
+
     def _take_step(self, player: str) -> None:
+        self._counts[player].clear()
         gradients = [weight.grad for weight in self.parameters[player] if weight.grad is not None]
         average_over_processes(self.fabric, gradients)
         norm = torch.nn.utils.get_total_norm(gradients)
