@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from translate.metrics.drawing import INK
+from translate.metrics.fidelity import check_pairs
 
 TOLERANCE = 2
 """An edge this many pixels from a line, along rows and columns, still belongs to it."""
@@ -38,8 +39,7 @@ def edge_agreement(sketch_B3HW: Tensor, result_B3HW: Tensor) -> Tensor:
     Raises:
         ValueError: the shapes differ.
     """
-    if sketch_B3HW.shape != result_B3HW.shape:
-        raise ValueError(f"pictures are paired: found {tuple(sketch_B3HW.shape)} and {tuple(result_B3HW.shape)}")
+    check_pairs(sketch_B3HW, result_B3HW)
     lines_B1HW = (sketch_B3HW.amin(dim=1, keepdim=True) < INK).float()
     edges_B1HW = strong_edges(result_B3HW)
     precision_B, recall_B = _share_near(edges_B1HW, lines_B1HW), _share_near(lines_B1HW, edges_B1HW)

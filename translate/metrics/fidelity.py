@@ -24,7 +24,7 @@ def psnr(result_BCHW: Tensor, truth_BCHW: Tensor) -> Tensor:
     # Imported late: torchmetrics brings everything it has along, which takes seconds.
     from torchmetrics.functional.image import peak_signal_noise_ratio
 
-    _check_pairs(result_BCHW, truth_BCHW)
+    check_pairs(result_BCHW, truth_BCHW)
     decibels_B = peak_signal_noise_ratio(result_BCHW, truth_BCHW, data_range=1.0, reduction="none", dim=(1, 2, 3))
     return decibels_B.clamp(max=PSNR_CAP)
 
@@ -46,7 +46,7 @@ def ssim(result_BCHW: Tensor, truth_BCHW: Tensor) -> Tensor:
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    _check_pairs(result_BCHW, truth_BCHW)
+    check_pairs(result_BCHW, truth_BCHW)
     similarity = structural_similarity_index_measure(result_BCHW, truth_BCHW, data_range=1.0, reduction="none")
     assert isinstance(similarity, Tensor)  # a tuple only if more than the number is asked for
     return similarity.reshape(-1)
@@ -67,7 +67,7 @@ def psnr_luma(result_B3HW: Tensor, truth_B3HW: Tensor, border: int) -> Tensor:
     Raises:
         ValueError: the shapes differ, the channels are not three, or nothing is left within the border.
     """
-    _check_pairs(result_B3HW, truth_B3HW)
+    check_pairs(result_B3HW, truth_B3HW)
     _, channels, height, width = result_B3HW.shape
     if channels != 3 or border < 0 or 2 * border >= min(height, width):
         raise ValueError(f"found {tuple(result_B3HW.shape)} and border {border}, expected 3 channels and pixels left")
@@ -81,7 +81,8 @@ def _luma(picture_B3HW: Tensor) -> Tensor:
     return ((picture_B3HW * weight_311).sum(dim=1, keepdim=True) + 16.0) / 255.0
 
 
-def _check_pairs(result_BCHW: Tensor, truth_BCHW: Tensor) -> None:
+def check_pairs(result_BCHW: Tensor, truth_BCHW: Tensor) -> None:
+    """Raise ValueError unless the shapes are equal."""
     # Broadcasting would compare one truth to all results, or grey to colour, without a word.
     if result_BCHW.shape != truth_BCHW.shape:
         raise ValueError(f"pictures are paired: found {tuple(result_BCHW.shape)} and {tuple(truth_BCHW.shape)}")

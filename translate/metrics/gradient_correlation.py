@@ -6,6 +6,8 @@ Shape suffixes: B batch, H height, W width, P pixels.
 from kornia.filters import sobel
 from torch import Tensor
 
+from translate.metrics.fidelity import check_pairs
+
 _LUMA = (0.299, 0.587, 0.114)
 """BT.601."""
 
@@ -23,8 +25,7 @@ def gradient_correlation(source_B3HW: Tensor, result_B3HW: Tensor) -> Tensor:
     Raises:
         ValueError: the shapes differ.
     """
-    if source_B3HW.shape != result_B3HW.shape:
-        raise ValueError(f"pictures are paired: found {tuple(source_B3HW.shape)} and {tuple(result_B3HW.shape)}")
+    check_pairs(source_B3HW, result_B3HW)
     first_BP, second_BP = _centred_gradient(source_B3HW), _centred_gradient(result_B3HW)
     # Sobel's own constant under the root leaves flat pictures a spread of rounding errors.
     spread_B = (first_BP.square().sum(dim=1) * second_BP.square().sum(dim=1)).sqrt()

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.errors import ModelError
+from translate.metrics.fidelity import check_pairs
 
 if TYPE_CHECKING:  # imported late elsewhere: torchmetrics brings everything it has along, which takes seconds
     from torchmetrics import Metric
@@ -80,8 +81,7 @@ def perceptual_distance(result_B3HW: Tensor, truth_B3HW: Tensor) -> float:
     """
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
-    if result_B3HW.shape != truth_B3HW.shape:
-        raise ValueError(f"pictures are paired: found {tuple(result_B3HW.shape)} and {tuple(truth_B3HW.shape)}")
+    check_pairs(result_B3HW, truth_B3HW)
     metric = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True).to(result_B3HW.device)
     for result, truth in zip(result_B3HW.split(CHUNK), truth_B3HW.split(CHUNK), strict=True):
         metric.update(result, truth)

@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+from translate.metrics.fidelity import check_pairs
+
 LEAST_SIDE = 176
 """Sides of the pictures must be at least this, so that the window of 11 pixels fits after four halvings."""
 
@@ -24,8 +26,7 @@ def ms_ssim(result_BCHW: Tensor, truth_BCHW: Tensor) -> Tensor:
     # Imported late: torchmetrics brings everything it has along, which takes seconds.
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-    if result_BCHW.shape != truth_BCHW.shape:
-        raise ValueError(f"pictures are paired: found {tuple(result_BCHW.shape)} and {tuple(truth_BCHW.shape)}")
+    check_pairs(result_BCHW, truth_BCHW)
     if min(result_BCHW.shape[-2:]) < LEAST_SIDE:
         raise ValueError(f"found {tuple(result_BCHW.shape)}, expected sides of {LEAST_SIDE} at least")
     similarity = multiscale_structural_similarity_index_measure(

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from translate.errors import ModelError
 from translate.losses.perceptual import perceptual_distance
+from translate.metrics.fidelity import check_pairs
 from translate.networks import pretrained
 from translate.networks.efficientnet_lite import EfficientNetLite1
 from translate.networks.squeezenet import SMALLEST, SqueezeNet
@@ -109,8 +110,7 @@ class PretrainedScores:
 
     @torch.no_grad()
     def _perceptual(self, network: EfficientNetLite1 | SqueezeNet, result_B3HW: Tensor, truth_B3HW: Tensor) -> float:
-        if result_B3HW.shape != truth_B3HW.shape:
-            raise ValueError(f"pictures are paired: found {tuple(result_B3HW.shape)} and {tuple(truth_B3HW.shape)}")
+        check_pairs(result_B3HW, truth_B3HW)
         distances = [
             perceptual_distance(*(network.features(self._signal(x_B3HW)) for x_B3HW in pair))
             for pair in zip(result_B3HW.split(CHUNK), truth_B3HW.split(CHUNK), strict=True)
