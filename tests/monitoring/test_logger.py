@@ -77,14 +77,16 @@ def test_a_line_is_the_mean_since_the_one_before(photos: Path, tmp_path: Path, r
 
 @pytest.mark.usefixtures("every_step")
 def test_losses_are_those_of_all_parts_of_a_batch(pairs: Path, tmp_path: Path) -> None:
-    found: list[dict[str, float]] = []
+    found: list[dict[str, dict[str, float]]] = []
     for parts in (1, 4):
         changes = {"batch_size": 4, "accumulate": parts, "warm_start": 0.0, "discriminator_augmentation": ()}
         train(new_run(tmp_path / str(parts), settings("pix2pix", max_images=4, **changes), "pix2pix"), pairs)
-        found.append(log_lines(tmp_path / str(parts), "progress")[0]["losses"])
+        found.append(log_lines(tmp_path / str(parts), "progress")[0])
     whole, split = found
     for name in ("generator.l1", "discriminator.game"):
-        assert split[name] == pytest.approx(whole[name], abs=2e-4)
+        assert split["losses"][name] == pytest.approx(whole["losses"][name], abs=2e-4)
+    # Of three parts the discriminator has not been improved yet.
+    assert split["gradients"]["game"] == pytest.approx(whole["gradients"]["game"], rel=0.05)
 
 
 @pytest.mark.usefixtures("every_step")

@@ -119,7 +119,7 @@ class AdversarialGame(nn.Module):
         self.past_discriminator = HistoricalAverage(discriminator) if settings.historical_weight else None
         self.past_generator = HistoricalAverage(generator) if settings.historical_weight else None
         self.result_gradient: Tensor | None = None
-        """Norm of the adversarial gradient at the generated images, in the last generator step."""
+        """Norm of the adversarial gradient at all images generated since it was last set to None."""
         self.reference: ReferenceBatch | None = None
         if config.references:
             self.reference = ReferenceBatch(config.references, channels, config.data.image_size)
@@ -212,7 +212,8 @@ class AdversarialGame(nn.Module):
         return terms
 
     def _keep_gradient(self, gradient_BCHW: Tensor) -> None:
-        self.result_gradient = gradient_BCHW.detach().float().norm()
+        norm = gradient_BCHW.detach().float().norm()
+        self.result_gradient = norm if self.result_gradient is None else torch.hypot(self.result_gradient, norm)
 
     def _generator_terms(
         self, discriminator: Discriminator, real_BCHW: Tensor, fake_BCHW: Tensor, matched: int
