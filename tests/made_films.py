@@ -28,6 +28,7 @@ def write_film(
     times: Sequence[int] | None = None,
     time_base: Fraction = Fraction(1, RATE),
     sound: str | None = None,
+    layout: str = "stereo",
     tags: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
     pix_fmt: str = "yuv420p",
@@ -44,15 +45,15 @@ def write_film(
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         stream.codec_context.time_base = time_base
         prepare(stream)
-        voice: Any = container.add_stream(sound, rate=48000) if sound else None
+        voice: Any = container.add_stream(sound, rate=48000, layout=layout) if sound else None
         random = np.random.default_rng(0)
         for number, given in enumerate(frames):
             frame = given if isinstance(given, av.VideoFrame) else av.VideoFrame.from_ndarray(given, format="rgb24")
             frame.pts, frame.time_base = (number if times is None else times[number]), time_base
             container.mux(stream.encode(frame))
             if voice is not None:
-                noise = random.normal(0, 0.1, (1, 2 * 1920)).astype(np.float32)
-                heard = av.AudioFrame.from_ndarray(noise, format="flt", layout="stereo")
+                noise = random.normal(0, 0.1, (1, voice.layout.nb_channels * 1920)).astype(np.float32)
+                heard = av.AudioFrame.from_ndarray(noise, format="flt", layout=layout)
                 heard.sample_rate, heard.pts, heard.time_base = 48000, 1920 * number, Fraction(1, 48000)
                 container.mux(voice.encode(heard))
         container.mux(stream.encode(None))

@@ -80,14 +80,29 @@ def test_a_rate_that_varies_stays(tmp_path: Path, suffix: str) -> None:
     assert [round(1000 * start) for start, _ in times(result)] == moments
 
 
+DROPPED = "its audio was dropped, because {} does not support the codec ({}); --format mkv supports more codecs"
+
+
 def test_sound_that_does_not_fit_is_left_out_and_said(tmp_path: Path) -> None:
     source = write_film(tmp_path / "a.mp4", sound="aac")
     result, notes = convert(source, ".webm")
-    assert notes == [
-        "its audio was dropped, because WEBM does not support the codec (aac); --format mkv supports more codecs"
-    ]
+    assert notes == [DROPPED.format("WEBM", "aac")]
     assert packets(result, "audio") == []
     assert len(times(result)) == 12
+
+
+@pytest.mark.parametrize(
+    ("source", "layout", "kept"),
+    [("a.avi", "mono", True), ("a.avi", "stereo", True), ("a.mkv", "5.1", True), ("a.mkv", "quad", False)],
+)
+def test_sound_of_cameras_goes_into_mp4(tmp_path: Path, source: str, layout: str, kept: bool) -> None:
+    """It is not compressed, and these formats do not always say which loudspeakers its channels are for."""
+    codec = "mpeg4" if source == "a.avi" else None
+    film = write_film(tmp_path / source, clip(3), codec=codec, sound="pcm_s16le", layout=layout)
+    result, notes = convert(film, ".mp4")
+    heard = b"".join(data for _, data in packets(film, "audio"))
+    assert b"".join(data for _, data in packets(result, "audio")) == (heard if kept else b"")
+    assert notes == ([] if kept else [DROPPED.format("MP4", "pcm_s16le")])
 
 
 MATRICES = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}

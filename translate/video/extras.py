@@ -47,6 +47,9 @@ _MP4_TAGS = {
 }  # fmt: skip
 """Tags that MP4 can hold in the way that all players read."""
 
+_USUAL_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo", "6 channels": "5.1", "8 channels": "7.1"}
+"""What AVI and Matroska often say of sound -> the layout that players take it for."""
+
 _QUICKTIME_LANGUAGES = {
     "fre": "fra", "deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb",
     "rum": "ron", "cze": "ces", "slo": "slk", "mkd": "mac", "hye": "arm", "kat": "geo", "bod": "tib", "mya": "bur",
@@ -123,7 +126,14 @@ def can_hold(suffix: str, stream: Any) -> bool:
             trial.start_encoding()
     except (ValueError, FFmpegError):
         return False
-    return True
+    # FFmpeg refuses this only when the film is complete.
+    unknown = stream.type == "audio" and " channels" in stream.codec_context.layout.name and not usual_layout(stream)
+    return not (unknown and suffix == ".mp4" and stream.codec_context.name.startswith("pcm_"))
+
+
+def usual_layout(stream: Any) -> str:
+    """The layout of a stream of sound that says only how many channels it has; empty if it says more, or too little."""
+    return _USUAL_LAYOUTS.get(stream.codec_context.layout.name, "")
 
 
 def may_tell_place(picture: bytes) -> bool:

@@ -155,6 +155,8 @@ class VideoWriter:
         if stream.codec_context is not None and extras.can_hold(self._suffix, stream):
             copy: Any = self._result.add_stream_from_template(stream, opaque=True)
             copy.disposition = stream.disposition
+            if stream.type == "audio" and (layout := extras.usual_layout(stream)):
+                copy.codec_context.layout = layout  # without one, MP4 does not take sound that is not compressed
             self._label(stream, copy)
             self._copies[stream.index] = copy
             return
