@@ -53,6 +53,11 @@ def test_changed(signed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{signed}: NOT VALID: the file was changed after it was signed" in capsys.readouterr().out
 
 
+def test_no_file_at_all_is_not_called_valid(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify"]) == 2
+    assert capsys.readouterr().err == "translate: no file is given; give one or more pictures or films\n"
+
+
 def test_none(tmp_path: Path, signed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(tmp_path / "sketch.png")]) == 3
     assert "no content credentials" in capsys.readouterr().out

@@ -11,7 +11,7 @@ import tyro
 
 from translate.credentials.manifest import SOURCE_TYPES
 from translate.credentials.verify import Credentials, Ingredient, Verdict, read_trust, verify
-from translate.errors import one_line
+from translate.errors import ConfigError, one_line
 from translate.options import parse_options
 
 EXIT_INVALID, EXIT_NONE = 1, 3
@@ -34,6 +34,15 @@ class VerifyOptions:
     """File with the certificates of authorities to trust, besides that of this machine."""
     json: bool = False
     """One line of JSON per file."""
+
+    def __post_init__(self) -> None:
+        """Validate the options.
+
+        Raises:
+            ConfigError: there is no file, so nothing could be said to be valid.
+        """
+        if not self.files:
+            raise ConfigError("no file is given; give one or more pictures or films")
 
 
 def main(argv: list[str]) -> int:
