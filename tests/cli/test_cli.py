@@ -144,6 +144,17 @@ def test_closed_pipe(folder: Path) -> None:
     assert (process.returncode, error) == (cli.EXIT_BROKEN_PIPE, b"")
 
 
+def test_output_on_a_full_disk_and_no_output_at_all() -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = start("--version", stdout=full, stderr=subprocess.PIPE)
+        _, error = process.communicate(timeout=30)
+    told = b"translate: standard output: No space left on device; free some space\n"
+    assert (process.returncode, error) == (cli.EXIT_USAGE, told)
+    for arguments, status in (("--version >&-", 0), ("conver 2>&-", cli.EXIT_USAGE)):
+        closed = f'exec "$0" -m translate.cli {arguments}'
+        assert subprocess.run(["sh", "-c", closed, sys.executable], timeout=30, check=False).returncode == status
+
+
 def test_progress_only_on_a_terminal(folder: Path) -> None:
     terminal, end = pty.openpty()
     process = start("convert", "in", "out", "--model", "invert.onnx", stdout=subprocess.PIPE, stderr=end)

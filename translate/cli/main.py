@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from translate import __version__
 from translate.errors import TranslateError, nearest, one_line
+from translate.files import FULL
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -61,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 success, 1 some pictures failed, 2 invalid usage or input, 130 interrupted; `verify` has others.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - closed, as by `>&-`
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A character that the terminal, or a file in a code page, cannot hold is escaped: no reason to fail.
@@ -77,10 +80,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"translate: {name}: permission denied; change its permissions or use another\n")
         return EXIT_USAGE
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            # The reader (e.g. `| head`) is gone; keep the interpreter's final flush from reporting it.
+        full = error.filename is None and FULL.get(error.errno or 0)
+        if isinstance(error, BrokenPipeError) or full:
+            # The reader (e.g. `| head`) is gone, or the disk is full; keep the interpreter's final flush from
+            # reporting it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):
             return EXIT_BROKEN_PIPE
+        if full:
+            sys.stderr.write(f"translate: standard output: {error.strerror}; {full}\n")
+            return EXIT_USAGE
         if error.filename is None or error.strerror is None:
             raise
         sys.stderr.write(f"translate: {one_line(f'{error.filename}: {error.strerror}')}; use another name or folder\n")
