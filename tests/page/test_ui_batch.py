@@ -1,6 +1,7 @@
 """What the tab "Batch" asks for, without a browser."""
 
 import io
+import mimetypes
 import zipfile
 from collections.abc import Generator
 from contextlib import AbstractContextManager
@@ -186,6 +187,27 @@ def test_results_and_thumbnails(site: Site, web: TestClient, png: bytes, monkeyp
     for name in ("", ".", "../input/a.png", "/etc/hosts", "..\\input\\a.png", FILE_NAME, "none.png", "a.png\0"):
         for kind in ("result", "thumbnail"):
             assert web.get(f"{job}/{kind}", params={"name": name}).status_code == 404, name
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("webp", "image/webp"), ("avif", "image/avif"), ("webm", "video/webm")])
+def test_browsers_show_new_formats_wherever_the_server_runs(
+    suffix: str, kind: str, site: Site, web: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python itself does not know WebP and AVIF, and slim containers have no list of types."""
+    mimetypes.guess_type("a.png")  # reads the lists
+    for known in (".webp", ".avif"):
+        monkeypatch.delitem(mimetypes.types_map, known, raising=False)
+    job = add(web)
+    assert site.jobs is not None
+    output = site.jobs.folder / job.rpartition("/")[2] / "output"
+    output.mkdir()
+    if kind.startswith("image"):
+        Image.new("RGB", (8, 8)).save(output / f"a.{suffix}")
+    else:
+        (output / f"a.{suffix}").write_bytes(b"\x1aE\xdf\xa3")
+    answer = web.get(f"{job}/result", params={"name": f"a.{suffix}"})
+    assert answer.headers["Content-Type"] == kind
+    assert answer.headers["Content-Disposition"].startswith("inline")
 
 
 def test_stop_go_on_delete(site: Site, web: TestClient, png: bytes) -> None:

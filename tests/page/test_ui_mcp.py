@@ -6,6 +6,7 @@ With one, and over the network: `test_ui_programs.py` and `test_ui_server.py`.
 import asyncio
 import base64
 import json
+import mimetypes
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from io import BytesIO
@@ -65,7 +66,10 @@ def ask(app: Application, question: Callable[[ClientSession], Awaitable[None]]) 
     asyncio.run(run())
 
 
-def test_a_picture_goes_in_and_out(app: Application, tmp_path: Path) -> None:
+def test_a_picture_goes_in_and_out(app: Application, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mimetypes.guess_type("a.png")  # reads the lists of types, which slim containers do not have
+    monkeypatch.delitem(mimetypes.types_map, ".webp", raising=False)
+
     async def question(session: ClientSession) -> None:
         tools = (await session.list_tools()).tools
         assert [tool.name for tool in tools] == ["list_models", "translate_image"]
@@ -82,6 +86,11 @@ def test_a_picture_goes_in_and_out(app: Application, tmp_path: Path) -> None:
             assert image.mimeType == "image/png"
             pixels_HWC = np.asarray(Image.open(BytesIO(base64.b64decode(image.data))))
             np.testing.assert_array_equal(pixels_HWC, np.full((24, 40, 3), (255, 254, 253), np.uint8))
+        for name, kind in (("webp", "image/webp"), ("jpg", "image/jpeg")):
+            wanted = {"image_base64": picture, "model": "invert.onnx", "output_format": name}
+            (image,) = (await session.call_tool("translate_image", wanted)).content
+            assert image.type == "image"
+            assert image.mimeType == kind
 
     ask(app, question)
     assert list((tmp_path / "cache").glob("[0-9a-f]" * 32)) == []

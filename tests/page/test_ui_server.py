@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import mimetypes
 import socket
 import tempfile
 import threading
@@ -128,6 +129,16 @@ def test_health_and_metrics(web: TestClient) -> None:
     assert changed['translate_pictures_total{model="invert",result="failed"}'] == 1
     assert changed['translate_picture_seconds_count{model="invert"}'] == 3
     assert after["translate_waiting"] == 0
+
+
+def test_the_type_of_a_result_is_told_wherever_the_server_runs(
+    web: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mimetypes.guess_type("a.png")  # reads the lists of types, which slim containers do not have
+    monkeypatch.delitem(mimetypes.types_map, ".webp", raising=False)
+    form = {"model": "invert.onnx", "output_format": "webp"}
+    answer = web.post("/api/convert", data=form, files={"picture": ("a.png", png())})
+    assert answer.headers["Content-Type"] == "image/webp"
 
 
 def numbers(web: TestClient) -> dict[str, float]:

@@ -24,6 +24,7 @@ from starlette.routing import BaseRoute, Route
 from translate.conversion.plan import OutputFormat, make_plan
 from translate.conversion.worker import Conversion
 from translate.credentials.identity import OFF
+from translate.credentials.sign import media_type
 from translate.errors import ConfigError, DataError, TranslateError
 from translate.inference.controls import style_from_text
 from translate.options import command_line
@@ -162,8 +163,9 @@ class Batches:
         path = uploads.result_file(self._job(request), name)
         if path is None:
             raise HTTPException(404)
-        kind = "inline" if path.suffix.lower() in _SHOWN_TYPES else "attachment"
-        return FileResponse(path, filename=path.name, content_disposition_type=kind, headers=_private())
+        how = "inline" if path.suffix.lower() in _SHOWN_TYPES else "attachment"
+        kind = media_type(path, path.name) or None  # not all systems know those of newer formats
+        return FileResponse(path, filename=path.name, media_type=kind, content_disposition_type=how, headers=_private())
 
     async def _thumbnail(self, request: Request) -> Response:
         job, name = self._job(request), request.query_params.get("name", "")

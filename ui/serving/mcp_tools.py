@@ -6,7 +6,6 @@ base64; no tool takes or tells a path of the server. Specification: https://mode
 
 import base64
 import binascii
-import mimetypes
 import shutil
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ from mcp.server.fastmcp.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import ImageContent, TextContent
 
+from translate.credentials.sign import media_type
 from translate.errors import ImageError, TranslateError
 from translate.pictures.formats import FORMATS, HEAD_BYTES, listed, recognise
 from ui.serving.guard import SLACK_BYTES
@@ -72,11 +72,11 @@ class Tools:
             source = self._programs.new_source(f"picture{_suffix(data)}")
             source.write_bytes(data)
             async with self._programs.made(source, wanted) as (path, notes):
-                result = base64.b64encode(path.read_bytes()).decode()
+                result, kind = base64.b64encode(path.read_bytes()).decode(), media_type(path, path.name)
                 shutil.rmtree(source.parent, ignore_errors=True)
         except TranslateError as error:
             raise ToolError(str(error)) from None
-        image = ImageContent(type="image", data=result, mimeType=mimetypes.types_map[path.suffix])
+        image = ImageContent(type="image", data=result, mimeType=kind)
         return [image, *(TextContent(type="text", text=note) for note in notes)]
 
 

@@ -24,6 +24,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from translate.conversion.worker import Conversion
+from translate.credentials.sign import media_type
 from translate.errors import ConfigError, ImageError, TranslateError, nearest
 from translate.inference.controls import style_from_text
 from translate.inference.looks import matching_style
@@ -232,7 +233,8 @@ class Programs:
         async with self.made(source, wanted) as (path, notes):
             headers = {"X-Notes": quote(" ".join(notes)), "Cache-Control": "no-store"}
             gone = BackgroundTask(shutil.rmtree, source.parent, ignore_errors=True)
-            return FileResponse(path, filename=path.name, headers=headers, background=gone)
+            kind = media_type(path, path.name)
+            return FileResponse(path, filename=path.name, media_type=kind, headers=headers, background=gone)
 
     # --- helpers
 
