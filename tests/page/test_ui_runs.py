@@ -305,6 +305,17 @@ def test_how_a_run_ended(
         sample_file(run, 0)
 
 
+def test_a_run_stays_when_the_model_that_it_started_from_is_removed(
+    new_runs: Callable[[], Runs], tmp_path: Path
+) -> None:
+    folder = tmp_path / "runs" / "one-1"
+    folder.mkdir(parents=True)
+    plan = asdict(Plan(task="super-resolution", folder="one", pictures=12, start_from="super-resolution"))
+    record = {**plan, "start_from": "super-resolution-robust", "started": "2026-11-28T12:00:00+00:00"}
+    (folder / "page.json").write_text(json.dumps(record))
+    assert [run.name for run in new_runs().all()] == ["one-1"]
+
+
 def test_the_data_check(new_runs: Callable[[], Runs], root: Path, tmp_path: Path) -> None:
     (root / "shoes" / "broken.png").write_bytes(b"no picture")
     runs = new_runs()

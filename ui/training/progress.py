@@ -75,7 +75,6 @@ def summary(run: Run) -> dict[str, Any]:
         "preset": plan.preset,
         "minutes": plan.minutes,
         "pictures": plan.pictures,
-        "start_from": plan.start_from,
     }
 
 

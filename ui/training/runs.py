@@ -199,7 +199,8 @@ class Runs:
         try:
             found = json.loads((folder / _PLAN).read_text(encoding="utf-8"))
             started = found.pop("started")
-            plan = Plan(**found)
+            # A run that has begun does not need the model that it started from, which may have been removed since.
+            plan = Plan(**{**found, "start_from": ""})
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, Refused):
             return None  # not ours, or of another version
         if holder and holder.run == name:
