@@ -12,5 +12,7 @@ async function ask(path, settings, options = {}) {
     throw new Error(word("page.offline"));
   }
   if (answer.ok) return answer;
-  throw new Error(answer.status === 422 ? await answer.text() : word("page.broken", { status: answer.status }));
+  // What is refused, or has no room now, is told in a sentence; the 503 of a proxy is a page.
+  const told = [422, 503].includes(answer.status) && answer.headers.get("Content-Type")?.startsWith("text/plain");
+  throw new Error(told ? await answer.text() : word("page.broken", { status: answer.status }));
 }

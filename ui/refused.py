@@ -1,4 +1,4 @@
-"""What batches and trainings refuse in the page's own words."""
+"""What the page refuses in its own words."""
 
 from translate.errors import TranslateError
 from ui.words_work import WORDS

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from translate.credentials.identity import OFF
-from translate.errors import TranslateError
 from ui.batch.jobs import JobStore
 from ui.batch.worker import Precedence
 from ui.model import Model
+from ui.refused import Refused
 
 if TYPE_CHECKING:
     from ui.models.registry import Registry
@@ -33,7 +33,7 @@ class Limits:
     """Maximum number of requests that wait for that; further ones are refused until there is room."""
 
 
-class Busy(TranslateError):  # noqa: N818 - no fault of the request
+class Busy(Refused):
     """There is no room for another request now; it can be sent again later."""
 
 
@@ -52,7 +52,7 @@ class Line:
             Busy: too many wait already.
         """
         if self._free.locked() and self.waiting >= self._limits.waiting:
-            raise Busy(f"{self.waiting} requests are waiting already; try again in a minute")
+            raise Busy("page.busy", waiting=self.waiting)
         self.waiting += 1
         try:
             await self._free.acquire()

@@ -18,6 +18,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "This file is too large; use one of up to {megabytes} MB.",
         "Diese Datei ist zu groß; erlaubt sind höchstens {megabytes} MB.",
     ),
+    "page.stopping": (
+        "The server is being stopped; try again later.",
+        "Der Server wird gerade angehalten; bitte später noch einmal versuchen.",
+    ),
     "page.other_site": ("only the page itself may ask for this", "das darf nur die Seite selbst anfragen"),
     "page.no_length": ("the length is missing", "die Länge fehlt"),
     # controls that several tabs have

@@ -247,6 +247,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "train.better.higher": ("Higher is better.", "Größer ist besser."),
     "train.better.like_the_truth": ("Best as in real pictures.", "Am besten wie in echten Bildern."),
     # what is refused
+    "page.busy": (
+        "{waiting} requests are waiting already; try again in a minute",
+        "Es warten schon {waiting} Anfragen; bitte in einer Minute noch einmal versuchen",
+    ),
     "batch.not_stored": (
         "{name}: cannot be stored ({reason}); the disk may be full",
         "{name}: lässt sich nicht speichern ({reason}); vielleicht ist der Datenträger voll",

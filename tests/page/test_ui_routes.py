@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import re
 import threading
 from io import BytesIO
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import INVERT, save_model
+from nodes import node
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -21,7 +23,7 @@ from translate.inference.models import shipped
 from translate.pictures.lines import draw_lines
 from translate.spec import ModelSpec
 from ui.model import Model
-from ui.site import Site
+from ui.site import Busy, Site
 from ui.sketch import routes
 from ui.sketch.routes import Studio
 
@@ -202,3 +204,38 @@ def test_old_tabs_are_forgotten(studio: Studio, web: TestClient, monkeypatch: py
     for tab in "abca":
         assert web.post(f"/sketch/live/{tab}/3", content=png(grey(1))).status_code == 200
     assert list(studio._newest) == ["c", "a"]
+
+
+ASKING = """
+globalThis.document = { baseURI: "http://localhost/" };
+globalThis.word = (key, { status } = {}) => `${key} ${status}`;
+globalThis.fetch = async () => new Response(TEXT, { status: STATUS, headers: { "Content-Type": TYPE } });
+ask("sketch/picture", {}).then(() => process.exit(1), (error) => console.log(error.message));
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "said"),
+    [(503, "text/plain; charset=utf-8", True), (422, "text/plain", True), (503, "text/html", False)],
+)
+def test_the_canvas_says_what_the_server_says(status: int, kind: str, said: bool, tmp_path: Path) -> None:
+    """A proxy answers 503 with a page of its own."""
+    facts = {"TEXT": "Too many.", "STATUS": status, "TYPE": kind}
+    script = (Path(routes.__file__).parents[1] / "ask.js").read_text(encoding="utf-8") + ASKING
+    for name, value in facts.items():
+        script = script.replace(name, json.dumps(value))
+    assert node("-e", script, cwd=tmp_path) == ("Too many.\n" if said else f"page.broken {status}\n")
+
+
+def test_a_full_queue_is_told_in_the_language_of_the_page(
+    studio: Studio, web: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise Busy("page.busy", waiting=20)
+
+    monkeypatch.setattr(studio._line, "turn", full)
+    for language, told in (("en", "20 requests are waiting already"), ("de-DE", "Es warten schon 20 Anfragen; bitte")):
+        answer = web.post("/sketch/picture?name=a.png", content=png(grey(1)), headers={"Accept-Language": language})
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
+        assert answer.text.startswith(told)
+        assert answer.headers["Content-Type"].startswith("text/plain")

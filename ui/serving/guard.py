@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from time import perf_counter
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui.serving import metrics
 from ui.serving.accounts import Accounts, TooManyAttempts
+from ui.words import text
 
 HEALTH = "/healthz"
 """Open to everyone: it tells nothing about users."""
@@ -108,7 +110,7 @@ class Guard:
         if _FETCHING.match(path):
             return PlainTextResponse("this server asks no other hosts for files", 403)
         if self.stopping and not safe:
-            return PlainTextResponse("The server is being stopped; try again later.", 503, {"Retry-After": "60"})
+            return PlainTextResponse(text("page.stopping", Request(scope)), 503, {"Retry-After": "60"})
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._limit(scope):
             return _too_long(self._most_bytes)
