@@ -116,6 +116,14 @@ class UiOptions:
             )
         if self.allow_training != (self.data_root is not None):
             raise ConfigError("--allow-training and --data-root DIR belong together; give both, or neither")
+        if self.training_options and not self.allow_training:
+            raise ConfigError("--training-options has no effect without --allow-training; add that, or leave it out")
+        try:
+            shlex.split(self.training_options)
+        except ValueError as error:
+            raise ConfigError(
+                f"--training-options {self.training_options} cannot be read ({error}); write it as in a shell"
+            ) from None
 
 
 def main(argv: list[str]) -> int:

@@ -28,6 +28,11 @@ from ui.serving.accounts import Accounts
         ({"max_pixels": 0}, "^--max-pixels 0"),
         ({"concurrency": 0}, "^--concurrency 0"),
         ({"queue_size": 0}, "^--queue-size 0"),
+        ({"training_options": "--device cpu"}, "^--training-options has no effect without --allow-training; add that"),
+        (
+            {"training_options": '"--seed 5', "allow_training": True, "data_root": Path("data")},
+            r'^--training-options "--seed 5 cannot be read \(No closing quotation\); write it as in a shell$',
+        ),
     ],
 )
 def test_options_that_are_refused(options: dict[str, Any], message: str) -> None:
