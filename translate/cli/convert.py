@@ -169,7 +169,7 @@ class ConvertOptions:
         # Requests to cloud storage are slow and may fail, so they are made only after all other checks.
         remote = isinstance(self.source, Remote)
         folder = not self.source.name.lower().endswith((".zip", *READABLE)) if remote else self.source.is_dir()
-        if self.watch and (self.dry_run or self.limit or not folder or self.destination.suffix == ".zip"):
+        if self.watch and (self.dry_run or self.limit or not folder or self.destination.suffix.lower() == ".zip"):
             raise ConfigError(
                 "--watch needs a folder as input and does not work with --dry-run, --limit or .zip output"
             )
