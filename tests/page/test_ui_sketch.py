@@ -221,6 +221,9 @@ def test_looks(page: Page) -> None:
     page.get_by_role("button", name="Copy as a command").click()
     command = "translate convert sketch.png results --model model.onnx --label shoe --style=0.55,0,1,0,-0.5"
     said(page, re.compile(re.escape(command) + "$"))
+    page.get_by_label("Format").filter(visible=True).select_option("webp")
+    page.get_by_role("button", name="Copy as a command").click()
+    said(page, re.compile(re.escape(f"{command} --format webp") + "$"))
     asks_for(page, lambda: page.keyboard.press("0"), "")
     expect(page.get_by_label("Brightness")).to_have_value("0.5")
     vector = r"(-?\d(\.\d+)?,){4}-?\d(\.\d+)?"

@@ -205,6 +205,8 @@ function command() {
   words.push("--model", quoted(model.command));
   if (label) words.push("--label", quoted(label));
   if (look.text) words.push(quoted(`--style=${look.text}`));
+  const format = find(".format").value;
+  if (format !== "same") words.push("--format", format);
   if (signs()) words.push("--credentials", "on");
   return words.join(" ");
 }
