@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from tiny_runs import options, trainer_class
 from translate.errors import ConfigError, DataError, MissingExtra
 from translate.tasks import TASKS
 from ui.refused import Refused
+from ui.training import tab
 from ui.training.data_root import DataRoot
 from ui.training.lock import Holder, TrainingLock
-from ui.training.plan import PRESETS, Pictures, Plan, presets, starts
+from ui.training.plan import PRESETS, Pictures, Plan, presets, starts, takes_labels
 from ui.training.progress import Progress, sample_file
 from ui.training.runs import Runs
 
@@ -123,6 +125,14 @@ def test_presets_are_those_of_the_trainer(task: str) -> None:
     trainer = trainer_class(task)
     assert set(PRESETS[trainer.__name__]) == set(trainer.presets)
     assert presets(TASKS[task])[0] == "modern"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_labels_are_offered_where_the_trainer_takes_them(task: str) -> None:
+    modern = trainer_class(task).presets["modern"]
+    with nullcontext() if takes_labels(TASKS[task]) else pytest.raises(ConfigError, match="--labels"):
+        modern.replace(labels=True)
+    assert tab._task(TASKS[task])["labels"] == takes_labels(TASKS[task])
 
 
 @pytest.mark.parametrize(
