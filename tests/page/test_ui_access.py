@@ -125,6 +125,10 @@ def test_shortcuts_are_listed(page: Page) -> None:
     page.get_by_role("button", name="Keyboard shortcuts").click()
     dialog.get_by_role("button", name="Close").click()
     expect(dialog).to_be_hidden()
+    go_to(page, "Sketch to photo", TABS["Sketch to photo"])
+    page.keyboard.press("?")
+    page.keyboard.press("e")  # whoever tries a key while the list is open does not change the drawing behind it
+    expect(page.locator("[data-eraser]")).to_have_attribute("aria-pressed", "false")
 
 
 def test_german(browser: Browser, site: Served) -> None:

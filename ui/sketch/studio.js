@@ -316,7 +316,7 @@ const KEYS = {
   o: actions.upload, r: actions.dice, 0: actions.plain, v: six, s: save,
 };
 document.addEventListener("keydown", (event) => {
-  if (!shown() || event.target.closest("input:not([type=range],[type=radio]), select, textarea")) return;
+  if (!shown() || event.target.closest("input:not([type=range],[type=radio]), select, textarea, dialog")) return;
   const command = event.ctrlKey || event.metaKey;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const act = command
