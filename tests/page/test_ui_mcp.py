@@ -78,7 +78,9 @@ def test_a_picture_goes_in_and_out(app: Application, tmp_path: Path, monkeypatch
         (entry,) = [json.loads(part.text) for part in listed.content if part.type == "text"]
         assert (entry["name"], entry["task"], entry["scale"]) == ("invert.onnx", "sketch-to-photo", 1)
         picture = encoded(png())
-        for given in (picture, f"data:image/png;base64,{picture}"):
+        lines = base64.encodebytes(png()).decode()
+        assert "\n" in lines[:-1]
+        for given in (picture, f"data:image/png;base64,{picture}", lines):
             found = await session.call_tool("translate_image", {"image_base64": given, "model": "invert.onnx"})
             assert not found.isError
             (image,) = found.content
@@ -98,6 +100,7 @@ def test_a_picture_goes_in_and_out(app: Application, tmp_path: Path, monkeypatch
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"image_base64": "***"}, "image_base64: not base64; encode the bytes of the picture file"),
+    ({"image_base64": "Füße"}, "image_base64: not base64; encode the bytes of the picture file"),
     ({"image_base64": encoded(b"<svg>")}, "image_base64: not a picture that can be read; use PNG"),
     ({"image_base64": encoded(png(80, 100))}, "picture.png: 100 x 80 pixels is too large"),
     ({"image_base64": encoded(png()[:60])}, "picture.png: damaged picture"),

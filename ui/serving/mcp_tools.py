@@ -5,7 +5,6 @@ base64; no tool takes or tells a path of the server. Specification: https://mode
 """
 
 import base64
-import binascii
 import shutil
 from typing import Any, Literal
 
@@ -106,9 +105,10 @@ def server(site: Site, programs: Programs, *, any_host: bool) -> FastMCP:
 
 
 def _bytes(text: str) -> bytes:
+    text = "".join(text.split())  # many programs break the lines
     try:
         return base64.b64decode(text.partition("base64,")[2] or text, validate=True)
-    except binascii.Error:
+    except ValueError:  # also for letters that are not ASCII
         raise ImageError("image_base64: not base64; encode the bytes of the picture file") from None
 
 
