@@ -242,6 +242,18 @@ def test_the_way_back_is_another_task(collections: Path, tmp_path: Path, capsys:
     assert "is a model for night-to-day; train that task" in capsys.readouterr().err
 
 
+def test_a_preset_that_the_file_does_not_suit_is_named(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The advice of the settings alone, --detail-blocks 0, would only lead to another refusal."""
+    arguments = ["--data", str(photos), "--out", str(tmp_path / "run"), "--max-images", "2", "--preset", "fidelity"]
+    assert main(["train", "super-resolution", *arguments, "--start-from", "super-resolution"]) == 2
+    assert capsys.readouterr().err == (
+        "translate: --preset fidelity does not suit --start-from super-resolution (--detail-blocks is 4, but without "
+        "adversarial training the detail branch is not trained); use another --preset, or start from nothing\n"
+    )
+
+
 def test_a_shipped_model_brings_its_way_back() -> None:
     files = start.model_files("day-to-night", TASKS["day-to-night"])
     assert [path.parent.name for path in files.values()] == ["day-to-night", "night-to-day"]

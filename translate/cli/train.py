@@ -380,4 +380,11 @@ def _preset(task: Task, trainer_class: Any, argv: list[str]) -> Any:
         for setting, value in settings_of(files).items()
         if setting in known and option_name("labels" if setting == "label_names" else setting) not in given
     }
-    return preset.replace(**settings)
+    try:
+        return preset.replace(**settings)
+    except ConfigError as error:  # it advises another setting, with which the file would not fit
+        reason = str(error).partition(";")[0]
+        raise ConfigError(
+            f"--preset {name} does not suit --start-from {start} ({reason}); use another --preset, or start "
+            "from nothing"
+        ) from None
