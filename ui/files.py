@@ -5,6 +5,7 @@ import re
 import secrets
 import shutil
 import time
+import unicodedata
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -129,12 +130,18 @@ def safe_name(name: str) -> str:
     Raises:
         ImageError: its suffix is not that of a picture.
     """
-    plain = PurePosixPath(name.replace("\\", "/")).name
+    # Browsers on a Mac send umlauts as a letter and a mark.
+    plain = unicodedata.normalize("NFC", PurePosixPath(name.replace("\\", "/")).name)
     suffix = PurePosixPath(plain).suffix
     if suffix.lower() not in READABLE:
         raise ImageError(f"{plain or 'this file'}: not a picture that can be read; use {listed(FORMATS)}")
-    stem = re.sub(r"[^\w .()+-]+", "-", plain.removesuffix(suffix)).strip(" .-")[:_LONGEST_STEM]
+    stem = re.sub(r"[^\w .()+-]+", _marks_or_dash, plain.removesuffix(suffix)).strip(" .-")[:_LONGEST_STEM]
     return (stem or "picture") + suffix
+
+
+def _marks_or_dash(found: re.Match[str]) -> str:
+    """What stands for characters that are no letters: marks, such as vowels of Thai or Hindi, stay."""
+    return found[0] if all(unicodedata.category(one).startswith("M") for one in found[0]) else "-"
 
 
 def new_folder(cache: Path) -> Path:

@@ -151,6 +151,9 @@ def test_messages_name_the_file_without_folders(tmp_path: Path) -> None:
         (".png.png", "png.png"),
         ("***.png", "picture.png"),
         ("x" * 300 + ".png", "x" * 80 + ".png"),
+        ("Gro\u0308\u00dfe.png", "Gr\u00f6\u00dfe.png"),  # as a Mac writes it
+        ("\u0e23\u0e39\u0e1b.png", "\u0e23\u0e39\u0e1b.png"),  # Thai
+        ("a\u2603\ufe0fb.png", "a-b.png"),
     ],
 )
 def test_safe_names(name: str, safe: str) -> None:
