@@ -24,7 +24,7 @@ from ui.refused import Refused
 from ui.training import tab
 from ui.training.data_root import DataRoot
 from ui.training.lock import Holder, TrainingLock
-from ui.training.plan import PRESETS, Pictures, Plan, presets, starts, takes_labels
+from ui.training.plan import PRESETS, Pictures, Plan, presets, starts
 from ui.training.progress import Progress, sample_file
 from ui.training.runs import Runs
 
@@ -130,9 +130,9 @@ def test_presets_are_those_of_the_trainer(task: str) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_labels_are_offered_where_the_trainer_takes_them(task: str) -> None:
     modern = trainer_class(task).presets["modern"]
-    with nullcontext() if takes_labels(TASKS[task]) else pytest.raises(ConfigError, match="--labels"):
+    with nullcontext() if TASKS[task].labels else pytest.raises(ConfigError, match="--labels"):
         modern.replace(labels=True)
-    assert tab._task(TASKS[task])["labels"] == takes_labels(TASKS[task])
+    assert tab._task(TASKS[task])["labels"] == TASKS[task].labels
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ class Task:
     """Whether source and target must show the same thing."""
     makes_source: bool = False
     """Whether the source is made from the target, so that photographs alone will do."""
+    labels: bool = False
+    """Whether the trainer learns class labels."""
     image_size: int = 256
     """Side in pixels of the squares that are learnt from, as the default preset has it."""
     framing: Literal["fit", "crop", "patch"] = "crop"

@@ -7,6 +7,7 @@ PIX2PIX = Task(
     summary="Any translation that pairs show: pictures side by side, or of equal names in two folders",
     trainer="translate.trainers.pix2pix:Pix2Pix",
     paired=True,
+    labels=True,
     data_hint="pairs: files side by side (--layout side-by-side), or folders source and target with equal names",
     input_label="Input",
     output_label="Result",

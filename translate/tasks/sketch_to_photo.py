@@ -8,6 +8,7 @@ SKETCH_TO_PHOTO = Task(
     trainer="translate.trainers.pix2pix:Pix2Pix",
     paired=True,
     makes_source=True,
+    labels=True,
     framing="fit",
     source_maker="translate.data.sketches:draw_sketches",
     test_source_maker="translate.data.sketches:draw_machine_edges",

