@@ -9,6 +9,9 @@ Statistics = Literal["picture", "running"]
 """picture: of each picture alone, which is what the classic code does unless it is told `--eval`, since it leaves its
 networks in training mode and translates one picture at a time. running: the averages of the training."""
 
+Norm = Literal["batch", "instance", "none"]
+"""As `--norm` of the classic code."""
+
 
 class BatchNorm(nn.BatchNorm2d):
     """Batch normalisation of a batch of one, whatever the size of the batch, or with running statistics.
@@ -27,13 +30,25 @@ class BatchNorm(nn.BatchNorm2d):
         return F.batch_norm(input, mean, variance, self.weight, self.bias, training=False, eps=self.eps)
 
 
-def norm(channels: int, *, batch: bool, statistics: Statistics) -> nn.Module:
-    """The layer between two convolutions; instance normalisation has neither weights nor running statistics."""
-    return BatchNorm(channels, statistics) if batch else nn.InstanceNorm2d(channels)
+def norm_of(*, weights: bool, bias: bool) -> Norm:
+    """The normalisation of a network of the classic code, where only instance normalisation and none lack weights.
+
+    Args:
+        weights: whether it has weights.
+        bias: whether the convolutions before it have a bias, which the classic code leaves out where there is none.
+    """
+    return "batch" if weights else "instance" if bias else "none"
 
 
-def title(*, batch: bool, statistics: Statistics) -> str:
+def norm_layer(channels: int, norm: Norm, statistics: Statistics) -> nn.Module:
+    """The layer between two convolutions; only batch normalisation has weights and running statistics."""
+    if norm == "batch":
+        return BatchNorm(channels, statistics)
+    return nn.InstanceNorm2d(channels) if norm == "instance" else nn.Identity()
+
+
+def title(norm: Norm, statistics: Statistics) -> str:
     """The normalisation in words."""
-    if not batch:
-        return "instance normalisation"
+    if norm != "batch":
+        return f"{'instance' if norm == 'instance' else 'no'} normalisation"
     return f"batch normalisation by {'each picture' if statistics == 'picture' else 'running statistics'}"

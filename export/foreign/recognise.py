@@ -67,13 +67,13 @@ def recognise(state: Mapping[str, Tensor], path: Path, statistics: Statistics = 
 
 def _usual_unet(levels: int) -> UNet:
     widths = [min(64 * 2**level, 512) for level in range(levels)]
-    return UNet(3, 3, widths, batch=True, bias=False, statistics="picture")
+    return UNet(3, 3, widths, norm="batch", bias=False, statistics="picture")
 
 
 def _usual_resnet(steps: int, blocks: int, *, blur: bool = False) -> ResNet:
     return ResNet(
         3, 3, 64, steps, blocks,
-        blur_down=blur, blur_up=blur, batch=False, bias=True, dropout=False, statistics="picture",
+        blur_down=blur, blur_up=blur, norm="instance", bias=True, dropout=False, statistics="picture",
     )  # fmt: skip
 
 

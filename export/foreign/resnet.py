@@ -10,23 +10,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.foreign.norms import Statistics, norm, title
+from export.foreign.norms import Norm, Statistics, norm_layer, norm_of, title
 
 
 class Block(nn.Module):
     """x + norm(conv(relu(norm(conv(x))))), 3x3 with reflection padding. Dropout is off, but keeps its place."""
 
-    def __init__(self, channels: int, *, batch: bool, bias: bool, dropout: bool, statistics: Statistics):
+    def __init__(self, channels: int, *, norm: Norm, bias: bool, dropout: bool, statistics: Statistics):
         super().__init__()
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3, bias=bias),
-            norm(channels, batch=batch, statistics=statistics),
+            norm_layer(channels, norm, statistics),
             nn.ReLU(),
             *([nn.Identity()] if dropout else []),
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3, bias=bias),
-            norm(channels, batch=batch, statistics=statistics),
+            norm_layer(channels, norm, statistics),
         )
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class ResNet(nn.Module):
         steps: downsampling steps.
         blocks: residual blocks.
         blur_down, blur_up: antialiased down- and upsampling.
-        batch: batch normalisation; otherwise instance normalisation.
+        norm: the normalisation between the convolutions.
         bias: whether the convolutions before a normalisation have a bias.
         dropout: whether the blocks were trained with dropout, which moves the names of their second convolution.
         statistics: of the batch normalisation.
@@ -100,7 +100,7 @@ class ResNet(nn.Module):
         *,
         blur_down: bool,
         blur_up: bool,
-        batch: bool,
+        norm: Norm,
         bias: bool,
         dropout: bool,
         statistics: Statistics,
@@ -112,11 +112,11 @@ class ResNet(nn.Module):
         self.min_size = self.size_multiple + 1
         self.title = (
             f"ResNet, {blocks} blocks, {steps} downsampling steps{', antialiased' * blur_down}, width {width}, "
-            f"{title(batch=batch, statistics=statistics)}"
+            f"{title(norm, statistics)}"
         )
 
         def tail(channels: int) -> list[nn.Module]:
-            return [norm(channels, batch=batch, statistics=statistics), nn.ReLU()]
+            return [norm_layer(channels, norm, statistics), nn.ReLU()]
 
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(in_channels, width, 7, bias=bias), *tail(width)]
         for step in range(steps):
@@ -124,9 +124,7 @@ class ResNet(nn.Module):
             layers += [nn.Conv2d(narrow, wide, 3, 1 if blur_down else 2, 1, bias=bias), *tail(wide)]
             layers += [BlurDown(wide)] if blur_down else []
         deepest = width * 2**steps
-        layers += [
-            Block(deepest, batch=batch, bias=bias, dropout=dropout, statistics=statistics) for _ in range(blocks)
-        ]
+        layers += [Block(deepest, norm=norm, bias=bias, dropout=dropout, statistics=statistics) for _ in range(blocks)]
         for step in reversed(range(steps)):
             narrow, wide = width * 2**step, width * 2 ** (step + 1)
             if blur_up:
@@ -151,6 +149,7 @@ def resnet_of(state: Mapping[str, Tensor], statistics: Statistics) -> ResNet | N
         return None
     blurred = [_place(name) for name in state if name.endswith(".filt")]
     blur_down = any(place < blocks[0] for place in blurred)
+    bias = "model.1.bias" in state
     steps = (blocks[0] - 4) // (4 if blur_down else 3)
     if steps < 1:
         return None
@@ -162,8 +161,8 @@ def resnet_of(state: Mapping[str, Tensor], statistics: Statistics) -> ResNet | N
         len(blocks),
         blur_down=blur_down,
         blur_up=any(place > blocks[-1] for place in blurred),
-        batch="model.2.weight" in state,
-        bias="model.1.bias" in state,
+        norm=norm_of(weights="model.2.weight" in state, bias=bias),
+        bias=bias,
         dropout=f"model.{blocks[0]}.conv_block.6.weight" in state and _is_convolution(state, blocks[0], 6),
         statistics=statistics,
     )

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from export.foreign.norms import Statistics, norm, title
+from export.foreign.norms import Norm, Statistics, norm_layer, norm_of, title
 
 
 class Skip(nn.Module):
@@ -34,7 +34,7 @@ class UNet(nn.Module):
 
     Args:
         widths: channels of every level, from the outermost.
-        batch: batch normalisation; otherwise instance normalisation.
+        norm: the normalisation between the convolutions.
         bias: whether the convolutions before a normalisation have a bias.
         statistics: of the batch normalisation.
     """
@@ -48,24 +48,24 @@ class UNet(nn.Module):
         out_channels: int,
         widths: list[int],
         *,
-        batch: bool,
+        norm: Norm,
         bias: bool,
         statistics: Statistics,
     ):
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
         self.size_multiple = self.min_size = self.working_size = 2 ** len(widths)
-        self.title = f"U-Net, {len(widths)} levels, width {widths[0]}, {title(batch=batch, statistics=statistics)}"
+        self.title = f"U-Net, {len(widths)} levels, width {widths[0]}, {title(norm, statistics)}"
         inner: nn.Module | None = None
         for narrow, wide in reversed(list(pairwise(widths))):
             down: list[nn.Module] = [nn.LeakyReLU(0.2), nn.Conv2d(narrow, wide, 4, 2, 1, bias=bias)]
             up: list[nn.Module] = [
                 nn.ReLU(),
                 nn.ConvTranspose2d(wide if inner is None else 2 * wide, narrow, 4, 2, 1, bias=bias),
-                norm(narrow, batch=batch, statistics=statistics),
+                norm_layer(narrow, norm, statistics),
             ]
             if inner is not None:
-                inner = Skip(*down, norm(wide, batch=batch, statistics=statistics), inner, *up)
+                inner = Skip(*down, norm_layer(wide, norm, statistics), inner, *up)
             else:  # the innermost map may be a single pixel, which has no variance
                 inner = Skip(*down, *up)
         assert inner is not None
@@ -96,6 +96,7 @@ def unet_of(state: Mapping[str, Tensor], statistics: Statistics) -> UNet | None:
         prefix += "model.3."
     if len(widths) < 2:
         return None
-    batch = any(name.endswith("model.4.weight") and weight.ndim == 1 for name, weight in state.items())
+    weights = any(name.endswith("model.4.weight") and weight.ndim == 1 for name, weight in state.items())
     bias = "model.model.0.bias" in state
-    return UNet(first.shape[1], last.shape[1], widths, batch=batch, bias=bias, statistics=statistics)
+    norm = norm_of(weights=weights, bias=bias)
+    return UNet(first.shape[1], last.shape[1], widths, norm=norm, bias=bias, statistics=statistics)

@@ -10,12 +10,13 @@ from torch.nn import functional as F
 
 Norm = Any
 BATCH, INSTANCE = nn.BatchNorm2d, partial(nn.InstanceNorm2d, affine=False, track_running_stats=False)
+NONE = nn.Identity
 
 
 class TheirLevel(nn.Module):
     def __init__(self, outer: int, inner: int, norm: Norm, deeper: nn.Module | None, given: int | None, made: int = 3):
         super().__init__()
-        self.outermost, bias = given is not None, norm is not BATCH
+        self.outermost, bias = given is not None, norm is INSTANCE
         down = nn.Conv2d(given or outer, inner, 4, 2, 1, bias=bias)
         if given is not None:
             layers = [down, deeper, nn.ReLU(True), nn.ConvTranspose2d(2 * inner, made, 4, 2, 1), nn.Tanh()]
@@ -90,7 +91,7 @@ def their_resnet(
     blur: bool = False,
     dropout: bool = False,
 ) -> nn.Module:
-    bias = norm is not BATCH
+    bias = norm is INSTANCE
     layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7, bias=bias), norm(width), nn.ReLU(True)]
     for step in range(steps):
         wide = width * 2 ** (step + 1)
@@ -116,7 +117,9 @@ NETWORKS = {
     "U-Net 256": lambda: TheirUNet(8, 2, BATCH),
     "U-Net 512": lambda: TheirUNet(9, 1, BATCH),
     "U-Net 128 of four channels, instance": lambda: TheirUNet(7, 2, INSTANCE, given=4),
+    "U-Net 128 without normalisation": lambda: TheirUNet(7, 2, NONE),
     "ResNet-6": lambda: their_resnet(6, 4, INSTANCE),
+    "ResNet-6 without normalisation": lambda: their_resnet(6, 4, NONE),
     "ResNet-9": lambda: their_resnet(9, 4, INSTANCE),
     "ResNet-9, batch, dropout": lambda: their_resnet(9, 4, BATCH, dropout=True),
     "CUT": lambda: their_resnet(9, 4, INSTANCE, blur=True),
