@@ -87,6 +87,19 @@ def test_recognised(name: str, tmp_path: Path) -> None:
     assert found.generator.working_size == (int(name.split(" ")[1]) if name.startswith("U-Net") else None)
 
 
+@pytest.mark.parametrize("statistics", ["picture", "running"])
+def test_batch_normalisation_of_old_versions(statistics: Any, tmp_path: Path) -> None:
+    """PyTorch did not count batches before 0.4.1."""
+    theirs = built("U-Net 128")
+    state = {name: value for name, value in theirs.state_dict().items() if not name.endswith("num_batches_tracked")}
+    torch.save(state, tmp_path / "net.pth")
+    found = recognise(read_state(tmp_path / "net.pth"), tmp_path / "net.pth", statistics).generator
+    theirs = theirs.eval() if statistics == "running" else as_tested(theirs)
+    x = torch.rand(1, 3, 128, 256) * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(found(x), theirs(x), atol=2e-5, rtol=0)
+
+
 @pytest.mark.parametrize("name", IMPORTED)
 def test_imported(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
