@@ -143,9 +143,11 @@ def _networks(found: Any, depth: int = 0) -> dict[str, dict[str, Tensor]]:
     if not isinstance(found, Mapping) or depth > _DEEPEST:
         return {}
     tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
-    if not tensors:
+    if all(value.ndim < 2 for value in tensors.values()):  # none, or what is beside networks, such as the loss
         inner = {str(name): _networks(value, depth + 1) for name, value in found.items()}
-        return {name: networks[""] for name, networks in inner.items() if "" in networks}
+        nested = {name: networks[""] for name, networks in inner.items() if "" in networks}
+        if nested or not tensors:
+            return nested
     # Names such as netG_A.model.1.weight beside netG_B.model.1.weight.
     first = {name.partition(".")[0] for name in tensors}
     if len(first) > 1 and all(re.match(r"(net_?)?[gGdD](_|$)", name) for name in first):

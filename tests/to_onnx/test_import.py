@@ -182,19 +182,25 @@ def under(prefix: str, state: Any) -> Any:
     return {f"{prefix}.{name}": value for name, value in state.items()}
 
 
+def momentum_of(state: Any) -> Any:
+    """As an optimiser keeps it."""
+    return {"state": {number: {"exp_avg": value} for number, value in enumerate(state.values())}, "param_groups": []}
+
+
 @pytest.mark.parametrize(
     ("wrap", "network"),
     [
         (lambda state: under("module", state), ""),
         (lambda state: {name: value.half() for name, value in state.items()}, ""),
         (lambda state: {"state_dict": state, "epoch": 3}, ""),
+        (lambda state: {"model_state_dict": state, "optimizer": momentum_of(state), "loss": torch.tensor(0.3)}, ""),
         (lambda state: {"params": {name: value * 0 for name, value in state.items()}, "params_ema": state}, ""),
         (lambda state: {"G_A": state, "D_A": {"w": torch.zeros(3)}}, ""),
         (lambda state: {"G_A": state, "G_B": {name: value * 0 for name, value in state.items()}}, "G_A"),
         (lambda state: under("netG_A", state) | under("netG_B", {n: v * 0 for n, v in state.items()}), "netG_A"),
         (lambda state: state | {"model.2.running_mean": torch.zeros(4), "model.2.running_var": torch.ones(4)}, ""),
     ],
-    ids=["parallel", "half", "nested", "averaged", "discriminator", "two", "prefixes", "old instance norm"],
+    ids=["parallel", "half", "nested", "loss", "averaged", "discriminator", "two", "prefixes", "old instance norm"],
 )
 def test_ways_to_save(wrap: Callable[[Any], Any], network: str, tmp_path: Path) -> None:
     state = built("ResNet-6").state_dict()
