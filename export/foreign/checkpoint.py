@@ -24,7 +24,9 @@ _DEEPEST = 3
 """Dictionaries within dictionaries that are looked into."""
 _PREFIX = re.compile(r"^(module|_orig_mod|net|netG|net_g|generator)\.")
 """What parallel training, compilation and wrappers put in front of every name."""
-
+_DISCRIMINATOR = re.compile(r"(net_?)?[dD](_|$|isc)")
+_NETWORK = re.compile(rf"(net_?)?[gG](_|$|en)|{_DISCRIMINATOR.pattern}")
+"""Names of generators and discriminators."""
 
 _REFUSED: Mapping[Kind, str] = {
     "empty": "is empty (0 bytes), not a checkpoint; copy or download it again",
@@ -46,8 +48,6 @@ def read_state(path: Path, network: str = "") -> dict[str, Tensor]:
         ModelError: not a checkpoint, more than tensors, or several networks and none or a wrong one is named.
     """
     found = _chosen(_loaded(path), path, network)
-    while found and all(_PREFIX.match(name) for name in found):
-        found = {_PREFIX.sub("", name): tensor for name, tensor in found.items()}
     # Instance normalisation once kept running statistics, which were never used.
     unused = {
         name
@@ -122,37 +122,56 @@ def _refusal(path: Path, reason: str) -> str:
 
 def _chosen(found: Any, path: Path, network: str) -> dict[str, Tensor]:
     networks = _networks(found)
-    if network:
-        if network not in networks:
-            raise ModelError(f"{path} has no network {network}; {nearest(network, filter(None, networks))}")
-        return networks[network]
     if not networks:
         raise ModelError(f"{path} holds no weights; expected a dictionary of tensors by name, as net.state_dict()")
-    for name in ("", *_WRAPPERS):
-        if name in networks:
-            return networks[name]
+    if network:
+        if network not in networks:
+            names = [name for name in networks if name]
+            advice = f"; {nearest(network, names)}" if names else ", it is one network itself; omit --network"
+            raise ModelError(f"{path} has no network {network}{advice}")
+        return networks[network]
+    if (alone := _alone(networks)) is not None:
+        return alone
     # Discriminators are beside the generators in some files, and are never what is wanted.
-    generators = [name for name in networks if not re.match(r"(net_?)?[dD](_|$|isc)", name)]
+    generators = [name for name in networks if not _DISCRIMINATOR.match(name)]
     if len(generators) == 1:
         return networks[generators[0]]
     raise ModelError(f"{path} holds several networks ({', '.join(sorted(networks))}); choose one with --network")
 
 
+def _alone(networks: Mapping[str, dict[str, Tensor]]) -> dict[str, Tensor] | None:
+    """The network of a file, or of a part of it, that holds no other; None if it may hold several."""
+    return next((networks[name] for name in ("", *_WRAPPERS) if name in networks), None)
+
+
 def _networks(found: Any, depth: int = 0) -> dict[str, dict[str, Tensor]]:
-    """The networks by name; the name is empty if the file is the one network itself."""
+    """The networks by name, without prefixes; the name is empty if the file is the one network itself."""
     if not isinstance(found, Mapping) or depth > _DEEPEST:
         return {}
     tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
     if all(value.ndim < 2 for value in tensors.values()):  # none, or what is beside networks, such as the loss
-        inner = {str(name): _networks(value, depth + 1) for name, value in found.items()}
-        nested = {name: networks[""] for name, networks in inner.items() if "" in networks}
+        nested: dict[str, dict[str, Tensor]] = {}
+        for name, value in found.items():
+            inner = _networks(value, depth + 1)
+            if (alone := _alone(inner)) is not None:
+                nested[str(name)] = alone
+            else:
+                nested |= {name: network for name, network in inner.items() if _NETWORK.match(name)}
         if nested or not tensors:
             return nested
+    tensors = _without_prefixes(tensors)
     # Names such as netG_A.model.1.weight beside netG_B.model.1.weight.
     first = {name.partition(".")[0] for name in tensors}
-    if len(first) > 1 and all(re.match(r"(net_?)?[gGdD](_|$)", name) for name in first):
+    if all(_NETWORK.match(name) for name in first):
+        parts = {top: {name: value for name, value in tensors.items() if name.startswith(f"{top}.")} for top in first}
         return {
-            top: {name.partition(".")[2]: value for name, value in tensors.items() if name.startswith(f"{top}.")}
-            for top in sorted(first)
+            top: _without_prefixes({name.partition(".")[2]: value for name, value in part.items()})
+            for top, part in sorted(parts.items())
         }
     return {"": tensors}
+
+
+def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    while tensors and all(_PREFIX.match(name) for name in tensors):
+        tensors = {_PREFIX.sub("", name): tensor for name, tensor in tensors.items()}
+    return tensors

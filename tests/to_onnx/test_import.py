@@ -182,6 +182,10 @@ def under(prefix: str, state: Any) -> Any:
     return {f"{prefix}.{name}": value for name, value in state.items()}
 
 
+def two_networks(state: Any) -> Any:
+    return under("netG_A", state) | under("netG_B", {name: value * 0 for name, value in state.items()})
+
+
 def momentum_of(state: Any) -> Any:
     """As an optimiser keeps it."""
     return {"state": {number: {"exp_avg": value} for number, value in enumerate(state.values())}, "param_groups": []}
@@ -197,10 +201,35 @@ def momentum_of(state: Any) -> Any:
         (lambda state: {"params": {name: value * 0 for name, value in state.items()}, "params_ema": state}, ""),
         (lambda state: {"G_A": state, "D_A": {"w": torch.zeros(3)}}, ""),
         (lambda state: {"G_A": state, "G_B": {name: value * 0 for name, value in state.items()}}, "G_A"),
-        (lambda state: under("netG_A", state) | under("netG_B", {n: v * 0 for n, v in state.items()}), "netG_A"),
+        (two_networks, "netG_A"),
+        (lambda state: {"state_dict": two_networks(state), "optimizer_states": [momentum_of(state)]}, "netG_A"),
+        (lambda state: under("module", two_networks(state)), "netG_A"),
+        (lambda state: {"models": {"G_A": state, "G_B": {}}, "optimizers": {"G_A": momentum_of(state)}}, ""),
+        (lambda state: {"G": {"state_dict": state, "optimizer": momentum_of(state)}}, ""),
+        (lambda state: under("netG_A", state), ""),
+        (
+            lambda state: {"state_dict": under("generator", state) | under("discriminator", {"w": torch.zeros(3, 3)})},
+            "",
+        ),
         (lambda state: state | {"model.2.running_mean": torch.zeros(4), "model.2.running_var": torch.ones(4)}, ""),
     ],
-    ids=["parallel", "half", "nested", "loss", "averaged", "discriminator", "two", "prefixes", "old instance norm"],
+    ids=[
+        "parallel",
+        "half",
+        "nested",
+        "loss",
+        "averaged",
+        "discriminator",
+        "two",
+        "prefixes",
+        "Lightning",
+        "parallel pair",
+        "groups",
+        "each with its optimiser",
+        "one prefix",
+        "words",
+        "old instance norm",
+    ],
 )
 def test_ways_to_save(wrap: Callable[[Any], Any], network: str, tmp_path: Path) -> None:
     state = built("ResNet-6").state_dict()
@@ -281,6 +310,8 @@ def test_what_fits_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     torch.save({"G_A": state, "G_B": state}, tmp_path / "two.pth")
     assert "several networks (G_A, G_B); choose one with --network" in refusal(tmp_path / "two.pth", capsys)
     assert "has no network G_C; did you mean G_B?" in refusal(tmp_path / "two.pth", capsys, "--network", "G_C")
+    line = refusal(tmp_path / "net.pth", capsys, "--network", "G_A")
+    assert "has no network G_A, it is one network itself; omit --network" in line
 
 
 @pytest.mark.parametrize(
