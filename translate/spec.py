@@ -194,7 +194,8 @@ def _check_types(found: Mapping[str, Any]) -> None:
     """Check the type of every field: the file may come from anywhere.
 
     Raises:
-        TypeError: a field has another type, or a number is negative or larger than any file needs.
+        TypeError: a field has another type, or a number is zero or negative where it cannot be, or larger than any file
+            needs.
     """
     for one in dataclasses.fields(ModelSpec):
         if one.name not in found:
@@ -218,6 +219,9 @@ def _check_types(found: Mapping[str, Any]) -> None:
             fits, expected = value is None or _is_number(value, inner[0]), "a number or null"
         if not fits:
             raise TypeError(f"{one.name} is {value!r}, expected {expected}")
+    for name in ("scale", "size_multiple", "input_channels", "output_channels"):
+        if found.get(name) == 0:
+            raise TypeError(f"{name} is 0, expected a number from 1")
     size = found.get("style_size", 0)
     if size > MOST_STYLE or len(found.get("default_style", ())) not in (0, size):
         raise TypeError(f"style_size is {size}, expected the length of default_style, at most {MOST_STYLE}")
