@@ -142,6 +142,12 @@ def test_windows_of_several_pictures(models: Callable[[str], Path]) -> None:
     assert_same([(engine(image_NHWC), whole_NHWC) for engine in engines])
 
 
+def test_windows_of_no_pictures(tmp_path: Path) -> None:
+    engine = Engine(save_model(tmp_path / "m.onnx", DOUBLE), threads=1, device="cpu", tile=256)
+    assert engine.plan(300, 400).count == 4
+    assert engine(np.zeros((0, 300, 400, 3), np.uint8)).shape == (0, 600, 800, 3)
+
+
 @pytest.mark.parametrize("model", shipped(), ids=lambda model: model.name)
 def test_shipped_models_in_windows_equal_the_whole(model: ShippedModel) -> None:
     """At full size, whatever size `apply` would show them."""

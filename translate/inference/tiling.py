@@ -123,7 +123,7 @@ def run_tiled(
     """Run a model window by window and assemble the result.
 
     Args:
-        image_NHWC: the pictures, all tiled by `plan`.
+        image_NHWC: the pictures, all tiled by `plan`; if there are none, the model says what nothing becomes.
         run: (n, h, w, C) -> (n, h * scale, w * scale, C'), of any types; n is at most `batch`.
         plan: from `plan_windows` for H and W.
         scale: output side over input side.
@@ -133,7 +133,7 @@ def run_tiled(
         (N, H * scale, W * scale, C') of the type that `run` returns.
     """
     count, height, width = image_NHWC.shape[:3]
-    if plan.count == 1 and count <= batch:
+    if not count or (plan.count == 1 and count <= batch):
         return run(image_NHWC)
     result_NHWC: Pixels | None = None
     for row, fade in zip(plan.rows, _fades(plan.rows), strict=True):
