@@ -21,22 +21,29 @@ def check_new(path: Path) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Generator[Path]:
-    """Yield a temporary folder next to `path`; on success it becomes `path`, on failure it is removed.
+    """Yield a temporary folder next to `path`, or in it if it is there; on success it becomes `path`, or what is in it
+    gets into that; on failure it is removed.
 
     Raises:
         ConfigError: there is something already, or the folder cannot be made.
     """
     check_new(path)
+    path = path.resolve()  # of a link to nothing, the folder that it stands for
+    # An empty folder is not replaced: it may be a disk, the working folder of a shell, or have permissions of its own.
+    there = path.exists()
+    place = path if there else path.parent
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=path.parent))
+        place.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=place))
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}; choose another folder with -o") from None
     try:
         yield temporary
-        temporary.chmod(0o755)  # what mkdtemp makes is for its owner alone, but web servers are others
-        if path.exists():
-            path.rmdir()
-        temporary.rename(path)
+        if there:
+            for one in temporary.iterdir():
+                one.rename(path / one.name)
+        else:
+            temporary.chmod(0o755)  # what mkdtemp makes is for its owner alone, but web servers are others
+            temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
