@@ -12,6 +12,9 @@ from torch.nn import functional as F
 
 from export.foreign.norms import Norm, Statistics, norm_layer, norm_of, title
 
+_MOST_STEPS = 8
+"""A picture of 256 pixels would be a single one then."""
+
 
 class Block(nn.Module):
     """x + norm(conv(relu(norm(conv(x))))), 3x3 with reflection padding. Dropout is off, but keeps its place."""
@@ -142,20 +145,19 @@ class ResNet(nn.Module):
 def resnet_of(state: Mapping[str, Tensor], statistics: Statistics) -> ResNet | None:
     """The network whose weights `state` seems to be, judged by its names and shapes; None if they look different."""
     first = state.get("model.1.weight")
-    block = re.compile(r"model\.(\d+)\.conv_block\.")
-    blocks = sorted({int(found[1]) for name in state if (found := block.match(name))})
-    final = max((name for name in state if re.fullmatch(r"model\.\d+\.weight", name)), key=_place, default="")
-    if first is None or first.ndim != 4 or not blocks or state[final].ndim != 4:
+    blocks = _places(state, r"conv_block\..*")
+    if first is None or first.ndim != 4 or not blocks:
         return None
-    blurred = [_place(name) for name in state if name.endswith(".filt")]
+    last = state[f"model.{_places(state, 'weight')[-1]}.weight"]
+    blurred = _places(state, "filt")
     blur_down = any(place < blocks[0] for place in blurred)
     bias = "model.1.bias" in state
     steps = (blocks[0] - 4) // (4 if blur_down else 3)
-    if steps < 1:
+    if last.ndim != 4 or not 1 <= steps <= _MOST_STEPS:
         return None
     return ResNet(
         first.shape[1],
-        state[final].shape[0],
+        last.shape[0],
         first.shape[0],
         steps,
         len(blocks),
@@ -168,8 +170,10 @@ def resnet_of(state: Mapping[str, Tensor], statistics: Statistics) -> ResNet | N
     )
 
 
-def _place(name: str) -> int:
-    return int(name.split(".")[1])
+def _places(state: Mapping[str, Tensor], rest: str) -> list[int]:
+    """The numbers of the layers whose names end in this pattern, in order."""
+    layer = re.compile(rf"model\.(0|[1-9][0-9]{{0,2}})\.{rest}")
+    return sorted({int(found[1]) for name in state if (found := layer.fullmatch(name))})
 
 
 def _is_convolution(state: Mapping[str, Tensor], block: int, place: int) -> bool:

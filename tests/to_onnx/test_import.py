@@ -5,6 +5,7 @@ Shape suffixes: N batch, H height, W width, C channels.
 
 import json
 import pickle
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ import export.written
 from export.foreign.checkpoint import read_state
 from export.foreign.recognise import recognise
 from translate.cli.main import main
+from translate.errors import ModelError
 from translate.inference.engine import Engine
 
 IMPORTED = {
@@ -312,6 +314,23 @@ def test_what_fits_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "has no network G_C; did you mean G_B?" in refusal(tmp_path / "two.pth", capsys, "--network", "G_C")
     line = refusal(tmp_path / "net.pth", capsys, "--network", "G_A")
     assert "has no network G_A, it is one network itself; omit --network" in line
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (r"model\.7\.weight", "down.filt"),
+        (r"model\.7\.weight", "model.x.filt"),
+        (r"model\.(\d+)\.conv", r"model.1\1.conv"),  # 35 downsampling steps
+        (r"model\.10\.", f"model.9{5000 * '0'}."),
+        (r"model\.23\.", "model.023."),
+    ],
+)
+def test_numbers_that_no_network_has(old: str, new: str, tmp_path: Path) -> None:
+    """Other networks may have names that look like those of a ResNet."""
+    state = {re.sub(old, new, name): value for name, value in built("ResNet-6").state_dict().items()}
+    with pytest.raises(ModelError, match="fits no network known here"):
+        recognise(state, tmp_path / "net.pth")
 
 
 @pytest.mark.parametrize(
