@@ -48,17 +48,20 @@ def recognise(state: Mapping[str, Tensor], path: Path, statistics: Statistics = 
         statistics: for batch normalisation.
 
     Raises:
-        ModelError: no network has these weights; the message names the nearest ones and the first difference.
+        ModelError: no network has these weights; the message names the nearest ones and the first difference. Or some
+            are NaN or infinite.
     """
     with torch.device("meta"):
         guesses = [guess for guess in (unet_of(state, statistics), resnet_of(state, statistics)) if guess]
         guess = next((guess for guess in guesses if not _differences(guess, state)), None)
     if guess is not None:
         guess.load_state_dict(dict(state), assign=True)
+        _refuse_broken(guess, path)
         return Recognised(guess.eval(), "pix2pix" if isinstance(guess, UNet) else "cyclegan")
     # Names that begin like those of the classic code: spandrel would not know them either.
     found = None if guesses else community_of(state, path)
     if found is not None:
+        _refuse_broken(found, path)
         return Recognised(found.eval(), "super-resolution" if found.scale > 1 else "pix2pix")
     with torch.device("meta"):
         near = {f"{guess.title}, as the file looks": guess for guess in guesses}
@@ -77,19 +80,34 @@ def _usual_resnet(steps: int, blocks: int, *, blur: bool = False) -> ResNet:
     )  # fmt: skip
 
 
+def _refuse_broken(network: nn.Module, path: Path) -> None:
+    """Refuse weights that are NaN or infinite: the file would do the same as the network, and be of no use."""
+    for name, weight in network.named_parameters():
+        if not weight.isfinite().all():
+            raise ModelError(
+                f"{path}: {name} has values that are not numbers (NaN or infinity), as after a training that has "
+                "diverged; take an earlier checkpoint"
+            )
+
+
 def _differences(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
-    """What `state` lacks, has too much or in another shape, each as a few words."""
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    """What `state` lacks, has too much or in another shape or type, each as a few words."""
+    wanted = network.state_dict()
+    there = {name: (tensor, state[name]) for name, tensor in wanted.items() if name in state}
     return [
         # Batches were not counted before PyTorch 0.4.1, and the count is never used.
-        *(f"{name} is missing" for name in expected if name not in found and not name.endswith(".num_batches_tracked")),
+        *(f"{name} is missing" for name in wanted if name not in state and not name.endswith(".num_batches_tracked")),
         *(
-            f"{name} is {found[name]} instead of {shape}"
-            for name, shape in expected.items()
-            if name in found and found[name] != shape
+            f"{name} is {tuple(other.shape)} instead of {tuple(tensor.shape)}"
+            for name, (tensor, other) in there.items()
+            if tensor.shape != other.shape
         ),
-        *(f"{name} is one too many" for name in found if name not in expected),
+        *(
+            f"{name} is {other.dtype} instead of {tensor.dtype}"
+            for name, (tensor, other) in there.items()
+            if tensor.is_floating_point() != other.is_floating_point()
+        ),
+        *(f"{name} is one too many" for name in state if name not in wanted),
     ]
 
 

@@ -333,6 +333,22 @@ def test_numbers_that_no_network_has(old: str, new: str, tmp_path: Path) -> None
         recognise(state, tmp_path / "net.pth")
 
 
+def test_weights_that_are_no_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Network and file would agree that every picture becomes black."""
+    state = built("ResNet-6").state_dict()
+    state["model.7.bias"][2] = float("nan")
+    torch.save(state, tmp_path / "net.pth")
+    said = "model.7.bias has values that are not numbers (NaN or infinity), as after a training that has diverged"
+    assert said in refusal(tmp_path / "net.pth", capsys)
+
+
+def test_weights_of_other_types(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = built("ResNet-6").state_dict()
+    torch.save(state | {"model.4.weight": state["model.4.weight"].char()}, tmp_path / "net.pth")
+    said = "(differences: 1, first: model.4.weight is torch.int8 instead of torch.float32)"
+    assert said in refusal(tmp_path / "net.pth", capsys)
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
