@@ -27,6 +27,7 @@ _PREFIX = re.compile(r"^(module|_orig_mod|net|netG|net_g|generator)\.")
 _DISCRIMINATOR = re.compile(r"(net_?)?[dD](_|$|isc)")
 _NETWORK = re.compile(rf"(net_?)?[gG](_|$|en)|{_DISCRIMINATOR.pattern}")
 """Names of generators and discriminators."""
+_SAVE_WEIGHTS = "where it was made, save only the weights: torch.save(net.state_dict(), 'net.pth')"
 
 _REFUSED: Mapping[Kind, str] = {
     "empty": "is empty (0 bytes), not a checkpoint; copy or download it again",
@@ -59,9 +60,11 @@ def read_state(path: Path, network: str = "") -> dict[str, Tensor]:
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
-def _refuse_packed(path: Path) -> None:
-    """Refuse a checkpoint that grows when it is read: `torch.save` packs nothing."""
+def _refuse_archive(path: Path) -> None:
+    """Refuse a program of TorchScript, and a checkpoint that grows when it is read: `torch.save` packs nothing."""
     with suppress(zipfile.BadZipFile, ValueError, NotImplementedError, OSError), zipfile.ZipFile(path) as archive:
+        if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+            raise ModelError(f"{path} is a TorchScript program, not a checkpoint; {_SAVE_WEIGHTS}")
         if (unpacked := sum(member.file_size for member in archive.infolist())) > 2 * path.stat().st_size:
             raise ModelError(
                 f"{path} holds {unpacked / 2**20:,.0f} MiB in a file of {path.stat().st_size / 2**20:,.0f} MiB, which "
@@ -79,7 +82,7 @@ def _loaded(path: Path) -> Any:
     if kind == "unknown" and _is_onnx(path):
         raise ModelError(f"{path} is an ONNX file, not a checkpoint; give the .pth file that it was made from")
     if kind == "pickle":
-        _refuse_packed(path)
+        _refuse_archive(path)
     try:
         if kind == "safetensors":
             return load_file(path)
@@ -116,7 +119,7 @@ def _refusal(path: Path, reason: str) -> str:
         )
     return (
         f"{path} holds more than tensors ({', '.join(sorted(objects)[:3])}), which could run a program when it is "
-        "opened; where it was made, save only the weights: torch.save(net.state_dict(), 'net.pth')"
+        f"opened; {_SAVE_WEIGHTS}"
     )
 
 

@@ -287,13 +287,17 @@ def test_what_is_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str
     (tmp_path / "model.onnx").write_bytes(b"\x08\x08")
     with zipfile.ZipFile(tmp_path / "zip.pth", "w") as archive:
         archive.writestr("cat.jpg", b"meow")
+    with zipfile.ZipFile(tmp_path / "script.pt", "w") as archive:  # as torch.jit.save writes it
+        for name in ("data.pkl", "code/__torch__.py", "constants.pkl", "version"):
+            archive.writestr(f"script/{name}", b"")
     torch.save({"epoch": 3}, tmp_path / "numbers.pth")
     torch.save(torch.zeros(3), tmp_path / "tensor.pth")
     expected = {
         "missing.pth": "No such file", "empty.pth": "0 bytes", "page.pth": "a web page",
         "model.onnx": "not a checkpoint",
         "cut.pth": "cannot be read", "noise.pth": "checkpoint", "noise.safetensors": "checkpoint",
-        "zip.pth": "a zip archive", "numbers.pth": "no weights", "tensor.pth": "no weights", "": "Is a directory",
+        "zip.pth": "a zip archive", "script.pt": "a TorchScript program, not a checkpoint",
+        "numbers.pth": "no weights", "tensor.pth": "no weights", "": "Is a directory",
     }  # fmt: skip
     for name, words in expected.items():
         assert words in refusal(tmp_path / name, capsys), name
