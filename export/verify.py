@@ -365,7 +365,8 @@ def working_memory(path: Path, spec: ModelSpec) -> int:
     """Memory in bytes that the file needs per input pixel, measured in a separate process.
 
     Only the peak of a whole process can be read, so the difference between two sizes is used. Only Linux reports the
-    peak without the memory of the parent process; elsewhere the default of the spec is returned.
+    peak without the memory of the parent process; elsewhere the default of the spec is returned, and where the network
+    cannot be run at these sizes.
     """
     if sys.platform != "linux":
         return ModelSpec.bytes_per_pixel
@@ -382,8 +383,12 @@ def working_memory(path: Path, spec: ModelSpec) -> int:
         f"for side in {sides}:\n"
         f"    image = numpy.zeros((1, side, side, {spec.input_channels}), numpy.uint{spec.input_bits})\n"
         "    session.run(None, {'image': image, **required})\n"
-        "    print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM:')))\n"
+        "    peak = next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM:'))\n"
+        "    print(peak, flush=True)\n"  # a system that is out of memory ends the process without warning
     )
-    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
-    _, small, large = (int(line) * 1024 for line in done.stdout.split())
-    return max(64, (large - small) // (sides[2] ** 2 - sides[1] ** 2))
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False)
+    measured = [(side**2, int(line) * 1024) for side, line in zip(sides, done.stdout.split(), strict=False)]
+    if len(measured) < 2:  # of three: the largest may need more memory than there is
+        return ModelSpec.bytes_per_pixel
+    (fewer, small), (more, large) = measured[-2:]
+    return max(64, (large - small) // (more - fewer))

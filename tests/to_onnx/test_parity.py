@@ -2,15 +2,19 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from test_export import SPEC
 
 from export.backends import Backend
-from export.verify import Parity, _compare, affordable, demand, report, save_for_report, table
+from export.verify import Parity, _compare, affordable, demand, report, save_for_report, table, working_memory
 from translate.errors import ModelError
+from translate.spec import ModelSpec
 
 
 @pytest.mark.parametrize(
@@ -86,3 +90,24 @@ def test_save_for_report(tmp_path: Path) -> None:
         "      2       5      7        300 of 65535         9.500000          100.0000 %  on cpu, label, style",
         "      2       5      7            2 of 255         0.500000           50.0000 %  on cuda",
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="is measured on Linux alone")
+@pytest.mark.parametrize(("most", "measured"), [(300, True), (200, False)])
+def test_memory_of_a_network_that_does_not_run_at_all_sizes(most: int, measured: bool, tmp_path: Path) -> None:
+    """As one that needs more memory than there is: no reason to lose an export at its end."""
+    nodes = [
+        helper.make_node("Shape", ["image"], ["height"], start=1, end=2),
+        helper.make_node("Sub", ["height", "one"], ["last"]),
+        helper.make_node("Gather", ["zeros", "last"], ["zero"]),  # fails where a picture is higher than `zeros`
+        helper.make_node("Sub", ["image", "zero"], ["translated"]),
+    ]
+    shape = ["N", "H", "W", 3]
+    values = [helper.make_tensor_value_info(name, TensorProto.UINT8, shape) for name in ("image", "translated")]
+    constants = {"one": np.ones(1, np.int64), "zeros": np.zeros(most, np.uint8)}
+    tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "small", values[:1], values[1:], tensors)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    found = working_memory(tmp_path / "m.onnx", ModelSpec(name="m", task="pix2pix", architecture="none"))
+    assert found >= 64
+    assert (found == ModelSpec.bytes_per_pixel) is not measured
