@@ -60,6 +60,10 @@ def test_what_is_an_address(text: str, expected: bool) -> None:
         ("hf:owner/re.po@v1.0/sub/a b.onnx", "https://huggingface.co/owner/re.po/resolve/v1.0/sub/a%20b.onnx"),
         ("https://huggingface.co/o/r/blob/main/a.onnx", "https://huggingface.co/o/r/resolve/main/a.onnx"),
         (
+            "https://huggingface.co/spaces/o/r/blob/main/a.onnx",
+            "https://huggingface.co/spaces/o/r/resolve/main/a.onnx",
+        ),
+        (
             "https://huggingface.co/o/r/resolve/main/blob/a.onnx?download=true",
             "https://huggingface.co/o/r/resolve/main/blob/a.onnx?download=true",
         ),

@@ -65,7 +65,7 @@ def locate(address: str, read: ReadAddress) -> Source:
         return Source(url=_hugging_face(address))
     page = address.split("#")[0]
     if page.startswith(f"{HUGGING_FACE}/"):
-        return Source(url=re.sub(r"^(.*?//[^/]+/[^/]+/[^/]+)/blob/", r"\1/resolve/", page))
+        return Source(url=re.sub(r"^(.*?//[^/]+/(?:(?:spaces|datasets)/)?[^/]+/[^/]+)/blob/", r"\1/resolve/", page))
     if page.startswith(f"{GITHUB}/"):
         return Source(url=re.sub(r"^(.*?//[^/]+/[^/]+/[^/]+)/blob/", r"\1/raw/", page))
     if page.startswith(f"{OPEN_MODEL_DB}/models/"):
