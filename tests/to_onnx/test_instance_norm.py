@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import onnx.checker
 import onnx.numpy_helper
+import onnx.shape_inference
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
@@ -53,6 +54,39 @@ def test_same_numbers(shape: tuple[int, ...]) -> None:
     x_NCHW = (3 + np.random.default_rng(0).random(shape)).astype(np.float32)
     # The operator is off by 1.4e-5 at the largest size.
     np.testing.assert_allclose(run(model, x_NCHW), expected(x_NCHW), rtol=0, atol=4e-6)
+
+
+def in_groups(group: bool) -> onnx.ModelProto:
+    """x (N, 6, H, W) -> y, normalised in two groups of channels, as torch.onnx.export writes it; or (N, 6, L)."""
+    weights = {"weight": np.array([2.0, -0.5], np.float32), "bias": np.array([1.0, 0.25], np.float32)}
+    nodes = [
+        helper.make_node("Reshape", ["x", "planes"], ["grouped"], allowzero=0),
+        helper.make_node("InstanceNormalization", ["grouped", "weight", "bias"], ["normed"], epsilon=EPSILON),
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Reshape", ["normed", "shape"], ["y"], allowzero=0),
+    ]
+    axes = ["N", 6, "H", "W"] if group else ["N", 6, "L"]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, axes) for name in "xy"]
+    constants = [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()]
+    constants.append(onnx.numpy_helper.from_array(np.array([0, 2, -1]), "planes"))
+    made = helper.make_graph(nodes, "g", values[:1], values[1:], constants)
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    return onnx.shape_inference.infer_shapes(model)  # as it is known after an export
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 9, 7), (1, 6, 1, 5), (1, 6, 300, 500), (2, 6, 50)])
+def test_normalisation_of_groups(shape: tuple[int, ...]) -> None:
+    model = in_groups(group=len(shape) == 4)
+    normalise_by_rows(model)
+    onnx.checker.check_model(model, full_check=True)
+    # What has no rows is left to the operator.
+    assert ("InstanceNormalization" in {node.op_type for node in model.graph.node}) == (len(shape) == 3)
+    x = (3 + np.random.default_rng(0).random(shape)).astype(np.float32)
+    grouped_NGL = x.astype(np.float64).reshape(shape[0], 2, -1)
+    mean_NG1, variance_NG1 = grouped_NGL.mean(2, keepdims=True), grouped_NGL.var(2, keepdims=True)
+    normed_NGL = (grouped_NGL - mean_NG1) / np.sqrt(variance_NG1 + EPSILON)
+    exact_NGL = normed_NGL * np.array([[2.0], [-0.5]]) + np.array([[1.0], [0.25]])
+    np.testing.assert_allclose(run(model, x), exact_NGL.reshape(shape), rtol=0, atol=3e-5)
 
 
 def test_graphs_without_it_stay_as_they_are() -> None:
