@@ -5,10 +5,8 @@ Nodes QuantizeLinear and DequantizeLinear (QDQ) surround each convolution; runti
 occurs in pictures to calibrate on.
 """
 
-import contextlib
-import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import onnx.numpy_helper
 from numpy.typing import NDArray
 from onnxruntime import quantization  # pyright: ignore[reportMissingTypeStubs]
 
+from export.quiet import quiet
 from translate.errors import ModelError
 
 QUANTISED = ("Conv", "ConvTranspose")
@@ -53,7 +52,7 @@ def to_int8(model: onnx.ModelProto, inputs: Sequence[Mapping[str, NDArray[Any]]]
     ]
     if not chosen:
         raise ModelError("the network has no convolution that is worth quantising; use --precision fp16 or omit it")
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():  # it logs advice
         _quantization.quantize_static(
             model,
             str(Path(folder) / "int8.onnx"),
@@ -100,14 +99,3 @@ def _reader(inputs: Sequence[Mapping[str, NDArray[Any]]]) -> Any:
             return next(self._left, None)
 
     return Reader()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the advice that it logs to the root logger."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

@@ -17,6 +17,7 @@ from torch import nn
 
 from export.compatibility import Controls, lower_versions, offer_controls
 from export.instance_norm import normalise_by_rows
+from export.quiet import quiet
 from export.sixteen_bits import carry_sixteen_bits
 from translate import __version__
 from translate.errors import ModelError
@@ -67,6 +68,9 @@ def trace(translator: nn.Module, spec: ModelSpec) -> onnx.ModelProto:
 
     Returns:
         Graph as `finish` takes it: all weights float32, all inputs required, opset 18.
+
+    Raises:
+        ModelError: the exporter of PyTorch cannot express the network.
     """
     # Sizes that are neither one nor round multiples, so that no dimension is mistaken for a constant.
     side = max(spec.size_multiple, 8)
@@ -76,19 +80,26 @@ def trace(translator: nn.Module, spec: ModelSpec) -> onnx.ModelProto:
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
     # By keyword, because the model may lack some of the controls.
     given = {name: torch.from_numpy(value) for name, value in default_inputs(spec).items()}
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), quiet():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals
-        program = torch.onnx.export(
-            translator,
-            (),
-            kwargs={"image": example, **given},
-            dynamo=True,
-            input_names=["image", *given],
-            output_names=["translated"],
-            dynamic_shapes={"image": free, **dict.fromkeys(given)},
-            opset_version=18,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                translator,
+                (),
+                kwargs={"image": example, **given},
+                dynamo=True,
+                input_names=["image", *given],
+                output_names=["translated"],
+                dynamic_shapes={"image": free, **dict.fromkeys(given)},
+                opset_version=18,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            reason = " ".join(str(error.__cause__ or error).split())[:200]
+            raise ModelError(
+                f"{spec.name} cannot be expressed in ONNX by PyTorch {torch.__version__} ({reason}); choose a model of "
+                "another architecture"
+            ) from None
     assert program is not None
     model = program.model_proto
     _strip_traces(model)
