@@ -86,8 +86,8 @@ class ModelSpec:
     files."""
     fixed: Mapping[str, str] = field(default_factory=dict[str, str])
     """Label, style and detail of the network that are built into the graph (`translate export --freeze`, `--controls
-    fixed`), as they are typed: `{"label": "shoe", "style": "3", "detail": "0.5"}`. They are no inputs, so `labels`,
-    `style_size` and `detail` do not announce them."""
+    fixed`), as they are typed, styles as their numbers: `{"label": "shoe", "style": "0.5,-1", "detail": "0.5"}`. They
+    are no inputs, so `labels`, `style_size` and `detail` do not announce them."""
     precision: Precision = "float32"
     """Numbers in which the graph computes. float32 may still store weights in 16 bits."""
     size_multiple: int = 1
