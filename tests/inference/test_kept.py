@@ -86,6 +86,8 @@ def test_damaged_files_do_no_harm(engine: Engine, tmp_path: Path, image_HWC: np.
     kept = KeepingEngine(engine, tmp_path / "kept")
     expected_HWC = kept.apply(Picture(image_HWC)).rgb_HWC
     (path,) = (tmp_path / "kept").iterdir()
-    for damage in (b"", path.read_bytes()[:-5], b"no array"):
+    whole = path.read_bytes()
+    unclosed, enormous = whole.replace(b"{", b"(", 1), whole.replace(b"'shape': (", b"'shape': (9999999999", 1)
+    for damage in (b"", whole[:-5], b"no array", unclosed, enormous, b"PK\x03\x04" + whole):
         path.write_bytes(damage)
         np.testing.assert_array_equal(kept.apply(Picture(image_HWC)).rgb_HWC, expected_HWC)

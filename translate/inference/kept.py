@@ -38,8 +38,9 @@ class KeepingEngine(Engine):
 
     def _changed(self, rgb_HWC: Pixels, controls: Mapping[str, NDArray[Any]], framing: Placement) -> Pixels:
         path = self._folder / f"{self._digest(rgb_HWC, controls, framing)}.npy"
-        with contextlib.suppress(OSError, ValueError, EOFError):  # not there, or damaged by whatever happens to disks
-            found: Pixels = np.load(path)
+        # Not there, or damaged by whatever happens to disks, which fails in many ways.
+        with contextlib.suppress(Exception), path.open("rb") as file:
+            found: Pixels = np.load(file)
             path.touch()
             return found
         result_HWC = super()._changed(rgb_HWC, controls, framing)
