@@ -20,7 +20,7 @@ from test_engine import save_sum
 from test_ui_jobs import made, record
 
 from translate.cli.main import main
-from translate.conversion.manifest import FILE_NAME
+from translate.conversion.manifest import FILE_NAME, Manifest
 from translate.inference.engine import Engine
 from translate.spec import ModelSpec
 from ui.batch import tab as batch
@@ -221,6 +221,21 @@ def test_stop_go_on_delete(site: Site, web: TestClient, png: bytes) -> None:
     assert web.post(f"{job}/delete").status_code == 204
     assert shown(web) == []
     assert web.post(f"{job}/delete").status_code == 404
+
+
+def test_a_result_that_is_being_replaced_is_not_shown_as_the_old_one(site: Site, web: TestClient, png: bytes) -> None:
+    job = add(web)
+    for name in ("a.png", "b.png"):
+        send(web, job, name, png)
+    web.post(f"{job}/begin")
+    finish(site, web)
+    assert site.jobs is not None
+    with Manifest(site.jobs.folder / job.rpartition("/")[2] / "output") as manifest:
+        assert manifest.drop("a.png")
+    assert web.get(f"{job}/results").json() == {"total": 1, "names": ["b.png"]}
+    with zipfile.ZipFile(io.BytesIO(web.get(f"{job}/zip").content)) as packed:
+        assert packed.namelist() == [FILE_NAME, "b.png"]
+        assert b"a.png" not in packed.read(FILE_NAME)
 
 
 def test_drawings_are_announced(site: Site, png: bytes) -> None:

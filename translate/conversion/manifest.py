@@ -139,11 +139,11 @@ class Manifest:
             for line in lines:
                 fields = parse_line(line)
                 damaged |= not fields
-                entry = parse_entry(fields)
+                target, entry = parse_result(fields)
                 if entry is not None:
-                    self._offsets[entry.target] = (position, len(line))
-                elif REPLACED in fields:
-                    self._offsets.pop(str(fields[REPLACED]), None)
+                    self._offsets[target] = (position, len(line))
+                elif target:
+                    self._offsets.pop(target, None)
                 elif "begun" in fields:
                     running[str(fields["begun"])] = (str(fields.get("host")), fields.get("pid"))
                 elif "ended" in fields:
@@ -183,6 +183,12 @@ def parse_entry(fields: dict[str, Any]) -> ManifestEntry | None:
         return ManifestEntry(**fields)
     except TypeError:
         return None
+
+
+def parse_result(fields: dict[str, Any]) -> tuple[str, ManifestEntry | None]:
+    """The fields of a line -> the result it is about, and its entry, None if it is being replaced; `""` for others."""
+    entry = parse_entry(fields)
+    return (str(fields.get(REPLACED, "")), None) if entry is None else (entry.target, entry)
 
 
 def _alive(process: int) -> bool:

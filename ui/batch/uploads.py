@@ -10,7 +10,7 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
-from translate.conversion.manifest import FILE_NAME, ManifestEntry, format_line, parse_entry, parse_line
+from translate.conversion.manifest import FILE_NAME, ManifestEntry, format_line, parse_line, parse_result
 from translate.conversion.naming import LONGEST, is_device, is_video, with_number
 from translate.conversion.sources import is_safe_name
 from translate.conversion.zip_names import member_name, open_archive
@@ -167,8 +167,8 @@ def results(job: Job) -> list[ManifestEntry]:
         lines = (job.output / FILE_NAME).read_bytes().splitlines()
     except OSError:
         return []
-    found = {entry.target: entry for line in lines if (entry := parse_entry(parse_line(line)))}
-    return [found[name] for name in sorted(found) if os.path.isfile(job.output / name)]  # noqa: PTH113
+    found = dict(parse_result(parse_line(line)) for line in lines)  # the last line about a result counts
+    return [entry for name, entry in sorted(found.items()) if entry and os.path.isfile(job.output / name)]  # noqa: PTH113
 
 
 def result_file(job: Job, name: str) -> Path | None:
