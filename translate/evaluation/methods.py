@@ -3,20 +3,18 @@
 Shape suffixes: H height, W width, C channels, N pictures, D numbers a picture.
 """
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 
 from translate.data.reading import Pixels
 from translate.errors import ConfigError
-from translate.evaluation.cases import Kind, Sample
+from translate.evaluation.cases import Kind, Sample, seed_of
 from translate.inference.controls import numbered_style
 from translate.inference.engine import Engine
-from translate.pictures.operations import Picture
+from translate.pictures.operations import Picture, bicubic
 
 Role = Literal["model", "against", "variant", "baseline", "truth"]
 """`variant`: the model again with its controls turned."""
@@ -110,12 +108,6 @@ def columns_for(
     return columns
 
 
-def bicubic(small_HWC: Pixels, scale: int) -> Pixels:
-    """Stretched by Pillow's BICUBIC."""
-    height, width = small_HWC.shape[:2]
-    return np.asarray(Image.fromarray(small_HWC).resize((width * scale, height * scale), Image.Resampling.BICUBIC))
-
-
 def relit(source_HWC: Pixels, factor: float) -> Pixels:
     """Every value times the factor, up to white."""
     return (source_HWC * np.float32(factor)).round().clip(0, 255).astype(np.uint8)
@@ -133,14 +125,14 @@ def variants(engine: Engine, sample: Sample) -> list[tuple[str, Pixels]]:
 
 def _in_any_style(engine: Engine, sample: Sample) -> Pixels:
     """The result in a style that depends on the case's name: as a set, these are what the model can make."""
-    number = 1 + zlib.crc32(sample.case.name.encode()) % 9999
+    number = 1 + seed_of(sample.case.name) % 9999
     return run_engine(engine, sample, style=numbered_style(number, engine.spec))
 
 
 def _baselines(scale: int, kind: Kind, drawing: bool, brightness: float | None) -> list[Column]:
     """The simplest answers."""
     if kind == "enlarge":
-        return [Column("bicubic", "bicubic", "baseline", lambda sample: bicubic(sample.source_HWC, scale))]
+        return [Column("bicubic", "bicubic", "baseline", lambda sample: _enlarged(sample.source_HWC, scale))]
     title = "the drawing itself" if drawing else "unchanged"
     columns = [Column("source", title, "baseline", lambda sample: sample.source_HWC)]
     if drawing:
@@ -150,6 +142,11 @@ def _baselines(scale: int, kind: Kind, drawing: bool, brightness: float | None) 
         title = "as bright as the target"
         columns.append(Column("relit", title, "baseline", lambda sample: relit(sample.source_HWC, brightness)))
     return columns
+
+
+def _enlarged(small_HWC: Pixels, scale: int) -> Pixels:
+    height, width = small_HWC.shape[:2]
+    return bicubic(small_HWC, height * scale, width * scale)
 
 
 def _check_against(engine: Engine, against: Engine) -> None:
