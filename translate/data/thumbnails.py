@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.reading import Pixels
-from translate.pictures.operations import resize
+from translate.pictures.operations import BT_601, resize, to_bits
 
 NEAR = 9.0
 """Root mean square difference of two thumbnails, of 255, below which pictures count as near-duplicates."""
@@ -18,7 +18,6 @@ differ little. For 294 test drawings of shoes and bags, the nearest of 2,317 oth
 moved by one part in 128 is at 0.2 to 0.4, and resized at 0.1."""
 
 _GREY_SIDE, _COLOUR_SIDE = 24, 8
-_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 _ROWS = 2048
 """Number of pictures compared at once, which limits the table to 16 MB."""
 
@@ -28,7 +27,7 @@ def thumbnail(image_HWC: Pixels) -> Pixels:
     small_HW3 = resize(as_rgb(image_HWC), _GREY_SIDE, _GREY_SIDE).astype(np.float32)
     step = _GREY_SIDE // _COLOUR_SIDE
     colour_HW3 = small_HW3.reshape(_COLOUR_SIDE, step, _COLOUR_SIDE, step, 3).mean((1, 3))
-    return np.concatenate([(small_HW3 @ _GREY).ravel(), colour_HW3.ravel()]).round().astype(np.uint8)
+    return np.concatenate([(small_HW3 @ BT_601).ravel(), colour_HW3.ravel()]).round().astype(np.uint8)
 
 
 def looks_drawn(thumbnail_D: Pixels) -> bool:
@@ -74,7 +73,6 @@ def _ink(thumbnail_ND: Pixels) -> NDArray[np.float32]:
 
 def as_rgb(image_HWC: Pixels) -> Pixels:
     """Any pixels as uint8 (H, W, 3): the first three channels, or the first one repeated if there are fewer."""
-    if image_HWC.dtype == np.uint16:
-        image_HWC = ((image_HWC.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    image_HWC = to_bits(image_HWC, 8)
     shown_HW3 = image_HWC[..., :3] if image_HWC.shape[2] >= 3 else np.repeat(image_HWC[..., :1], 3, axis=2)
     return np.ascontiguousarray(shown_HW3)

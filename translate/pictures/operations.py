@@ -25,6 +25,7 @@ from translate.pictures.lanczos import Resized, shrink
 from translate.pictures.picture import BAND, Picture, Pixels, flatten, to_bits, white_of, with_bits
 
 __all__ = [
+    "BT_601",
     "BYTES_PER_DECODED_PIXEL",
     "READABLE",
     "WRITABLE",
@@ -55,6 +56,9 @@ __all__ = [
     "write_bytes",
     "write_picture",
 ]
+
+BT_601 = np.array([0.299, 0.587, 0.114], np.float32)
+"""What red, green and blue weigh in grey."""
 
 INK_SHARE = 0.25
 """Lines cover less of a sheet than this; a cut-out picture covers more."""
@@ -145,7 +149,7 @@ def grey(rgb_HWC: Pixels) -> Pixels:
     """(H, W, 3) -> (H, W, 1) by BT.601, as training pictures become grey."""
     if rgb_HWC.dtype == np.uint8:
         return np.asarray(Image.fromarray(rgb_HWC).convert("L"))[..., None]
-    grey_HW = rgb_HWC @ np.array([0.299, 0.587, 0.114], np.float32)
+    grey_HW = rgb_HWC @ BT_601
     return np.rint(grey_HW).astype(np.uint16)[..., None]
 
 
