@@ -1,7 +1,6 @@
 """The command `translate export`."""
 
 import dataclasses
-import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import tyro
 import translate
 from export.options import COMPARED, COMPARED_LOSSY, FileOptions
 from translate.errors import ConfigError, DataError, ModelError, require
+from translate.files import sha256_of
 from translate.options import parse_options, quoted
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def export_run(options: ExportOptions, *, reuse: bool = False) -> None:
     if spec.working_size is not None:
         spec = dataclasses.replace(spec, content_share=typical_share(pictures))
     compared = {
-        "snapshot": _digest(path),
+        "snapshot": sha256_of(path),
         "direction": options.direction,
         "bits": spec.input_bits,
         "versions": {"translate": translate.__version__, **versions_compared()},
@@ -186,11 +186,6 @@ def export_run(options: ExportOptions, *, reuse: bool = False) -> None:
     save_for_report({**compared, "rows": as_dicts}, run / COMPARED_NAME)
     if spec.metrics:
         save_for_report(dict(spec.metrics), run / "metrics.json")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _known(run: Path, compared: dict[str, Any]) -> "list[Parity] | None":

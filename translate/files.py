@@ -1,6 +1,7 @@
 """Atomic file writes, and the one way to walk through a folder with its subfolders."""
 
 import errno
+import hashlib
 import os
 import secrets
 import stat
@@ -184,6 +185,12 @@ def mode_of(path: str | Path) -> int:
         return Path(path).stat().st_mode
     except (OSError, ValueError):
         return 0
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def irregular(entry: os.DirEntry[str]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from translate.errors import ConfigError, ModelError, nearest
-from translate.files import PROCESS, atomic_path
+from translate.files import PROCESS, atomic_path, sha256_of
 from translate.inference.engine import Engine
 from translate.inference.model_file import check_model
 from translate.inference.models import (
@@ -22,7 +22,6 @@ from translate.inference.models import (
     RECORD_SUFFIX,
     AddedModel,
     added,
-    sha256_of,
     shipped,
 )
 from translate.lock import held_soon

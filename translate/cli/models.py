@@ -17,8 +17,9 @@ from translate.adding.addresses import CHECKPOINTS, Source, is_address, locate
 from translate.adding.download import OnProgress, check_address, download, read_address
 from translate.adding.folder import check_runs, keep, new_name, remove, workroom
 from translate.errors import ConfigError, ModelError, TranslateError, one_line, require
+from translate.files import sha256_of
 from translate.inference.model_file import kind_of
-from translate.inference.models import checked_folder, known, sha256_of, user_folder
+from translate.inference.models import checked_folder, known, user_folder
 from translate.options import command_line, parse_options
 from translate.signals import ending_like_ctrl_c
 from translate.spec import PARITY_SUFFIX, ModelSpec

@@ -8,13 +8,13 @@ kept.
 """
 
 import datetime
-import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from translate import __version__
+from translate.files import sha256_of
 from translate.tasks import TASKS, Task
 from translate.tasks.base import SourceType
 
@@ -77,8 +77,7 @@ class Maker:
 
 @lru_cache(maxsize=32)
 def _digest(path: Path, size: int, modified_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path)
 
 
 def definition(maker: Maker) -> dict[str, Any]:

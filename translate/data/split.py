@@ -10,6 +10,7 @@ from pathlib import Path
 
 from translate.data.layouts import Listing, first_three
 from translate.errors import ConfigError, DataError
+from translate.files import sha256_of
 
 SHARE = 0.05
 """Share of the pictures that is held out by default."""
@@ -121,8 +122,7 @@ def _size(path: Path) -> str:
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError:
         return str(path)
 

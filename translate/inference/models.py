@@ -4,7 +4,6 @@ Models with names are those that are shipped with the program and those in a fol
 """
 
 import difflib
-import hashlib
 import json
 import os
 import re
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from translate.errors import ConfigError, ModelError
-from translate.files import data_folder
+from translate.files import data_folder, sha256_of
 from translate.inference.graph_file import read_metadata
 from translate.inference.model_file import check_model
 from translate.spec import ModelSpec
@@ -145,12 +144,6 @@ def resolve(
     elif not foreign:
         check_model(path)
     return path
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def find(name: str, models_dir: Path | None = None, index_path: Path = INDEX_PATH) -> NamedModel | None:
