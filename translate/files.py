@@ -193,6 +193,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def as_text(names: str) -> str:
+    """Text that contains names of files, which need not be text: question marks instead of bytes that are none."""
+    return names.encode("utf-8", "replace").decode()
+
+
 def irregular(entry: os.DirEntry[str]) -> str:
     """What a directory entry is instead of a file, a link to one or a folder: reading it might never end.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from translate.files import as_text
 from translate.pictures.operations import Pixels, fit_size, resize
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def render(template: Path, filters: dict[str, Callable[..., Any]], **values: Any
     environment: Any = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters.update(number=number, **filters)
     page = environment.from_string(template.read_text(encoding="utf-8")).render(style=style, **values)
-    return page.encode("utf-8", "replace").decode()  # names of files need not be text
+    return as_text(page)
 
 
 def drawing_settings(salt: str) -> Any:

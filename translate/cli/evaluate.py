@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from translate.errors import ConfigError, DataError, require
-from translate.files import atomic_path
+from translate.files import as_text, atomic_path
 from translate.inference.engine import Device, Engine
 from translate.inference.models import checked_folder, resolve
 from translate.options import parse_options
@@ -200,7 +200,7 @@ def _write(
     from translate.pictures.operations import Picture, write_picture
 
     date = datetime.date.today().isoformat()
-    shown = str(options.data).encode("utf-8", "replace").decode()
+    shown = as_text(str(options.data))
     facts: dict[str, object] = {
         "data": shown,
         "options": {key: str(value) for key, value in asdict(options).items() if value is not None},

@@ -19,7 +19,7 @@ from translate.data.framing import Framing, frame_plain
 from translate.data.layouts import Layout, Side, list_pictures, present_folders
 from translate.data.reading import PixelFormat, Pixels, read_pixels
 from translate.errors import ConfigError, DataError, ImageError, nearest
-from translate.files import LeftOut
+from translate.files import LeftOut, as_text
 from translate.networks.pixels import pixels_to_signal, signal_to_pixels
 from translate.spec import ModelSpec
 from translate.tasks import TASKS
@@ -113,7 +113,7 @@ def find_cases(question: Question, spec: ModelSpec) -> TestData:
     _check_layout(question, spec)
     left_out: dict[str, None] = {}  # in order, each once
     found = _find(question, spec, lambda path, reason: left_out.setdefault(f"{path} is left out: {reason}."))
-    notes = [line.encode("utf-8", "replace").decode() for line in left_out]
+    notes = [as_text(line) for line in left_out]
     return TestData(
         found.kind,
         spread(found.cases, question.limit),
@@ -132,7 +132,7 @@ def spread(items: Sequence[Item], most: int | None) -> list[Item]:
 
 def shown(path: Path, folder: Path) -> str:
     """The name below the folder, also of files whose names are no text."""
-    return path.relative_to(folder).as_posix().encode("utf-8", "replace").decode()
+    return as_text(path.relative_to(folder).as_posix())
 
 
 def read_image(path: Path) -> Pixels:
@@ -266,7 +266,7 @@ def _case(
                 f"{path}: {group} is no label of {spec.name}; {nearest(group, spec.labels)}, or give --label for all"
             )
         label = group
-    return Case(shown(path, folder), group.encode("utf-8", "replace").decode(), label, source, target)
+    return Case(shown(path, folder), as_text(group), label, source, target)
 
 
 def _cropped(image_HWC: Pixels, scale: int, path: Path) -> Pixels:

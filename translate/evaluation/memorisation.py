@@ -17,6 +17,7 @@ from translate.data.thumbnails import thumbnail
 from translate.errors import DataError, ImageError
 from translate.evaluation.cases import TestData, framed_photograph, read_image, shown, spread, target_half
 from translate.evaluation.run import TILE, TILE_BYTES, Shot, Survey
+from translate.files import as_text
 from translate.html import picture_address
 from translate.metrics.domain import SIDE, domain_share, train_domain_classifier
 from translate.metrics.neighbours import nearest_neighbours
@@ -88,7 +89,7 @@ def neighbours(survey: Survey, training: Training, tick: Callable[[], object]) -
             known.append(thumbnail(_target(path, survey, training)))
             paths.append(path)
         except ImageError as error:
-            survey.skipped.append(str(error).encode("utf-8", "replace").decode())
+            survey.skipped.append(as_text(str(error)))
         tick()
     found: list[Neighbour] = []
     if not known:
@@ -143,7 +144,7 @@ def _small(survey: Survey, files: Sequence[Path], tick: Callable[[], object]) ->
         try:
             found.append(resize(read_image(path), SIDE, SIDE))
         except ImageError as error:
-            survey.skipped.append(str(error).encode("utf-8", "replace").decode())
+            survey.skipped.append(as_text(str(error)))
         tick()
     return found
 

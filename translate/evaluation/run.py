@@ -17,6 +17,7 @@ from translate.errors import ImageError
 from translate.evaluation.cases import Case, Kind, Sample, TestData, read_case, read_image, spread
 from translate.evaluation.measure import FRAME, SETS_LEAST, SETS_MOST, framed, measure_picture, unit
 from translate.evaluation.methods import STYLES, Column, run_engine, variants
+from translate.files import as_text
 from translate.html import picture_address
 from translate.inference.controls import numbered_style
 from translate.inference.engine import Engine
@@ -114,7 +115,7 @@ class Surveyor:
             try:
                 sample, results = self.answers(survey, case)
             except ImageError as error:
-                survey.skipped.append(_text(error))
+                survey.skipped.append(as_text(str(error)))
             else:
                 self._record(survey, sample, results, {count for count in chosen if number in chosen[count]})
             tick()
@@ -184,7 +185,7 @@ class Surveyor:
             try:
                 self._keep(truth, read_image(path), "unpaired", number in in_sets)
             except ImageError as error:
-                survey.skipped.append(_text(error))
+                survey.skipped.append(as_text(str(error)))
             tick()
 
     def _repeated(self, sample: Sample) -> Pixels:
@@ -230,7 +231,3 @@ def style_diversity(engine: Engine, sample: Sample) -> dict[str, float]:
 def contact_sheet(pairs: list[tuple[Pixels, Pixels]]) -> Pixels:
     """Sources above results, uint8 (H, W, 3)."""
     return arrange([joined(pair, axis=0) for pair in pairs[:SHEET]], SHEET_ACROSS)
-
-
-def _text(error: Exception) -> str:
-    return str(error).encode("utf-8", "replace").decode()
