@@ -4,7 +4,7 @@ import importlib
 from functools import lru_cache
 from typing import Any
 
-from translate.errors import ConfigError, one_line
+from translate.errors import ConfigError, message_of, one_line
 
 
 def c2pa() -> Any:
@@ -45,4 +45,4 @@ def context(*, checks: bool, trust: str = "") -> Any:
 
 def said(error: Exception) -> str:
     """What an error says, in one line."""
-    return one_line(" ".join(str(error).split()))
+    return one_line(message_of(error))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.errors import ConfigError, ImageError
+from translate.errors import ConfigError, ImageError, message_of
 from translate.machine import available_memory_bytes
 from translate.pictures.operations import flatten, grey, read_picture, to_bits
 
@@ -113,8 +113,7 @@ def _read_array(path: Path) -> Pixels:
     except OSError:
         raise
     except Exception as error:  # on damaged headers the parser raises many types
-        reason = " ".join(str(error).split())
-        raise ImageError(f"{path}: damaged .npy file ({reason}); replace it with a good copy") from None
+        raise ImageError(f"{path}: damaged .npy file ({message_of(error)}); replace it with a good copy") from None
     if found.dtype.name not in ("uint8", "uint16") or found.ndim not in (2, 3) or 0 in found.shape:
         raise ImageError(
             f"{path}: array of {found.dtype} {found.shape}, expected uint8 or uint16 (H, W) or (H, W, channels); "

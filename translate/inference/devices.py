@@ -21,7 +21,7 @@ import numpy as np
 import onnxruntime as _onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
-from translate.errors import ConfigError, ModelError
+from translate.errors import ConfigError, ModelError, message_of
 from translate.files import cache_folder
 from translate.inference.graph_file import read_metadata, with_required_inputs, without_metadata
 from translate.inference.openvino_graph import open_openvino
@@ -133,7 +133,7 @@ def _open(path: Path, threads: int, device: Started, window: Window) -> Opened:
         except ImportError:
             raise NotStarted("the package openvino is not installed") from None
         except Exception as error:  # its errors share no base class
-            raise NotStarted(f"OpenVINO cannot read the model ({_one_line(error)})", final=True) from None
+            raise NotStarted(f"OpenVINO cannot read the model ({message_of(error, 200)})", final=True) from None
         return Opened(graph, device, f"OpenVINO {graph.version} on the CPU")
     if device in ("cuda", "tensorrt") and not gpu_present():
         raise NotStarted("no NVIDIA GPU found", final=True)
@@ -177,7 +177,7 @@ def _started(model: str | bytes, options: Any, provider: str, settings: Mapping[
     try:
         graph = _ort.InferenceSession(model, options, providers=providers, enable_fallback=0)
     except Exception as error:  # an unusable file is reported by the CPU session that follows with `auto`
-        raise NotStarted(f"{provider} failed ({_one_line(error)})") from None
+        raise NotStarted(f"{provider} failed ({message_of(error, 200)})") from None
     if graph.get_providers()[0] != provider:
         raise NotStarted(f"{provider} did not load; it needs its driver and libraries")
     return graph
@@ -248,7 +248,7 @@ def _cpu(path: Path, threads: int) -> Any:
     try:
         return _ort.InferenceSession(_model(path), _options(path, threads), providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors share no base class; all mean that the file is unusable
-        raise ModelError(f"{path}: not a usable ONNX model ({_one_line(error)}); export it again") from None
+        raise ModelError(f"{path}: not a usable ONNX model ({message_of(error, 200)}); export it again") from None
 
 
 def _is_text(path: Path) -> bool:
@@ -282,7 +282,3 @@ def _options(path: Path, threads: int) -> Any:
     no_folder = path.absolute() if _is_text(path) else Path(os.devnull).absolute()
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(no_folder))
     return options
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
