@@ -234,7 +234,7 @@ def _list_two_folders(
 
 def _match(source: Path, sources: list[Path], target: Path, targets: list[Path]) -> tuple[list[Path], list[Path]]:
     """Both lists in matching order; partners have the same path below their folder except for the suffix."""
-    by_source, by_target = _by_stem(source, sources), _by_stem(target, targets)
+    by_source, by_target = by_stem(source, sources), by_stem(target, targets)
     alone = [sorted(by_source.keys() - by_target.keys()), sorted(by_target.keys() - by_source.keys())]
     if alone[0] or alone[1]:
         parts = [
@@ -249,7 +249,12 @@ def _match(source: Path, sources: list[Path], target: Path, targets: list[Path])
     return [by_source[stem] for stem in stems], [by_target[stem] for stem in stems]
 
 
-def _by_stem(folder: Path, files: list[Path]) -> dict[str, Path]:
+def by_stem(folder: Path, files: list[Path]) -> dict[str, Path]:
+    """Files by their path below `folder` without the suffix, which pairs have in common.
+
+    Raises:
+        DataError: two have the same.
+    """
     found = dict[str, Path]()
     for path in files:
         stem = path.relative_to(folder).with_suffix("").as_posix()

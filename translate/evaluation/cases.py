@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageFilter
 
 from translate.data.framing import Framing, frame_plain
-from translate.data.layouts import Layout, Side, list_pictures, present_folders
+from translate.data.layouts import Layout, Side, by_stem, list_pictures, present_folders
 from translate.data.reading import PixelFormat, Pixels, read_pixels
 from translate.errors import ConfigError, DataError, ImageError, nearest
 from translate.files import LeftOut, as_text
@@ -226,7 +226,7 @@ def _find(question: Question, spec: ModelSpec, left_out: LeftOut) -> TestData:
 
 def _pairs(question: Question, spec: ModelSpec, folders: tuple[str, str], left_out: LeftOut) -> TestData:
     source, target = (question.data / name for name in folders)
-    by_source, by_target = _by_stem(source, left_out), _by_stem(target, left_out)
+    by_source, by_target = (by_stem(folder, list_pictures(folder, left_out)) for folder in (source, target))
     alone = sorted(by_source.keys() - by_target.keys())
     if alone:
         names = ", ".join(alone[:3]) + (", ..." if len(alone) > 3 else "")
@@ -241,16 +241,6 @@ def _pairs(question: Question, spec: ModelSpec, folders: tuple[str, str], left_o
     left = len(by_target) - len(cases)
     notes = [f"{left} pictures in {folders[1]} have no partner in {folders[0]} and are left out."] if left else []
     return TestData("pairs", cases, [], folders, notes=notes)
-
-
-def _by_stem(folder: Path, left_out: LeftOut) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in list_pictures(folder, left_out):
-        stem = path.relative_to(folder).with_suffix("").as_posix()
-        if stem in found:
-            raise DataError(f"{found[stem]} and {path} differ only in the suffix; remove one of them")
-        found[stem] = path
-    return found
 
 
 def _case(
