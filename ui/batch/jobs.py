@@ -166,9 +166,7 @@ class JobStore:
         self._ahead = _ahead()
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._db = sqlite3.connect(
-                folder / "jobs.sqlite", timeout=LOCKED_SECONDS, isolation_level=None, check_same_thread=False
-            )
+            self._db = _connect(folder / "jobs.sqlite", timeout=LOCKED_SECONDS)
         except (OSError, sqlite3.Error) as error:
             raise _unusable(folder, error) from None
         try:
@@ -204,9 +202,7 @@ class JobStore:
         with self._mutex:
             if self._lock is not None:
                 return True
-            lock = sqlite3.connect(
-                self.folder / "worker.lock", timeout=0, isolation_level=None, check_same_thread=False
-            )
+            lock = _connect(self.folder / "worker.lock", timeout=0)
             try:
                 lock.execute("begin exclusive")
             except sqlite3.OperationalError:
