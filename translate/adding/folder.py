@@ -17,7 +17,6 @@ from translate.files import PROCESS, atomic_path, sha256_of
 from translate.inference.engine import Engine
 from translate.inference.model_file import check_model
 from translate.inference.models import (
-    INDEX_PATH,
     NAME_PATTERN,
     RECORD_SUFFIX,
     AddedModel,
@@ -101,14 +100,13 @@ def check_runs(path: Path, said: str) -> ModelSpec:
     return spec
 
 
-def new_name(wanted: str, found: str, folder: Path, index_path: Path = INDEX_PATH) -> str:
+def new_name(wanted: str, found: str, folder: Path) -> str:
     """The name for a new model.
 
     Args:
         wanted: `--name`; empty: it is derived from `found`.
         found: what the model, or its file, is called.
         folder: where it is to be kept.
-        index_path: the list of shipped models.
 
     Raises:
         ConfigError: the name is not usable or not free.
@@ -120,7 +118,7 @@ def new_name(wanted: str, found: str, folder: Path, index_path: Path = INDEX_PAT
             f"{given} cannot be used; give --name with letters, digits, '-', '_' and '.' alone, at most 64, not ending "
             "in .onnx"
         )
-    if name.lower() in {model.name.lower() for model in shipped(index_path)}:
+    if name.lower() in {model.name.lower() for model in shipped()}:
         raise ConfigError(f"{name} is the name of a shipped model; choose another one with --name")
     taken = {path.name.lower() for path in folder.glob("*.onnx")} if folder.is_dir() else set[str]()
     if f"{name}.onnx".lower() in taken:
@@ -173,15 +171,15 @@ def keep(path: Path, folder: Path, name: str, spec: ModelSpec, source: str) -> A
     return next(model for model in added(folder) if model.name == name)
 
 
-def remove(name: str, folder: Path, index_path: Path = INDEX_PATH) -> Path:
+def remove(name: str, folder: Path) -> Path:
     """Remove an added model with its record and its report; returns where it was.
 
     Raises:
         ConfigError: there is none of this name, it is shipped with the program, or something else has put it there.
     """
-    if name in {model.name for model in shipped(index_path)}:
+    if name in {model.name for model in shipped()}:
         raise ConfigError(f"{name} is shipped with the program and cannot be removed; only added models can be")
-    models = {model.name: model for model in added(folder, index_path)}
+    models = {model.name: model for model in added(folder)}
     if name not in models:
         hint = nearest(name, models) if models else "none has been added"
         raise ConfigError(f"no model {name} has been added to {folder}; {hint}")

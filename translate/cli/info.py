@@ -55,12 +55,12 @@ def main(argv: list[str]) -> int:
     return EXIT_MISMATCH if differs or facts["unfit"] else 0
 
 
-def model_facts(path: Path, models_dir: Path | None = None) -> dict[str, Any]:
+def model_facts(path: Path, models_dir: Path | None) -> dict[str, Any]:
     """Everything that can be said about a model file, as `--json` prints it; see docs/deploy.md.
 
     Args:
         path: the file.
-        models_dir: the folder of added models; default: the user's.
+        models_dir: the folder of added models; None: the user's.
 
     Raises:
         ModelError: missing, truncated, not ONNX, or the spec is damaged.

@@ -37,6 +37,9 @@ model, so that all are measured on the same drawings."""
 SPOIL_BLUR, SPOIL_NOISE, SPOIL_QUALITY = 0.6, 2.0, 40
 """--spoil: standard deviation of the blur in pixels and of the noise in levels of 255, and the JPEG quality."""
 
+_BRIGHTNESS_MOST = 32
+"""Pictures of a side whose brightness is measured."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -301,14 +304,14 @@ def target_half(image_HWC: Pixels, source_side: Side | None) -> Pixels:
     return _halves(image_HWC, source_side)[1] if source_side else image_HWC
 
 
-def brightness_ratio(data: TestData, most: int = 32) -> float | None:
+def brightness_ratio(data: TestData) -> float | None:
     """How many times as bright as the sources the real pictures of the target are, where nothing is paired."""
     if data.kind != "unpaired":
         return None
     means: list[float] = []
     for files in ([case.source for case in data.cases], data.targets):
         found: list[float] = []
-        for path in spread(files, most):
+        for path in spread(files, _BRIGHTNESS_MOST):
             # Unreadable ones are reported when they are measured.
             with contextlib.suppress(ImageError):
                 assert path is not None

@@ -63,8 +63,8 @@ def columns_for(
     kind: Kind,
     *,
     drawing: bool,
-    detail: float | None = None,
-    brightness: float | None = None,
+    detail: float | None,
+    brightness: float | None,
 ) -> list[Column]:
     """The columns of the tables, the model first and the truth last.
 

@@ -94,29 +94,29 @@ def shipped(index_path: Path = INDEX_PATH) -> list[ShippedModel]:
     return [ShippedModel(**{**entry, "file": index_path.parent / entry["file"]}) for entry in entries]  # pyright: ignore[reportArgumentType]
 
 
-def added(models_dir: Path | None = None, index_path: Path = INDEX_PATH) -> list[AddedModel]:
+def added(models_dir: Path | None = None) -> list[AddedModel]:
     """Return the models in the user's folder, or in another one, sorted by name; none if there is no folder.
 
     Every `.onnx` file whose name is free is one, whoever put it there.
     """
-    taken = {model.name for model in shipped(index_path)}
+    taken = {model.name for model in shipped()}
     files = _files(models_dir or user_folder())
     return [_added(path) for path in files if path.stem not in taken]
 
 
-def known(models_dir: Path | None = None, index_path: Path = INDEX_PATH) -> list[NamedModel]:
+def known(models_dir: Path | None = None) -> list[NamedModel]:
     """Return the shipped and the added models."""
-    return [*shipped(index_path), *added(models_dir, index_path)]
+    return [*shipped(), *added(models_dir)]
 
 
-def name_of(path: Path, models_dir: Path | None = None, index_path: Path = INDEX_PATH) -> str | None:
+def name_of(path: Path) -> str | None:
     """The name by which `resolve` finds a file, or None."""
-    entries = shipped(index_path)
+    entries = shipped()
     for entry in entries:
         if entry.file == path:
             return entry.name
     free = path.stem not in {entry.name for entry in entries}
-    in_folder = path.parent == (models_dir or user_folder()) and path.suffix == ".onnx"
+    in_folder = path.parent == user_folder() and path.suffix == ".onnx"
     return path.stem if in_folder and free and NAME_PATTERN.fullmatch(path.stem) else None
 
 

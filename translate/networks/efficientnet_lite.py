@@ -21,13 +21,11 @@ EPSILON = 1e-3
 
 class _Stage(NamedTuple):
     blocks: int
-    kernel: int
     stride: int
 
 
-STAGES = (_Stage(1, 3, 1), _Stage(3, 3, 2), _Stage(3, 5, 2), _Stage(4, 3, 2), _Stage(4, 5, 1), _Stage(5, 5, 2),
-          _Stage(1, 3, 1))  # fmt: skip
-"""Blocks, kernel of the depthwise convolution and stride of the first block; widths follow from the weights."""
+STAGES = (_Stage(1, 1), _Stage(3, 2), _Stage(3, 2), _Stage(4, 2), _Stage(4, 1), _Stage(5, 2), _Stage(1, 1))
+"""Blocks, and stride of the first one; widths and kernels follow from the weights."""
 
 TAPS = (1, 2, 4, 6)
 """Stages after which features are taken: at 1/4, 1/8, 1/16 and 1/32 of the side."""
@@ -45,7 +43,7 @@ POOLED = 1280
 class _Block(nn.Module):
     """Expand by 1x1, depthwise convolution, project by 1x1; with a skip connection if the shapes allow it."""
 
-    def __init__(self, state: Mapping[str, Tensor], prefix: str, kernel: int, stride: int):
+    def __init__(self, state: Mapping[str, Tensor], prefix: str, stride: int):
         super().__init__()
         expands = f"{prefix}_expand_conv.weight" in state
         self.expand = _folded(state, f"{prefix}_expand_conv", f"{prefix}_bn0") if expands else None
@@ -90,7 +88,7 @@ class EfficientNetLite1(nn.Module):
             blocks: list[nn.Module] = []
             for place in range(stage.blocks):
                 stride = stage.stride if place == 0 else 1
-                blocks.append(_Block(state, f"_blocks.{number}.", stage.kernel, stride))
+                blocks.append(_Block(state, f"_blocks.{number}.", stride))
                 number += 1
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)

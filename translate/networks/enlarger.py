@@ -64,8 +64,9 @@ class Bicubic(nn.Module):
         return x_BCHW if self.scale == 1 else F.pixel_shuffle(self.phases(x_BCHW), self.scale)
 
 
-def _cubic_taps(scale: int, phase: int, a: float = -0.75) -> Tensor:
+def _cubic_taps(scale: int, phase: int) -> Tensor:
     """Weights (5,), float64, of the pixels at -2 ... 2 for one of the `scale` positions within a pixel."""
+    a = -0.75
     place = (phase + 0.5) / scale - 0.5
     distance_5 = (torch.arange(-2, 3, dtype=torch.float64) - place).abs()
     near_5 = ((a + 2) * distance_5 - (a + 3)) * distance_5**2 + 1

@@ -50,15 +50,15 @@ class Application:
         routes: Sequence[BaseRoute],
         site: Site,
         *,
-        looks: dict[str, Any] | None = None,
-        accounts: Accounts | None = None,
-        root_path: str = "",
-        running: Sequence[AbstractAsyncContextManager[Any]] = (),
+        looks: dict[str, Any],
+        accounts: Accounts | None,
+        root_path: str,
+        running: Sequence[AbstractAsyncContextManager[Any]],
     ) -> None:
         self._page, self._site, self._running = page, site, running
         own = [Route(HEALTH, self._health), Route("/metrics", self._metrics), *routes]
         outer = FastAPI(routes=own, lifespan=self._lifespan, openapi_url=None, exception_handlers=_HANDLERS)
-        self._of_gradio = _mounted(outer, page, site, root_path, looks or {})
+        self._of_gradio = _mounted(outer, page, site, root_path, looks)
         self.guard = Guard(outer, own, accounts=accounts, root_path=root_path, upload_bytes=site.limits.upload_bytes)
 
     async def finish(self, seconds: float) -> bool:

@@ -289,11 +289,11 @@ def _translate(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
 
 
-def _last_lines(path: Path, most: int = 4096) -> list[str]:
+def _last_lines(path: Path) -> list[str]:
     """The lines at the end of a text that are not blank."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - most))
+            file.seek(max(0, path.stat().st_size - 4096))
             text = file.read().decode(errors="replace")
     except OSError:
         return []
