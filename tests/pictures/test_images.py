@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from translate.errors import ImageError
-from translate.pictures import operations as images
+from translate.machine import available_memory_bytes
 from translate.pictures.operations import (
     Picture,
     bicubic,
@@ -161,7 +161,7 @@ def test_what_transparency_hides_is_replaced_by_what_is_around(bits: int) -> Non
 
 
 def test_memory_is_known() -> None:
-    assert images.available_memory_bytes() > 50 << 20
+    assert available_memory_bytes() > 50 << 20
 
 
 @pytest.mark.parametrize("bits", BITS)

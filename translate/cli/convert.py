@@ -23,9 +23,10 @@ from translate.conversion.worker import Conversion, Worker
 from translate.credentials.identity import OFF
 from translate.errors import ConfigError, ImageError, one_line
 from translate.inference.controls import style_as_text, style_from_text
-from translate.inference.engine import Device, Engine, cores
+from translate.inference.engine import Device, Engine
 from translate.inference.models import checked_folder, known, resolve
 from translate.inference.placement import Placement
+from translate.machine import cores
 from translate.options import parse_options, text_option
 from translate.pictures.operations import READABLE
 from translate.pictures.pages import check_pages

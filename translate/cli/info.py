@@ -78,13 +78,14 @@ def model_facts(path: Path, models_dir: Path | None) -> dict[str, Any]:
     except ModelError as error:
         unfit = str(error).removeprefix(": ")
     content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
     about, opened = session.ort_session.get_modelmeta(), session.ort_session
     parity = _json_object(session.metadata.get(PARITY_KEY, ""))
     return {
         "file": str(path),
         "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "shipped": _shipped(path, hashlib.sha256(content).hexdigest()),
+        "sha256": digest,
+        "shipped": _shipped(path, digest),
         "added": _added(path, models_dir),
         "spec": dataclasses.asdict(spec) if spec else None,
         "inputs": [

@@ -23,10 +23,11 @@ _DECLARED = re.compile(
     rb"newscodes/digitalsourcetype/(%b)" % "|".join(sorted(SOURCE_TYPES, key=len, reverse=True)).encode()
 )
 _UNTRUSTED = "signingCredential.untrusted"
+_CHANGED = "the file was changed after it was signed"
 _FAULTS = {
-    "assertion.dataHash.mismatch": "the file was changed after it was signed",
-    "assertion.bmffHash.mismatch": "the file was changed after it was signed",
-    "assertion.boxesHash.mismatch": "the file was changed after it was signed",
+    "assertion.dataHash.mismatch": _CHANGED,
+    "assertion.bmffHash.mismatch": _CHANGED,
+    "assertion.boxesHash.mismatch": _CHANGED,
     "assertion.hashedURI.mismatch": "the credentials were changed after they were signed",
     "claimSignature.mismatch": "the signature does not belong to these credentials",
     "claimSignature.missing": "there is no signature",
@@ -34,7 +35,6 @@ _FAULTS = {
     "signingCredential.invalid": "the signer's certificate must not be used for content credentials",
     "signingCredential.revoked": "the signer's certificate was revoked",
 }
-_CHANGED = "the file was changed after it was signed"
 _LONGEST = 200
 _DEEPEST = 16
 """Parents of parents that are followed."""

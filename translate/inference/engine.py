@@ -22,12 +22,11 @@ from translate.inference.models import resolve
 from translate.inference.placement import Placement, content_share_of, frame_of, through_frame
 from translate.inference.session import Session
 from translate.inference.tiling import Plan, blend_note, continued, plan_windows, run_tiled, seam_ratio, smallest_tile
-from translate.machine import cores
+from translate.machine import available_memory_bytes, cores
 from translate.pictures.operations import (
     BYTES_PER_DECODED_PIXEL,
     Picture,
     Pixels,
-    available_memory_bytes,
     covered,
     fit_size,
     flatten,

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from translate.machine import available_memory_bytes
 from translate.pictures.decode import decode, read_picture
 from translate.pictures.encode import Metadata, encode, encode_for, lost, write_bytes, write_picture
 from translate.pictures.formats import READABLE, WRITABLE
@@ -33,7 +32,6 @@ __all__ = [
     "Picture",
     "Pixels",
     "Relighting",
-    "available_memory_bytes",
     "bicubic",
     "covered",
     "decode",

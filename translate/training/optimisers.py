@@ -28,10 +28,10 @@ class Adam(torch.optim.Adam):
         has_complex = super()._init_group(group, params_with_grad, *lists)
         grads, *moments = (tensors for tensors in lists[:-1] if tensors)
         for number, weight in enumerate(params_with_grad):
-            moved = [params_with_grad, *moments]  # in place, so they must not be copied
-            last = weight.dim() == 4 and all(tensors[number].is_contiguous(memory_format=_LAST) for tensors in moved)
+            in_place = [params_with_grad, *moments]  # must not be copied
+            last = weight.dim() == 4 and all(tensors[number].is_contiguous(memory_format=_LAST) for tensors in in_place)
             grads[number] = grads[number].contiguous(memory_format=_LAST if last else torch.contiguous_format)
-            for tensors in (grads, *moved) if last else ():
+            for tensors in (grads, *in_place) if last else ():
                 tensors[number] = tensors[number].permute(0, 2, 3, 1)
         return has_complex
 

@@ -118,10 +118,10 @@ class Run:
         self.best = dict(header.best)
         """`metric`, `value`, `images` and `since` (validations without improvement); empty before the first one."""
         self.parameters = {
-            player: [weight for network in trainer.networks_of(player) for weight in network.parameters()]
+            player: weights
             for player in trainer.players
+            if (weights := [weight for network in trainer.networks_of(player) for weight in network.parameters()])
         }
-        self.parameters = {player: weights for player, weights in self.parameters.items() if weights}
         self.optimizers = {
             player: OPTIMISERS[optimisation.optimiser](
                 weights, lr=0.0, betas=(optimisation.adam_beta1, optimisation.adam_beta2), fused=True
