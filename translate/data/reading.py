@@ -82,7 +82,11 @@ def read_pixels(path: Path, format: PixelFormat) -> Pixels:
 
 
 def read_with_notes(path: Path, format: PixelFormat) -> tuple[Pixels, tuple[str, ...]]:
-    """As `read_pixels`; also returns what was left out while reading, a few words each."""
+    """As `read_pixels`; also returns what was left out while reading, a few words each.
+
+    Raises:
+        ImageError: as for `read_pixels`.
+    """
     notes: tuple[str, ...] = ()
     try:
         with path.open("rb") as handle:

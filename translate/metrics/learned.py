@@ -78,6 +78,9 @@ def perceptual_distance(result_B3HW: Tensor, truth_B3HW: Tensor) -> float:
 
     Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018. Sides at least 32;
     published figures are of pictures of 64 and more.
+
+    Raises:
+        ValueError: the shapes differ.
     """
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
