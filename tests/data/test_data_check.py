@@ -14,6 +14,7 @@ from translate.cli.main import main
 from translate.data import check, thumbnails
 from translate.data.check import least_side
 from translate.data.thumbnails import NEAR, as_rgb, near_duplicates
+from translate.metrics import neighbours
 from translate.tasks import TASKS, Task
 
 PAIRS = "--task pix2pix"
@@ -244,7 +245,7 @@ def test_sixteen_bits_are_rounded_to_eight() -> None:
 
 
 def test_near_duplicates_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thumbnails, "_ROWS", 3)
+    monkeypatch.setattr(neighbours, "_ROWS", 3)
     random = np.random.default_rng(0)
     known = random.integers(0, 256, (10, 768), np.uint8)
     asked = random.integers(0, 256, (7, 768), np.uint8)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.data.reading import Pixels
+from translate.metrics.neighbours import nearest_rows
 from translate.pictures.operations import BT_601, resize, to_bits
 
 NEAR = 9.0
@@ -18,8 +19,6 @@ differ little. For 294 test drawings of shoes and bags, the nearest of 2,317 oth
 moved by one part in 128 is at 0.2 to 0.4, and resized at 0.1."""
 
 _GREY_SIDE, _COLOUR_SIDE = 24, 8
-_ROWS = 2048
-"""Number of pictures compared at once, which limits the table to 16 MB."""
 
 
 def thumbnail(image_HWC: Pixels) -> Pixels:
@@ -47,20 +46,8 @@ def near_duplicates(known_ND: Pixels, asked_ND: Pixels) -> list[tuple[int, int, 
         known_ND: uint8 thumbnails.
         asked_ND: uint8 thumbnails to look up.
     """
-    best_N, nearest_N = np.full(len(asked_ND), np.inf, np.float32), np.zeros(len(asked_ND), np.int64)
-    for first in range(0, len(known_ND), _ROWS):
-        # Centred, so that sums of products are small enough to be exact in float32.
-        known = known_ND[first : first + _ROWS].astype(np.float32) - 128.0
-        for start in range(0, len(asked_ND), _ROWS):
-            part = slice(start, start + _ROWS)
-            asked = asked_ND[part].astype(np.float32) - 128.0
-            squares = (asked**2).sum(1)[:, None] + (known**2).sum(1) - 2.0 * asked @ known.T
-            place = squares.argmin(1)
-            least = squares[np.arange(len(asked)), place]
-            closer = least < best_N[part]
-            nearest_N[part] = np.where(closer, first + place, nearest_N[part])
-            best_N[part] = np.minimum(best_N[part], least)
-    distance_N = np.sqrt(np.maximum(best_N, 0.0) / known_ND.shape[1])
+    nearest_N, squares_N = nearest_rows(known_ND, asked_ND, np.float32)
+    distance_N = np.sqrt(np.maximum(squares_N, 0.0) / known_ND.shape[1])
     ink_N = np.minimum(_ink(asked_ND), _ink(known_ND)[nearest_N])
     near_N = distance_N < np.minimum(NEAR, NEAR_BESIDE_INK * ink_N)
     return [(int(row), int(nearest_N[row]), float(distance_N[row])) for row in np.flatnonzero(near_N)]

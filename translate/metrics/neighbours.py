@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_ROWS = 1024
-"""Pictures compared at once; bounds the memory."""
+_ROWS = 2048
+"""Pictures compared at once, which limits the table to 16 MB in float32."""
 
 
 def nearest_neighbours(known_ND: NDArray[Any], asked_ND: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -30,14 +30,27 @@ def nearest_neighbours(known_ND: NDArray[Any], asked_ND: NDArray[Any]) -> tuple[
     """
     if not len(known_ND) or known_ND.shape[1] != asked_ND.shape[1]:
         raise ValueError(f"found {known_ND.shape} and {asked_ND.shape}, expected rows of equal length")
-    best_N, row_N = np.full(len(asked_ND), np.inf), np.zeros(len(asked_ND), np.int64)
-    # Sums of squares of 8-bit differences are exact in float64.
-    asked = asked_ND.astype(np.float64)
+    row_N, squares_N = nearest_rows(known_ND, asked_ND, np.float64)  # in which sums of squares are exact
+    return row_N, np.sqrt(np.maximum(squares_N, 0.0) / known_ND.shape[1])
+
+
+def nearest_rows(
+    known_ND: NDArray[Any], asked_ND: NDArray[Any], dtype: type[np.float32] | type[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Rows of `known_ND` as `nearest_neighbours` finds them, and (N,) sums of squared differences.
+
+    In `dtype`, so a sum may be off by rounding, and then below 0.
+    """
+    best_N, row_N = np.full(len(asked_ND), np.inf, dtype), np.zeros(len(asked_ND), np.int64)
     for first in range(0, len(known_ND), _ROWS):
-        known = known_ND[first : first + _ROWS].astype(np.float64)
-        squares = (asked**2).sum(1)[:, None] + (known**2).sum(1) - 2.0 * asked @ known.T
-        place_N = squares.argmin(1)
-        least_N = squares[np.arange(len(asked)), place_N]
-        closer_N = least_N < best_N
-        row_N[closer_N], best_N[closer_N] = first + place_N[closer_N], least_N[closer_N]
-    return row_N, np.sqrt(np.maximum(best_N, 0.0) / known_ND.shape[1])
+        # Centred, so that sums of products of thumbnails are small enough to be exact in float32.
+        known = known_ND[first : first + _ROWS].astype(dtype) - 128.0
+        for start in range(0, len(asked_ND), _ROWS):
+            part = slice(start, start + _ROWS)
+            asked = asked_ND[part].astype(dtype) - 128.0
+            squares = (asked**2).sum(1)[:, None] + (known**2).sum(1) - 2.0 * asked @ known.T
+            place = squares.argmin(1)
+            least = squares[np.arange(len(asked)), place]
+            row_N[part] = np.where(least < best_N[part], first + place, row_N[part])
+            best_N[part] = np.minimum(best_N[part], least)
+    return row_N, best_N
