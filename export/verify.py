@@ -146,10 +146,8 @@ def compare(
     found = backends(path)
     rows: list[Parity] = []
     for number, (batch, size, controls) in enumerate(runs):
-        height, width = (max(side // spec.scale, spec.min_size) for side in size)
-        chosen = [pictures[(number + more) % len(pictures)] for more in range(batch)]
-        image_NHWC = np.stack([_resize(image_HWC, height, width) for image_HWC in chosen])
-        rows += _compare(network, [one for one in found if not one.few_sizes or batch > 1], image_NHWC, controls)
+        able = [one for one in found if not one.few_sizes or batch > 1]
+        rows += _compare(network, able, _batch(pictures, number, batch, size, spec), controls)
     return rows
 
 
@@ -179,9 +177,7 @@ def compare_files(
         able = [one for one in found if not one.few_sizes or number == 0]
         rows += _compare(reference, able, image_HWC[None], varied_controls(spec, number), number + 1)
     for number, (batch, size) in enumerate(BATCHES):
-        height, width = (max(side // spec.scale, spec.min_size) for side in size)
-        chosen = [pictures[more % len(pictures)] for more in range(batch)]
-        image_NHWC = np.stack([_resize(image_HWC, height, width) for image_HWC in chosen])
+        image_NHWC = _batch(pictures, 0, batch, size, spec)
         rows += _compare(reference, found, image_NHWC, varied_controls(spec, number) if number else {})
     return rows
 
@@ -208,6 +204,13 @@ def _control_settings(spec: ModelSpec) -> list[dict[str, Any]]:
     if spec.detail:
         return [{}, *({**chosen, "detail": detail} for detail in (0.0, 0.5, 1.0))]
     return [{}, chosen] if chosen else [{}]
+
+
+def _batch(pictures: Sequence[Pixels], first: int, count: int, size: tuple[int, int], spec: ModelSpec) -> Pixels:
+    """Inputs (N, H, W, C) for results of a size: so many pictures from the `first` on."""
+    height, width = (max(side // spec.scale, spec.min_size) for side in size)
+    chosen = [pictures[(first + more) % len(pictures)] for more in range(count)]
+    return np.stack([_resize(image_HWC, height, width) for image_HWC in chosen])
 
 
 def _compare(
