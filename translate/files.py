@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import secrets
 import stat
 import sys
@@ -19,6 +20,7 @@ MANIFEST_NAME = ".translate.jsonl"
 """The record of finished results in a folder that `translate convert` has written."""
 
 _LONGEST_SUFFIX = 20
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE)
 
 FULL = {
     errno.ENOSPC: "free some space",
@@ -185,6 +187,11 @@ def mode_of(path: str | Path) -> int:
         return Path(path).stat().st_mode
     except (OSError, ValueError):
         return 0
+
+
+def is_device(name: str) -> bool:
+    """Whether a file name, without folders, is that of a device on Windows, such as `con` or `nul.png`."""
+    return _DEVICES.fullmatch(name) is not None
 
 
 def sha256_of(path: Path) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from translate.errors import ConfigError, ModelError, nearest
-from translate.files import PROCESS, atomic_path, sha256_of
+from translate.files import PROCESS, atomic_path, is_device, sha256_of
 from translate.inference.engine import Engine
 from translate.inference.model_file import check_model
 from translate.inference.models import (
@@ -27,8 +27,6 @@ from translate.lock import held_soon
 from translate.spec import METADATA_KEY, PARITY_SUFFIX, ModelSpec
 from translate.tasks import TASKS
 
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-"""Names that Windows keeps for itself."""
 HELD_SECONDS = 30.0
 """How long to wait for another process that adds a model; the file is there already, so it takes a moment."""
 ROOM_SECONDS = 86400.0
@@ -112,7 +110,7 @@ def new_name(wanted: str, found: str, folder: Path) -> str:
         ConfigError: the name is not usable or not free.
     """
     name = wanted or re.sub(r"[^A-Za-z0-9._-]+", "-", found).strip("-._")[:64].rstrip("-._")
-    if not NAME_PATTERN.fullmatch(name) or _RESERVED.fullmatch(name) or name.lower().endswith(".onnx"):
+    if not NAME_PATTERN.fullmatch(name) or is_device(name) or name.lower().endswith(".onnx"):
         given = f"--name {wanted}" if wanted else f"the name {found!r}"
         raise ConfigError(
             f"{given} cannot be used; give --name with letters, digits, '-', '_' and '.' alone, at most 64, not ending "

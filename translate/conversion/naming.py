@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import PurePosixPath
 
 from translate.errors import ConfigError, nearest
+from translate.files import is_device
 
 FIELDS = ("stem", "model", "scale", "label", "style", "detail")
 """Fields allowed in a template: the picture's name without its suffix, the model and its settings."""
@@ -21,8 +22,6 @@ LONGEST = 255
 """Bytes that a name may have on common file systems."""
 
 _UNSUITABLE = re.compile(f"[{re.escape(FORBIDDEN)}\x00-\x1f]")
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE)
-"""Names of devices on Windows, with any suffix."""
 
 VIDEO_INPUTS = {".mp4": ".mp4", ".m4v": ".mp4", ".avi": ".mp4", ".mov": ".mov", ".mkv": ".mkv", ".webm": ".webm"}
 """Suffix (lower case) of each video format that can be read -> suffix of its result by default."""
@@ -34,11 +33,6 @@ VIDEO_OUTPUTS = set(VIDEO_INPUTS.values())
 def is_video(name: str) -> bool:
     """Whether a file is a video, judging by its name."""
     return PurePosixPath(name).suffix.lower() in VIDEO_INPUTS
-
-
-def is_device(name: str) -> bool:
-    """Whether a file name, without folders, is that of a device on Windows, such as `con` or `nul.png`."""
-    return _RESERVED.fullmatch(name) is not None
 
 
 def video_suffix(name: str, output_format: str) -> str:

@@ -11,10 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from translate.conversion.manifest import FILE_NAME, ManifestEntry, format_line, parse_line, parse_result
-from translate.conversion.naming import LONGEST, is_device, is_video, with_number
+from translate.conversion.naming import LONGEST, is_video, with_number
 from translate.conversion.sources import is_safe_name
 from translate.conversion.zip_names import member_name, open_archive
 from translate.errors import one_line
+from translate.files import is_device
 from translate.pictures.formats import FORMATS, head_of, listed, may_be_picture
 from translate.pictures.operations import Picture, fit_size, flatten, resize, with_bits, write_picture
 from ui.batch.archive import Entry
