@@ -28,8 +28,6 @@ from translate.machine import cores
 from translate.spec import METADATA_KEY, ModelSpec
 from ui.command import import_gradio
 
-import_gradio()  # before a test module does, in half the time
-
 if TYPE_CHECKING:
     from browsing import Served
     from playwright.sync_api import Browser, Page, Playwright
@@ -105,8 +103,9 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if hasattr(config, "workerinput"):  # a worker has sent its results; freeing its modules takes 5 seconds of CPU
-        atexit.register(os._exit, 0)
+    if hasattr(config, "workerinput"):
+        import_gradio()  # before a test module does, which takes half as long again
+        atexit.register(os._exit, 0)  # its results are sent; freeing its modules takes 5 seconds of CPU
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -123,12 +122,12 @@ BUILDS_PAGES = [
     pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
-"""Of tests that build pages: Gradio leaves their event loops to the garbage collector."""
+"""Of files with tests that build pages: Gradio leaves their event loops to the garbage collector."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def collected() -> Generator[None]:
-    """Collect the garbage here, where it is excused, and not in some later test."""
+    """Collect the garbage of a file's tests here, where it is excused, and not in some later one."""
     yield
     asyncio.set_event_loop(None)  # the last one is kept there
     gc.collect()

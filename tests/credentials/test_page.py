@@ -34,6 +34,8 @@ from ui.sketch.routes import Studio
 from ui.sketch.studio import settings
 from ui.tab import Choices, TaskTab
 
+pytestmark = BUILDS_PAGES
+
 
 @pytest.fixture
 def png(image_HWC: np.ndarray) -> bytes:
@@ -103,8 +105,6 @@ def test_what_is_offered(credentials: str, site: Site, tmp_path: Path) -> None:
 
 class TestTab:
     """The tab of a task whose input is a file."""
-
-    pytestmark = BUILDS_PAGES
 
     @pytest.mark.parametrize("wanted", [True, False])
     def test_download(self, wanted: bool, site: Site, image_HWC: np.ndarray, tmp_path: Path) -> None:
