@@ -1,6 +1,7 @@
 """Command-line options from a dataclass, with usage errors in one line."""
 
 import contextlib
+import dataclasses
 import io
 import os
 import re
@@ -8,7 +9,8 @@ import shlex
 import subprocess
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, TypeVar, get_type_hints
 
 import tyro
 from tyro.constructors import PrimitiveConstructorSpec
@@ -35,6 +37,8 @@ def parse_options(kind: type[Options], argv: list[str], prog: str, default: Opti
     Raises:
         ConfigError: tyro's complaint, on one line.
     """
+    if not {"-h", "--help"}.isdisjoint(argv):
+        _join_lines_of_help(kind)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -104,11 +108,28 @@ def short_help(whole: str, wanted: Collection[str], last: str) -> str:
         match = re.match(r"[│ ] {1,2}(?:-\w, )?--([\w-]+)", line)  # a frame, or blanks where the terminal has none
         if match:
             keeping = match[1] in wanted
-        elif not re.match(r"[│ ] {6}", line):
+        elif not re.match(r"[│ ] ", line):  # text or choices of the same option are indented
             keeping = True
         if keeping:
             kept.append(line)
     return "\n".join([*kept, last])
+
+
+def _join_lines_of_help(kind: type[Any]) -> None:
+    """Give the fields their docstrings as help in one line: tyro keeps most line breaks of the source."""
+    import docstring_parser  # needed for --help only
+
+    texts = {
+        entry.arg_name: entry.description
+        for parent in reversed(kind.__mro__[:-1])
+        for entry in docstring_parser.parse_from_object(parent).params
+    }
+    types = get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(inner := types[field.name]) and isinstance(inner, type):
+            _join_lines_of_help(inner)
+        if text := texts.get(field.name):
+            field.metadata = MappingProxyType({**field.metadata, "help": " ".join(text.split())})
 
 
 def _one_line(boxed: str) -> str:

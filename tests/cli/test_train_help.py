@@ -64,6 +64,28 @@ def test_help_shows_what_matters(
     assert text.endswith(f"All options: translate train {task} --help-all\n")
 
 
+def test_short_help_leaves_out_the_whole_of_an_option(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")  # so narrow that the choices of some options take two lines
+    assert main(["train", "sketch-to-photo", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "virtual-batch" not in text
+    assert "wgan-gp" not in text
+    assert re.search(r"--metrics [^\n]*\n\W*kid_lite1[^\n]*\n\W*Validation metrics", text)
+
+
+def test_help_does_not_break_lines_where_the_source_does(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    for words in (["convert"], ["train", "sketch-to-photo"]):
+        assert main([*words, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "For a single picture or video also a file name" in text
+    assert "structure, which compares the edges of source and output, does not; edge_agreement" in text
+
+
 def test_help_has_the_defaults_of_the_preset(capsys: pytest.CaptureFixture[str]) -> None:
     found: list[str] = []
     for preset in ("modern", "classic"):
