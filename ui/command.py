@@ -58,7 +58,7 @@ class UiOptions:
     without_password: tyro.conf.FlagCreatePairsOff[bool] = False
     """Let everyone who reaches --host use the page."""
     hash_password: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Read a password and print what may stand for it in --auth-file, then end."""
+    """Read a password, print its hash for --auth-file, and end."""
     max_upload_mb: int = Limits.upload_bytes // 1000**2
     """Maximum size of an uploaded file in MB."""
     max_pixels: int = Limits.pixels
@@ -72,7 +72,7 @@ class UiOptions:
     credentials: Annotated[
         str, tyro.conf.arg(metavar="on|off|PATH", help_behavior_hint="(default: on, with the extra credentials)")
     ] = ""
-    """Put signed content credentials (C2PA) into results, unless whoever downloads one does not want them; PATH as in
+    """Put signed content credentials (C2PA) into results, unless a user switches that off for a download; PATH as in
     `translate convert`."""
     device: Device = "auto"
     """Where to run the models; auto uses a GPU if a working one is found, otherwise the CPU."""
@@ -126,12 +126,21 @@ class UiOptions:
             ) from None
 
 
+def _with_training_options(argv: list[str]) -> list[str]:
+    """Join `--training-options` and its value with =: alone, a value that begins with dashes looks like an option."""
+    name = "--training-options"
+    if name not in argv[:-1]:
+        return argv
+    at = argv.index(name)
+    return [*argv[:at], f"{name}={argv[at + 1]}", *argv[at + 2 :]]
+
+
 def main(argv: list[str]) -> int:
     """Serve the page until Ctrl-C or SIGTERM, the normal ways to stop it; returns 0.
 
     Pictures in work are finished first, within `STOP_SECONDS` of the server; a second Ctrl-C does not wait for them.
     """
-    options = parse_options(UiOptions, argv, "translate ui")
+    options = parse_options(UiOptions, _with_training_options(argv), "translate ui")
     if options.hash_password:
         sys.stdout.write(f"{hash_password(_typed_password())}\n")
         return 0

@@ -40,6 +40,14 @@ def test_options_that_are_refused(options: dict[str, Any], message: str) -> None
         UiOptions(**options)
 
 
+def test_training_options_are_read_as_the_help_writes_them() -> None:
+    for words in (["--training-options", "--device cpu --threads 2"], ["--training-options=--device cpu --threads 2"]):
+        with pytest.raises(ConfigError, match=r"^--training-options has no effect without --allow-training"):
+            command.main(words)
+    with pytest.raises(ConfigError, match=r"^Missing value for argument '--training-options'"):
+        command.main(["--training-options"])
+
+
 def test_hosts() -> None:
     assert all(map(is_loopback, ("127.0.0.1", "127.1.2.3", "localhost", "::1")))
     for host in ("0.0.0.0", "::", "192.0.2.1", "", "no-such-host.invalid"):
