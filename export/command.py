@@ -55,31 +55,50 @@ class ExportOptions(FileOptions):
     """Which generator to export; back is the second generator of a CycleGAN, e.g. night to day."""
     snapshot: Literal["last", "best"] = "last"
     """Which snapshot to export: the last one, or the one with the best validation score."""
-    bits: Literal[8, 16] | None = None
+    bits: Annotated[
+        Literal[8, 16] | None,
+        tyro.conf.arg(metavar="{8,16}", help_behavior_hint="(default: as in training, usually 8)"),
+    ] = None
     """Bit depth of input and output pixels; 16 for pictures with 16 bits per channel, whatever the model was trained
-    on. Default: as in training, usually 8."""
-    controls: Literal["optional", "required", "fixed"] | None = None
+    on."""
+    controls: Annotated[
+        Literal["optional", "required", "fixed"] | None,
+        tyro.conf.arg(
+            metavar="{optional,required,fixed}", help_behavior_hint="(default: optional; for a file, unchanged)"
+        ),
+    ] = None
     """Inputs for the label, style and detail of the model. optional: they may be left out; ONNX Runtime prints a
     warning about each when it opens the file, and some other runtimes hide them. required: they have to be given.
-    fixed: there are none, the defaults are used. With the last two, 16 bits per channel need --bits 16. Default:
-    optional; for a file, as it is."""
-    freeze: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
+    fixed: there are none, the defaults are used. With the last two, 16 bits per channel need --bits 16."""
+    freeze: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE", help_behavior_hint="(default: none)")] = ()
     """Values to use with --controls fixed, which need not be given then: label=shoe, style=3 (as for `translate convert
     --style`), detail=0.5. Those that are left out have their defaults."""
     default_style: Annotated[int, tyro.conf.arg(metavar="NUMBER")] = 0
     """Default style of the model, as a number for `translate convert --style`; 0 is the mean style, which for colours
     often looks dull."""
-    images: Path | None = None
-    """Folder of pictures for the verification, laid out like the training data. Default: the training data; for a file,
-    pictures of --calibrate, or samples of shipped models."""
-    name: str = ""
-    """Name of the model. Default: the name of the task; for --direction back, that of the reverse task, e.g.
-    night-to-day."""
-    licence: str = ""
-    """Licence of the model, stored in the file. Default: unknown; for a file, as it is."""
-    training_data: str = ""
-    """Description and licence of the training data, stored in the file. Default: as for --licence."""
-    metrics: Path | None = None
+    images: Annotated[
+        Path | None,
+        tyro.conf.arg(
+            metavar="FOLDER",
+            help_behavior_hint="(default: the training data; for a file, those of --calibrate, or shipped samples)",
+        ),
+    ] = None
+    """Folder of pictures for the verification, laid out like the training data."""
+    name: Annotated[
+        str,
+        tyro.conf.arg(
+            metavar="NAME",
+            help_behavior_hint="(default: the task; for --direction back, the reverse task, e.g. night-to-day)",
+        ),
+    ] = ""
+    """Name of the model."""
+    licence: Annotated[
+        str, tyro.conf.arg(metavar="TEXT", help_behavior_hint="(default: unknown; for a file, unchanged)")
+    ] = ""
+    """Licence of the model, stored in the file."""
+    training_data: Annotated[str, tyro.conf.arg(metavar="TEXT", help_behavior_hint="(default: as for --licence)")] = ""
+    """Description and licence of the training data, stored in the file."""
+    metrics: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json", help_behavior_hint="(default: none)")] = None
     """JSON file of quality metrics, {"name": number}, stored in the file."""
 
     def __post_init__(self) -> None:
@@ -259,7 +278,9 @@ def _metrics(path: Path) -> dict[str, float]:
         if not all(map(math.isfinite, numbers.values())):
             raise ValueError("it contains NaN or infinity, which JSON does not support")
         return numbers
-    except (OSError, ValueError, AttributeError, TypeError, OverflowError, RecursionError) as error:
+    except OSError as error:
+        raise ConfigError(f"--metrics {path}: cannot be read ({error.strerror}); give a JSON file of numbers") from None
+    except (ValueError, AttributeError, TypeError, OverflowError, RecursionError) as error:
         raise ConfigError(
             f'--metrics {path} is not a JSON object of numbers ({error}); use for example {{"psnr_db": 18.2}}'
         ) from None

@@ -27,25 +27,39 @@ class ImportOptions(FileOptions):
 
     checkpoint: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
     """Checkpoint of the generator, e.g. latest_net_G.pth, or a .safetensors file."""
-    network: str = ""
+    network: Annotated[str, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the only one)")] = ""
     """Which network to import if the file holds several, e.g. G_A."""
     batch_norm: Literal["picture", "running"] = "picture"
     """Statistics of batch normalisation. picture: of each picture, as the pix2pix code does in test.py; running: those
     collected in training, as with test.py --eval. Networks with instance normalisation have no such choice."""
-    working_size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
-    """Longer side at which the model works: larger pictures are reduced to it and the results enlarged again. Default:
-    256 for a U-Net with 8 levels, 128 for 7 and so on; none for other networks, which work at the size of the
-    picture."""
-    task: str = ""
-    """Task of the model, which decides its tab on the page. Default: pix2pix for a U-Net, cyclegan for a ResNet,
-    super-resolution for a model that enlarges."""
-    images: Path | None = None
-    """Folder of pictures for the verification. Default: the samples of the shipped models."""
-    name: str = ""
-    """Name of the model. Default: the name of the file without its suffix."""
-    licence: str = "unknown"
+    working_size: Annotated[
+        int | None,
+        tyro.conf.arg(
+            metavar="PIXELS",
+            help_behavior_hint="(default: 256 for a U-Net with 8 levels, 128 for 7 and so on; otherwise none)",
+        ),
+    ] = None
+    """Longer side at which the model works: larger pictures are reduced to it and the results enlarged again. Networks
+    other than U-Nets work at the size of the picture."""
+    task: Annotated[
+        str,
+        tyro.conf.arg(
+            metavar="TASK",
+            help_behavior_hint="(default: pix2pix for a U-Net, cyclegan for a ResNet, super-resolution if it enlarges)",
+        ),
+    ] = ""
+    """Task of the model, which decides its tab on the page."""
+    images: Annotated[
+        Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: the samples of the shipped models)")
+    ] = None
+    """Folder of pictures for the verification."""
+    name: Annotated[
+        str, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the name of the file without its suffix)")
+    ] = ""
+    """Name of the model."""
+    licence: Annotated[str, tyro.conf.arg(metavar="TEXT")] = "unknown"
     """Licence of the model, stored in the file."""
-    training_data: str = "unknown"
+    training_data: Annotated[str, tyro.conf.arg(metavar="TEXT")] = "unknown"
     """Description and licence of the training data, stored in the file."""
 
     def __post_init__(self) -> None:

@@ -30,19 +30,25 @@ class FileOptions:
 
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE.onnx")]
     """Output file."""
-    weights: Literal["float16", "float32"] | None = None
+    weights: Annotated[
+        Literal["float16", "float32"] | None,
+        tyro.conf.arg(metavar="{float16,float32}", help_behavior_hint="(default: float16; for a file, unchanged)"),
+    ] = None
     """Storage format of the weights, for --precision float32: the computation is in float32 either way. float16 halves
-    the file size and is precise enough for 8-bit pictures. Default: float16; for a file, as it is."""
-    precision: Precision | None = None
+    the file size and is precise enough for 8-bit pictures."""
+    precision: Annotated[
+        Precision | None,
+        tyro.conf.arg(metavar="{float32,fp16,int8}", help_behavior_hint="(default: float32; for a file, unchanged)"),
+    ] = None
     """Numbers to compute in. fp16: half precision, for GPUs; weights and values in between are float16. int8:
-    convolutions in 8 bits, for CPUs; needs --calibrate. The result is compared with float32, see --min-psnr. Default:
-    float32; for a file, as it is."""
-    calibrate: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    convolutions in 8 bits, for CPUs; needs --calibrate. The result is compared with float32, see --min-psnr."""
+    calibrate: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: none)")] = None
     """Folder of pictures as the model will be given (drawings, for a model of drawings), from which --precision int8
     takes the ranges of all values; 50 to 100 will do."""
-    min_psnr: Annotated[float | None, tyro.conf.arg(metavar="DB")] = None
-    """Refuse to write the file if any picture has a lower PSNR in dB against float32. Default: 45 for fp16, 35 for
-    int8."""
+    min_psnr: Annotated[
+        float | None, tyro.conf.arg(metavar="DB", help_behavior_hint="(default: 45 for fp16, 35 for int8)")
+    ] = None
+    """Refuse to write the file if any picture has a lower PSNR in dB against float32."""
 
     def __post_init__(self) -> None:
         """Validate the options before any work starts.

@@ -275,7 +275,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "batch.hidden": ("{name} is hidden; rename it", "{name} ist versteckt; bitte umbenennen"),
     "batch.no_films": (
-        "{name}: films cannot be read here; whoever runs this page has to add the extra 'video'",
+        "{name}: films cannot be read here; the operator of this page has to install the extra 'video'",
         "{name}: Filme lassen sich hier nicht lesen; wer diese Seite betreibt, muss das Extra 'video' installieren",
     ),
     "batch.no_picture": (

@@ -25,26 +25,38 @@ class TargetOptions:
     --snapshot, need a file that was exported with them."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
-    """Run folder, exported .onnx file, or the name of a shipped model."""
+    """Run folder, exported .onnx file, or the name of a model (see `translate models`)."""
     target: Literal["web", "triton", "tensorrt"]
     """web: a static page that runs the model in the browser. triton: a model repository. tensorrt: a graph that
     TensorRT takes, and a script that builds the engine."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
-    """Output folder. It must not exist yet, except for triton, which adds a model to a repository."""
-    onnxruntime_web: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """web: the unpacked npm package onnxruntime-web. Default: npm fetches it."""
+    """Output folder. It must be new or empty, except for triton, which adds a model to a repository."""
+    onnxruntime_web: Annotated[
+        Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: npm fetches it)")
+    ] = None
+    """web: the unpacked npm package onnxruntime-web."""
     without_webgpu: bool = False
     """web: leave out what computes on the graphics card where the browser offers one (27 MB)."""
-    name: str | None = None
-    """triton: name of the model. Default: the name in its spec."""
-    max_batch_size: int | None = None
-    """Most pictures of equal size per run. Default: 8 for triton, 1 for tensorrt. With 0, triton makes no batches, and
+    name: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the name in its spec)")] = (
+        None
+    )
+    """triton: name of the model."""
+    max_batch_size: Annotated[
+        int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="(default: 8 for triton, 1 for tensorrt)")
+    ] = None
+    """Most pictures of equal size per run. With 0, triton makes no batches, and
     has inputs for label, style and detail."""
-    min_size: Annotated[str | None, tyro.conf.arg(metavar="WIDTHxHEIGHT")] = None
-    """tensorrt: smallest picture, for example 64x64. Default: by the spec."""
-    opt_size: Annotated[str | None, tyro.conf.arg(metavar="WIDTHxHEIGHT")] = None
+    min_size: Annotated[
+        str | None, tyro.conf.arg(metavar="WIDTHxHEIGHT", help_behavior_hint="(default: by the spec)")
+    ] = None
+    """tensorrt: smallest picture, for example 64x64."""
+    opt_size: Annotated[
+        str | None, tyro.conf.arg(metavar="WIDTHxHEIGHT", help_behavior_hint="(default: by the spec)")
+    ] = None
     """tensorrt: size that the engine is tuned for."""
-    max_size: Annotated[str | None, tyro.conf.arg(metavar="WIDTHxHEIGHT")] = None
+    max_size: Annotated[
+        str | None, tyro.conf.arg(metavar="WIDTHxHEIGHT", help_behavior_hint="(default: by the spec)")
+    ] = None
     """tensorrt: largest picture."""
 
     def __post_init__(self) -> None:

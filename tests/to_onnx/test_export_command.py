@@ -166,7 +166,7 @@ def test_a_graph_that_differs_is_not_written(
         ("nowhere -o my.onnx --snapshot best", f"nowhere has no {FILE_NAME}"),
         ("run -o my.onnx --weights int4", "'int4'.*; see translate export --help"),
         ("run -o my.onnx --images nope", r"nope does not exist.*--images\)"),
-        ("run -o my.onnx --metrics nope.json", "--metrics nope.json is not a JSON object of numbers"),
+        ("run -o my.onnx --metrics nope.json", r"--metrics nope.json: cannot be read \(No such file or directory\)"),
         ("run -o my.onnx --metrics bad.json", "--metrics bad.json is not a JSON object of numbers"),
         ("run -o my.onnx --metrics list.json", "--metrics list.json is not a JSON object of numbers"),
         ("run -o my.onnx --metrics words.json", "--metrics words.json is not a JSON object of numbers"),

@@ -179,7 +179,7 @@ def remove(name: str, folder: Path) -> Path:
         raise ConfigError(f"{name} is shipped with the program and cannot be removed; only added models can be")
     models = {model.name: model for model in added(folder)}
     if name not in models:
-        hint = nearest(name, models) if models else "none has been added"
+        hint = nearest(name, models) if models else "`translate models` lists all"
         raise ConfigError(f"no model {name} has been added to {folder}; {hint}")
     if not models[name].source:
         raise ConfigError(

@@ -25,7 +25,7 @@ from translate.spec import ModelSpec
 @dataclass(frozen=True)
 class BenchOptions:
     """Measure how fast models run on this machine: milliseconds, images and megapixels of results per second, and the
-    share of the rate at which it multiplies matrices. All are measured in turn; medians count."""
+    share of the rate at which it multiplies matrices. All models are measured in turn, and the figures are medians."""
 
     models: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="FILE.onnx|NAME")]
     """One or more .onnx files, such as the same model in several precisions, or names of shipped models."""

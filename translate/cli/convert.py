@@ -54,7 +54,7 @@ class ConvertOptions:
     model: Annotated[str, tyro.conf.arg(metavar="NAME|FILE.onnx", help_behavior_hint="(required)")] = ""
     """Name of a model (see `translate models`), or a file written by `translate export`."""
     models_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: per user)")] = None
-    """Folder whose .onnx files have names too, as those that `translate models add` puts there."""
+    """Folder of .onnx files that can be used by name, like those that `translate models add` puts there."""
     format: OutputFormat = "same"
     """Output file format. same keeps the format of each file where possible, otherwise it writes PNG (e.g. for a still
     GIF) or MP4 (for AVI and M4V). mp4, mov, mkv and webm apply to videos only, the others to pictures only. For
@@ -99,7 +99,7 @@ class ConvertOptions:
     for HDR, they are sRGB."""
     credentials: Annotated[str, tyro.conf.arg(metavar="off|on|PATH")] = OFF
     """Put signed content credentials (C2PA; extra: credentials) into results: made from which file, by which model.
-    on signs with a certificate of this machine, made at first use; PATH is a PEM file, or a folder of such, with your
+    on signs with a certificate of this machine, made at first use; PATH is a PEM file, or a folder of these, with your
     own certificates and private key. `translate verify` reads them."""
     watermark: bool = False
     """Put an invisible watermark into still pictures, which `translate verify` finds even where the credentials are

@@ -60,7 +60,7 @@ class EvaluateOptions:
     limit: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Use at most this many pictures, evenly spread, for a quick estimate."""
     models_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: per user)")] = None
-    """Folder whose .onnx files have names too, as those that `translate models add` puts there."""
+    """Folder of .onnx files that can be used by name, like those that `translate models add` puts there."""
     device: Device = "cpu"
     """Where to run the model; on the CPU, results are reproducible."""
 

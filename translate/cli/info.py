@@ -36,7 +36,7 @@ class InfoOptions:
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE.onnx|NAME")]
     """An .onnx file, or the name of a model (see `translate models`)."""
     models_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: per user)")] = None
-    """Folder whose .onnx files have names too, as those that `translate models add` puts there."""
+    """Folder of .onnx files that can be used by name, like those that `translate models add` puts there."""
     json: bool = False
     """Print everything as one JSON object."""
 

@@ -33,9 +33,10 @@ _ModelsDir = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class ListOptions:
-    """List the models with names, those that are shipped and those that were added: name, task, licence, summary.
+    """List all models, shipped and added: name, task, licence, summary.
 
-    `translate models add URL|FILE` adds one, `translate models remove NAME` removes it again; each has its own --help.
+    To add one, use `translate models add URL|FILE`; to remove it again, `translate models remove NAME`. Each has its
+    own --help.
     """
 
     models_dir: _ModelsDir = None

@@ -24,8 +24,8 @@ class VerifyOptions:
 
     Reads PNG, JPEG, WebP, TIFF, AVIF, GIF, MP4, MOV and others, from any program, without using the network. Exit
     status: 0 all credentials are valid, 1 a file was changed or its credentials are invalid, 3 one has none, 2 one
-    cannot be read. Whether the signer is known here, and whether the watermark of `translate convert --watermark` was
-    found, is printed, but does not affect the status.
+    cannot be read, or none was given. Whether the signer is known here, and whether the watermark of `translate
+    convert --watermark` was found, is printed, but does not affect the status.
     """
 
     files: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE")]
