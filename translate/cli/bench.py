@@ -27,11 +27,15 @@ class BenchOptions:
     """Measure how fast models run on this machine: milliseconds, images and megapixels of results per second, and the
     share of the rate at which it multiplies matrices. All models are measured in turn, and the figures are medians."""
 
-    models: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="FILE.onnx|NAME")]
-    """One or more .onnx files, such as the same model in several precisions, or names of shipped models."""
-    sizes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SIDE|WIDTHxHEIGHT")] = ()
-    """Sizes of the inputs in pixels, such as 256 or 640x360. Default: the size that a model works at; 256 and 512 for
-    models that work at any, or 128 and 256 if they enlarge."""
+    models: Annotated[
+        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="FILE.onnx|NAME", help_behavior_hint="(required)")
+    ]
+    """One or more .onnx files, such as the same model in several precisions, or names of models."""
+    sizes: Annotated[
+        tuple[str, ...], tyro.conf.arg(metavar="SIDE|WIDTHxHEIGHT", help_behavior_hint="(default: by the model)")
+    ] = ()
+    """Sizes of the inputs in pixels, such as 256 or 640x360. Without it, the size that a model works at;
+    256 and 512 for models that work at any size, or 128 and 256 if they enlarge."""
     batches: tuple[int, ...] = (1,)
     """Numbers of pictures per run."""
     threads: Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT", help_behavior_hint="(default: all cores)")] = ()

@@ -80,7 +80,7 @@ class ConvertOptions:
     case does not matter. May be repeated. IN must be a folder or an archive."""
     exclude: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="PATTERN")] = ()
     """Skip files whose path relative to IN matches. May be repeated."""
-    limit: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    limit: Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="(default: all)")] = None
     """Convert at most this many pictures; skipped ones do not count."""
     dry_run: bool = False
     """Only show what would be done."""
@@ -107,34 +107,43 @@ class ConvertOptions:
     device: Device = "auto"
     """Where to run the model; auto uses a GPU if a working one is found, otherwise the CPU. A device that is named and
     does not start is an error."""
-    label: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Class label to generate, for a model trained with --labels. Default: the label that the file name begins with,
-    otherwise the model's first."""
+    label: Annotated[
+        str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: by the file name, otherwise the first)")
+    ] = None
+    """Class label to generate, for a model trained with --labels. Without it, the label that the file name begins with
+    is used, otherwise the model's first."""
     style: Annotated[
         int | tuple[float, ...] | None,
         text_option("NUMBER|NUMBERS", style_from_text, lambda style: "None" if style is None else style_as_text(style)),
+        tyro.conf.arg(help_behavior_hint="(default: the model's own)"),
     ] = None
     """Style to generate, for a model trained with --style-size: 0 is the model's default, every other number a
     different random style. Or the style vector itself, as the page shows it: --style=0.5,-1,0,0.2,0"""
-    detail: Annotated[float | None, tyro.conf.arg(metavar="NUMBER")] = None
-    """Sharpness, for super-resolution models that support it: from 0 (the default, most faithful) to 1 (sharpest)."""
+    detail: Annotated[float | None, tyro.conf.arg(metavar="NUMBER", help_behavior_hint="(default: 0)")] = None
+    """Sharpness, for super-resolution models that support it: from 0 (most faithful) to 1 (sharpest)."""
     strength: float = 1.0
-    """Share of the result in a mixture with the picture: 1 (the default) is the result, 0 the picture as it was. Not
+    """Share of the result in a mixture with the picture: 1 is the result, 0 the picture as it was. Not
     for models that enlarge."""
     framing: Placement = "auto"
     """For models trained on objects of one size, such as sketch-to-photo: auto crops a drawing that is small on its
     sheet, scales it to that size and pastes the result back; off uses the whole sheet as it is."""
-    tile: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
-    """Maximum side of the tiles that large pictures are split into; 0 disables tiling. Default: what fits in memory."""
-    workers: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
-    """Number of pictures, or frames of a video, to convert in parallel. Default: two pictures, or one frame, per CPU
-    core; with Ray, one picture per core or per GPU."""
+    tile: Annotated[
+        int | None, tyro.conf.arg(metavar="PIXELS", help_behavior_hint="(default: what fits in memory)")
+    ] = None
+    """Maximum side of the tiles that large pictures are split into; 0 disables tiling."""
+    workers: Annotated[
+        int | None,
+        tyro.conf.arg(metavar="INT", help_behavior_hint="(default: two pictures, or one frame, per CPU core)"),
+    ] = None
+    """Number of pictures, or frames of a video, to convert in parallel. With Ray, the default is one picture
+    per core or per GPU."""
     engine: Literal["threads", "ray"] = "threads"
     """Run in threads on this machine, or on Ray (extra: ray), which can use several machines. All machines must reach
     IN and OUT under the same names, so put them in cloud storage or on a shared disk."""
-    address: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
-    """With --engine ray: the Ray cluster that this machine belongs to, auto or HOST:PORT. Default: start Ray on this
-    machine only."""
+    address: Annotated[
+        str | None, tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="(default: Ray on this machine only)")
+    ] = None
+    """With --engine ray: the Ray cluster that this machine belongs to, auto or HOST:PORT."""
 
     def __post_init__(self) -> None:
         """Validate the options before any work starts.

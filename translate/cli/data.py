@@ -33,17 +33,19 @@ class CheckOptions:
     """Task to train for; `translate train` lists them."""
     layout: Literal["auto", "photos", "side-by-side", "two-folders"] = "auto"
     """Dataset layout: photographs only, input/target pairs side by side in one file, or one folder per domain."""
-    folders: Annotated[tuple[str, str] | None, tyro.conf.arg(metavar="A B")] = None
-    """Names of the input and target folders. Default: those of the task."""
+    folders: Annotated[
+        tuple[str, str] | None, tyro.conf.arg(metavar="A B", help_behavior_hint="(default: those of the task)")
+    ] = None
+    """Names of the input and target folders."""
     labels: bool = False
     """Use subfolder names as class labels (shoe, handbag)."""
     source_side: Literal["left", "right"] = "left"
     """Which half of a side-by-side file is the input."""
     channels: str = "3"
     """Channels and bit depth of input and target, as in `translate train`."""
-    val: Annotated[Path | None, tyro.conf.arg(metavar="DIR2")] = None
+    val: Annotated[Path | None, tyro.conf.arg(metavar="DIR2", help_behavior_hint="(default: none)")] = None
     """Folder of validation pictures to compare with DIR."""
-    sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None
+    sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png", help_behavior_hint="(default: none)")] = None
     """Write a contact sheet of 48 pictures to this file."""
     json: bool = False
     """Print one JSON object instead of text."""

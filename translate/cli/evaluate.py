@@ -35,29 +35,36 @@ class EvaluateOptions:
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(required)")] = None
     """Folder of test pictures, laid out like the training data: pairs in two folders or side by side, photographs only,
     or two unpaired collections. For super-resolution, the large pictures; subfolders are reported separately."""
-    against: Annotated[str | None, tyro.conf.arg(metavar="MODEL2")] = None
+    against: Annotated[str | None, tyro.conf.arg(metavar="MODEL2", help_behavior_hint="(default: none)")] = None
     """Another model for the same task, to compare on the same pictures."""
-    train: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    train: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: none)")] = None
     """Training data of the model: finds memorised results and, for unpaired data, the share of results that a
     classifier takes for the target domain."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs/evaluation-NAME)")] = (
+        None
+    )
     """Output folder for index.html, metrics.json, summary.json (for `translate export --metrics`) and
-    contact_sheet.png, created if missing. Default: runs/evaluation-NAME."""
+    contact_sheet.png, created if missing."""
     layout: Literal["auto", "photos", "side-by-side", "two-folders"] = "auto"
     """Dataset layout: photographs only, input/target pairs side by side in one file, or one folder per domain."""
-    folders: Annotated[tuple[str, str] | None, tyro.conf.arg(metavar="A B")] = None
-    """Names of the input and target folders. Default: those of the task, swapped for a model named TASK-back."""
+    folders: Annotated[
+        tuple[str, str] | None,
+        tyro.conf.arg(metavar="A B", help_behavior_hint="(default: those of the task, swapped for TASK-back)"),
+    ] = None
+    """Names of the input and target folders."""
     source_side: Literal["left", "right"] = "left"
     """Which half of a side-by-side file is the input."""
-    label: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Class label for all pictures, for a model with labels. Default: the name of each picture's subfolder, otherwise
-    the model's first label."""
-    detail: Annotated[float | None, tyro.conf.arg(metavar="0..1")] = None
+    label: Annotated[
+        str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: by the subfolder, otherwise the first)")
+    ] = None
+    """Class label for all pictures, for a model with labels. Without it, the name of each picture's subfolder is the
+    label, otherwise the model's first one is used."""
+    detail: Annotated[float | None, tyro.conf.arg(metavar="0..1", help_behavior_hint="(default: 0)")] = None
     """Sharpness, for super-resolution models that support it: from 0 (faithful) to 1 (sharp)."""
     spoil: bool = False
     """Super-resolution only: degrade the small pictures with slight blur, slight noise and JPEG compression (quality
     40)."""
-    limit: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    limit: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
     """Use at most this many pictures, evenly spread, for a quick estimate."""
     models_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: per user)")] = None
     """Folder of .onnx files that can be used by name, like those that `translate models add` puts there."""

@@ -18,8 +18,13 @@ class ReportOptions:
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder: the one given to `translate train --out`."""
-    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE.html")] = None
-    """Output file. Default: report.html in the run folder."""
+    output: Annotated[
+        Path | None,
+        tyro.conf.arg(
+            aliases=["-o"], metavar="FILE.html", help_behavior_hint="(default: report.html in the run folder)"
+        ),
+    ] = None
+    """Output file."""
     open: bool = True
     """Open the report in the browser; ignored if the output is not a terminal."""
 

@@ -300,8 +300,10 @@ def _parse(task: Task, trainer_class: Any, saved: "Header | None", argv: list[st
         """Folder with the pictures to learn from (PNG, JPEG, WebP and others), searched with its subfolders."""
         out: Path
         """Folder of the run: snapshot, log and sample grids."""
-        val: Path | None = None
-        """Folder with pictures to measure with, laid out like --data; without it some of --data are held out."""
+        val: Annotated[
+            Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: some of --data are held out)")
+        ] = None
+        """Folder with pictures to measure with, laid out like --data."""
         resume: bool = False
         """Go on with the run in --out, with its settings."""
         stop_after: Annotated[StopAfter, stop_text, tyro.conf.arg(name="stop-after")] = never

@@ -28,9 +28,11 @@ class VerifyOptions:
     convert --watermark` was found, is printed, but does not affect the status.
     """
 
-    files: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE")]
+    files: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE", help_behavior_hint="(required)")
+    ]
     """Pictures or films."""
-    trust: Annotated[Path | None, tyro.conf.arg(metavar="PEM")] = None
+    trust: Annotated[Path | None, tyro.conf.arg(metavar="PEM", help_behavior_hint="(default: none)")] = None
     """File with the certificates of authorities to trust, besides that of this machine."""
     json: bool = False
     """One line of JSON per file."""

@@ -57,7 +57,7 @@ class BudgetConfig:
         float | None, text_option("TIME", parse_duration, _seconds), tyro.conf.arg(name="max-time")
     ] = None
     """Budget of the whole run including resumes, e.g. 20m or 1h30m. The learning rate schedule follows it."""
-    max_images: int | None = None
+    max_images: Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="(default: none)")] = None
     """Budget of the whole run in training images seen, instead of a time."""
 
     def __post_init__(self) -> None:
