@@ -283,30 +283,30 @@ def write_features_page(options: argparse.Namespace) -> None:
         "  learns through one of the two is flattered by it and not by the other.",
         "- `perceptual`: distance from the truth through SqueezeNet; less is better.",
         "- `gradient of the game`: what reaches the results through the discriminator; L1 x 10 sends about 0.016.",
-        "- Minutes are the beginning of a training, not what it comes to.",
+        "- Minutes show the beginning of a training, not its final result.",
     ]
     (DOCS / "features.md").write_text("\n".join([*lines, *sections, "", *FEATURES_SAID]) + "\n")
 
 
 def write_page(options: argparse.Namespace) -> None:
     lines = [
-        "# What each piece of the game does",
+        "# What each part of adversarial training does",
         "",
-        "Made by `python benchmarks/ablate.py`: one piece switched at a time in the `modern` presets of then",
+        "Made by `python benchmarks/ablate.py`: one part switched at a time in the `modern` presets of that time",
         "(`--discriminator-norm spectral --adaptive-augmentation 0 --generator-upsampling nearest`), with networks",
         f"half as wide, pictures of {SIDE} pixels, batches of 4, {options.seeds} seeds, measured on 64 pictures of the",
         "test split, evenly spread.",
         "",
-        "- The budget is a minute on one core. It says how a game begins, and who falls behind or breaks down there;",
-        "  not what it comes to after a night.",
-        "- What is within the ± of the seeds is a draw. Of many rows the best owes something to chance.",
-        "- Learning rates are the preset's, with drawings three times it: of three that were tried the one with which",
+        "- The budget is a minute on one core. It shows how a training begins and which options fail there,",
+        "  not the result after a night.",
+        "- Differences within the ± of the seeds mean nothing. The best of many rows is partly best by chance.",
+        "- Learning rates are the preset's, for drawings three times as high: of three that were tried, the one where",
         "  `preset`, seed 0, was best on these pictures. No other row had a rate chosen for it.",
-        "- The sentences below join what these runs showed with what the papers say; the tables tell which is which.",
+        "- The sentences below combine what these runs showed with what the papers say; only the tables are measured.",
         "- `swd` is the sliced Wasserstein distance of patches from real ones (x 1,000; less is better). Of the others",
         "  more is better: `ssim`, likeness to the true photograph; `edge_agreement`, edges on the drawn lines;",
         "  `structure`, how much of the source's edges is kept, which is 1 where nothing was changed.",
-        "- `speed` is training steps a second over the preset's, by the processor's time; a tenth is chance.",
+        "- `speed` is training steps per second relative to the preset, in processor time; a tenth is within chance.",
     ]
     sections = [line for preset in PRESETS if not preset.seconds for line in section(preset, options)]
     if not sections:  # no run for this page

@@ -134,9 +134,7 @@ def section(table: Table, runs: Path) -> str:
         lines.append("| " + " | ".join([row.label, *quality, *cost]) + " |")
     sheet = next((engines[0][1].path.parent).glob("contact_sheet.*"))
     place = f"../checkpoints/{sheet.parent.name}/{sheet.name}"
-    picture = (
-        f"\n![Every k-th picture of the test split by file name: above what went in, below what came out]({place})\n"
-    )
+    picture = f"\n![Every k-th picture of the test split by file name: input above, result below]({place})\n"
     return f"## {table.title}\n\n{table.words}\n\n" + "\n".join(lines) + f"\n{picture}"
 
 

@@ -43,7 +43,8 @@ class ConvertOptions:
 
     Animated GIF and WebP files keep all frames. Videos (MP4, MOV, MKV, WebM, AVI; requires the extra `video`) keep
     their audio and subtitles. If interrupted, run the same command again: finished files are skipped. Exit status: 0
-    success, 1 some pictures failed, 2 nothing was converted, 130 stopped by Ctrl-C.
+    success, 1 some pictures failed, 2 nothing was started, a single file as IN failed, or an error concerned every
+    picture, 130 stopped by Ctrl-C.
     """
 
     source: Annotated[tyro.conf.Positional[Location], text_option("IN", location, str)]
