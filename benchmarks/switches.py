@@ -114,7 +114,7 @@ SWITCHES = (
     Switch(
         "non-saturating",
         ("--adversarial", "non-saturating"),
-        "To repeat pix2pix of 2017, or for labels that can be smoothed; a draw without pairs, behind hinge with them.",
+        "To repeat pix2pix of 2017, or for labels that can be smoothed; like hinge without pairs, behind it with them.",
     ),
     Switch(
         "maximum-likelihood",
@@ -149,7 +149,7 @@ SWITCHES = (
     Switch(
         "reference-batch-norm",
         ("--discriminator-norm", "reference-batch"),
-        "With pairs, where it made the best textures of all; without them it holds the game up.",
+        "With pairs, where it made the best textures of all; without them it slows the training down.",
     ),
     Switch(
         "virtual-batch-norm",
@@ -159,7 +159,7 @@ SWITCHES = (
     Switch(
         "batch-features",
         ("--discriminator-batch-features",),
-        "When results come out all alike, which they did not here; with pairs it is a draw.",
+        "When results come out all alike, which they did not here; with pairs it made no difference.",
     ),
     Switch(
         "no-norm",
@@ -169,7 +169,7 @@ SWITCHES = (
     Switch(
         "one-scale",
         ("--discriminator-scales", "1"),
-        "To save time at small sizes; a draw, but less steady from seed to seed with pairs.",
+        "To save time at small sizes; no difference, but less steady from seed to seed with pairs.",
     ),
     Switch(
         "no-feature-matching",
@@ -190,7 +190,7 @@ SWITCHES = (
     Switch(
         "historical",
         ("--historical-weight", "1"),
-        "Without pairs, when the game goes in circles: better here; with pairs it holds back what has to move far.",
+        "Without pairs, when the losses go in circles: better here; with pairs it holds back what has to move far.",
     ),
     Switch(
         "pool",
@@ -200,7 +200,7 @@ SWITCHES = (
     Switch(
         "lecam",
         ("--lecam-weight", "0.3"),
-        "With a few hundred pairs; without pairs take 0.1 or less: at 0.3 it stopped the game.",
+        "With a few hundred pairs; without pairs take 0.1 or less: at 0.3 the training stood still.",
     ),
     Switch(
         "no-augmentation",
@@ -215,7 +215,7 @@ SWITCHES = (
     Switch(
         "negative",
         ("--negative-weight", "0.25"),
-        "When parts are right and the whole is not; a draw here.",
+        "When parts are right and the whole is not; no difference here.",
     ),
     Switch(
         "learned-styles",
@@ -232,12 +232,12 @@ SWITCHES = (
     Switch(
         "optimistic",
         ("--optimiser", "optimistic"),
-        "When the game goes in circles; a little better than Adam without pairs, behind it with them.",
+        "When the losses go in circles; a little better than Adam without pairs, behind it with them.",
     ),
     Switch(
         "extra-gradient",
         ("--optimiser", "extra-gradient"),
-        "Without pairs, when the game goes in circles: better here, though every second step is only a look.",
+        "Without pairs, when the losses go in circles: better here, though every second step is only a look.",
     ),
 )
 
