@@ -96,3 +96,16 @@ def test_what_is_not_installed(package: str, extra: str, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtra, match=rf"{package} not installed.*pip install '\.\[{extra}\]'"):
         _ = RayBackend() if package == "ray" else Remote("s3://bucket").is_dir()
+
+
+@pytest.mark.parametrize("name", ["a::b.png", "c::d/a.png", "q?/a.png", "[2024]/a.png", "*/a.png"])
+def test_no_character_of_a_name_below_an_address_means_anything(name: str) -> None:
+    """fsspec takes `::` for a chain of stores, and where it moves files itself `?`, `*` and `[` for patterns."""
+    root = Remote("memory://odd-names")
+    (root / name).put_bytes(b"picture")
+    (root / name).put_bytes(b"better")
+    found = root.fs.find(root.path)
+    assert found == [f"/odd-names/{name}"]
+    assert root.fs.cat_file((root / name).path) == b"better"
+    assert (root / name).parent.path == f"/odd-names/{name}".rpartition("/")[0]
+    root.fs.rm(root.path, recursive=True)

@@ -42,7 +42,7 @@ class Remote:
         return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1@", self.url)  # without the password
 
     def __truediv__(self, name: str) -> "Remote":
-        return Remote(f"{self.url}/{name}")
+        return self._same_store(f"{self.url}/{name}", f"{self.path.rstrip('/')}/{name}")
 
     @cached_property
     def _opened(self) -> tuple[Any, str]:
@@ -85,7 +85,13 @@ class Remote:
     @property
     def parent(self) -> "Remote":
         """The folder it is in."""
-        return Remote(self.url.rpartition("/")[0])
+        return self._same_store(self.url.rpartition("/")[0], self.path.rpartition("/")[0])
+
+    def _same_store(self, url: str, path: str) -> "Remote":
+        """Another place in this store. Its address is not parsed: fsspec takes `::` in a name for a chain of stores."""
+        found = Remote(url)
+        found.__dict__["_opened"] = self.fs, path  # where `cached_property` keeps it
+        return found
 
     def info(self) -> Mapping[str, Any] | None:
         """Metadata from the storage service; None if it does not exist.
@@ -144,7 +150,7 @@ class Remote:
         try:
             upload(temporary, **patience)
             try:
-                fs.mv(temporary, self.path)
+                _move(fs, temporary, self.path)
             except Exception:
                 if not fs.exists(self.path):
                     raise
@@ -156,14 +162,24 @@ class Remote:
 
     def _replace(self, temporary: str, aside: str) -> None:
         """Move the file aside while `temporary` takes its place; if that fails, it is as it was."""
-        self.fs.mv(self.path, aside)
+        _move(self.fs, self.path, aside)
         try:
-            self.fs.mv(temporary, self.path)
+            _move(self.fs, temporary, self.path)
         except BaseException:
             with suppress(Exception):
-                self.fs.mv(aside, self.path)
+                _move(self.fs, aside, self.path)
             raise
         self.fs.rm_file(aside)
+
+
+def _move(fs: Any, path: str, target: str) -> None:
+    """Move one file; fsspec's own way, where a store has none, takes `*`, `?` and `[` in its name for patterns."""
+    spec: Any = importlib.import_module("fsspec.spec")
+    if getattr(fs.mv, "__func__", None) is not spec.AbstractFileSystem.mv:
+        fs.mv(path, target)
+        return
+    fs.cp_file(path, target)
+    fs.rm_file(path)
 
 
 def _unused(folder: str) -> str:
