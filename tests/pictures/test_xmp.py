@@ -39,6 +39,29 @@ def test_upright() -> None:
         assert xmp.upright(damaged) is None
 
 
+TELEPHONE = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description xmlns:Container="http://ns.google.com/photos/1.0/container/"
+ xmlns:Item="http://ns.google.com/photos/1.0/container/item/" xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"
+ xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" xmlns:xmpNote="http://ns.adobe.com/xmp/note/"
+ hdrgm:Version="1.0" GCamera:MotionPhoto="1" GCamera:MotionPhotoPresentationTimestampUs="968644"
+ GCamera:MicroVideoOffset="4711" GCamera:SpecialTypeID="portrait" xmpNote:HasExtendedXMP="5AB1">
+<GCamera:MotionPhotoVersion>1</GCamera:MotionPhotoVersion>
+<Container:Directory><rdf:Seq>
+<rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="Primary" Item:Mime="image/jpeg"/></rdf:li>
+<rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="GainMap" Item:Length="66171"/></rdf:li>
+<rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="MotionPhoto" Item:Length="4711"/></rdf:li>
+</rdf:Seq></Container:Directory>
+</rdf:Description></rdf:RDF></x:xmpmeta>"""
+
+
+def test_what_followed_the_picture_in_its_file_is_not_announced() -> None:
+    """A result has no gain map, no film of the moment before and no second packet, so nothing may look for them."""
+    found = xmp.upright(TELEPHONE)
+    assert found is not None
+    assert dict(description(found).attrib) == {"{http://ns.google.com/photos/1.0/camera/}SpecialTypeID": "portrait"}
+    assert list(description(found)) == []
+
+
 def test_size() -> None:
     found = description(xmp.for_result(XMP, 48, 80))
     assert found.get(TIFF + "ImageWidth") == "80"

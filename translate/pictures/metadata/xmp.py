@@ -23,6 +23,14 @@ _EMPTY = b"""\
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 </rdf:RDF></x:xmpmeta>
 <?xpacket end="w"?>"""
+_FOLLOWING = (
+    (b"http://ns.adobe.com/hdr-gain-map/1.0/", rb"\w+"),
+    (b"http://ns.google.com/photos/1.0/camera/", rb"(?:MotionPhoto|MicroVideo)\w*"),
+    (b"http://ns.adobe.com/xmp/note/", b"HasExtendedXMP"),
+)
+"""What telephones say of a gain map, a film or more XMP in the same file, none of which results have."""
+_CONTAINER = b"http://ns.google.com/photos/1.0/container/"
+"""The list of these, with their lengths (Ultra HDR Image Format 1.1, Motion Photo 1.0)."""
 _PLACE_STRUCTURES = (b"LocationCreated", b"LocationShown")
 _MOST_BYTES, _MOST_PREFIXES = 1 << 20, 8
 _QUOTES = (b'"', b"'")
@@ -38,7 +46,7 @@ def orientation(xmp: bytes) -> int:
 
 
 def upright(xmp: bytes) -> bytes | None:
-    """Return the packet of the same picture turned upright, without thumbnails; None if it is damaged."""
+    """Return the packet of the same picture turned upright, alone in its file; None if it is damaged."""
     xmp = xmp.rstrip(b"\0")
     if len(xmp) > _MOST_BYTES or b"<" not in xmp or b"\0" in xmp:
         return None
@@ -48,6 +56,11 @@ def upright(xmp: bytes) -> bytes | None:
         return None
     for prefix in _prefixes(xmp, _XMP):
         xmp = _without_element(xmp, prefix + b":Thumbnails")
+    for prefix in _prefixes(xmp, _CONTAINER):
+        xmp = _without_element(xmp, prefix + b":Directory")
+    for namespace, names in _FOLLOWING:
+        for pattern in _patterns(xmp, namespace, names):
+            xmp = re.sub(pattern, b"", xmp)
     return _with_values(xmp, _TIFF, b"Orientation", 1)
 
 
