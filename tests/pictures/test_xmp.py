@@ -1,9 +1,13 @@
 import time
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from made_files import XMP
+from made_files import XMP, saved, smooth
+from PIL import Image
 
+from translate.pictures.band_reader import RowReader
+from translate.pictures.decode import decode
 from translate.pictures.metadata import xmp
 
 EXIF, TIFF = "{http://ns.adobe.com/exif/1.0/}", "{http://ns.adobe.com/tiff/1.0/}"
@@ -23,7 +27,7 @@ def test_orientation() -> None:
 
 
 def test_upright() -> None:
-    found = xmp.upright(XMP + b"\0")
+    found = xmp.upright(XMP + b"\0", turned=True)
     assert found is not None
     assert description(found).get(TIFF + "Orientation") == "1"
     assert b"Thumbnails" not in found
@@ -36,7 +40,7 @@ def test_upright() -> None:
         b"<" + bytes(9) + b"<",
         b"<" * (2 << 20),
     ):
-        assert xmp.upright(damaged) is None
+        assert xmp.upright(damaged, turned=True) is None
 
 
 TELEPHONE = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -56,10 +60,31 @@ TELEPHONE = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://w
 
 def test_what_followed_the_picture_in_its_file_is_not_announced() -> None:
     """A result has no gain map, no film of the moment before and no second packet, so nothing may look for them."""
-    found = xmp.upright(TELEPHONE)
+    found = xmp.upright(TELEPHONE, turned=False)
     assert found is not None
     assert dict(description(found).attrib) == {"{http://ns.google.com/photos/1.0/camera/}SpecialTypeID": "portrait"}
     assert list(description(found)) == []
+
+
+FACES = b"""<mwg-rs:Regions xmlns:mwg-rs="http://www.metadataworkinggroup.com/schemas/regions/"
+ xmlns:stArea="http://ns.adobe.com/xmp/sType/Area#" rdf:parseType="Resource"><mwg-rs:RegionList><rdf:Seq>
+<rdf:li rdf:parseType="Resource"><mwg-rs:Area stArea:x="0.1" stArea:y="0.2" stArea:w="0.1" stArea:h="0.1"/></rdf:li>
+</rdf:Seq></mwg-rs:RegionList></mwg-rs:Regions>
+<p:RegionInfo xmlns:p="http://ns.microsoft.com/photo/1.2/"><p:Rectangle>0.1,0.2,0.1,0.1</p:Rectangle></p:RegionInfo>
+"""
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_faces_are_left_out_where_they_would_be_in_the_wrong_place(tmp_path: Path, orientation: int) -> None:
+    """Their places are those of the pixels as they are stored."""
+    packet = XMP.replace(b"<dc:creator>", FACES + b"<dc:creator>").replace(b'"6"', b'"%d"' % orientation)
+    data = saved(Image.fromarray(smooth()), "JPEG", xmp=packet)
+    with RowReader(data, "a.jpg", tmp_path) as reader:
+        for found in (decode(data).xmp, reader.facts.xmp):
+            assert found is not None
+            description(found)
+            assert (b"stArea:x" in found, b"Rectangle" in found) == (orientation == 1, orientation == 1)
+            assert "Müller" in found.decode()
 
 
 def test_size() -> None:
@@ -131,7 +156,7 @@ def test_hostile_packets_take_no_time() -> None:
         b"<xmp:Thumbnails>",
     ):
         packet = head + part * (900_000 // len(part))
-        xmp.upright(packet)
+        xmp.upright(packet, turned=True)
         xmp.for_result(packet, 1, 1)
         xmp.without_location(packet)
     assert time.perf_counter() - began < 20

@@ -98,7 +98,7 @@ class RowReader:
             np.empty((0, 0, 3), np.uint8),
             icc=colours.icc,
             exif=exif_tags.upright(facts.exif) if facts.exif else None,
-            xmp=xmp_packet.upright(facts.xmp) if facts.xmp else None,
+            xmp=xmp_packet.upright(facts.xmp, turned=self._orientation > 1) if facts.xmp else None,
             notes=(*repairs, *colours.notes),
             size=size_of(facts, image.height, image.width, self._orientation),
             iptc=facts.iptc,

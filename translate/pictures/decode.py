@@ -216,7 +216,7 @@ def _finish(found: Found, bits: Literal[8, 16]) -> Picture:
         to_bits(alpha_HW, bits) if bits == 8 and alpha_HW is not None else alpha_HW,
         icc=colours.icc,
         exif=None if facts.exif is None else exif_tags.upright(facts.exif),
-        xmp=None if facts.xmp is None else xmp_packet.upright(facts.xmp),
+        xmp=None if facts.xmp is None else xmp_packet.upright(facts.xmp, turned=number > 1),
         notes=(*found.notes, *colours.notes),
         size=size,
         iptc=facts.iptc,

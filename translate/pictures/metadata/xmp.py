@@ -32,6 +32,11 @@ _FOLLOWING = (
 _CONTAINER = b"http://ns.google.com/photos/1.0/container/"
 """The list of these, with their lengths (Ultra HDR Image Format 1.1, Motion Photo 1.0)."""
 _PLACE_STRUCTURES = (b"LocationCreated", b"LocationShown")
+_REGIONS = (
+    (b"http://www.metadataworkinggroup.com/schemas/regions/", b"Regions"),
+    (b"http://ns.microsoft.com/photo/1.2/", b"RegionInfo"),
+)
+"""Where faces are, in the pixels as they are stored (MWG Guidelines; Microsoft's People Tags)."""
 _MOST_BYTES, _MOST_PREFIXES = 1 << 20, 8
 _QUOTES = (b'"', b"'")
 
@@ -45,8 +50,11 @@ def orientation(xmp: bytes) -> int:
     return 0
 
 
-def upright(xmp: bytes) -> bytes | None:
-    """Return the packet of the same picture turned upright, alone in its file; None if it is damaged."""
+def upright(xmp: bytes, *, turned: bool) -> bytes | None:
+    """Return the packet of the same picture upright, alone in its file; None if it is damaged.
+
+    `turned`: whether the pixels were stored in another way, so that places in the picture are left out.
+    """
     xmp = xmp.rstrip(b"\0")
     if len(xmp) > _MOST_BYTES or b"<" not in xmp or b"\0" in xmp:
         return None
@@ -58,6 +66,9 @@ def upright(xmp: bytes) -> bytes | None:
         xmp = _without_element(xmp, prefix + b":Thumbnails")
     for prefix in _prefixes(xmp, _CONTAINER):
         xmp = _without_element(xmp, prefix + b":Directory")
+    for namespace, name in _REGIONS if turned else ():
+        for prefix in _prefixes(xmp, namespace):
+            xmp = _without_element(xmp, prefix + b":" + name)
     for namespace, names in _FOLLOWING:
         for pattern in _patterns(xmp, namespace, names):
             xmp = re.sub(pattern, b"", xmp)
@@ -130,7 +141,7 @@ def with_source_type(xmp: bytes | None, address: str) -> bytes:
 
 def _prefixes(xmp: bytes, namespace: bytes) -> list[bytes]:
     """Short names that the packet gives the namespace."""
-    found = re.findall(rb"xmlns:(\w+)\s*=\s*[\"']" + re.escape(namespace) + rb"[\"']", xmp)
+    found = re.findall(rb"xmlns:([\w-]+)\s*=\s*[\"']" + re.escape(namespace) + rb"[\"']", xmp)
     return list(dict.fromkeys(found))[:_MOST_PREFIXES]
 
 
