@@ -155,6 +155,18 @@ def test_case_does_not_matter_to_patterns(tmp_path: Path, engine: Engine, patter
     assert tree(tmp_path / "rest") == ["b.webp"]
 
 
+@pytest.mark.parametrize("stored", ["M\u00fcller.png", "Mu\u0308ller.png"])
+def test_how_an_accent_is_stored_does_not_matter_to_patterns(tmp_path: Path, engine: Engine, stored: str) -> None:
+    """Keyboards give one character, Macs have stored names as two, and archives that they make still do."""
+    paint(tmp_path / "in" / stored, 1)
+    paint(tmp_path / "in/b.png", 1)
+    for number, typed in enumerate(("m\u00fcll*", "mu\u0308ll*")):
+        only, rest = tmp_path / f"only{number}", tmp_path / f"rest{number}"
+        convert_folder(tmp_path / "in", only, engine, include=[typed])
+        convert_folder(tmp_path / "in", rest, engine, exclude=[typed])
+        assert (tree(only), tree(rest)) == ([stored], ["b.png"])
+
+
 def test_zip_in_and_out(tmp_path: Path, engine: Engine) -> None:
     for name in ("a.png", "sub/b.png", "sub/.hidden.png"):
         paint(tmp_path / "in" / name, 7)

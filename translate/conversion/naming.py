@@ -86,14 +86,14 @@ def result_names(
         allowed_name(template.format(stem=PurePosixPath(name).stem, **_suitable(fields(name))), suffix_of(name))
         for name in names
     ]
-    counts = Counter(_key(result) for result in found)
+    counts = Counter(key_of(result) for result in found)
     taken: set[str] = set()
     for number, (name, result) in enumerate(zip(names, found, strict=True)):
         plain = PurePosixPath(name).suffix == suffix_of(name)
-        if counts[_key(result)] > 1 and not (plain and _key(result) not in taken):
+        if counts[key_of(result)] > 1 and not (plain and key_of(result) not in taken):
             stem = PurePosixPath(result).stem + PurePosixPath(name).suffix
             found[number] = _free(stem, PurePosixPath(result).suffix, counts.keys() | taken)
-        taken.add(_key(found[number]))
+        taken.add(key_of(found[number]))
     return found
 
 
@@ -129,13 +129,13 @@ def with_number(name: str, number: int) -> str:
 
 def _free(stem: str, suffix: str, taken: set[str]) -> str:
     number, name = 2, allowed_name(stem, suffix)
-    while _key(name) in taken:
+    while key_of(name) in taken:
         name, number = allowed_name(stem, f"-{number}{suffix}"), number + 1
     return name
 
 
-def _key(name: str) -> str:
-    """Equal for names that are one on some disk."""
+def key_of(name: str) -> str:
+    """Equal for names that are one on some disk: in upper and lower case, and however an accent is stored."""
     return name.casefold() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 

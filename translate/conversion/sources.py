@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from translate.conversion.location import Location, modified_ns
-from translate.conversion.naming import is_video
+from translate.conversion.naming import is_video, key_of
 from translate.conversion.zip_names import member_name, open_archive
 from translate.errors import DataError, ImageError
 from translate.files import irregular, refuse_unlistable, walk
@@ -78,19 +78,19 @@ class Source(Protocol):
 class PictureFilter:
     """Accepts pictures and films that match any of `include` (if given) and none of `exclude`; a `NameFilter`.
 
-    `*` also matches slashes, and case does not matter: cameras write .JPG.
+    `*` also matches slashes. Case does not matter, as cameras write .JPG, nor how an accent is stored.
     """
 
     others: Counter[str]
     """Suffix (lower case) -> how many files that match were neither pictures nor films."""
 
     def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
-        self._include, self._exclude = ([pattern.casefold() for pattern in given] for given in (include, exclude))
+        self._include, self._exclude = ([key_of(pattern) for pattern in given] for given in (include, exclude))
         self.others = Counter()
 
     def __call__(self, name: str, head: Head) -> bool:
         """See `NameFilter`."""
-        folded = name.casefold()
+        folded = key_of(name)
         if self._include and not any(fnmatch.fnmatchcase(folded, pattern) for pattern in self._include):
             return False
         if any(fnmatch.fnmatchcase(folded, pattern) for pattern in self._exclude):
