@@ -241,6 +241,25 @@ def test_an_archive_is_finished_after_an_interruption(tmp_path: Path, engine: En
         assert len(archive.namelist()) == 6
 
 
+def test_an_archive_holds_nothing_of_an_interrupted_command_with_other_options(tmp_path: Path, engine: Engine) -> None:
+    """Nor results of pictures that are gone or damaged since then."""
+    for name in ("a.png", "b.png", "gone.png"):
+        paint(tmp_path / "in" / name, 1)
+
+    def stop(outcome: Result) -> None:
+        if outcome.source.endswith("gone.png"):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        convert_folder(tmp_path / "in", tmp_path / "out.zip", engine, workers=1, on_progress=stop)
+    (tmp_path / "in/gone.png").unlink()
+    (tmp_path / "in/b.png").write_bytes(b"damaged")
+    report = convert_folder(tmp_path / "in", tmp_path / "out.zip", engine, Conversion(name="{stem}-new"))
+    assert (report.converted, len(report.failed)) == (1, 1)
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert archive.namelist() == ["a-new.png"]
+
+
 def test_an_archive_holds_no_half_written_files(tmp_path: Path, engine: Engine) -> None:
     """Whatever process left them, and if it cannot be known that it was killed."""
     paint(tmp_path / "in" / "a" / "1.png", 1)

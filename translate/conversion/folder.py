@@ -152,8 +152,12 @@ def run_plan(
     watching for new files until Ctrl-C."""
     how.check(engine)
     started = time.perf_counter()
-    tally = Tally(on_progress)
-    with plan.opened() as destination, nullcontext() if plan.single else destination.open_manifest() as manifest:
+    made = set[Path]()
+    tally = Tally(on_progress, made if plan.archive else None)
+    with (
+        plan.opened(made) as destination,
+        nullcontext() if plan.single else destination.open_manifest() as manifest,
+    ):
         state = ResumeState(plan.source, destination, existing, how.digest(engine), manifest)
         stop = threading.Event()
         wrong: list[Exception] = []
@@ -179,10 +183,13 @@ def run_plan(
 
 
 class Tally:
-    """Counts results and passes them to a callback, one at a time."""
+    """Counts results and passes them to a callback, one at a time.
 
-    def __init__(self, on_progress: Progress | None = None) -> None:
-        self._on_progress = on_progress
+    `made`: a set that the files of all results are added to.
+    """
+
+    def __init__(self, on_progress: Progress | None = None, made: set[Path] | None = None) -> None:
+        self._on_progress, self._made = on_progress, made
         self._lock = threading.Lock()
         self.converted = self.skipped = 0
         self.failed: list[Result] = []
@@ -197,6 +204,8 @@ class Tally:
                 self.failed.append(result)
             if result.notes:
                 self.noted.append(result)
+            if self._made is not None and isinstance(result.target, Path):
+                self._made.add(result.target)
             if self._on_progress is not None:
                 self._on_progress(result)
 

@@ -3,10 +3,10 @@
 import os
 import shutil
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 from translate import lock
-from translate.conversion.manifest import FILE_NAME
 from translate.conversion.naming import allowed_name, with_number
 from translate.files import atomic_path, unwritable
 
@@ -23,8 +23,13 @@ def empty(folder: Path) -> None:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def pack(folder: Path, archive: Path) -> None:
-    """Write all results to an archive, atomically.
+def pack(folder: Path, archive: Path, made: Collection[Path]) -> None:
+    """Write results to an archive, atomically.
+
+    Args:
+        folder: what they are in. What else is there an earlier command has left that was interrupted.
+        archive: the file.
+        made: the results.
 
     Raises:
         ImageError: it cannot be written; the folder is as it was.
@@ -36,8 +41,7 @@ def pack(folder: Path, archive: Path) -> None:
             zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, strict_timestamps=False) as packed,
         ):
             taken: set[str] = set()
-            ours = {FILE_NAME, lock.FILE_NAME, temporary.name}
-            for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in ours):
+            for path in sorted(made):
                 plain = name = _as_text(path.relative_to(folder).as_posix())
                 number = 1
                 while name in taken:

@@ -142,8 +142,10 @@ class Plan:
         return suffix if animated else result_suffix(suffix)
 
     @contextmanager
-    def opened(self) -> Generator[Destination]:
-        """Create the folder for the results; afterwards, unless an exception was raised, pack it into the archive.
+    def opened(self, made: Collection[Path] = ()) -> Generator[Destination]:
+        """Create the folder for the results; afterwards, unless an exception was raised, pack them into the archive.
+
+        `made`: the results, filled meanwhile; only needed for an archive.
 
         Raises:
             DataError: it cannot be created or written to, another process writes to it, or the archive already exists.
@@ -159,7 +161,7 @@ class Plan:
             if archive is not None:
                 if not note:  # it is held, so these are of processes that were killed
                     remove_leftovers(unpacked(archive))
-                pack(unpacked(archive), archive)
+                pack(unpacked(archive), archive, made)
                 empty(unpacked(archive))
         if archive is not None:
             with suppress(OSError):  # another process may have begun the next archive of this name in it
