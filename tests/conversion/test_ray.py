@@ -157,15 +157,23 @@ def near(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return rounds
 
 
-def test_rounds_and_a_limit(tmp_path: Path, engine: Engine, near: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_backend, "ROUND_SIZE", 3)
+@pytest.mark.parametrize(("round_size", "rounds"), [(3, [3, 3]), (100, [4, 2])])
+def test_rounds_and_a_limit(
+    tmp_path: Path,
+    engine: Engine,
+    near: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    round_size: int,
+    rounds: list[int],
+) -> None:
+    monkeypatch.setattr(ray_backend, "ROUND_SIZE", round_size)
     for number in range(8):
         paint(tmp_path / "in" / f"{number}.png", number)
     convert_folder(tmp_path / "in", tmp_path / "out", engine, limit=2)
     for number in range(8):
         os.utime(tmp_path / "in" / f"{number}.png", ns=(1, 1))  # that two are done is seen when they are read
     report = convert_folder(tmp_path / "in", tmp_path / "out", engine, limit=4, workers=1, backend=RayBackend())
-    assert (report.converted, report.skipped, near) == (4, 2, [3, 3])
+    assert (report.converted, report.skipped, near) == (4, 2, rounds)
     assert convert_folder(tmp_path / "in", tmp_path / "out", engine, workers=1, backend=RayBackend()).converted == 2
 
 

@@ -137,8 +137,8 @@ class RayBackend:
                 destination=worker.destination,
                 how=worker.how,
             )
-            jobs = iter(queue.next, None)
-            while batch := list(islice(jobs, ROUND_SIZE * actors)):
+            # A new iterator for each round: where a round ends at the limit, pictures found to be done make room again.
+            while batch := list(islice(iter(queue.next, None), ROUND_SIZE * actors)):
                 self._round(ray, dict(enumerate(batch)), queue, config, actors)
 
     def _kind(self, ray: Any) -> Literal["CPU", "GPU"]:
