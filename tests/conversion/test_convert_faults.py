@@ -12,9 +12,13 @@ import pytest
 from conftest import INVERT, save_model
 from programs import PATIENCE_SECONDS, started, until
 
+from translate.conversion.folder import run_plan
 from translate.conversion.plan import make_plan
+from translate.conversion.resume import Existing, Result
 from translate.conversion.sources import Item
+from translate.conversion.worker import Conversion
 from translate.errors import DataError, ImageError
+from translate.inference.engine import Engine
 from translate.pictures.operations import Picture, write_picture
 from translate.signals import ending_like_ctrl_c
 
@@ -113,6 +117,31 @@ def test_watch_converts_what_comes_until_ctrl_c(tmp_path: Path) -> None:
         out, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, errors) == (0, "")
     assert json.loads(out.splitlines()[-1])["converted"] == 2
+
+
+@pytest.mark.parametrize("existing", ["continue", "overwrite"])
+def test_what_comes_to_a_watched_folder_starts_nothing_else_again(
+    tmp_path: Path, invert_model: Path, existing: Existing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither pictures that failed nor, with --overwrite, those that are done."""
+    monkeypatch.setattr("translate.conversion.plan.POLL_SECONDS", 0.01)
+    picture, source, seen = Picture(np.zeros((16, 16, 3), np.uint8)), tmp_path / "in", list[str]()
+
+    def next_one(outcome: Result) -> None:
+        seen.append(Path(outcome.source).name)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        if len(seen) >= 2:
+            write_picture(source / f"{len(seen)}.png", picture)
+
+    source.mkdir()
+    (source / "0.png").write_bytes(b"broken")
+    write_picture(source / "1.png", picture)
+    plan = make_plan(source, tmp_path / "out", may_be_empty=True)
+    engine = Engine(invert_model, threads=1, device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(plan, engine, Conversion(), existing=existing, workers=1, on_progress=next_one, watch=True)
+    assert seen == ["0.png", "1.png", "2.png", "3.png"]
 
 
 def test_a_watched_folder_may_be_empty(tmp_path: Path) -> None:

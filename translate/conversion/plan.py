@@ -125,10 +125,14 @@ class Plan:
                     yield Job(item, allowed_path(folder) + slash + target)
 
     def watch(self, template: str, fields: TemplateFields, stop: threading.Event) -> Iterator[Job]:
-        """All jobs, and then a job for every picture that is added or changed, until `stop` is set."""
-        watcher = FolderWatcher()
+        """All jobs, and then a job for every picture that is added or changed, or whose result gets another name for
+        one that was added, until `stop` is set."""
+        watcher, last = FolderWatcher(), dict[str, Job]()
         while not stop.is_set():
-            yield from self.jobs(template, fields, watcher.ready)
+            for job in self.jobs(template, fields, watcher.ready):
+                if last.get(job.item.name) != job:
+                    last[job.item.name] = job
+                    yield job
             stop.wait(REMOTE_POLL_SECONDS if self.remote else POLL_SECONDS)
 
     def _suffix(self, item: Item) -> str:
@@ -171,8 +175,7 @@ class Plan:
 class FolderWatcher:
     """Polls folders for pictures that are new or changed and completely written.
 
-    If a folder has any, all its pictures are returned, since a new file can change the names of other results; the
-    manifest shows which of them are done.
+    If a folder has any, all its pictures are returned, since a new file can change the names of other results.
     """
 
     def __init__(self) -> None:
