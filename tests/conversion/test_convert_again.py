@@ -222,6 +222,16 @@ def test_a_dry_run_says_what_would_be_refused(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_refuses_an_archive_that_exists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = save_model(tmp_path / "m.onnx", INVERT)
+    paint(tmp_path / "in" / "a.png", 7)
+    (tmp_path / "out.zip").write_bytes(b"another")
+    assert main(["convert", str(tmp_path / "in"), str(tmp_path / "out.zip"), "--model", str(model), "--dry-run"]) == 2
+    captured = capsys.readouterr()
+    assert "out.zip already exists; remove it or choose another name" in captured.err
+    assert captured.out == ""
+
+
 def test_an_archive_is_finished_after_an_interruption(tmp_path: Path, engine: Engine) -> None:
     for number in range(6):
         paint(tmp_path / "in" / f"{number}.png", number)

@@ -155,11 +155,10 @@ class Plan:
             DataError: it cannot be created or written to, another process writes to it, or the archive already exists.
         """
         archive = self.archive
-        _refuse_existing(archive)
         folder = self.result_folder
         folder.prepare()
         with nullcontext("") if self.single else folder.held() as note:
-            _refuse_existing(archive)  # another process may have written it just now
+            _refuse_existing(archive)  # since it was planned
             self.remarks.extend([note] if note else [])
             yield folder
             if archive is not None:
@@ -210,7 +209,8 @@ def make_plan(
 
     Raises:
         ConfigError: patterns or a template that would have no effect.
-        DataError: no pictures, a folder that cannot be listed, or results that would overwrite pictures.
+        DataError: no pictures, a folder that cannot be listed, results that would overwrite pictures, or an archive
+            that exists already.
         MissingExtra: the package for this kind of storage is not installed.
     """
     wanted = PictureFilter(include, exclude)
@@ -246,7 +246,7 @@ def make_plan(
     if not count and not may_be_empty:
         raise DataError(_nothing_found(source, include, exclude, found.left_out))
     log_folder = destination if isinstance(destination, Path) and destination.suffix.lower() != ".zip" else None
-    return Plan(
+    plan = Plan(
         found,
         destination,
         output_format,
@@ -258,6 +258,8 @@ def make_plan(
         others=dict(wanted.others),
         faults=FaultLog(log_folder),
     )
+    _refuse_existing(plan.archive)
+    return plan
 
 
 def _is_picture(file: Location) -> bool:
