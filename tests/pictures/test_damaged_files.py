@@ -30,7 +30,7 @@ def truncated_jpeg(path: Path) -> None:
         (lambda path: path.write_text("BM is not always a bitmap"), "not a PNG"),
         (lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"), "not a PNG"),
         (lambda path: path.write_bytes(b"\0\0\0\x14ftypisom\0\0\0\0mp42"), "not a PNG"),
-        (lambda path: path.write_bytes(b""), "an empty file"),
+        (lambda path: path.write_bytes(b""), "an empty file; replace it with a good copy or leave it out"),
         (lambda path: path.mkdir(), "cannot be read"),
         (lambda path: None, "cannot be read"),
         (lambda path: path.write_bytes(b"GIF89a"), "damaged"),

@@ -119,8 +119,9 @@ def _decode(handle: BinaryIO, name: str, max_pixels: int | None, bits: Literal[8
     head = handle.read(HEAD_BYTES)
     kind = recognise(head)
     if kind is None:
-        found = "an empty file" if not head else f"not a {listed(FORMATS)} picture"
-        raise ImageError(f"{name}: {found}; convert it to one of these or leave it out")
+        if not head:
+            raise ImageError(f"{name}: an empty file; replace it with a good copy or leave it out")
+        raise ImageError(f"{name}: not a {listed(FORMATS)} picture; convert it to one of these or leave it out")
     with _damage_named(name):
         try:
             return _finish(_find(handle, kind.name, name, max_pixels, page), bits)
