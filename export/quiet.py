@@ -1,4 +1,4 @@
-"""Other programs, without what they log."""
+"""Silence the loggers of libraries."""
 
 import contextlib
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 @contextlib.contextmanager
 def quiet() -> Generator[None]:
-    """Without the records of any logger, up to errors: what goes wrong is said in one line, by an exception."""
+    """Silence all loggers up to level ERROR; failures are reported in one line, by exceptions."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

@@ -21,6 +21,7 @@ MANIFEST_NAME = ".translate.jsonl"
 
 _LONGEST_SUFFIX = 20
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE)
+"""Names of devices on Windows, with any suffix."""
 
 FULL = {
     errno.ENOSPC: "free some space",
@@ -201,7 +202,7 @@ def sha256_of(path: Path) -> str:
 
 
 def as_text(names: str) -> str:
-    """Text that contains names of files, which need not be text: question marks instead of bytes that are none."""
+    """Replace what cannot be encoded as UTF-8, as names of files may contain, by question marks."""
     return names.encode("utf-8", "replace").decode()
 
 

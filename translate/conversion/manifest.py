@@ -186,7 +186,7 @@ def parse_entry(fields: dict[str, Any]) -> ManifestEntry | None:
 
 
 def parse_result(fields: dict[str, Any]) -> tuple[str, ManifestEntry | None]:
-    """The fields of a line -> the result it is about, and its entry, None if it is being replaced; `""` for others."""
+    """Fields of a line -> name of the result and its entry. None: it is being replaced; `""`: the line names none."""
     entry = parse_entry(fields)
     return (str(fields.get(REPLACED, "")), None) if entry is None else (entry.target, entry)
 

@@ -27,7 +27,7 @@ def pack(folder: Path, archive: Path, made: Collection[Path]) -> None:
     """Write results to an archive, atomically.
 
     Args:
-        folder: what they are in. What else is there an earlier command has left that was interrupted.
+        folder: the folder that they are in. Anything else in it was left by an earlier, interrupted command.
         archive: the file.
         made: the results.
 

@@ -149,7 +149,7 @@ class Plan:
     def opened(self, made: Collection[Path] = ()) -> Generator[Destination]:
         """Create the folder for the results; afterwards, unless an exception was raised, pack them into the archive.
 
-        `made`: the results, filled meanwhile; only needed for an archive.
+        `made`: the results to pack, added while the conversion runs; used for archives only.
 
         Raises:
             DataError: it cannot be created or written to, another process writes to it, or the archive already exists.

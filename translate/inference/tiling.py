@@ -123,7 +123,7 @@ def run_tiled(
     """Run a model window by window and assemble the result.
 
     Args:
-        image_NHWC: the pictures, all tiled by `plan`; if there are none, the model says what nothing becomes.
+        image_NHWC: the pictures, all tiled by `plan`. With none, the model runs on the empty batch, for shape and type.
         run: (n, h, w, C) -> (n, h * scale, w * scale, C'), of any types; n is at most `batch`.
         plan: from `plan_windows` for H and W.
         scale: output side over input side.

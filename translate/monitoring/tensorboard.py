@@ -12,8 +12,8 @@ class Curves:
     Args:
         folder: for the event files.
         enabled: if False, nothing is written.
-        start: images already seen. Points beyond it, which a killed process wrote after its last snapshot, are not
-            shown any more; at 0 none of the points that are there.
+        start: images already seen. Later points, which a killed process wrote after its last snapshot, are hidden;
+            with 0, all earlier points are.
     """
 
     def __init__(self, folder: Path, *, enabled: bool, start: int = 0):

@@ -146,27 +146,27 @@ class Channel:
 
 
 def whole(value: Any) -> int:
-    """A whole number that is not negative; `Broken` if the value is none."""
+    """Return a whole number that is not negative; raise `Broken` for anything else."""
     if type(value) is not int or value < 0:
         raise Broken
     return value
 
 
 def pair(value: Any) -> tuple[int, int]:
-    """Height and width; `Broken` if the value is no list of two such numbers."""
+    """Return height and width; raise `Broken` for anything but a list of two such numbers."""
     height, width = items(value, least=2, most=2)
     return whole(height), whole(width)
 
 
 def items(value: Any, *, least: int = 0, most: float = math.inf) -> list[Any]:
-    """A list of so many values; `Broken` if the value is none."""
+    """Return a list of `least` to `most` values; raise `Broken` for anything else."""
     if not isinstance(value, list) or not least <= len(cast(list[Any], value)) <= most:
         raise Broken
     return cast(list[Any], value)
 
 
 def table(value: Any) -> Message:
-    """Names and values; `Broken` if the value is no such table."""
+    """Return a dictionary; raise `Broken` for anything else."""
     if not isinstance(value, dict):
         raise Broken
     return cast(Message, value)

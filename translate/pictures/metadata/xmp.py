@@ -28,7 +28,7 @@ _FOLLOWING = (
     (b"http://ns.google.com/photos/1.0/camera/", rb"(?:MotionPhoto|MicroVideo)\w*"),
     (b"http://ns.adobe.com/xmp/note/", b"HasExtendedXMP"),
 )
-"""What telephones say of a gain map, a film or more XMP in the same file, none of which results have."""
+"""What phones write about a gain map, a film or more XMP in the same file. Results have none of these."""
 _CONTAINER = b"http://ns.google.com/photos/1.0/container/"
 """The list of these, with their lengths (Ultra HDR Image Format 1.1, Motion Photo 1.0)."""
 _PLACE_STRUCTURES = (b"LocationCreated", b"LocationShown")
@@ -36,7 +36,7 @@ _REGIONS = (
     (b"http://www.metadataworkinggroup.com/schemas/regions/", b"Regions"),
     (b"http://ns.microsoft.com/photo/1.2/", b"RegionInfo"),
 )
-"""Where faces are, in the pixels as they are stored (MWG Guidelines; Microsoft's People Tags)."""
+"""Where faces are, in coordinates of the stored pixels (MWG Guidelines; Microsoft's People Tags)."""
 _MOST_BYTES, _MOST_PREFIXES = 1 << 20, 8
 _QUOTES = (b'"', b"'")
 
@@ -53,7 +53,7 @@ def orientation(xmp: bytes) -> int:
 def upright(xmp: bytes, *, turned: bool) -> bytes | None:
     """Return the packet of the same picture upright, alone in its file; None if it is damaged.
 
-    `turned`: whether the pixels were stored in another way, so that places in the picture are left out.
+    `turned`: whether the pixels had to be turned; places in the picture, such as those of faces, are left out then.
     """
     xmp = xmp.rstrip(b"\0")
     if len(xmp) > _MOST_BYTES or b"<" not in xmp or b"\0" in xmp:
