@@ -101,7 +101,7 @@ async function show() {
     size = { width: value.width, height: value.height };
   }
   find(".strength").hidden = !value.mixes;
-  strength.value = value.strength ?? 1;
+  strength.value = props.value?.strength ?? 1; // which may have been moved while the pictures came
   find(".facts").textContent = (value.facts ?? []).map(([key, facts]) => word(key, facts)).join(" ");
   find(".suggestion").hidden = !value.suggestion;
   find(".suggestion span").textContent = value.suggestion ? word(value.suggestion.key) : "";

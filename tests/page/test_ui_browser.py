@@ -166,6 +166,15 @@ def test_two_visitors_never_get_each_others_pictures(browser: Browser, site: Ser
                 wait_for(page, half)
 
 
+SLOW_PICTURES = """() => {
+    const { decode } = Image.prototype;
+    const late = new Promise((resolve) => (window.late = resolve));
+    Image.prototype.decode = async function () { await late; await decode.call(this); };
+    window.fast = () => { Image.prototype.decode = decode; };
+}"""
+"""Pictures wait for `late()`; those that are asked for after `fast()` do not."""
+
+
 def test_the_controls_of_day_and_night(page: Page, site: Served, tmp_path: Path) -> None:
     night = site.models["night"]
 
@@ -194,13 +203,18 @@ def test_the_controls_of_day_and_night(page: Page, site: Served, tmp_path: Path)
     number.fill("0.5")
     number.press("Enter")
     expect(page.get_by_text(re.compile(r"^the style is 0\.5; give a whole number"))).to_be_visible(timeout=PATIENCE_MS)
+    # The picture may come later than the file to download; a strength that is chosen meanwhile holds.
+    page.evaluate(SLOW_PICTURES)
     number.fill(str(style))
     number.press("Enter")
     wait_for(page, styled)
+    page.evaluate("window.fast()")
     # Mixed at once on the page, and in the file when the slider is let go.
     page.get_by_label("Strength").filter(visible=True).fill("0.4")
     expect(visible(page, ".after .shown")).to_have_css("opacity", "0.4")
+    page.evaluate("window.late()")
     wait_for(page, expected(label="street", style=style, strength=0.4))
+    expect(visible(page, ".after .shown")).to_have_css("opacity", "0.4")
     page.get_by_role("slider", name="Compare").press("ArrowRight")
     expect(visible(page, ".after")).to_have_css("clip-path", "inset(0px 0px 0px 50.1%)")
     # The other model has neither labels nor styles, and takes the same file.
