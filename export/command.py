@@ -13,7 +13,8 @@ import translate
 from export.options import COMPARED, COMPARED_LOSSY, FileOptions
 from translate.errors import ConfigError, DataError, ModelError, require
 from translate.files import sha256_of
-from translate.options import parse_options, quoted
+from translate.inference.controls import graph_inputs, numbered_style, style_as_text, style_from_text
+from translate.options import parse_options, quoted, text_option
 
 if TYPE_CHECKING:
     from export.verify import Parity
@@ -73,9 +74,9 @@ class ExportOptions(FileOptions):
     freeze: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE", help_behavior_hint="(default: none)")] = ()
     """Values to use with --controls fixed, which need not be given then: label=shoe, style=3 (as for `translate convert
     --style`), detail=0.5. Those that are left out have their defaults."""
-    default_style: Annotated[int, tyro.conf.arg(metavar="NUMBER")] = 0
-    """Default style of the model, as a number for `translate convert --style`; 0 is the mean style, which for colours
-    often looks dull."""
+    default_style: Annotated[int | tuple[float, ...], text_option("NUMBER|NUMBERS", style_from_text, style_as_text)] = 0
+    """Default style of the model, as for `translate convert --style`; 0 is the mean style, which for colours often
+    looks dull."""
     images: Annotated[
         Path | None,
         tyro.conf.arg(
@@ -108,7 +109,7 @@ class ExportOptions(FileOptions):
             ConfigError: the output is not named .onnx, the style number is negative, or options contradict each other.
         """
         super().__post_init__()
-        if self.default_style < 0:
+        if isinstance(self.default_style, int) and self.default_style < 0:
             raise ConfigError(f"--default-style {self.default_style} is out of range; give 0 (the mean style) or more")
         if self.freeze and self.controls not in (None, "fixed"):
             raise ConfigError(f"--freeze leaves no inputs, but --controls is {self.controls}; omit one of them")
@@ -117,15 +118,16 @@ class ExportOptions(FileOptions):
         """The spec with the facts that are given.
 
         Raises:
-            ConfigError: a default style for a model without styles, or unreadable metrics.
+            ConfigError: a default style for a model without styles or of another length, or unreadable metrics.
         """
-        from translate.inference.controls import numbered_style
-
         if self.default_style:
             if not spec.style_size:
                 raise ConfigError(f"--default-style: {self.source} was trained without styles; omit it")
-            default_S = numbered_style(self.default_style, spec)
-            spec = dataclasses.replace(spec, default_style=tuple(float(number) for number in default_S))
+            style = self.default_style
+            vector_1S = graph_inputs(spec, style=numbered_style(style, spec) if isinstance(style, int) else style)[
+                "style"
+            ]
+            spec = dataclasses.replace(spec, default_style=tuple(vector_1S[0].tolist()))
         return dataclasses.replace(
             spec,
             name=self.name or spec.name,

@@ -158,6 +158,10 @@ def test_a_graph_that_differs_is_not_written(
         ("run -o my.onnx --direction back", "--direction is back, but run was trained forward only; omit it"),
         ("run -o my.onnx --default-style 3", "--default-style: run was trained without styles; omit it"),
         ("run -o my.onnx --default-style -3", "--default-style -3 is out of range; give 0 "),
+        (
+            "run -o my.onnx --default-style=0.5,red",
+            "style is '0.5,red'; give a whole number, or the numbers of a ",
+        ),
         ("run -o my.onnx --direction up", "'up'.*; see translate export --help"),
         (
             "run -o my.onnx --snapshot best",

@@ -26,7 +26,7 @@ from export.quantise import THIN, to_int8
 from export.to_onnx import finish, trace, unpack_weights, write_model
 from translate.cli.main import main
 from translate.errors import ConfigError, ModelError
-from translate.inference.controls import numbered_style
+from translate.inference.controls import Style, numbered_style
 from translate.inference.engine import Engine
 from translate.networks.unet import UNet
 from translate.pictures.operations import Picture, write_picture
@@ -242,15 +242,33 @@ def tinted() -> onnx.ModelProto:
     return finish(trace(pixel_translator(Tinted().eval(), SPEC).eval(), SPEC), SPEC, "float32")
 
 
-@pytest.mark.parametrize("options", ["--controls fixed", "--controls required", "--precision fp16"])
-def test_another_default_style(folder: Path, image_HWC: np.ndarray, tinted: onnx.ModelProto, options: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("--default-style 5 --controls fixed", numbered_style(5, SPEC)),
+        ("--default-style 5 --controls required", numbered_style(5, SPEC)),
+        ("--default-style 5 --precision fp16", numbered_style(5, SPEC)),
+        ("--default-style=-0.5,1.5", (-0.5, 1.5)),
+    ],
+)
+def test_another_default_style(
+    folder: Path, image_HWC: np.ndarray, tinted: onnx.ModelProto, options: str, expected: Style
+) -> None:
     """Of a network whose results depend on it."""
     write_model(tinted, SPEC, folder / "tinted.onnx")
-    run(f"tinted.onnx -o new.onnx --default-style 5 {options} --images pictures")
+    run(f"tinted.onnx -o new.onnx {options} --images pictures")
     before, after = Engine(folder / "tinted.onnx", device="cpu"), Engine(folder / "new.onnx", device="cpu")
-    expected_HWC = before(image_HWC, style=numbered_style(5, SPEC))
+    if "fixed" not in options:
+        assert after.spec.default_style == tuple(expected)
+    expected_HWC = before(image_HWC, style=expected)
     assert np.abs(after(image_HWC).astype(int) - expected_HWC).max() <= (1 if "fp16" in options else 0)
     assert np.abs(expected_HWC.astype(int) - before(image_HWC)).max() > 9
+
+
+def test_a_default_style_of_another_length(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("tiny.onnx -o new.onnx --default-style 1,2,3 --images pictures", status=2)
+    assert "style has shape (3,), but tiny takes (2,); give 2 numbers" in capsys.readouterr().err
+    assert not (folder / "new.onnx").exists()
 
 
 @pytest.mark.parametrize(("text", "known"), [("", False), ("{", False), ("[1]", False), ('{"largest": 1}', True)])
