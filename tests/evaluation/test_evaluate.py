@@ -261,6 +261,10 @@ def test_styles_are_as_different_as_they_are(tmp_path: Path, pairs_folder: Path)
     assert found["variants"]["styles"]["psnr_db"] != found["metrics"]["psnr_db"]
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["styles_swd_mean_milli"] == found["variants"]["styles"]["swd_mean_milli"]
+    with Image.open(tmp_path / "out" / "contact_sheet.png") as sheet:
+        columns_THWC = np.split(np.asarray(sheet, np.float32)[12:, 12:], 3, axis=1)
+    changes = [float((tile_HWC[162:322, :160] - tile_HWC[:160, :160]).mean()) for tile_HWC in columns_THWC]
+    assert min(abs(changes[i] - changes[j]) for i in range(3) for j in range(i)) > 1  # each in another style
 
 
 def test_another_model_is_measured_on_the_same_pictures(tmp_path: Path, same: Path, pairs_folder: Path) -> None:

@@ -44,7 +44,7 @@ class EvaluateOptions:
         None
     )
     """Output folder for index.html, metrics.json, summary.json (for `translate export --metrics`) and
-    contact_sheet.png, created if missing."""
+    contact_sheet.png (sources and results, each in another style if the model has styles), created if missing."""
     layout: Literal["auto", "photos", "side-by-side", "two-folders"] = "auto"
     """Dataset layout: photographs only, input/target pairs side by side in one file, or one folder per domain."""
     folders: Annotated[

@@ -63,6 +63,7 @@ class Survey:
     """Cases that are shown whatever came out."""
     varied: list[tuple[Case, list[Shot]]] = field(default_factory=list[tuple[Case, list[Shot]]])
     sheet: list[tuple[Pixels, Pixels]] = field(default_factory=list[tuple[Pixels, Pixels]])
+    """Sources and results; with a model that has styles, each result in another one."""
     small: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     """Squares of the sets below full size: side, and the case's name."""
     left_out: int = 0
@@ -167,7 +168,9 @@ class Surveyor:
             survey.varied.append((sample.case, row))
         # One at least, though those chosen may be unreadable.
         if (SHEET in chosen or not survey.sheet) and results[0] is not None:
-            survey.sheet.append((self._on_sheet(self._repeated(sample)), self._on_sheet(results[0])))
+            styled = [result for column, result in zip(survey.columns, results, strict=True) if column.name == "styles"]
+            shown_HWC = styled[0] if styled and styled[0] is not None else results[0]
+            survey.sheet.append((self._on_sheet(self._repeated(sample)), self._on_sheet(shown_HWC)))
 
     def _keep(self, column: Column, image_HWC: Pixels, kind: Kind, in_sets: bool) -> None:
         if in_sets and (kind != "enlarge" or min(image_HWC.shape[:2]) >= SETS_LEAST):
