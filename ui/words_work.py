@@ -174,6 +174,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "train.start_from": ("Start from", "Ausgehen von"),
     "train.from_nothing": ("Nothing", "Nichts"),
+    "train.no_start": (
+        "It starts from nothing, since none of the models suits it.",
+        "Es geht von nichts aus, denn keines der Modelle passt dazu.",
+    ),
     "train.size": ("Picture size", "Bildgröße"),
     "train.size_preset": ("As in the recipe", "Wie im Rezept"),
     "train.go": ("Start", "Starten"),

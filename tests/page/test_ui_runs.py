@@ -3,6 +3,7 @@
 A whole training, and the export, are in `test_ui_train_browser`.
 """
 
+import dataclasses
 import json
 import os
 import signal
@@ -11,14 +12,18 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import DOUBLE, save_model
 from programs import until
 from tiny_runs import options, trainer_class
 
+from translate.cli.train import _preset
 from translate.errors import ConfigError, DataError, MissingExtra
+from translate.inference.models import shipped
 from translate.tasks import TASKS
 from ui.refused import Refused
 from ui.training import tab
@@ -150,7 +155,6 @@ def test_plans_hold_nothing_but_choices(wrong: dict[str, Any]) -> None:
 
 
 def test_a_plan_as_options() -> None:
-    assert starts(TASKS["super-resolution"])[0] == "super-resolution"
     plan = Plan(task="pix2pix", folder="x", layout="right", labels=True, preset="classic", pictures=300, image_size=128)
     assert plan.options() == [
         "--layout", "side-by-side", "--source-side", "right", "--labels", "--preset", "classic", "--max-images", "300",
@@ -159,6 +163,29 @@ def test_a_plan_as_options() -> None:
     assert Plan(task="day-to-night", folder="x", minutes=1.5, start_from="day-to-night").options() == [
         "--preset", "modern", "--max-time", "90s", "--start-from", "day-to-night",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("task", sorted({model.task for model in shipped()}))
+def test_models_are_offered_with_the_presets_that_suit_them(task: str) -> None:
+    for start, suited in starts(TASKS[task]).items():
+        for preset in presets(TASKS[task]):
+            with nullcontext() if preset in suited else pytest.raises(ConfigError, match="does not suit --start-from"):
+                _preset(TASKS[task], trainer_class(task), ["--preset", preset, "--start-from", start])
+            with nullcontext() if preset in suited else pytest.raises(Refused, match="not one of the choices"):
+                Plan(task=task, folder="x", pictures=300, preset=preset, start_from=start)
+
+
+def test_added_models_are_offered_as_far_as_they_can_be_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSLATE_MODELS", str(tmp_path))
+    of_task = partial(dataclasses.replace, DOUBLE, task="super-resolution")
+    save_model(tmp_path / "plain.onnx", of_task(name="plain"))
+    save_model(tmp_path / "small.onnx", of_task(name="small", precision="int8"))
+    found = starts(TASKS["super-resolution"])
+    assert found["super-resolution"] == ["modern", "robust", "classic"]
+    assert found["plain"] == presets(TASKS["super-resolution"])
+    assert "small" not in found
 
 
 def test_twice_the_budget() -> None:

@@ -119,3 +119,29 @@ def test_train_watch_stop_and_use(
         page.get_by_role("tab", name="Models").click()
         expect(page.get_by_role("button", name="Open: Boxes 1")).to_be_visible()
         expect(page.get_by_role("button", name="Use it: Invert")).to_be_visible()
+
+
+def test_the_models_to_start_from_follow_the_recipe(
+    playwright: Playwright, chromium: str, tmp_path: Path, photos: Path, runs_dir: Path
+) -> None:
+    shutil.copytree(photos, tmp_path / "data" / "boxes")
+    training = ["--allow-training", "--data-root", tmp_path / "data", "--runs-dir", runs_dir]
+    with (
+        served(save_model(tmp_path / "invert.onnx", INVERT), options=training) as address,
+        opened(playwright, chromium, address, tmp_path / "profile") as page,
+    ):
+        page.get_by_role("tab", name="Train").click()
+        page.locator(".train .task").select_option("super-resolution")
+        page.get_by_label("Folder of pictures").select_option("boxes")
+        press(page, "Look at the pictures")
+        recipe, start = page.locator(".train .preset"), page.locator(".train .start")
+        start.select_option("super-resolution-photo")
+        recipe.select_option("robust")
+        expect(start).to_have_value("super-resolution-photo")
+        recipe.select_option("fidelity")
+        expect(start.locator("option")).to_have_text(["Nothing"])
+        expect(page.locator(".about-preset")).to_contain_text("none of the models suits it")
+        recipe.select_option("modern")
+        expect(start).to_have_value("")
+        expect(start.locator("option")).to_contain_text(["Nothing", "Super resolution"])
+        expect(page.locator(".about-preset")).to_have_text("Small and fast; the usual choice.")

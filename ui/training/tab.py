@@ -49,7 +49,9 @@ def _task(task: Task) -> dict[str, Any]:
     return {
         "name": task.name,
         "presets": presets(task),
-        "starts": [{"name": name, "title": widgets.title(name)} for name in starts(task)],
+        "starts": [
+            {"name": name, "title": widgets.title(name), "presets": suited} for name, suited in starts(task).items()
+        ],
         "pairs": task.paired and not task.makes_source,
         "labels": task.labels,
     }

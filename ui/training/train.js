@@ -79,19 +79,22 @@ function plan() {
 
 // What depends on the task.
 function choose() {
-  const { name, presets, starts, pairs, labels } = task();
+  const { name, presets, pairs, labels } = task();
   find(".needs").textContent = word("train.needs", { needs: word(`task.${name}.needs`) });
   find(".layouts").hidden = !pairs;
   find(".labels").hidden = !labels;
   options(find(".preset"), presets.map((preset) => [word(`train.preset.${preset}`), preset]));
-  options(find(".start"), [[word("train.from_nothing"), ""], ...starts.map((start) => [start.title, start.name])]);
   aboutPreset();
   steps();
 }
 
 function aboutPreset() {
   const preset = find(".preset").value;
-  find(".about-preset").textContent = word(`train.about.${preset}`);
+  const { starts } = task();
+  const suited = starts.filter(({ presets }) => presets.includes(preset));
+  options(find(".start"), [[word("train.from_nothing"), ""], ...suited.map((start) => [start.title, start.name])]);
+  const alone = starts.length && !suited.length ? [word("train.no_start")] : [];
+  find(".about-preset").textContent = [word(`train.about.${preset}`), ...alone].join(" ");
   const minutes = find(".unit").value === "minutes";
   find(".advice").textContent = word(minutes ? "train.advice_minutes" : "train.advice_pictures");
 }
