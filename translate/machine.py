@@ -5,6 +5,9 @@ import sys
 from math import ceil
 from pathlib import Path
 
+MOST_THREADS = 1024
+"""Largest number of threads that an option may ask for; a hundred times as many can end the process."""
+
 _CGROUPS = Path("/sys/fs/cgroup")
 
 

@@ -53,6 +53,7 @@ def folder(tmp_path: Path, make_pictures: MakePictures, monkeypatch: pytest.Monk
         ("convert in out --model invert.onnx --quality 0", 2, "^$", "^translate: --quality 0 is out of range; "),
         ("convert in out --model invert.onnx --quality 101", 2, "^$", "^translate: --quality 101 is out of range; "),
         ("convert in out --model invert.onnx --workers 0", 2, "^$", "^translate: --workers 0 is out of range; "),
+        ("convert in out --model invert.onnx --workers 1025", 2, "^$", "range; give 1 to 1024, or omit it$"),
         ("convert in A.ZIP --model invert.onnx --watch", 2, "^$", "^translate: --watch needs a folder .* .zip output$"),
         ("convert nope out --model invert.onnx", 2, "^$", "^translate: nope: no such file or folder; "),
         ("convert in in --model invert.onnx", 2, "^$", "^translate: in: input and output are the same folder; "),

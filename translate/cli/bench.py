@@ -16,7 +16,7 @@ from translate.inference.bench import Cell, measure
 from translate.inference.devices import Device
 from translate.inference.graph_file import read_metadata
 from translate.inference.models import resolve
-from translate.machine import cores
+from translate.machine import MOST_THREADS, cores
 from translate.options import parse_options
 from translate.spec import ModelSpec
 
@@ -55,10 +55,12 @@ class BenchOptions:
         """
         if not self.models:
             raise ConfigError("no model is given; give an .onnx file or the name of a model, see `translate models`")
-        for name in ("batches", "threads"):
-            for number in getattr(self, name):
-                if number < 1:
-                    raise ConfigError(f"--{name} {number} is out of range; give 1 or more")
+        for number in self.batches:
+            if number < 1:
+                raise ConfigError(f"--batches {number} is out of range; give 1 or more")
+        for number in self.threads:
+            if not 1 <= number <= MOST_THREADS:
+                raise ConfigError(f"--threads {number} is out of range; give 1 to {MOST_THREADS}")
         if not 0 < self.seconds <= 3600:  # also rejects NaN
             raise ConfigError(f"--seconds {self.seconds:g} is out of range; give more than 0, at most 3600")
         for size in self.sizes:

@@ -26,7 +26,7 @@ from translate.inference.controls import style_as_text, style_from_text
 from translate.inference.engine import Device, Engine
 from translate.inference.models import checked_folder, known, resolve
 from translate.inference.placement import Placement
-from translate.machine import cores
+from translate.machine import MOST_THREADS, cores
 from translate.options import parse_options, text_option
 from translate.pictures.operations import READABLE
 from translate.pictures.pages import check_pages
@@ -169,10 +169,13 @@ class ConvertOptions:
             raise ConfigError(f"--detail {self.detail:g} is out of range; give 0 (most faithful) to 1 (sharpest)")
         if not 0.0 <= self.strength <= 1.0:
             raise ConfigError(f"--strength {self.strength:g} is out of range; give 0 (the picture) to 1 (the result)")
-        for name in ("workers", "limit"):
-            number = getattr(self, name)
-            if number is not None and number < 1:
-                raise ConfigError(f"--{name} {number} is out of range; give 1 or more, or omit it")
+        if self.limit is not None and self.limit < 1:
+            raise ConfigError(f"--limit {self.limit} is out of range; give 1 or more, or omit it")
+        if self.workers is not None and (
+            self.workers < 1 or (self.workers > MOST_THREADS and self.engine == "threads")
+        ):
+            most = f"1 to {MOST_THREADS}" if self.engine == "threads" else "1 or more"
+            raise ConfigError(f"--workers {self.workers} is out of range; give {most}, or omit it")
         if self.tile is not None and self.tile < 0:
             raise ConfigError(f"--tile {self.tile} is out of range; give a number of pixels, or 0 to disable tiling")
         if self.overwrite + self.skip + self.rename > 1:

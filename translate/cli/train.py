@@ -12,11 +12,12 @@ import tyro
 from tyro import MISSING
 
 from translate.errors import ConfigError, nearest, require
+from translate.machine import MOST_THREADS
 from translate.options import parse_options, quoted, short_help, text_option
 from translate.tasks import TASKS, Task
 from translate.training.allocator import keep_memory
 from translate.training.folder import held_run, refuse_name, refuse_old_run, write_config
-from translate.training.openmp import MOST, Threads, prepare
+from translate.training.openmp import Threads, prepare
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -335,8 +336,8 @@ def _parse(task: Task, trainer_class: Any, saved: "Header | None", argv: list[st
                     f"{option_name(name)} is {now}, but the run was started with {before}; "
                     "leave it out, or start a new run in another --out"
                 )
-    if not -1 <= options.threads <= MOST:
-        raise ConfigError(f"--threads is {options.threads}; it must be between -1 and {MOST}")
+    if not -1 <= options.threads <= MOST_THREADS:
+        raise ConfigError(f"--threads is {options.threads}; it must be between -1 and {MOST_THREADS}")
     if options.config.budget.max_seconds is None and options.config.budget.max_images is None:
         raise ConfigError("no budget given; add --max-time 20m (or --max-images 50000), a few hours give good pictures")
     return options

@@ -18,10 +18,7 @@ from dataclasses import dataclass, field
 from math import floor
 from pathlib import Path
 
-from translate.machine import allowed, cores
-
-MOST = 1024
-"""Maximum number of threads."""
+from translate.machine import MOST_THREADS, allowed, cores
 
 NUMBERS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables for the number of threads; if both are set, torch uses the second."""
@@ -65,7 +62,7 @@ def prepare(argv: Sequence[str], environment: MutableMapping[str, str] = os.envi
         found, _ = early.parse_known_args(argv)
     except argparse.ArgumentError:  # tyro reports it later
         return Threads(0)
-    if {"-h", "--help"} & set(argv) or not found.threads <= MOST:
+    if {"-h", "--help"} & set(argv) or not found.threads <= MOST_THREADS:
         return Threads(0)
     device = found.device or (_saved_device(found.out) if found.resume and found.out else "auto")
     loaded = "torch" in sys.modules
