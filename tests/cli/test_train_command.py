@@ -169,6 +169,10 @@ def contents(folder: Path) -> dict[str, bytes | None]:
         (good("super-resolution", "small"), "small/a.png is 40x31 pixels, smaller than the crop of 32; lower --image"),
         (good("super-resolution", "photos", scale=3), "--image-size is 32; it must be a multiple of --scale 3"),
         (good("super-resolution", "photos", channels="1:3"), "--channels is 1:3, but super-resolution needs the same"),
+        (
+            good("super-resolution", "photos", discriminator="srgan"),
+            "--discriminator-width has no effect on --discriminator srgan; omit it, or use --discriminator patch",
+        ),
         (good("cyclegan", "photos"), "photos does not have the folders source and target; put pictures into"),
         (good("cyclegan", "half-empty"), "half-empty/source contains no files; put pictures there"),
         (

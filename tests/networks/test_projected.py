@@ -142,7 +142,7 @@ def test_without_the_extra_nothing_is_written(
     monkeypatch.setattr("translate.packages.find_spec", lambda module: None)
     out = tmp_path / "run"
     start = ["train", SKETCHES, "--data", str(photos), "--out", str(out)]
-    for choice in ({"discriminator": "projected"}, {"perceptual_weight": 1.0}):
+    for choice in ({"discriminator": "projected+patch"}, {"perceptual_weight": 1.0}):
         assert main([*start, *options(image_size=64, **choice)]) == 2
         said = capsys.readouterr().err.splitlines()
         assert len(said) == 1

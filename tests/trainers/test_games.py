@@ -184,6 +184,33 @@ def test_settings_that_do_not_go_together(kind: Any, changes: dict[str, Any], me
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("task", "discriminator", "other"),
+    [
+        ("super-resolution", "srgan", {"discriminator_width": 16}),
+        ("super-resolution", "srgan", {"discriminator_layers": 2}),
+        ("super-resolution", "srgan", {"discriminator_scales": 2}),
+        ("pix2pix", "projected", {"discriminator_width": 16}),
+        ("pix2pix", "projected", {"discriminator_norm": "none"}),
+        ("pix2pix", "projected", {"discriminator_batch_features": True}),
+        ("pix2pix", "projected", {"feature_weight": 3.0}),
+    ],
+)
+def test_settings_that_the_discriminator_ignores(task: str, discriminator: str, other: dict[str, Any]) -> None:
+    """Whatever the preset has is no fault of the user."""
+    for each in trainer_class(task).presets.values():
+        assert isinstance(each, AdversarialConfig)
+        preset = each.replace(batch_size=2)
+        config = preset.replace(discriminator=discriminator)
+        config.check_used(preset)
+        with pytest.raises(
+            ConfigError, match=f"^{option_name(*other)} has no effect on --discriminator {discriminator}; omit"
+        ):
+            config.replace(**other).check_used(preset)
+        beside = "projected+patch" if discriminator == "projected" else "patch"
+        preset.replace(**other | {"discriminator": beside}).check_used(preset)
+
+
 def test_every_setting_is_in_the_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["train", "sketch-to-photo", "--help-all"]) == 0

@@ -320,6 +320,8 @@ def _parse(task: Task, trainer_class: Any, saved: "Header | None", argv: list[st
     if saved is None:
         start = _preset(task, trainer_class, argv)
         options = parse_options(Options, argv, prog, Options(data=MISSING, out=MISSING, config=start))
+        if isinstance(start, AdversarialConfig):
+            options.config.check_used(start)
     else:
         start = config_from_json(config_class, saved.config, "the snapshot")
         if isinstance(start, AdversarialConfig):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import tyro
 
@@ -10,6 +10,12 @@ from translate.errors import ConfigError
 from translate.losses.adversarial import GAMES
 from translate.networks.squeezenet import SMALLEST
 from translate.trainers.config import UNPREFIXED, NetworkConfig, TrainConfig, check_range, option_name
+
+OF_PATCHGAN = (
+    "discriminator_width", "discriminator_layers", "discriminator_scales", "discriminator_norm",
+    "discriminator_batch_features",
+)  # fmt: skip
+"""Settings that other discriminators do not have."""
 
 WEIGHTS = (
     "adversarial_weight", "feature_weight", "discriminator_weight", "gradient_penalty_weight", "r1_weight", "r2_weight",
@@ -175,8 +181,23 @@ class AdversarialConfig(TrainConfig):
         if self.networks.projected and self.references:
             raise ConfigError(
                 f"--discriminator-norm {self.networks.discriminator_norm} needs a reference batch, which "
-                f"--discriminator {self.networks.discriminator} does not have; use --discriminator-norm spectral"
+                f"--discriminator {self.networks.discriminator} does not have; "
+                f"{'use --discriminator-norm spectral' if 'patch' in self.networks.discriminator else 'omit it'}"
             )
+
+    def check_used(self, start: Self) -> None:
+        """Raise ConfigError for a setting other than in `start`, such as a preset, that the discriminator ignores."""
+        kind = self.networks.discriminator
+        ignored = () if "patch" in kind else OF_PATCHGAN
+        if kind == "projected":
+            ignored = (*ignored, "feature_weight")
+        now, before = self.settings(), start.settings()
+        for name in ignored:
+            if now[name] != before[name]:
+                raise ConfigError(
+                    f"{option_name(name)} has no effect on --discriminator {kind}; omit it, or use --discriminator "
+                    f"{'projected+patch' if kind == 'projected' else 'patch'}"
+                )
 
     def check_part(self, pictures: int) -> None:
         """See `TrainConfig`."""
