@@ -41,6 +41,15 @@ MOST_STYLE = 1 << 16
 _MOST = 1 << 53
 """Largest number in a spec; JSON has no larger whole numbers that every reader understands."""
 
+_LARGEST = {
+    "scale": 256,
+    "min_size": 1 << 14,
+    "working_size": 1 << 14,
+    "scene_size": 1 << 14,
+    "bytes_per_pixel": 1 << 30,
+}
+"""Fields that say how much memory a picture takes -> a number that no model needs; with more, every picture fails."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
@@ -222,6 +231,11 @@ def _check_types(found: Mapping[str, Any]) -> None:
     for name in ("scale", "size_multiple", "input_channels", "output_channels"):
         if found.get(name) == 0:
             raise TypeError(f"{name} is 0, expected a number from 1")
+    for name, most in _LARGEST.items():
+        if (found.get(name) or 0) > most:
+            raise TypeError(f"{name} is {found[name]}, expected a number up to {most}")
+    if found.get("scene_size") and found.get("scale", 1) != 1:
+        raise TypeError(f"scene_size is {found['scene_size']}, expected null where the scale is {found['scale']}")
     size = found.get("style_size", 0)
     if size > MOST_STYLE or len(found.get("default_style", ())) not in (0, size):
         raise TypeError(f"style_size is {size}, expected the length of default_style, at most {MOST_STYLE}")
