@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.serialization import safe_globals
 
 from translate.errors import ModelError, nearest
 from translate.inference.graph_file import read_graph
@@ -27,6 +28,8 @@ _PREFIX = re.compile(r"^(module|_orig_mod|net|netG|net_g|generator)\.")
 _DISCRIMINATOR = re.compile(r"(net_?)?[dD](_|$|isc)")
 _NETWORK = re.compile(rf"(net_?)?[gG](_|$|en)|{_DISCRIMINATOR.pattern}")
 """Names of generators and discriminators."""
+_NUMBERS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
+"""What a pickle names for numbers of numpy, such as the loss, before and after numpy 2."""
 _SAVE_WEIGHTS = "where it was made, save only the weights: torch.save(net.state_dict(), 'net.pth')"
 
 _REFUSED: Mapping[Kind, str] = {
@@ -72,6 +75,21 @@ def _refuse_archive(path: Path) -> None:
             )
 
 
+class _Unread:
+    """Stands for a number of numpy, or its type: numpy itself would believe whatever the file says of its memory."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+def _only_tensors() -> safe_globals:
+    """While it is entered, torch reads tensors and leaves out numbers of numpy."""
+    return safe_globals([(_Unread, name) for name in _NUMBERS])
+
+
 def _loaded(path: Path) -> Any:
     try:
         kind = kind_of(path)
@@ -86,9 +104,10 @@ def _loaded(path: Path) -> Any:
     try:
         if kind == "safetensors":
             return load_file(path)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _only_tensors():
             warnings.simplefilter("ignore")  # of old ways to pickle; whether it can be read is said below
-            return torch.load(path, map_location="cpu", weights_only=True)
+            # Numbers that were pickled by Python 2 are bytes that are no other text.
+            return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
     except pickle.UnpicklingError as error:
         raise ModelError(_refusal(path, str(error))) from None
     except Exception as error:  # damaged files make torch fail in many ways
@@ -110,7 +129,7 @@ def _refusal(path: Path, reason: str) -> str:
     named = re.search(r"GLOBAL ([\w.]+)", reason)
     objects = [named[1]] if named else []
     if zipfile.is_zipfile(path):
-        with suppress(Exception):  # damaged files make torch fail in many ways
+        with suppress(Exception), _only_tensors():  # damaged files make torch fail in many ways
             objects = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     if not objects:
         return (

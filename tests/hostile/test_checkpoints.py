@@ -6,10 +6,12 @@ snapshots are safetensors: `tests/training/test_snapshot.py`.
 
 import json
 import os
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from bombs import GIBIBYTE
@@ -18,6 +20,8 @@ from export.foreign.checkpoint import read_state
 from translate.errors import ModelError, SnapshotError
 from translate.training.snapshot import read_header
 
+WEIGHTS = {"first.weight": torch.zeros(2, 3), "first.bias": torch.zeros(2)}
+INT8 = np.dtype("int8")
 F32 = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
 HEADERS: dict[str, Any] = {
     "a tensor beyond the end": {"a": F32 | {"shape": [1 << 40], "data_offsets": [0, 1 << 42]}},
@@ -101,3 +105,39 @@ def test_a_program_among_the_tensors(old: bool, tmp_path: Path, monkeypatch: pyt
         with pytest.raises(ModelError, match=r"holds more than tensors|cannot be read as a checkpoint"):
             read_state(Path(name))
     assert not Path("it-ran").exists()
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_numbers_of_numpy_are_left_out(old: bool, tmp_path: Path) -> None:
+    beside = {"epoch": np.int64(9), "loss": [np.float64(1.5), np.float32(2.5)], "best": np.bool_(True), "as": INT8}
+    torch.save(beside | {"state_dict": WEIGHTS}, tmp_path / "a.pth", _use_new_zipfile_serialization=not old)
+    trusted = set(torch.serialization.get_safe_globals())
+    assert read_state(tmp_path / "a.pth").keys() == WEIGHTS.keys()
+    assert set(torch.serialization.get_safe_globals()) == trusted
+    # Only these: not what else is there, of numpy or not.
+    for more, name in (
+        (_Runs(), r"\w+\.mkdir"),
+        (np.zeros(3), r"numpy\._core\.multiarray\._reconstruct(, numpy\.ndarray)?"),
+    ):
+        torch.save(beside | {"a": WEIGHTS, "b": more}, tmp_path / "b.pth", _use_new_zipfile_serialization=not old)
+        with pytest.raises(ModelError, match=rf"holds more than tensors \({name}\), which could run a program"):
+            read_state(tmp_path / "b.pth")
+
+
+NUMBER = (
+    b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\2%sK\0K\1\x87R(K\3U\1<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
+    b"U\x08%s\x86R"
+)
+"""A number as Python 2 pickled it: its type, with flags that say what its memory is, and its eight bytes."""
+
+
+@pytest.mark.parametrize(("kind", "content"), [(b"f8", struct.pack("<d", -1e9 / 3)), (b"O8", bytes(range(8)))])
+def test_what_a_number_says_of_memory_is_not_believed(kind: bytes, content: bytes, tmp_path: Path) -> None:
+    """A number of Python 2, and one that says that its bytes are the address of an object."""
+    torch.save({"loss": "here"} | WEIGHTS, tmp_path / "a.pth")
+    with zipfile.ZipFile(tmp_path / "a.pth") as good, zipfile.ZipFile(tmp_path / "b.pth", "w") as other:
+        for name in good.namelist():
+            changed = good.read(name).replace(b"X\4\0\0\0here", NUMBER % (kind, content))
+            assert not name.endswith("data.pkl") or changed != good.read(name)
+            other.writestr(name, changed)
+    assert read_state(tmp_path / "b.pth").keys() == WEIGHTS.keys()
