@@ -1,11 +1,13 @@
 import dataclasses
+import zipfile
 from pathlib import Path
 
 import pytest
 from conftest import INVERT, save_model
 
 from translate.conversion.destinations import LocalFolder
-from translate.conversion.naming import check_template, result_names, with_number
+from translate.conversion.naming import ResultFolders, check_template, key_of, result_names, with_number
+from translate.conversion.plan import ReadyFilter, make_plan
 from translate.conversion.sources import FileSource
 from translate.conversion.worker import Conversion, Worker
 from translate.errors import ConfigError
@@ -57,6 +59,34 @@ def test_no_two_results_are_alike(names: list[str], suffix: str, expected: list[
     found = result_names(names, lambda _: suffix, "{stem}", lambda _: {})
     assert found == expected
     assert len({name.casefold() for name in found}) == len(names)
+
+
+def test_no_two_folders_are_alike() -> None:
+    """On disks that ignore case, or how an accent is stored; the path of one follows from those before it."""
+    folders = ResultFolders()
+    given = ["", "A", "a", "a-2", "A/b", "A/B", "a/b", "a-2/b", "..", "x/A.c/a", "x/a.c/A", "\u00e9", "e\u0301", "a/b"]
+    found = [
+        "", "A", "a-2", "a-2-2", "A/b", "A/B-2", "a-2/b", "a-2-2/b", "..", "x/A.c/a", "x/a.c-2/A", "\u00e9",
+        "e\u0301-2", "a-2/b",
+    ]  # fmt: skip
+    assert [folders.of(folder) for folder in given] == found
+    assert len(set(map(key_of, found))) == len(set(given))
+    folders.of("a/" * 20_000)
+
+
+def test_folders_of_an_archive_that_differ_in_case(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for name in ("A/x.png", "a/X.png", "a/y.png", "x.png"):
+            archive.writestr(name, b"")
+    plan = make_plan(tmp_path / "in.zip", tmp_path / "out")
+
+    def jobs(ready: ReadyFilter | None = None) -> dict[str, str]:
+        return {job.item.name: job.target for job in plan.jobs("{stem}", lambda _: {}, ready)}
+
+    found = {"A/x.png": "A/x.png", "a/X.png": "a-2/X.png", "a/y.png": "a-2/y.png", "x.png": "x.png"}
+    assert jobs() == found
+    del found["A/x.png"]  # done already: the names of the others are as before
+    assert jobs(lambda items: [item for item in items if item.name in found]) == found
 
 
 def test_template_is_filled_in() -> None:

@@ -6,6 +6,7 @@ import string
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import PurePosixPath
 
@@ -116,9 +117,41 @@ def allowed_name(stem: str, ending: str = "", *, windows: bool = os.name == "nt"
     return _encoded(suited)[: room - len(mark)].decode("utf-8", "ignore") + mark + ending
 
 
-def allowed_path(folder: str) -> str:
-    """A path of a folder, relative and with forward slashes, with each of its names as `allowed_name`."""
-    return "/".join(allowed_name(part) for part in folder.split("/"))
+class ResultFolders:
+    """Names for the folders of results: those of the pictures, unless two would be one folder on disks that ignore case
+    or compose accents; the second one, such as `a` beside `A`, is then `a-2`."""
+
+    def __init__(self) -> None:
+        self._root = _Folder("")
+
+    def of(self, folder: str) -> str:
+        """The folder of the results of a folder; both are relative, with forward slashes."""
+        place = self._root
+        names: list[str] = []
+        for part in folder.split("/"):
+            if place.inside is None or place.taken is None:  # most folders have no others in them
+                place.inside, place.taken = {}, set()
+            below = place.inside.get(part)
+            if below is None:
+                name, number = allowed_name(part), 2
+                while key_of(name) in place.taken:
+                    name, number = allowed_name(part, f"-{number}"), number + 1
+                place.taken.add(key_of(name))
+                below = place.inside[part] = _Folder(name)
+            names.append(below.name)
+            place = below
+        return "/".join(names)
+
+
+@dataclass(slots=True)
+class _Folder:
+    """A folder of results."""
+
+    name: str
+    inside: "dict[str, _Folder] | None" = None
+    """By the names of the folders of pictures."""
+    taken: set[str] | None = None
+    """Keys of their names."""
 
 
 def with_number(name: str, number: int) -> str:

@@ -15,8 +15,8 @@ from translate.conversion.location import Location, Remote, relative_name
 from translate.conversion.naming import (
     LONGEST,
     VIDEO_OUTPUTS,
+    ResultFolders,
     allowed_name,
-    allowed_path,
     is_video,
     result_names,
     video_suffix,
@@ -109,20 +109,22 @@ class Plan:
 
         `template` and `fields`: see `translate.conversion.naming.result_names`.
         """
+        folders = ResultFolders()
         for items in self.source.groups():
             if self.only_name is not None:
                 yield Job(items[0], self.only_name)
                 return
+            parts = (item.name.rpartition("/") for item in items)
+            places = [folders.of(folder) + slash for folder, slash, _ in parts]  # also of those that are not chosen
             chosen = set(items if ready is None else ready(items))
             if not chosen:
                 continue
             names = [PurePosixPath(item.name).name for item in items]
             suffixes = {name: self._suffix(item) for name, item in zip(names, items, strict=True)}
             targets = result_names(names, suffixes.__getitem__, template, fields)
-            for item, target in zip(items, targets, strict=True):
+            for item, place, target in zip(items, places, targets, strict=True):
                 if item in chosen:
-                    folder, slash, _ = item.name.rpartition("/")
-                    yield Job(item, allowed_path(folder) + slash + target)
+                    yield Job(item, place + target)
 
     def watch(self, template: str, fields: TemplateFields, stop: threading.Event) -> Iterator[Job]:
         """All jobs, and then a job for every picture that is added or changed, or whose result gets another name for
