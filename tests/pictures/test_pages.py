@@ -36,8 +36,8 @@ def tiff(*pages: Image.Image, **options: Any) -> bytes:
     return saved(pages[0], "TIFF", save_all=True, append_images=pages[1:], **options)
 
 
-def mpo(*pages: Image.Image) -> bytes:
-    return saved(pages[0], "MPO", save_all=True, append_images=pages[1:], quality=100)
+def mpo(*pages: Image.Image, **options: Any) -> bytes:
+    return saved(pages[0], "MPO", save_all=True, append_images=pages[1:], quality=100, **options)
 
 
 def shown(data: bytes) -> list[tuple[tuple[int, int], int]]:
@@ -198,6 +198,23 @@ def test_mpo_has_its_pictures_as_pages() -> None:
     gain_map.info["xmp"] = b'<x xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"/>'
     gain_map.encoderinfo = {"xmp": gain_map.info["xmp"]}
     assert decode(mpo(page(10), gain_map)).pages == 1
+
+
+def test_a_gain_map_without_xmp_is_no_page() -> None:
+    """ISO 21496-1 has a segment of its own for it, in the gain map with more than the version."""
+    name = b"urn:iso:std:iso:ts:21496:-1\0"
+    photo, gain_map = page(10), page(100)
+    gain_map.encoderinfo = {"extra": b"\xff\xe2" + (2 + len(name) + 60).to_bytes(2, "big") + name + bytes(60)}
+    data = mpo(photo, gain_map)
+    assert decode(data).pages == 1
+    assert count_pages(data) == 1
+    # What the photograph says of its gain map is not said of its other pictures.
+    xmp = b'<x xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"/>'
+    other = page(200)
+    other.encoderinfo = {"xmp": b""}
+    data = mpo(photo, gain_map, other, xmp=xmp)
+    assert decode(data).pages == 2
+    assert int(decode(data, page=2).rgb_HWC[0, 0, 0]) == pytest.approx(200, abs=2)
 
 
 @pytest.mark.parametrize(

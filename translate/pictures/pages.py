@@ -26,8 +26,10 @@ _DIRECTORIES = {34665, 34853, 40965}
 """Tags that say where directories lie: EXIF, GPS, and interoperability."""
 _MOST_PAGES = 65_536
 _MP_ENTRIES = 0xB002
+_XMP, _GAIN_MAP = b"http://ns.adobe.com/xap/1.0/\0", b"urn:iso:std:iso:ts:21496:-1\0"
+"""How the segments of XMP and of a gain map by ISO 21496-1 begin."""
 _GAIN_MAPS = (b"hdrgm:", b"hdrgainmap")
-"""What the XMP of a gain map has: ISO 21496-1 as Google and Adobe write it, and Apple's."""
+"""What the XMP of a gain map has: as Google and Adobe write it, and Apple's."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,15 @@ def _is_picture(image: ImageFile, number: int, kind: str) -> bool:
     image.seek(0)
     size = image.size
     image.seek(number)
-    return image.size == size and not any(mark in image.info.get("xmp", b"").lower() for mark in _GAIN_MAPS)
+    return image.size == size and not any(map(_tells_gain_map, cast(Any, image).applist))
+
+
+def _tells_gain_map(segment: tuple[str, bytes]) -> bool:
+    """Whether a segment of a picture, its marker and content, says that it is a gain map."""
+    _, content = segment
+    if content.startswith(_GAIN_MAP):
+        return True
+    return content.startswith(_XMP) and any(mark in content.lower() for mark in _GAIN_MAPS)
 
 
 def mpo_frame(handle: BinaryIO, name: str, number: int) -> bytes:
