@@ -7,7 +7,7 @@ Array names carry their shape: H height, W width, C channels.
 """
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +40,9 @@ _USUAL, _FASTEST = Fraction(25), 240
 
 _HDR = {16, 18}
 """Transfer functions for high dynamic range: PQ and HLG."""
+
+_MOST_REORDERED = 16
+"""Frames that may be stored between one and those that are shown before it (H.264, A.3.1)."""
 
 MapFrames = Callable[[Callable[[Any], Any], Iterable[Any], int], Generator[Any]]
 """A parallel, ordered `map`; the integer is the expected number of frames."""
@@ -202,12 +205,17 @@ def _frames(
 ) -> Generator[av.VideoFrame]:
     """Yield the frames of a video; other packets go to the writer. Counts damaged frames in `counts`."""
     last = None
+    avi = _AviTimes(stream) if stream.container.format.name == "avi" else None
     stored = (video.height, video.width) if video.orientation < 5 else (video.width, video.height)
     for packet in packets:
         if packet.stream is not stream:
             writer.copy(packet)
             continue
+        if avi is not None:
+            avi.see(packet)
         for frame in _decoded(packet, counts):
+            if avi is not None:
+                avi.set(frame)
             if (frame.height, frame.width) != stored:
                 sizes = f"{stored[1]} x {stored[0]} to {frame.width} x {frame.height}"
                 raise ImageError(f"{name}: the frame size changes from {sizes} pixels; split the video there")
@@ -218,6 +226,44 @@ def _frames(
             last = frame.pts
             counts["damaged"] += frame.is_corrupt
             yield frame
+
+
+class _AviTimes:
+    """When the frames of an AVI file are shown.
+
+    It says only in which order they are stored, one in each interval. What FFmpeg makes of that is late, or in that
+    order, where frames are stored in another order than they are shown.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        stream.codec_context.copy_opaque = True
+        self._number = 0
+        self._waiting: dict[int, None] = {}
+        """Numbers of the packets whose frames have not come yet, in order."""
+        self._free: deque[int] = deque()
+        """Times of the intervals without a frame, as many."""
+        self._interlaced = False
+        """Each interval may have half a frame then, and FFmpeg is believed."""
+
+    def see(self, packet: Any) -> None:
+        """Take note of a packet that is about to be decoded."""
+        if packet.size and packet.dts is not None and not self._interlaced:
+            packet.opaque = self._number
+            self._waiting[self._number] = None
+            self._free.append(packet.dts)
+            self._number += 1
+
+    def set(self, frame: av.VideoFrame) -> None:
+        """Set the time of the next frame that is shown."""
+        self._interlaced = self._interlaced or frame.interlaced_frame
+        own: Any = frame.opaque
+        if self._interlaced or own not in self._waiting:
+            return
+        while (oldest := next(iter(self._waiting))) < own - _MOST_REORDERED:  # it is damaged, and will not come
+            del self._waiting[oldest]
+            self._free.popleft()
+        del self._waiting[own]
+        frame.pts = self._free.popleft()
 
 
 def _decoded(packet: Any, counts: Counter[str] | None = None) -> list[av.VideoFrame]:
