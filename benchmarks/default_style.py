@@ -2,11 +2,11 @@
 
     python benchmarks/default_style.py FILE.onnx --photos PHOTOS [--styles 48] [--limit 96]
 
-PHOTOS has one sub-folder per label of the model. Lines are drawn from every k-th photograph, and each style gives all of
-them its look: the mean style, and the styles with the numbers 1 to 48. The mean style is nearest to photographs by KID,
-but it is greyer than any of them. So the default is the style with the least KID among those whose results are as
-colourful as the photographs; pass it to `translate export --default-style`. Take training photographs, so that the test
-split stays unseen. Needs the extra `features`.
+PHOTOS has one sub-folder per label of the model. Lines are drawn from every k-th photograph, and each style gives all
+of them its look: the mean style, and the styles with the numbers 1 to 48. Results in the mean style are greyer than
+photographs, so the default is the style with the least KID among those whose results are as colourful; pass it to
+`translate export --default-style`. Take training photographs, so that the test split stays unseen. Needs the extra
+`features`.
 """
 
 import argparse
@@ -40,7 +40,8 @@ def main() -> None:
     labels = [path.relative_to(options.photos).parts[0] for path in paths]
     drawings = [Picture(draw_lines(flatten(photo))) for photo in photos]
     colourful = float(chroma(photos_BCHW).mean())
-    print(f"{len(photos)} photographs, chroma {colourful:.4f}\n\n| style | `kid_lite1` x 1,000 | chroma |\n|---|---|---|")
+    print(f"{len(photos)} photographs, chroma {colourful:.4f}\n")
+    print("| style | `kid_lite1` x 1,000 | chroma |\n|---|---|---|")
     suited: dict[int, float] = {}
     for number in range(options.styles + 1):
         # The mean style, whatever default the file has now.
