@@ -10,12 +10,13 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
 from conftest import INVERT, save_model
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route
 from test_engine import save_sum
 
 from translate.spec import ModelSpec
@@ -46,6 +47,13 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
+SLOW_PICTURES = """() => {
+    const { decode } = Image.prototype;
+    const late = new Promise((resolve) => (window.late = resolve));
+    Image.prototype.decode = async function () { await late; await decode.call(this); };
+    window.fast = () => { Image.prototype.decode = decode; };
+}"""
+"""Pictures wait for `late()`; those that are asked for after `fast()` do not."""
 
 _USUAL = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB"}
 
@@ -110,6 +118,8 @@ def served_tiny(folder: Path, options: Sequence[object] = ()) -> Generator[Serve
         models[spec.name] = (save_model if spec == INVERT else save_sum)(folder / spec.name / "model.onnx", spec)
         if spec == INVERT:
             Image.new("L", (64, 64), 100).save(samples / "grey.png")
+        elif spec == COLOURS:
+            Image.fromarray(picture_HWC).save(samples / "handbag-1.png")
         elif spec.task != INVERT.task:
             for name in ("square-2", "street-1"):
                 Image.fromarray(picture_HWC).save(samples / f"{name}.png")
@@ -170,3 +180,39 @@ def _watched(context: BrowserContext, address: str) -> Generator[Page]:
         assert troubles == [], troubles
     finally:
         context.close()
+
+
+class Held:
+    """Requests of a page that wait until a test lets them go, in the order that it likes.
+
+    Args:
+        page: which asks.
+        addresses: which requests wait, as for `Page.route`.
+    """
+
+    def __init__(self, page: Page, addresses: str) -> None:
+        self._page, self._addresses = page, addresses
+        self.waiting: list[Route] = []
+        """What waits and was not taken."""
+        page.route(addresses, self._hold)
+
+    def _hold(self, route: Route) -> None:
+        self.waiting.append(route)
+
+    def go(self, route: Route | None = None) -> None:
+        """Send a request, or the next, and wait for its answer."""
+        sent = route or self.next()
+        with self._page.expect_response(lambda answer: answer.request == sent.request):
+            sent.continue_()
+
+    def next(self) -> Route:
+        """The next request, once there is one; `continue_` sends it."""
+        deadline = monotonic() + PATIENCE_MS / 1000
+        while not self.waiting:
+            assert monotonic() < deadline, f"nothing asks for {self._addresses}"
+            self._page.wait_for_timeout(20)
+        return self.waiting.pop(0)
+
+    def end(self) -> None:
+        """Later requests are not held."""
+        self._page.unroute(self._addresses)

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
-from browsing import PATIENCE_MS, Served, visited
+from browsing import PATIENCE_MS, SLOW_PICTURES, Served, visited
 from made_files import bomb
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -164,15 +164,6 @@ def test_two_visitors_never_get_each_others_pictures(browser: Browser, site: Ser
             for page, source in zip(pages, sources, strict=True):
                 half = made(site.models["dim"], source, tmp_path / "half" / source.parent.name, strength=0.5)
                 wait_for(page, half)
-
-
-SLOW_PICTURES = """() => {
-    const { decode } = Image.prototype;
-    const late = new Promise((resolve) => (window.late = resolve));
-    Image.prototype.decode = async function () { await late; await decode.call(this); };
-    window.fast = () => { Image.prototype.decode = decode; };
-}"""
-"""Pictures wait for `late()`; those that are asked for after `fast()` do not."""
 
 
 def test_the_controls_of_day_and_night(page: Page, site: Served, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from time import monotonic
 
 import numpy as np
 import pytest
-from browsing import PATIENCE_MS, Served, opened, served
+from browsing import PATIENCE_MS, SLOW_PICTURES, Held, Served, opened, served
 from PIL import Image
 from playwright.sync_api import Page, Playwright, Request, expect
 
@@ -249,6 +249,98 @@ def test_looks(page: Page) -> None:
     expect(number).to_be_hidden()
     expect(page.get_by_role("button", name="Random look")).to_be_hidden()
     wait_until(page, lambda found: ink(found) < 2)
+
+
+def test_what_comes_late_is_for_the_model_it_was_asked_for(page: Page, tmp_path: Path) -> None:
+    wait_until(page, lambda found: True)
+    models = page.get_by_label("Model").filter(visible=True)
+    models.select_option("Colours")
+    stroke(page, SHOE)
+    page.get_by_text("Handbag", exact=True).click()
+    page.locator(".result[aria-busy=false]").wait_for()
+    # Six variations, while another model is chosen that has no styles: the rest is not asked for.
+    live = Held(page, "**/sketch/live/**")
+    page.get_by_role("button", name="Six variations").click()
+    first = live.next()
+    page.get_by_text("Shoe", exact=True).click()
+    live.next().continue_()
+    first.continue_()
+    second = live.next()  # for the label that the first was for
+    assert "label=handbag" in second.request.url
+    models.select_option("Invert")
+    live.next().continue_()
+    with page.expect_response(lambda answer: answer.url == second.request.url):
+        second.continue_()
+    models.select_option("Numbered")
+    last = live.next()
+    assert "model=6" in last.request.url, "no third variation"
+    last.continue_()
+    live.end()
+    said(page, "")
+    # A look like that of a photograph, while a model is chosen that has numbers.
+    models.select_option("Colours")
+    Image.new("RGB", (40, 40), (200, 90, 20)).save(tmp_path / "leather.png")
+    matched = Held(page, "**/sketch/look**")
+    page.locator("input.likeness").set_input_files(tmp_path / "leather.png")
+    answered = matched.next()
+    models.select_option("Numbered")
+    answered.continue_()
+    expect(page.locator(".studio")).to_have_attribute("aria-busy", "false")
+    expect(page.get_by_label("Style number")).to_have_value("0")
+    # What was wrong is not said any more once something right was asked for.
+    page.locator(".result[aria-busy=false]").wait_for()
+    live = Held(page, "**/sketch/live/**")
+    number = page.get_by_label("Style number")
+    for style in ("0.5", "42"):
+        number.fill(style)
+        number.press("Enter")
+    live.next().continue_()
+    live.next().continue_()
+    live.end()
+    page.locator(".result[aria-busy=false]").wait_for()
+    said(page, "")
+
+
+def test_what_was_opened_last_stays(page: Page, tmp_path: Path) -> None:
+    wait_until(page, lambda found: True)
+    for name, level in (("slow", 30), ("quick", 60)):
+        Image.new("L", (80, 40), level).save(tmp_path / f"{name}.png")
+    reads = Held(page, "**/sketch/picture**")
+    for name in ("slow", "quick"):
+        page.locator("input.file").set_input_files(tmp_path / f"{name}.png")
+    slow, quick = reads.next(), reads.next()
+    quick.continue_()
+    opened = page.locator(".opened .name")
+    expect(opened).to_have_text(re.compile(r"^quick\.png"))
+    expect(page.locator(".studio")).to_have_attribute("aria-busy", "true")
+    slow.continue_()
+    expect(page.locator(".studio")).to_have_attribute("aria-busy", "false")
+    expect(opened).to_have_text(re.compile(r"^quick\.png"))
+    # An example brings its label, but not to a model that has no labels.
+    models = page.get_by_label("Model").filter(visible=True)
+    models.select_option("Colours")
+    tile = page.get_by_role("button", name="handbag 1")
+    expect(tile.locator("img")).to_have_js_property("complete", True)
+    examples = Held(page, "**/sketch/sample/*/0")
+    tile.click()
+    example = examples.next()
+    models.select_option("Numbered")
+    example.continue_()
+    expect(page.locator(".studio")).to_have_attribute("aria-busy", "false")
+    page.get_by_role("button", name="Copy as a command").click()
+    said(page, re.compile("translate convert handbag-1.png results --model model.onnx$"))
+    # A cleared sheet has no photo, not even one that was on its way.
+    result = page.locator(".studio .result")
+    expect(result).to_have_attribute("aria-busy", "false")
+    page.evaluate(SLOW_PICTURES)
+    with page.expect_response(re.compile("/sketch/live/")) as answer:
+        stroke(page, SHOE[:2])
+    answer.value.finished()
+    page.evaluate("new Promise((done) => setTimeout(done))")
+    page.keyboard.press("Delete")
+    page.evaluate("window.late()")
+    expect(result).to_have_attribute("aria-busy", "false")
+    expect(result.locator("img")).to_be_hidden()
 
 
 def test_a_page_without_its_program_says_so(page: Page) -> None:

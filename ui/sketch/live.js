@@ -44,7 +44,7 @@ class Live {
       this.interval = Math.max(250, 1.5 * (performance.now() - begun));
       if (answer.status === 200) await this.show(await answer.blob());
     } catch (error) {
-      await this.show(error);
+      if (!this.waiting) await this.show(error); // the newer drawing has its own answer
     }
   }
 }

@@ -38,12 +38,12 @@ function changed(finished) {
 // Show a picture, or why there is none.
 async function show(answer) {
   if (answer instanceof Error) return say(answer.message, true);
-  if (sheet.blank) return;
   const image = find(".result img");
   const old = image.src;
   const next = new Image();
   next.src = URL.createObjectURL(answer);
   await next.decode();
+  if (sheet.blank) return URL.revokeObjectURL(next.src); // cleared meanwhile
   image.src = next.src;
   image.hidden = false;
   find(".result").style.aspectRatio = find(".sheet").style.aspectRatio;
@@ -75,15 +75,17 @@ function press(toggle, on) {
 }
 
 // Do something that takes a while, with a message; what goes wrong becomes one sentence.
+let going = 0; // how much of this is going on
 async function busy(text, work) {
   say(text);
-  element.firstElementChild.setAttribute("aria-busy", true);
+  element.firstElementChild.setAttribute("aria-busy", ++going > 0);
   try {
-    say((await work()) ?? "");
+    const told = await work();
+    if (told || find(".status").textContent === text) say(told ?? ""); // what others said stays
   } catch (error) {
     say(error.message, true);
   }
-  element.firstElementChild.setAttribute("aria-busy", false);
+  element.firstElementChild.setAttribute("aria-busy", --going > 0);
 }
 
 const picture = async (address) => {
@@ -95,14 +97,17 @@ const picture = async (address) => {
 
 // --- pictures
 
+let newest = 0; // of what was asked for last, to put it on the sheet: others may come later and are too late
+
 function open(file) {
   if (!file) return;
   if (file.size > config.most_bytes) return say(word("page.too_large", { megabytes: config.most_bytes / 1e6 }), true);
+  const turn = ++newest;
   return busy(word("sketch.reading"), async () => {
     const wanted = { ...settings(), style: "", name: file.name };
     const found = await (await ask("sketch/picture", wanted, { method: "POST", body: file })).json();
     const [plain, lines] = await Promise.all([found.picture, found.lines].map(picture));
-    use(found.drawing ? "drawing" : "lines", { name: file.name, file, plain, lines });
+    if (turn === newest) use(found.drawing ? "drawing" : "lines", { name: file.name, file, plain, lines });
   });
 }
 
@@ -116,12 +121,12 @@ function use(mode, opened = sheet.base.opened) {
 }
 
 async function example(number, chosen) {
-  const sample = model.samples[number];
+  const sample = model.samples[number], turn = ++newest;
   return busy("", async () => {
     const file = await (await ask(`sketch/sample/${model.index}/${number}`, {})).blob();
     const shown = await picture(URL.createObjectURL(file));
-    if (!chosen && !sheet.blank) return;
-    if (sample.label) choose(sample.label);
+    if (turn !== newest || (!chosen && !sheet.blank)) return;
+    if (model.labels.some(({ name }) => name === sample.label)) choose(sample.label); // the model may be another by now
     const facts = { file, name: sample.name, example: !chosen };
     sheet.begin({ picture: shown, width: shown.naturalWidth, height: shown.naturalHeight, ...facts });
     if (!chosen) sheet.steps = [sheet.steps[0], sheet.steps.at(-1)];
@@ -157,16 +162,19 @@ function save() {
   });
 }
 
+let liked = null; // the photograph that was chosen last
 function like(file) {
   if (!file) return;
   if (sheet.blank) return say(word("sketch.empty"), true);
   if (file.size + 1e6 > config.most_bytes) return say(word("page.too_large", { megabytes: config.most_bytes / 1e6 }), true);
+  const asked = model, wanted = settings();
+  liked = file;
   return busy(word("sketch.matching"), async () => {
     const body = new FormData();
     body.append("drawing", await sheet.png(512));
     body.append("photo", file);
-    const found = await (await ask("sketch/look", settings(), { method: "POST", body })).json();
-    look.set(found.style);
+    const found = await (await ask("sketch/look", wanted, { method: "POST", body })).json();
+    if (model === asked && liked === file) look.set(found.style);
   });
 }
 
@@ -180,19 +188,21 @@ async function six() {
     return tile;
   });
   box.replaceChildren(...tiles);
-  const body = await sheet.png(512);
+  const wanted = settings(), body = await sheet.png(512);
   for (const tile of tiles) {
+    if (!tile.isConnected) return; // asked for again, or another model was chosen
     const style = look.random();
     const text = Array.isArray(style) ? style.join(",") : style;
     try {
       const path = `sketch/live/${others.tab}/${++others.number}`;
-      const answer = await ask(path, { ...settings(), style: text }, { method: "POST", body });
-      if (answer.status !== 200 || !tile.isConnected) return; // asked for again meanwhile
+      const answer = await ask(path, { ...wanted, style: text }, { method: "POST", body });
+      if (answer.status !== 200) return;
       tile.append(await picture(URL.createObjectURL(await answer.blob())));
       tile.disabled = false;
       tile.onclick = () => look.set(style);
     } catch (error) {
-      return say(error.message, true);
+      if (tile.isConnected) say(error.message, true);
+      return;
     }
   }
 }
@@ -258,6 +268,7 @@ function setModel(index) {
   for (const name of ["dice", "six"]) button(name).hidden = !model.style;
   button("like").hidden = model.style !== "colours";
   find(".six").hidden = true;
+  find(".six").replaceChildren();
   find(".samples").hidden = !model.samples.length;
   find(".strip").replaceChildren(...model.samples.map((sample, number) => {
     const tile = Object.assign(document.createElement("button"), { type: "button", title: sample.title });
