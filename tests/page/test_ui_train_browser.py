@@ -8,7 +8,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from browsing import opened, served
+from browsing import Held, opened, served
 from conftest import INVERT, save_model
 from PIL import Image
 from playwright.sync_api import Page, Playwright, expect
@@ -145,3 +145,55 @@ def test_the_models_to_start_from_follow_the_recipe(
         expect(start).to_have_value("")
         expect(start.locator("option")).to_contain_text(["Nothing", "Super resolution"])
         expect(page.locator(".about-preset")).to_have_text("Small and fast; the usual choice.")
+
+
+def answer_of(name: str, state: str = "stopped", **facts: object) -> dict[str, object]:
+    """What the program says of a training."""
+    plan = {"task": "sketch-to-photo", "folder": "boxes", "preset": "modern", "minutes": None, "pictures": 100}
+    progress = {"stopping": False, "message": "", "share": 0.5, "images": 50, "seconds": 1.0, "seconds_left": None}
+    seen = {"learns_from": {"train": 4}, "metrics": [], "losses": [], "warnings": [], "samples": [], "exported": []}
+    return {"name": name, "state": state, "started": "", "skipped": 0} | plan | progress | seen | facts
+
+
+def test_answers_that_come_when_another_training_is_shown(
+    playwright: Playwright, chromium: str, tmp_path: Path, photos: Path, runs_dir: Path
+) -> None:
+    shutil.copytree(photos, tmp_path / "data" / "boxes")
+    model = save_model(tmp_path / "invert.onnx", INVERT)
+    training = ["--allow-training", "--data-root", tmp_path / "data", "--runs-dir", runs_dir]
+    with (
+        served(model, options=training) as address,
+        opened(playwright, chromium, address, tmp_path / "profile") as page,
+    ):
+        runs = [answer_of("one", "running"), answer_of("two")]
+        folders = [{"name": "boxes", "title": "boxes", "pictures": 6}]
+        page.route("**/train/state", lambda route: route.fulfill(json={"folders": folders, "runs": runs}))
+        page.route("**/train/run/one", lambda route: route.fulfill(json=runs[0]))
+        page.route("**/train/run/two", lambda route: route.fulfill(json=runs[1]))
+        page.reload()
+        page.get_by_role("tab", name="Train").click()
+        heading, chip = page.locator(".train .run .name"), page.locator(".train .trainings")
+        expect(heading).to_have_text("one")
+        # Pictures are looked at, and meanwhile a training is stopped and another exported.
+        checks = Held(page, "**/train/check")
+        stops = Held(page, "**/train/run/one/stop")
+        exports = Held(page, "**/train/run/two/export")
+        chip.get_by_role("button", name="New training").click()
+        press(page, "Look at the pictures")
+        check = checks.next()
+        chip.get_by_role("button", name="one").click()
+        press(page, "Stop")
+        stop = stops.next()
+        check.fulfill(json={"splits": [{"counts": {}, "sizes": {}, "labels": {}}], "findings": [], "sheet": ""})
+        expect(page.locator(".train .verdict")).to_have_count(1)
+        runs[0] = answer_of("one")
+        stop.fulfill(json=runs[0])
+        expect(page.get_by_role("button", name="Make a model of it")).to_be_enabled()
+        chip.get_by_role("button", name="two").click()
+        press(page, "Make a model of it")
+        export = exports.next()
+        chip.get_by_role("button", name="one").click()
+        expect(heading).to_have_text("one")
+        export.fulfill(json=answer_of("two"))
+        expect(page.locator(".train")).to_have_attribute("aria-busy", "false")
+        expect(heading).to_have_text("one")

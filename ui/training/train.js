@@ -12,6 +12,7 @@ let folders = [];
 let name = null; // of the run that is shown; null: the form
 let run = null; // all that is known of it
 let checked = null; // the question of the last check: a training begins with the same
+let going = 0; // how many things that take a while
 let lost = false; // whether the last question about it was not answered
 let grid = null; // the samples that are looked at; null: always the newest
 
@@ -29,17 +30,15 @@ function say(text, bad = false) {
 // Do something that takes a while; what goes wrong becomes one sentence.
 async function busy(text, work) {
   say(text);
-  const before = all("[data-do]").map((one) => [one, one.disabled]);
-  before.forEach(([one]) => (one.disabled = true));
-  find(".train").setAttribute("aria-busy", true);
+  going += 1;
+  steps();
   try {
     await work();
-    say("");
+    if (find(".status").textContent === text) say(""); // what others said stays
   } catch (error) {
     say(error.message, true);
   }
-  find(".train").setAttribute("aria-busy", false);
-  before.forEach(([one, disabled]) => (one.disabled = disabled));
+  going -= 1;
   steps();
 }
 
@@ -99,8 +98,9 @@ function aboutPreset() {
   find(".advice").textContent = word(minutes ? "train.advice_minutes" : "train.advice_pictures");
 }
 
-// The later steps open when the pictures have been looked at.
+// The later steps open when the pictures have been looked at. While something goes on, nothing else is begun.
 function steps() {
+  find(".train").setAttribute("aria-busy", going > 0);
   const ready = checked && JSON.stringify(checked) === JSON.stringify(question());
   all(".later").forEach((step) => {
     step.toggleAttribute("inert", !ready);
@@ -108,11 +108,12 @@ function steps() {
   });
   find(".checked").hidden = !ready;
   button("check").classList.toggle("primary", !ready);
-  button("check").disabled = !find(".folder").value;
+  button("check").disabled = going > 0 || !find(".folder").value;
   const running = runs.find(({ state }) => state === "running");
   find(".waits").hidden = !running;
   find(".waits").textContent = running ? word("train.one_at_a_time", { name: running.name }) : "";
-  button("start").disabled = !ready || Boolean(running);
+  button("start").disabled = going > 0 || !ready || Boolean(running);
+  button("resume").disabled = button("export").disabled = going > 0;
 }
 
 function check() {
@@ -146,8 +147,11 @@ function start() {
 
 // --- the runs
 
+let lists = 0; // how often was asked
 async function list() {
-  ({ folders, runs } = await get("state"));
+  const turn = ++lists, found = await get("state");
+  if (turn !== lists) return; // what was asked for later is newer
+  ({ folders, runs } = found);
   folders.sort((a, b) => (a.name === ".") - (b.name === ".")); // the whole is rarely meant
   options(find(".folder"), folders.map(({ name, title, pictures }) => [`${title} (${number(pictures)})`, name]));
   chips();
@@ -183,10 +187,12 @@ async function look() {
   const asked = name;
   try {
     const found = await get(`run/${asked}`);
+    if (asked !== name) return;
     if (lost) say("");
     lost = false;
-    if (asked === name) draw(found);
+    draw(found);
   } catch (error) {
+    if (asked !== name) return;
     lost = true;
     say(error.message, true);
   }
@@ -291,13 +297,17 @@ function exported() {
 
 // --- events
 
-const told = (path, text) => () => busy(word(text), async () => draw(await post(`run/${name}/${path}`)));
+const told = (path, text, after) => () => busy(word(text), async () => {
+  const asked = name, found = await post(`run/${asked}/${path}`);
+  if (asked === name) draw(found); // another may be shown by now
+  await after?.();
+});
 const actions = {
   check,
   start,
   stop: told("stop", "train.stopping"),
-  resume: () => told("resume", "train.starting")().then(list),
-  export: () => told("export", "train.exporting")().then(() => trigger("change")),
+  resume: told("resume", "train.starting", list),
+  export: told("export", "train.exporting", () => trigger("change")),
 };
 for (const [key, act] of Object.entries(actions)) {
   button(key).addEventListener("click", act);
