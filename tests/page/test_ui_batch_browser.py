@@ -12,7 +12,7 @@ from zipfile import ZipFile
 import numpy as np
 import onnx
 import pytest
-from browsing import PATIENCE_MS, opened, serving
+from browsing import PATIENCE_MS, Held, opened, serving
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from playwright.sync_api import Page, Playwright, expect
@@ -137,3 +137,71 @@ def test_a_batch_outlives_the_page_and_the_server(playwright: Playwright, chromi
     assert len(made(tmp_path / "out")) == COUNT
     assert made(tmp_path / "unpacked") == made(tmp_path / "out")
     assert record(tmp_path / "unpacked") == record(tmp_path / "out")
+
+
+def job(state: str, done: int, **facts: object) -> dict[str, object]:
+    """What the program says of a batch."""
+    known = {"id": "0" * 32, "title": "holiday", "total": 20, "created": 0, "model": "Slow", "format": "same"}
+    counted = {"state": state, "done": done, "failed": 0, "part": 0, "seconds_left": None}
+    return known | counted | {"message": "", "failures": [], "notes": [], "command": "translate"} | facts
+
+
+def test_an_older_answer_does_not_replace_a_newer(page: Page, tmp_path: Path) -> None:
+    def answer(looks: Held, *jobs: dict[str, object]) -> None:
+        looks.next().fulfill(json={"works": True, "jobs": jobs})
+
+    def look_again() -> None:
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+    results, deleted = Held(page, "**/results*"), Held(page, "**/delete")
+    page.route("**/thumbnail*", lambda route: route.fulfill(status=404))
+    running = {"works": True, "jobs": [job("running", 12)]}
+    page.route("**/batch/jobs", lambda route: route.fulfill(json=running))
+    page.get_by_role("tab", name="Batch").click()
+    older = results.next()
+    looks = Held(page, "**/batch/jobs")
+    answer(looks, job("finished", 20))
+    newer = results.next()
+    names = [f"{number}.png" for number in range(20)]
+    newer.fulfill(json={"names": names[:12], "total": 20})
+    more = page.get_by_role("button", name="Show more")
+    expect(more).to_be_visible()
+    older.fulfill(json={"names": names[:12], "total": 12})
+    more.click()
+    more.click()
+    first, second = results.next(), results.next()
+    second.fulfill(json={"names": names[12:], "total": 20})
+    first.fulfill(json={"names": names[12:], "total": 20})
+    expect(more).to_be_hidden()
+    expect(page.locator(".job .grid li")).to_have_count(20)
+    # What is deleted stays away, also if it was there when an older look began. A double click deletes nothing.
+    look_again()
+    before = looks.next()
+    page.get_by_role("button", name="Delete").dblclick()
+    page.get_by_role("button", name="Really delete?").click()
+    deleted.next().fulfill(status=204)
+    answer(looks)
+    expect(page.locator(".job")).to_have_count(0)
+    before.fulfill(json={"works": True, "jobs": [job("finished", 20)]})
+    # What was chosen when a batch is sent holds for all of it; once it begins, it cannot be cancelled.
+    Image.new("L", (8, 8)).save(tmp_path / "one.png")
+    page.locator(".batch input[type=file]").set_input_files(tmp_path / "one.png")
+    page.get_by_label("Format").filter(visible=True).select_option("webp")
+    page.get_by_role("button", name="Convert 1 file").click()
+    sent = Held(page, "**/batch/jobs?*")
+    first = looks.next()
+    page.get_by_label("Format").filter(visible=True).select_option("png")
+    first.fulfill(json={"works": True, "jobs": []})
+    wanted = sent.next()
+    assert "format=webp" in wanted.request.url
+    page.route("**/files*", lambda route: route.fulfill(status=204))
+    begins = Held(page, "**/begin")
+    wanted.fulfill(json={"id": "0" * 32})
+    begin = begins.next()
+    page.get_by_role("button", name="Cancel").click()
+    begin.fulfill(status=204)
+    expect(page.locator(".job")).to_have_count(0)
+    assert deleted.waiting == []
+    answer(looks, job("waiting", 0))
+    expect(page.locator(".job")).to_have_count(1)
+    expect(page.get_by_role("button", name="Convert 1 file")).to_be_hidden()

@@ -30,19 +30,23 @@ const sentence = (type, text) => (type?.startsWith("text/plain") && text ? text 
 
 let works = true;
 let timer = 0;
+let looks = 0; // how often was looked
 const cards = new Map();
 
 async function look() {
   clearTimeout(timer);
   if (document.hidden || !element.offsetParent) return; // `visible` looks again
+  const turn = ++looks;
   let going = true;
   try {
     const found = await (await ask("batch/jobs")).json();
+    if (turn !== looks) return; // somebody looked later, and will see more
     works = found.works;
     show(found.jobs);
     going = found.jobs.some(({ state }) => ACTIVE.includes(state));
     if (find(".go .status").textContent === word("batch.offline")) say("");
   } catch {
+    if (turn !== looks) return;
     say(word("batch.offline"), true);
   }
   clearTimeout(timer);
@@ -75,7 +79,8 @@ function card(job) {
   find(".stop", made).onclick = change("stop");
   find(".go-on", made).onclick = change("go-on");
   const remove = find(".delete", made);
-  remove.onclick = () => {
+  remove.onclick = ({ detail }) => {
+    if (detail > 1) return; // a double click is one wish, not two
     if (remove.classList.contains("sure")) return change("delete")();
     remove.classList.add("sure");
     remove.textContent = word("batch.delete_sure");
@@ -149,8 +154,10 @@ function gallery(made, job) {
 }
 
 async function results(made, id, from = 0) {
+  const turn = (made.turn = (made.turn ?? 0) + 1);
   try {
     const { names, total } = await (await ask(`batch/jobs/${id}/results`, { from })).json();
+    if (turn !== made.turn) return; // asked again meanwhile
     const grid = find(".grid", made);
     const known = new Map([...grid.children].map((item) => [item.dataset.name, item]));
     const tiles = names.map((name) => known.get(name) ?? tile(id, name));
@@ -159,7 +166,7 @@ async function results(made, id, from = 0) {
     find(".results", made).hidden = !total;
     find(".more", made).hidden = from + names.length >= total;
   } catch {
-    delete made.dataset.stage; // the next look asks again
+    if (turn === made.turn) delete made.dataset.stage; // the next look asks again
   }
 }
 

@@ -139,7 +139,7 @@ async function start(event) {
   event.preventDefault();
   if (!chosen.length || uploading) return;
   const now = (uploading = { stopped: false, abort: [] });
-  const waiting = [...chosen];
+  const waiting = [...chosen], wanted = settings();
   const total = waiting.length;
   const size = waiting.reduce((sum, { file }) => sum + file.size, 0) || 1;
   const refused = [];
@@ -155,7 +155,7 @@ async function start(event) {
   let job = null;
   try {
     await ask("batch/jobs"); // whose answer brings the cookie that the batch belongs to
-    job = (await (await ask("batch/jobs", settings(), { method: "POST" })).json()).id;
+    job = (await (await ask("batch/jobs", wanted, { method: "POST" })).json()).id;
     while (waiting.length && !now.stopped) {
       const next = waiting.shift();
       try {
@@ -168,9 +168,9 @@ async function start(event) {
       sent += next.file.size;
       progress();
     }
-    if (now.stopped || refused.length === total) await ask(`batch/jobs/${job}/delete`, {}, { method: "POST" });
-    else await ask(`batch/jobs/${job}/begin`, {}, { method: "POST" });
-    if (!now.stopped && refused.length < total) chosen = [];
+    const begins = !now.stopped && refused.length < total;
+    await ask(`batch/jobs/${job}/${begins ? "begin" : "delete"}`, {}, { method: "POST" });
+    if (begins) chosen = [];
     say(refused.slice(0, 5).join(" "), true);
   } catch (error) {
     say(error.message, true);
