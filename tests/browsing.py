@@ -1,5 +1,6 @@
 """The page in a real browser, as its own process: started as a user starts it, and ended as a user ends it."""
 
+import base64
 import os
 import signal
 import socket
@@ -47,13 +48,18 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
-SLOW_PICTURES = """() => {
+SLOW_PICTURES = """(onlyShown) => {
     const { decode } = Image.prototype;
     const late = new Promise((resolve) => (window.late = resolve));
-    Image.prototype.decode = async function () { await late; await decode.call(this); };
+    Image.prototype.decode = async function () {
+        const { src } = this;
+        if (!onlyShown || this.isConnected) await late;
+        if (this.src !== src) throw new DOMException("The source image cannot be decoded.", "EncodingError");
+        await decode.call(this);
+    };
     window.fast = () => { Image.prototype.decode = decode; };
 }"""
-"""Pictures wait for `late()`; those that are asked for after `fast()` do not."""
+"""Pictures, or only those in the page, wait for `late()`; those that are asked for after `fast()` do not."""
 
 _USUAL = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB"}
 
@@ -180,6 +186,21 @@ def _watched(context: BrowserContext, address: str) -> Generator[Page]:
         assert troubles == [], troubles
     finally:
         context.close()
+
+
+def carry(page: Page, event: str, kind: str, path: Path, target: str) -> None:
+    """Drop a file on what is visible of `target`, or paste one (no target)."""
+    page.evaluate(
+        """([event, kind, name, data, target]) => {
+            const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0)), files = new DataTransfer();
+            files.items.add(new File([bytes], name, {type: "image/png"}));
+            const details = {bubbles: true, cancelable: true, dataTransfer: files, clipboardData: files};
+            const places = target ? [...document.querySelectorAll(target)] : [document.body];
+            const place = places.find((one) => one.offsetParent || one === document.body);
+            place.dispatchEvent(new window[kind](event, details));
+        }""",
+        [event, kind, path.name, base64.b64encode(path.read_bytes()).decode(), target],
+    )
 
 
 class Held:

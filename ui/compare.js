@@ -90,13 +90,14 @@ async function show() {
   else {
     const paths = [value.before, value.after, ...(value.bicubic ? [value.bicubic] : [])];
     const next = paths.map((path) => Object.assign(new Image(), { src: new URL(path, document.baseURI).href }));
-    await Promise.all(next.map((image) => image.decode()));
+    await Promise.allSettled(next.map((image) => image.decode())); // one that cannot be loaded is seen to be missing
     if (props.value?.after !== value.after) return; // another came meanwhile
     const [before, after, bicubic] = next.map((image) => image.src);
     find(".before img").src = find(".under").src = before;
     find(".after .shown").src = after;
     if (bicubic) find(".bicubic img").src = bicubic;
-    await Promise.all(all(".view img[src]").map((image) => image.decode()));
+    await Promise.allSettled(all(".view img[src]").map((image) => image.decode()));
+    if (props.value?.after !== value.after) return;
     if (!size || size.width !== value.width || size.height !== value.height) [zoom, centre] = [null, [0.5, 0.5]];
     size = { width: value.width, height: value.height };
   }

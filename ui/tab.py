@@ -22,6 +22,14 @@ from ui.words import text, title, word
 # An engine uses all cores, so two at once mostly slow each other down: one queue for all tabs, see `Limits.at_once`.
 # Programs have functions of their own (`ui.serving.programs`); these events expect raw values from the page.
 _EVENT: dict[str, Any] = {"api_visibility": "private", "preprocess": False, "concurrency_id": "engine"}
+# What fills in controls does not wait for an engine: until it is there, what users choose would be written over.
+_QUICK: dict[str, Any] = {
+    "api_visibility": "private",
+    "preprocess": False,
+    "show_progress": "hidden",
+    "concurrency_id": "controls",
+    "concurrency_limit": 1,
+}
 
 
 class Choices(NamedTuple):
@@ -80,6 +88,7 @@ class TaskTab:
                     credentials = widgets.credentials(visible=site.credentials != OFF)
                     self.download = widgets.download(task)
         self.about = widgets.about_box(spec)
+        self.newest = gr.State()  # where the newest result is; what is shown in the browser may still be an older one
         self.choices = Choices(model, label, style, detail, output_format, credentials, self.result)
         self.controls = [label, self.styles, style, detail, self.samples, self.about]
         self.cache = Path(self.source.GRADIO_CACHE)
@@ -88,27 +97,37 @@ class TaskTab:
 
     def _connect(self) -> None:
         model, label, style, detail, output_format, credentials, _ = self.choices
-        inputs, outputs = [self.source, *self.choices], [self.result, self.notes, self.download]
-        event: dict[str, Any] = {"show_progress_on": self.result, **_EVENT}
-        self.source.upload(self._on_run, inputs, outputs, **event)
-        self.samples.select(self._on_sample, [*self.choices], [self.source, label, *outputs], **event)
-        self.random.click(self._on_random_style, inputs, [style, *outputs], **event)
-        self.default.click(self._on_default_style, inputs, [style, *outputs], **event)
+        inputs, outputs = [self.source, *self.choices], [self.result, self.notes, self.download, self.newest]
+        # What is asked for while a result is made is made next, as the controls are then.
+        last: dict[str, Any] = {"trigger_mode": "always_last"}
+        event: dict[str, Any] = {"show_progress_on": self.result, **last, **_EVENT}
         for changed in (label.input, style.submit, detail.release):
-            changed(self._on_run, inputs, outputs, trigger_mode="always_last", **event)
-        # What is shown stays, and is mixed already; only the file to download is made again.
-        quiet = {**event, "show_progress_on": self.download, "trigger_mode": "always_last"}
-        for changed in (output_format.input, credentials.input, self.result.release):
-            changed(self._on_file, inputs, [self.notes, self.download], **quiet)
-        hidden: dict[str, Any] = {"show_progress": "hidden", **_EVENT}
-        suggested = self.result.select(_on_suggested, self.result, model, **hidden)
+            changed(self._on_run, inputs, outputs, **event)
+        # With "always_last", a picture that comes while a broken one is read would be forgotten.
+        self.source.upload(self._on_run, inputs, outputs, **{**event, "trigger_mode": "multiple"})
+        filled = [
+            # With "always_last", the second of two would be the first once more.
+            self.samples.select(
+                self._on_sample, [*self.choices], [self.source, label], trigger_mode="multiple", **_QUICK
+            ),
+            self.random.click(actions.random_style, None, style, **last, **_QUICK),
+            self.default.click(lambda: 0, None, style, **last, **_QUICK),
+        ]
+        suggested = self.result.select(_on_suggested, self.result, model, **_QUICK)
         for chosen in (model.input, suggested.then):
-            chosen(self._on_model, model, self.controls, **hidden).then(self._on_run, inputs, outputs, **event)
+            filled.append(chosen(self._on_model, model, self.controls, **last, **_QUICK))
+        for known in filled:
+            known.then(self._on_run, inputs, outputs, **event)
+        # What is shown stays, and is mixed already; only the file to download is made again.
+        quiet = {**event, "show_progress_on": self.download}
+        for changed in (output_format.input, credentials.input, self.result.release):
+            changed(self._on_file, [*inputs, self.newest], [self.notes, self.download], **quiet)
 
     def begin_with_example(self, when: Callable[..., Any]) -> None:
         """Show the first sample with its result `when` an event happens, if nothing is shown yet."""
-        outputs = [self.source, self.choices.label, self.result, self.notes, self.download]
-        when(self._on_first, [self.source, *self.choices], outputs, show_progress_on=self.result, **_EVENT)
+        inputs, outputs = [self.source, *self.choices], [self.result, self.notes, self.download, self.newest]
+        known = when(self._on_first, inputs, [self.source, self.choices.label], **_QUICK)
+        known.then(self._on_first_run, inputs, outputs, show_progress_on=self.result, **_EVENT)
 
     def refreshed(self, selected: int | None) -> list[Any]:
         """Values for the choice of models and `controls`: the models of now, and `selected`, or what was selected."""
@@ -127,38 +146,38 @@ class TaskTab:
 
     def _on_file(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
         """Make only the file to download, in another format or strength, or with or without credentials."""
-        choices = Choices(*raw)
+        *chosen, newest = raw
+        choices = Choices(*chosen)
         with _user_errors(request):
             if not value or not choices.compared:
                 return [gr.skip(), gr.skip()]
             source = actions.uploaded_file(value, self.cache)
-            return self._made(request, source, choices, choices.compared.get("strength", 1.0), shown=False)[1:]
-
-    def _on_random_style(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
-        with _user_errors(request):
-            style = actions.random_style()
-            return [style, *self._run(request, value, Choices(*raw)._replace(style=style))]
-
-    def _on_default_style(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
-        with _user_errors(request):
-            return [0, *self._run(request, value, Choices(*raw)._replace(style=0))]
+            # The strength of a result that was replaced meanwhile is not that of the new one.
+            mixed = newest in (None, choices.compared.get("after"))
+            strength = choices.compared.get("strength", 1.0) if mixed else 1.0
+            return self._made(request, source, choices, strength, shown=False)[1:]
 
     def _on_first(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
         choices = Choices(*raw)
         if value or choices.compared or not self._model(choices).samples:
-            return [gr.skip()] * 5
+            return [gr.skip(), gr.skip()]
         return self._example(request, 0, choices)
+
+    def _on_first_run(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
+        if Choices(*raw).compared:
+            return [gr.skip()] * 4
+        return self._on_run(request, value, *raw)
 
     def _on_sample(self, request: gr.Request, event: gr.SelectData, *raw: Any) -> list[Any]:
         return self._example(request, event.index, Choices(*raw))
 
     def _example(self, request: gr.Request, number: int, choices: Choices) -> list[Any]:
+        """A sample picture, and its label."""
         model = self._model(choices)
         with _user_errors(request):
             sample = model.samples[number]
-            label = model.engine.spec.label_of(sample.name) or choices.label
-            source = actions.linked(sample, self.cache, sample.name)
-            return [str(source), label, *self._show(request, source, choices._replace(label=label))]
+            label = model.engine.spec.label_of(sample.name)
+            return [str(actions.linked(sample, self.cache, sample.name)), label or gr.skip()]
 
     def _on_model(self, index: Any) -> list[Any]:
         """Show the controls of another model."""
@@ -178,12 +197,13 @@ class TaskTab:
 
     def _run(self, request: gr.Request, value: Any, choices: Choices) -> list[Any]:
         if not value:
-            return [gr.skip(), gr.skip(), gr.skip()]
+            return [gr.skip()] * 4
         return self._show(request, actions.uploaded_file(value, self.cache), choices)
 
     def _show(self, request: gr.Request, source: Path, choices: Choices) -> list[Any]:
-        """Before and after, notes, and the file to download; a new result begins with its full strength."""
-        return self._made(request, source, choices, 1.0, shown=True)
+        """Before and after, notes, the file to download, and the newest result, which begins with its full strength."""
+        compared, *others = self._made(request, source, choices, 1.0, shown=True)
+        return [compared, *others, compared and compared["after"]]
 
     def _made(self, request: gr.Request, source: Path, choices: Choices, strength: Any, *, shown: bool) -> list[Any]:
         engine = self._engine(choices)

@@ -1,6 +1,5 @@
 """The tabs of tasks whose input is a file, in a real browser: upload, compare what comes back, download it."""
 
-import base64
 import re
 import socket
 from pathlib import Path
@@ -12,7 +11,7 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
-from browsing import PATIENCE_MS, SLOW_PICTURES, Served, visited
+from browsing import PATIENCE_MS, SLOW_PICTURES, Held, Served, carry, visited
 from made_files import bomb
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -39,21 +38,6 @@ def go_to(page: Page, tab: str) -> None:
 def upload(page: Page, path: Path) -> None:
     """Choose a file in the tab that is open."""
     visible(page, ".work").locator("input[type=file]").set_input_files(path)
-
-
-def carry(page: Page, event: str, kind: str, path: Path, target: str) -> None:
-    """Drop a file on what is visible of `target`, or paste one (no target)."""
-    page.evaluate(
-        """([event, kind, name, data, target]) => {
-            const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0)), files = new DataTransfer();
-            files.items.add(new File([bytes], name, {type: "image/png"}));
-            const details = {bubbles: true, cancelable: true, dataTransfer: files, clipboardData: files};
-            const places = target ? [...document.querySelectorAll(target)] : [document.body];
-            const place = places.find((one) => one.offsetParent || one === document.body);
-            place.dispatchEvent(new window[kind](event, details));
-        }""",
-        [event, kind, path.name, base64.b64encode(path.read_bytes()).decode(), target],
-    )
 
 
 def downloaded(page: Page) -> tuple[str, bytes]:
@@ -208,11 +192,79 @@ def test_the_controls_of_day_and_night(page: Page, site: Served, tmp_path: Path)
     expect(visible(page, ".after .shown")).to_have_css("opacity", "0.4")
     page.get_by_role("slider", name="Compare").press("ArrowRight")
     expect(visible(page, ".after")).to_have_css("clip-path", "inset(0px 0px 0px 50.1%)")
-    # The other model has neither labels nor styles, and takes the same file.
+    # The other model has neither labels nor styles, and takes the same file. Pictures that are replaced while they are
+    # loaded are no error.
+    page.evaluate(SLOW_PICTURES, True)
+    page.get_by_role("button", name="Default").click()
+    wait_for(page, expected(label="street"))
+    page.evaluate("window.fast()")
     page.get_by_role("radio", name="Dim").click()
     wait_for(page, expected(site.models["dim"]))
+    page.evaluate("window.late()")
     expect(page.get_by_role("radio", name="Street")).to_be_hidden()
     expect(page.get_by_role("button", name="Random style")).to_be_hidden()
+
+
+def test_what_is_chosen_while_a_result_is_made(page: Page, site: Served, tmp_path: Path) -> None:
+    night = site.models["night"]
+    samples = night.parent / "samples"
+    mine = tmp_path / "mine.png"
+    Image.new("RGB", (32, 32), (120, 90, 60)).save(mine)
+    asked = Held(page, "**/queue/join*")
+    page.reload()
+    asked.go()
+    # A picture of one's own, while the example of the first look is made.
+    page.get_by_role("tab", name="Day to night").click()
+    asked.go()
+    example = asked.next()
+    upload(page, mine)
+    own = asked.next()
+    asked.go(example)
+    asked.go(own)
+    wait_for(page, made(night, mine, tmp_path / "1", label="square"))
+    page.get_by_role("radio", name="Street").click()
+    asked.go()
+    wait_for(page, made(night, mine, tmp_path / "2", label="street"))
+    # Another picture, before the first is there.
+    upload(page, samples / "street-1.png")
+    first = asked.next()
+    with page.expect_response(re.compile("/gradio_api/upload")):
+        upload(page, mine)
+    asked.go(first)
+    asked.go()
+    wait_for(page, made(night, mine, tmp_path / "3", label="street"))
+    # Another label, while an example is made that has a label of its own.
+    page.locator(".samples:visible").get_by_role("button").nth(1).click()
+    asked.go()
+    example = asked.next()
+    page.get_by_role("radio", name="Square").click()
+    other = asked.next()
+    asked.go(example)
+    asked.go(other)
+    wait_for(page, made(night, samples / "street-1.png", tmp_path / "4", label="square"))
+    expect(page.get_by_role("radio", name="Square")).to_be_checked()
+    # Another format, while a result is made that is shown with its full strength, unlike the one before.
+    visible(page, ".strength input").fill("0.4")
+    asked.go()
+    wait_for(page, made(night, samples / "street-1.png", tmp_path / "5", label="square", strength=0.4))
+    upload(page, samples / "square-2.png")
+    run = asked.next()
+    page.locator(".format:visible input").click()
+    page.get_by_role("option", name="WebP").click()
+    file = asked.next()
+    asked.go(run)
+    wait_for(page, made(night, samples / "square-2.png", tmp_path / "6", label="square"))
+    asked.go(file)
+    wait_for(page, made(night, samples / "square-2.png", tmp_path / "7", label="square", output_format="webp"))
+    expect(visible(page, ".after .shown")).to_have_css("opacity", "1")
+    # Another model and back, before the first of them has its controls.
+    page.get_by_role("radio", name="Dim").click()
+    first = asked.next()
+    page.get_by_role("radio", name="Night").click()
+    first.continue_()
+    asked.end()
+    expect(page.get_by_role("radio", name="Street")).to_be_checked()
+    wait_for(page, made(night, samples / "square-2.png", tmp_path / "8", label="street", output_format="webp"))
 
 
 def shown(page: Page, view: str) -> np.ndarray:

@@ -11,7 +11,7 @@ from time import monotonic
 
 import numpy as np
 import pytest
-from browsing import PATIENCE_MS, SLOW_PICTURES, Held, Served, opened, served
+from browsing import PATIENCE_MS, SLOW_PICTURES, Held, Served, carry, opened, served
 from PIL import Image
 from playwright.sync_api import Page, Playwright, Request, expect
 
@@ -181,17 +181,10 @@ def test_open_a_sketch_or_a_photo_or_trace_it(page: Page, site: Served, tmp_path
 
 
 def test_drop_and_paste(page: Page, tmp_path: Path) -> None:
-    Image.new("L", (80, 40), 30).save(tmp_path / "dark.png")
-    data = base64.b64encode((tmp_path / "dark.png").read_bytes()).decode()
-    carry = """([event, kind, data, place]) => {
-        const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0)), files = new DataTransfer();
-        files.items.add(new File([bytes], `${event}.png`, {type: "image/png"}));
-        const details = {bubbles: true, cancelable: true, dataTransfer: files, clipboardData: files};
-        document.querySelector(place).dispatchEvent(new window[kind](event, details));
-    }"""
     wait_until(page, lambda found: True)
-    for event, kind, place in (("drop", "DragEvent", "canvas"), ("paste", "ClipboardEvent", "body")):
-        page.evaluate(carry, [event, kind, data, place])
+    for event, kind, target in (("drop", "DragEvent", "canvas"), ("paste", "ClipboardEvent", "")):
+        Image.new("L", (80, 40), 30).save(tmp_path / f"{event}.png")
+        carry(page, event, kind, tmp_path / f"{event}.png", target)
         expect(page.locator(".opened .name")).to_have_text(re.compile(rf"^{event}\.png"), timeout=PATIENCE_MS)
         page.locator(".opened").get_by_text("Drawing").click()
         wait_until(page, lambda found: found.shape == (40, 80, 3) and abs(found - 225).max() < 3)
