@@ -220,6 +220,7 @@ def test_what_is_chosen_while_a_result_is_made(page: Page, site: Served, tmp_pat
     upload(page, mine)
     own = asked.next()
     asked.go(example)
+    expect(page.get_by_text("Download square-2-night.png")).to_be_visible()
     asked.go(own)
     wait_for(page, made(night, mine, tmp_path / "1", label="square"))
     page.get_by_role("radio", name="Street").click()
@@ -231,6 +232,7 @@ def test_what_is_chosen_while_a_result_is_made(page: Page, site: Served, tmp_pat
     with page.expect_response(re.compile("/gradio_api/upload")):
         upload(page, mine)
     asked.go(first)
+    expect(page.get_by_text("Download street-1-night.png")).to_be_visible()
     asked.go()
     wait_for(page, made(night, mine, tmp_path / "3", label="street"))
     # Another label, while an example is made that has a label of its own.
@@ -240,6 +242,7 @@ def test_what_is_chosen_while_a_result_is_made(page: Page, site: Served, tmp_pat
     page.get_by_role("radio", name="Square").click()
     other = asked.next()
     asked.go(example)
+    wait_for(page, made(night, samples / "street-1.png", tmp_path / "street", label="street"))
     asked.go(other)
     wait_for(page, made(night, samples / "street-1.png", tmp_path / "4", label="square"))
     expect(page.get_by_role("radio", name="Square")).to_be_checked()
