@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from conftest import INVERT, save_model
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Route, expect
 from test_engine import save_sum
 
 from translate.spec import ModelSpec
 
 PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)  # Playwright's own patience is too short for a busy machine
 
 COLOURS = ModelSpec(
     name="colours",

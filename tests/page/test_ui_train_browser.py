@@ -8,7 +8,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from browsing import Held, opened, served
+from browsing import PATIENCE_MS, Held, opened, served
 from conftest import INVERT, save_model
 from PIL import Image
 from playwright.sync_api import Page, Playwright, expect
@@ -32,7 +32,7 @@ TINY = " ".join([*options(max_images=None, sample_grids=24, metrics="swd", held_
 def patient() -> Generator[None]:
     expect.set_options(timeout=SLOW_MS)
     yield
-    expect.set_options(timeout=5_000)  # Playwright's own
+    expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture
