@@ -129,6 +129,11 @@ class TaskTab:
         known = when(self._on_first, inputs, [self.source, self.choices.label], **_QUICK)
         known.then(self._on_first_run, inputs, outputs, show_progress_on=self.result, **_EVENT)
 
+    def follow(self, event: Callable[..., Any]) -> None:
+        """Make what is shown again after an `event` that may have selected another model."""
+        inputs, outputs = [self.source, *self.choices], [self.result, self.notes, self.download, self.newest]
+        event(self._on_other_model, inputs, outputs, show_progress_on=self.result, **_EVENT)
+
     def refreshed(self, selected: int | None) -> list[Any]:
         """Values for the choice of models and `controls`: the models of now, and `selected`, or what was selected."""
         names = widgets.worded([(name, index) for index, name in enumerate(widgets.names(self.models))])
@@ -165,6 +170,12 @@ class TaskTab:
 
     def _on_first_run(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
         if Choices(*raw).compared:
+            return [gr.skip()] * 4
+        return self._on_run(request, value, *raw)
+
+    def _on_other_model(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
+        choices = Choices(*raw)
+        if not choices.compared or choices.compared.get("model") == choices.model:
             return [gr.skip()] * 4
         return self._on_run(request, value, *raw)
 
@@ -214,7 +225,8 @@ class TaskTab:
         compared = None
         if made.shown:
             suggestion = self._suggestion(self._model(choices), made.shown.traces)
-            compared = widgets.compared(made.shown, enlarges=engine.spec.scale > 1, suggestion=suggestion)
+            model, enlarges = choices.model or 0, engine.spec.scale > 1
+            compared = widgets.compared(made.shown, model=model, enlarges=enlarges, suggestion=suggestion)
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in made.notes)
         download = gr.DownloadButton(
             text("tab.download", request, name=made.result.name), value=made.result, interactive=True

@@ -98,11 +98,12 @@ def before_and_after(task: Task) -> gr.HTML:
     )
 
 
-def compared(shown: Shown, *, enlarges: bool, suggestion: tuple[str, int] | None) -> dict[str, Any]:
+def compared(shown: Shown, *, model: int, enlarges: bool, suggestion: tuple[str, int] | None) -> dict[str, Any]:
     """The value of `before_and_after`.
 
     Args:
         shown: files of the cache, and facts.
+        model: index of the model that made it.
         enlarges: whether the model does; otherwise its result may be mixed with the input.
         suggestion: why another model suits better, a key of `ui.words`, and which.
     """
@@ -111,6 +112,7 @@ def compared(shown: Shown, *, enlarges: bool, suggestion: tuple[str, int] | None
         speed = shown.width * shown.height / 1e6 / shown.seconds
         facts.append(("compare.speed", {"seconds": f"{shown.seconds:.1f}", "megapixels": f"{speed:.2g}"}))
     return {
+        "model": model,
         "before": _address(shown.before),
         "after": _address(shown.after),
         "bicubic": shown.bicubic and _address(shown.bicubic),

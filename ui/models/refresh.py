@@ -61,7 +61,9 @@ class Refresh:
 
     def on_use(self, component: gr.HTML) -> None:
         """Go to the tab of a model when `component` says so: its `select` has the `command` of the model."""
-        component.select(self._used, self._selected, [self._tabs, *self._outputs], **_EVENT)
+        used = component.select(self._used, self._selected, [self._tabs, *self._outputs], **_EVENT)
+        for content in self._contents():
+            content.follow(used.then)
 
     def on_more(self, event: Callable[..., Any]) -> None:
         """Look for new models at an event; what is selected stays so."""
