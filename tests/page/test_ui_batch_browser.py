@@ -161,6 +161,8 @@ def test_an_older_answer_does_not_replace_a_newer(page: Page, tmp_path: Path) ->
     older = results.next()
     looks = Held(page, "**/batch/jobs")
     answer(looks, job("finished", 20))
+    results.next().abort()  # it is asked for again
+    answer(looks, job("finished", 20))
     newer = results.next()
     names = [f"{number}.png" for number in range(20)]
     newer.fulfill(json={"names": names[:12], "total": 20})

@@ -166,7 +166,10 @@ async function results(made, id, from = 0) {
     find(".results", made).hidden = !total;
     find(".more", made).hidden = from + names.length >= total;
   } catch {
-    if (turn === made.turn) delete made.dataset.stage; // the next look asks again
+    if (turn !== made.turn) return;
+    delete made.dataset.stage; // the next look asks again
+    clearTimeout(timer);
+    timer = setTimeout(look, EVERY);
   }
 }
 
