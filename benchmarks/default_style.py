@@ -2,10 +2,10 @@
 
     python benchmarks/default_style.py FILE.onnx --photos PHOTOS [--styles 48] [--limit 96]
 
-PHOTOS has one sub-folder per label, for a model with labels. Lines are drawn from every k-th photograph, and each style gives all
-of them its look: the mean style, and the styles with the numbers 1 to 48. The one with the least KID, so the one whose
-results as a set are nearest to the photographs, is for `translate export --default-style`. Take training photographs,
-so that the test split stays unseen. Needs the extra `features`.
+PHOTOS has one sub-folder per label, for a model with labels. Lines are drawn from every k-th photograph, and each style
+gives all of them its look: the mean style, and the styles with the numbers 1 to 48. The one with the least KID, so the
+one whose results as a set are nearest to the photographs, is for `translate export --default-style`. Take training
+photographs, so that the test split stays unseen. Needs the extra `features`.
 """
 
 import argparse
