@@ -47,6 +47,7 @@ FREE = (
     "70 photographs that may be used commercially: CC0, public domain, licences of Unsplash, Pexels and Pixabay, and "
     "CC BY by Aitzol Berasategi and freespace (4.0) and the author of Horseshoe Bend Sunset on Flickr (2.0)"
 )
+BOTH = f"{SHARP}, and {FREE}"
 
 
 @dataclass(frozen=True)
@@ -114,16 +115,13 @@ _LIGHTS = (
 
 STAGES = (
     Stage(
-        "sr-fidelity", 0.08, "super-resolution", "sr_train/train", ("--preset", "fidelity"), SHARP,
-        (Export("sr-fidelity", "sr_test/test"),),
-    ),
-    Stage(
         "sketch-128", 0.07, "sketch-to-photo", "things/train",
         (*_KINDS, *_SMALL, *_FEATURES, "--warm-start", "0.005"), THINGS, (_things("sketch-128"),),
     ),
     Stage(
         "sketch-to-photo", 0.12, "sketch-to-photo", "things/train", (*_KINDS, *_FEATURES, *_LARGE), THINGS,
-        (_things("sketch-to-photo"),), start_from="sketch-128", unpaired="human_sketches",
+        (_things("sketch-to-photo", "--snapshot", "best", "--default-style", "16"),), start_from="sketch-128",
+        unpaired="human_sketches",
     ),
     Stage(
         "streets-modern", 0.08, "day-to-night", "daynight/train", _SMALL, STREETS,
@@ -138,16 +136,17 @@ STAGES = (
         _streets("day-to-night", "night-to-day"), start_from="streets",
     ),
     Stage(
-        "super-resolution", 0.04, "super-resolution", "sr_train/train", ("--adversarial-start", "0"), SHARP,
-        (Export("super-resolution", "sr_test/test"),), start_from="sr-fidelity",
-    ),
-    Stage(
         "super-resolution-free", 0.08, "super-resolution", "sr_free/train", ("--adversarial-start", "0.8", *_SHARP),
         FREE, (Export("super-resolution-free", "sr_test/test"),), licence=FREE_LICENCE,
     ),
     Stage(
-        "super-resolution-x2", 0.02, "super-resolution", "sr_train/train", _TWICE, SHARP,
-        (Export("super-resolution-x2", "sr_test/test"),), start_from="sr-fidelity",
+        "super-resolution", 0.10, "super-resolution", "sr_both/train", ("--adversarial-start", "0.85", *_SHARP), BOTH,
+        (Export("super-resolution", "sr_test/test"),), start_from="super-resolution-free",
+    ),
+    Stage(
+        "super-resolution-x2", 0.04, "super-resolution", "sr_both/train",
+        (*_TWICE, "--adversarial-start", "0.8", *_SHARP), BOTH, (Export("super-resolution-x2", "sr_test/test"),),
+        start_from="super-resolution",
     ),
     Stage(
         "super-resolution-x2-free", 0.04, "super-resolution", "sr_free/train",
@@ -210,6 +209,7 @@ def prepare(packs: Path, out: Path) -> None:
     What is measured stays what it was before there were more packs to learn from.
     """
     parts = [("sr_train/train", "sr_train/train"), ("sr_free/train", "sr_free/train"), ("sr_test/test", "sr_test/test")]
+    parts += [("sr_train/train", "sr_both/train/sr_train"), ("sr_free/train", "sr_both/train/quarters")]
     for split, shops in (("train", ("shoes", "shoes_qmul", "handbags", "handbags2")), ("test", ("shoes", "handbags"))):
         for shop in shops:
             kind = "shoe" if shop.startswith("shoes") else "handbag"
@@ -223,8 +223,20 @@ def prepare(packs: Path, out: Path) -> None:
         if not (out / target).is_dir():
             unfinished = (out / target).with_name("unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(packs / source, unfinished, copy_function=shutil.copyfile)
+            copy = copy_quarters if target.endswith("/quarters") else shutil.copyfile
+            shutil.copytree(packs / source, unfinished, copy_function=copy)
             unfinished.rename(out / target)
+
+
+def copy_quarters(source: str, target: str) -> None:
+    """Four pictures of one: training takes a crop of each picture in turn, and these show more than others."""
+    with Image.open(source) as opened:
+        image = opened.convert("RGB")
+    width, height = image.width // 2, image.height // 2
+    for number in range(4):
+        left, top = number % 2 * width, number // 2 * height
+        quarter = image.crop((left, top, left + width, top + height))
+        quarter.save(Path(target).with_name(f"{Path(target).stem}_{number}.png"))
 
 
 def train(stage: Stage, out: Path, seconds: float) -> None:

@@ -77,7 +77,9 @@ def test_packs_are_laid_out_by_kind_and_side(models: Any, tmp_path: Path) -> Non
     assert "things/test/handbag/one.png" in found
     assert "daynight/test/night/amos/one.png" in found
     assert "human_sketches/one.png" in found
-    assert len(found) == 3 + 7 + 6 + 4  # of streets, three places to learn from and two that are measured
+    assert "sr_both/train/quarters/one_3.png" in found
+    # Of streets, three places to learn from and two that are measured.
+    assert len(found) == 3 + 5 + 7 + 6 + 4
 
 
 def test_shipping_puts_file_sheet_figures_and_index_entry_in_place(
