@@ -166,17 +166,21 @@ def opened(playwright: Playwright, chromium: str, address: str, profile: Path, *
 
 @contextmanager
 def _watched(context: BrowserContext, address: str) -> Generator[Page]:
-    """The page in a browser; it must ask no other host for anything and report no error."""
+    """The page in a browser; it must ask no other host for anything and report no error, in no tab of the browser.
+
+    Another tab shows what a page loaded again shows, and does not break off what the first one waits for, which would
+    be an error.
+    """
     troubles: list[str] = []
     try:
         context.set_default_timeout(PATIENCE_MS)
         page = context.pages[0] if context.pages else context.new_page()
         own = (address, "blob:", "data:")
-        page.on("request", lambda request: None if request.url.startswith(own) else troubles.append(request.url))
-        page.on("pageerror", lambda error: troubles.append(str(error)))
+        context.on("request", lambda request: None if request.url.startswith(own) else troubles.append(request.url))
+        context.on("weberror", lambda found: troubles.append(str(found.error)))
         # That a request was answered with an error is for the page to say, and for the test to look at.
         refused = "Failed to load resource"
-        page.on(
+        context.on(
             "console",
             lambda entry: troubles.append(entry.text) if entry.type == "error" and refused not in entry.text else None,
         )

@@ -210,8 +210,9 @@ def test_what_is_chosen_while_a_result_is_made(page: Page, site: Served, tmp_pat
     samples = night.parent / "samples"
     mine = tmp_path / "mine.png"
     Image.new("RGB", (32, 32), (120, 90, 60)).save(mine)
+    page = page.context.new_page()
     asked = Held(page, "**/queue/join*")
-    page.reload()
+    page.goto(site.address)
     asked.go()
     # A picture of one's own, while the example of the first look is made.
     page.get_by_role("tab", name="Day to night").click()

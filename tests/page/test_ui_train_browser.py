@@ -114,8 +114,9 @@ def test_train_watch_stop_and_use(
         assert ("model=1" in answer.value.url, answer.value.status) == (True, 200)
 
         # The browser remembers it.
-        page.reload()
-        expect(models.locator("option:checked")).to_have_text("Boxes 1")
+        page = page.context.new_page()
+        page.goto(address)
+        expect(page.locator(".studio .models select option:checked")).to_have_text("Boxes 1")
         page.get_by_role("tab", name="Models").click()
         expect(page.get_by_role("button", name="Open: Boxes 1")).to_be_visible()
         expect(page.get_by_role("button", name="Use it: Invert")).to_be_visible()
@@ -167,10 +168,11 @@ def test_answers_that_come_when_another_training_is_shown(
     ):
         runs = [answer_of("one", "running"), answer_of("two")]
         folders = [{"name": "boxes", "title": "boxes", "pictures": 6}]
+        page = page.context.new_page()
         page.route("**/train/state", lambda route: route.fulfill(json={"folders": folders, "runs": runs}))
         page.route("**/train/run/one", lambda route: route.fulfill(json=runs[0]))
         page.route("**/train/run/two", lambda route: route.fulfill(json=runs[1]))
-        page.reload()
+        page.goto(address)
         page.get_by_role("tab", name="Train").click()
         heading, chip = page.locator(".train .run .name"), page.locator(".train .trainings")
         expect(heading).to_have_text("one")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.errors import ConfigError
-from translate.inference.controls import Label, numbered_style
+from translate.inference.controls import Label
 from translate.inference.engine import Engine
 from translate.pictures.operations import Picture, Pixels, fit_size, flatten, resize, white_of
 
@@ -79,7 +79,7 @@ def matching_style(engine: Engine, drawing: Picture, photo: Picture, *, label: L
         made = engine.apply(sheet, label=label, style=style_S)
         return (colour_statistics(made.rgb_HWC) - wanted_K) / _USUAL_SPREAD
 
-    style_S = numbered_style(0, spec)
+    style_S = np.zeros(spec.style_size, np.float32)  # the mean style, which it is pulled to
     for _ in range(_ROUNDS):
         off_K = off_by(style_S)
         steps_SS = _STEP * np.eye(spec.style_size, dtype=np.float32)
