@@ -1,6 +1,6 @@
 """Which style a sketch-to-photo model should have by default, by a rule instead of by taste.
 
-    python benchmarks/default_style.py FILE.onnx --photos PHOTOS [--styles 48] [--limit 96]
+    python benchmarks/default_style.py FILE.onnx --photos PHOTOS [--styles 48] [--limit 48]
 
 PHOTOS has one sub-folder per label, for a model with labels. Lines are drawn from every k-th photograph, and each style
 gives all of them its look: the mean style, and the styles with the numbers 1 to 48. The one with the least KID, so the
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, metavar="FILE.onnx")
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--styles", type=int, default=48)
-    parser.add_argument("--limit", type=int, default=96, help="number of photographs")
+    parser.add_argument("--limit", type=int, default=48, help="number of photographs")
     options = parser.parse_args()
     engine, scores = Engine(options.model, device="cpu"), PretrainedScores()
     paths = list_pictures(options.photos)

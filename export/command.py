@@ -123,11 +123,10 @@ class ExportOptions(FileOptions):
         if self.default_style:
             if not spec.style_size:
                 raise ConfigError(f"--default-style: {self.source} was trained without styles; omit it")
-            style = self.default_style
-            vector_1S = graph_inputs(spec, style=numbered_style(style, spec) if isinstance(style, int) else style)[
-                "style"
-            ]
-            spec = dataclasses.replace(spec, default_style=tuple(vector_1S[0].tolist()))
+            given = self.default_style
+            style = numbered_style(given, spec) if isinstance(given, int) else given
+            default_1S = graph_inputs(spec, style=style)["style"]
+            spec = dataclasses.replace(spec, default_style=tuple(default_1S[0].tolist()))
         return dataclasses.replace(
             spec,
             name=self.name or spec.name,

@@ -90,6 +90,8 @@ class TaskTab:
         self.about = widgets.about_box(spec)
         self.newest = gr.State()  # where the newest result is; what is shown in the browser may still be an older one
         self.choices = Choices(model, label, style, detail, output_format, credentials, self.result)
+        self.inputs = [self.source, *self.choices]
+        self.outputs = [self.result, self.notes, self.download, self.newest]
         self.controls = [label, self.styles, style, detail, self.samples, self.about]
         self.cache = Path(self.source.GRADIO_CACHE)
         self._engines: dict[Engine, Engine] = {}
@@ -97,7 +99,7 @@ class TaskTab:
 
     def _connect(self) -> None:
         model, label, style, detail, output_format, credentials, _ = self.choices
-        inputs, outputs = [self.source, *self.choices], [self.result, self.notes, self.download, self.newest]
+        inputs, outputs = self.inputs, self.outputs
         # What is asked for while a result is made is made next, as the controls are then.
         last: dict[str, Any] = {"trigger_mode": "always_last"}
         event: dict[str, Any] = {"show_progress_on": self.result, **last, **_EVENT}
@@ -125,14 +127,12 @@ class TaskTab:
 
     def begin_with_example(self, when: Callable[..., Any]) -> None:
         """Show the first sample with its result `when` an event happens, if nothing is shown yet."""
-        inputs, outputs = [self.source, *self.choices], [self.result, self.notes, self.download, self.newest]
-        known = when(self._on_first, inputs, [self.source, self.choices.label], **_QUICK)
-        known.then(self._on_first_run, inputs, outputs, show_progress_on=self.result, **_EVENT)
+        known = when(self._on_first, self.inputs, [self.source, self.choices.label], **_QUICK)
+        known.then(self._on_first_run, self.inputs, self.outputs, show_progress_on=self.result, **_EVENT)
 
     def follow(self, event: Callable[..., Any]) -> None:
         """Make what is shown again after an `event` that may have selected another model."""
-        inputs, outputs = [self.source, *self.choices], [self.result, self.notes, self.download, self.newest]
-        event(self._on_other_model, inputs, outputs, show_progress_on=self.result, **_EVENT)
+        event(self._on_other_model, self.inputs, self.outputs, show_progress_on=self.result, **_EVENT)
 
     def refreshed(self, selected: int | None) -> list[Any]:
         """Values for the choice of models and `controls`: the models of now, and `selected`, or what was selected."""

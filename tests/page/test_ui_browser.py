@@ -31,8 +31,8 @@ def visible(page: Page, selector: str) -> Locator:
 
 def go_to(page: Page, tab: str) -> None:
     """Open a tab, and wait for the example that it shows at first."""
-    page.get_by_role("tab", name=tab).click(timeout=PATIENCE_MS)
-    expect(visible(page, ".after .shown, .studio .result img")).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_role("tab", name=tab).click()
+    expect(visible(page, ".after .shown, .studio .result img")).to_be_visible()
 
 
 def upload(page: Page, path: Path) -> None:
@@ -51,7 +51,7 @@ def downloaded(page: Page) -> tuple[str, bytes]:
 def wait_for(page: Page, expected: Path) -> None:
     """Wait until what is downloaded is the expected file."""
     named = page.get_by_text(f"Download {expected.name}", exact=True).filter(visible=True)
-    expect(named).to_be_visible(timeout=PATIENCE_MS)
+    expect(named).to_be_visible()
     deadline = monotonic() + PATIENCE_MS / 1000
     while (found := downloaded(page)) != (expected.name, expected.read_bytes()):
         assert monotonic() < deadline, (found[0], len(found[1]))
@@ -79,7 +79,7 @@ def test_uploads_become_what_the_command_makes(page: Page, site: Served, tmp_pat
         upload(page, tmp_path / name)
         out = tmp_path / f"out-{name}".replace(".", "-")
         wait_for(page, commanded(site.models["large"], tmp_path / name, out))
-    expect(page.get_by_text("This is the first of 3 frames")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("This is the first of 3 frames")).to_be_visible()
     for event, kind, target in (("drop", "DragEvent", ".stage"), ("paste", "ClipboardEvent", "")):
         Image.fromarray(np.roll(image_HWC, len(event), axis=1)).save(tmp_path / f"{event}.png")
         carry(page, event, kind, tmp_path / f"{event}.png", target)
@@ -104,7 +104,7 @@ def test_bad_uploads_each_show_their_sentence(page: Page, site: Served, tmp_path
         ("long.png", r"exceed the maximum allowed size"),
     ):
         upload(page, tmp_path / name)
-        expect(page.get_by_text(re.compile(sentence)).first).to_be_visible(timeout=PATIENCE_MS)
+        expect(page.get_by_text(re.compile(sentence)).first).to_be_visible()
 
 
 def test_a_browser_that_leaves_during_an_upload_is_no_error(site: Served) -> None:
@@ -137,7 +137,7 @@ def test_two_visitors_never_get_each_others_pictures(browser: Browser, site: Ser
         pages = (one, other)
         for page in pages:
             go_to(page, "Day to night")
-            page.get_by_role("radio", name="Dim").click(timeout=PATIENCE_MS)
+            page.get_by_role("radio", name="Dim").click()
         for _ in range(2):
             for page, source in zip(pages, sources, strict=True):
                 upload(page, source)
@@ -158,7 +158,7 @@ def test_the_controls_of_day_and_night(page: Page, site: Served, tmp_path: Path)
         return made(model, model.parent / "samples" / "square-2.png", folder, **how)
 
     expect(page.get_by_role("tab")).to_have_text(
-        ["Sketch to photo", "Day to night", "Super resolution", "Batch", "Models"], timeout=PATIENCE_MS
+        ["Sketch to photo", "Day to night", "Super resolution", "Batch", "Models"]
     )
     go_to(page, "Day to night")
     # A first look finds the first sample with its result. The label comes from its name: the second, in the
@@ -169,7 +169,7 @@ def test_the_controls_of_day_and_night(page: Page, site: Served, tmp_path: Path)
     wait_for(page, expected(label="street"))
     page.get_by_role("button", name="Random style").click()
     number = page.get_by_label("Style", exact=True)
-    expect(number).not_to_have_value("0", timeout=PATIENCE_MS)
+    expect(number).not_to_have_value("0")
     style = int(number.input_value())
     styled = expected(label="street", style=style)
     wait_for(page, styled)
@@ -177,7 +177,7 @@ def test_the_controls_of_day_and_night(page: Page, site: Served, tmp_path: Path)
     wait_for(page, expected(label="street"))
     number.fill("0.5")
     number.press("Enter")
-    expect(page.get_by_text(re.compile(r"^the style is 0\.5; give a whole number"))).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text(re.compile(r"^the style is 0\.5; give a whole number"))).to_be_visible()
     # The picture may come later than the file to download; a strength that is chosen meanwhile holds.
     page.evaluate(SLOW_PICTURES)
     number.fill(str(style))
@@ -369,7 +369,7 @@ def test_the_controls_of_enlarging(page: Page, site: Served, tmp_path: Path) -> 
     go_to(page, "Super resolution")
     wait_for(page, made(large, sample, tmp_path / "1"))
     page.locator(".samples:visible").get_by_role("button").nth(1).click()
-    expect(page.get_by_text("Download street-1-large.png")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Download street-1-large.png")).to_be_visible()
     page.locator(".samples:visible").get_by_role("button").first.click()
     wait_for(page, made(large, sample, tmp_path / "2"))
     slider = page.locator(".detail input[type=number]")
@@ -383,7 +383,7 @@ def test_the_controls_of_enlarging(page: Page, site: Served, tmp_path: Path) -> 
     worn = tmp_path / "worn.jpg"
     Image.open(sample).save(worn, quality=30)
     upload(page, worn)
-    expect(page.get_by_text("traces of JPEG compression").filter(visible=True)).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("traces of JPEG compression").filter(visible=True)).to_be_visible()
     page.get_by_role("button", name="Use that model").click()
     wait_for(page, made(site.models["large-restoring"], worn, tmp_path / "5", output_format="webp"))
     expect(page.get_by_role("radio", name="Large restoring")).to_be_checked()
@@ -395,7 +395,5 @@ def test_nothing_is_wider_than_a_phone(browser: Browser, site: Served) -> None:
     with visited(browser, site.address, viewport={"width": 360, "height": 740}, locale="de-DE") as page:
         for tab in ("Skizze zu Foto", "Tag zu Nacht", "Vergrößern"):
             go_to(page, tab)
-            expect(page.get_by_text(re.compile(r"herunterladen$")).filter(visible=True)).to_be_visible(
-                timeout=PATIENCE_MS
-            )
+            expect(page.get_by_text(re.compile(r"herunterladen$")).filter(visible=True)).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth") <= 360
