@@ -328,9 +328,9 @@ def playwright() -> Generator["Playwright"]:
         yield playwright
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Generator["Served"]:
-    """One page with tiny models of every kind, for all browser tests of a file."""
+    """One page with tiny models of every kind, for all browser tests that change nothing that others see."""
     from browsing import served_tiny
 
     with served_tiny(tmp_path_factory.mktemp("site")) as site:

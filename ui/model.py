@@ -1,6 +1,6 @@
 """A model on the page."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,8 @@ class Model:
     samples: Sequence[Path]
     index: int
     """Its place among all models of the page."""
+    command: str
+    """What stands for it, see `command_of`."""
 
     @cached_property
     def bytes(self) -> int:
@@ -33,11 +35,6 @@ class Model:
         return next((entry for entry in shipped() if entry.file == self.engine.path), None)
 
     @property
-    def command(self) -> str:
-        """What `translate convert --model` takes: the name of the model, or the file without its folder."""
-        return name_of(self.engine.path) or self.engine.path.name
-
-    @property
     def picture(self) -> Path | None:
         """A picture of what it can do: beside it, of its name or called contact_sheet; None if there is none."""
         path = self.engine.path
@@ -48,7 +45,19 @@ class Model:
 
 def models_of(engines: Sequence[tuple[Engine, Path]]) -> list[Model]:
     """The models of the page, in the order given, each with the pictures in its folder of samples."""
-    return [Model(engine, picture_files(samples), index) for index, (engine, samples) in enumerate(engines)]
+    models: list[Model] = []
+    for index, (engine, samples) in enumerate(engines):
+        command = command_of(engine.path, [model.command for model in models])
+        models.append(Model(engine, picture_files(samples), index, command))
+    return models
+
+
+def command_of(path: Path, taken: Collection[str]) -> str:
+    """What `translate convert --model` takes: the name of the model, or the file without its folder, or with as much of
+    it as tells the file from those of other models."""
+    parts = path.absolute().parts
+    names = [name_of(path) or path.name, *(Path(*parts[-count:]).as_posix() for count in range(2, len(parts) + 1))]
+    return next((name for name in names if name not in taken), names[-1])
 
 
 def picture_files(folder: Path) -> list[Path]:

@@ -177,7 +177,7 @@ def test_old_files_are_deleted(tmp_path: Path) -> None:
 
 
 def client(cache: Path, *models: Path) -> TestClient:
-    found = [Model(Engine(path), [], index) for index, path in enumerate(models)]
+    found = [Model(Engine(path), [], index, path.name) for index, path in enumerate(models)]
     return TestClient(Starlette(routes=Studio(Site(found, cache)).routes()))
 
 

@@ -65,6 +65,19 @@ def test_models_come_while_the_page_runs(site: Site, shelf: Path) -> None:
     assert [model.command for model in of_task] == ["b.onnx", "a.onnx"]
 
 
+def test_files_of_one_name(site: Site, shelf: Path, tmp_path: Path) -> None:
+    """Each can be used: those that come later are named with their folders."""
+    save_model(shelf / "invert.onnx", DOUBLE)
+    look(site)
+    assert [model.command for model in site.models] == ["invert.onnx", "shelf/invert.onnx"]
+    (tmp_path / "more" / "other").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    names = ["m.onnx", "other/m.onnx", "more/other/m.onnx"]
+    paths = [save_model(tmp_path / name, INVERT) for name in names]
+    commands = [model.command for model in models_of([(Engine(path), tmp_path) for path in paths])]
+    assert commands == names
+
+
 def test_a_file_that_is_written_again_keeps_its_place(site: Site, shelf: Path) -> None:
     save_model(shelf / "a.onnx", DOUBLE)
     look(site)

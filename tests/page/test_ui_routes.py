@@ -22,7 +22,7 @@ from translate.inference.engine import Engine
 from translate.inference.models import shipped
 from translate.pictures.lines import draw_lines
 from translate.spec import ModelSpec
-from ui.model import Model
+from ui.model import models_of
 from ui.site import Busy, Site
 from ui.sketch import routes
 from ui.sketch.routes import Studio
@@ -45,7 +45,7 @@ def studio(tmp_path: Path) -> Studio:
     sample = tmp_path / "shoe-1.png"
     Image.new("L", (32, 32), 255).save(sample)
     paths = save_model(tmp_path / "invert.onnx", INVERT), save_sum(tmp_path / "styled.onnx", STYLED)
-    return Studio(Site([Model(Engine(path), [sample], index) for index, path in enumerate(paths)], tmp_path / "cache"))
+    return Studio(Site(models_of([(Engine(path), tmp_path) for path in paths]), tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -146,7 +146,8 @@ def test_samples(web: TestClient, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not shipped(), reason="no model is shipped")
 def test_a_look_is_read_off_a_photo(tmp_path: Path) -> None:
-    web = TestClient(Starlette(routes=Studio(Site([Model(Engine("sketch-to-photo"), [], 0)], tmp_path)).routes()))
+    studio = Studio(Site(models_of([(Engine("sketch-to-photo"), tmp_path)]), tmp_path))
+    web = TestClient(Starlette(routes=studio.routes()))
     drawing_HWC = np.full((64, 64, 3), 255, np.uint8)
     drawing_HWC[16:48, 16:48] = 0
     drawing_HWC[18:46, 18:46] = 255

@@ -9,7 +9,7 @@ from translate.errors import ConfigError, TranslateError
 from translate.inference.engine import Device, Engine
 from translate.inference.model_file import check_model
 from translate.tasks import TASKS
-from ui.model import Model, picture_files
+from ui.model import Model, command_of, picture_files
 
 Version = tuple[int, int]
 """Time and size of a file."""
@@ -61,6 +61,7 @@ class Registry:
         others = (model.samples for model in self._models if model.engine.spec.task == task and model.samples)
         samples = picture_files(path.parent / path.stem) or next(others, [])
         if place == len(self._models):
-            self._models.append(Model(engine, samples, place))
+            command = command_of(path, [model.command for model in self._models])
+            self._models.append(Model(engine, samples, place, command))
         else:
             self._models[place] = replace(self._models[place], engine=engine)
