@@ -212,7 +212,7 @@ def test_looks(page: Page) -> None:
     asks_for(page, lambda: page.get_by_label("Brightness").press("ArrowRight"), "0.55,1,0,0,-0.5")
     asks_for(page, lambda: page.get_by_label("Hue").fill("90"), "0.55,0,1,0,-0.5")
     page.get_by_role("button", name="Copy as a command").click()
-    command = "translate convert sketch.png results --model model.onnx --label shoe --style=0.55,0,1,0,-0.5"
+    command = "translate convert sketch.png results --model colours/model.onnx --label shoe --style=0.55,0,1,0,-0.5"
     said(page, re.compile(re.escape(command) + "$"))
     page.get_by_label("Format").filter(visible=True).select_option("webp")
     page.get_by_role("button", name="Copy as a command").click()
@@ -321,7 +321,7 @@ def test_what_was_opened_last_stays(page: Page, tmp_path: Path) -> None:
     example.continue_()
     expect(page.locator(".studio")).to_have_attribute("aria-busy", "false")
     page.get_by_role("button", name="Copy as a command").click()
-    said(page, re.compile("translate convert handbag-1.png results --model model.onnx$"))
+    said(page, re.compile("translate convert handbag-1.png results --model numbered/model.onnx$"))
     # A cleared sheet has no photo, not even one that was on its way.
     result = page.locator(".studio .result")
     expect(result).to_have_attribute("aria-busy", "false")
