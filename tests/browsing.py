@@ -155,10 +155,10 @@ def visited(browser: Browser, address: str, **options: Any) -> Generator[Page]:
 
 
 @contextmanager
-def opened(playwright: Playwright, chromium: str, address: str, profile: Path, **options: Any) -> Generator[Page]:
-    """The page in a browser of its own, which keeps what it knows in a folder; `options` as for `visited`."""
-    context = playwright.chromium.launch_persistent_context(
-        profile, executable_path=chromium, headless=True, args=ARGUMENTS, **_USUAL | options
+def opened(browser: Browser, chromium: str, address: str, profile: Path) -> Generator[Page]:
+    """The page in another browser of the same kind, which keeps what it knows in a folder."""
+    context = browser.browser_type.launch_persistent_context(
+        profile, executable_path=chromium, headless=True, args=ARGUMENTS, **_USUAL
     )
     with _watched(context, address) as page:
         yield page

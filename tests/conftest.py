@@ -30,7 +30,7 @@ from ui.command import import_gradio
 
 if TYPE_CHECKING:
     from browsing import Served
-    from playwright.sync_api import Browser, Page, Playwright
+    from playwright.sync_api import Browser, Page
 
 INVERT = ModelSpec(name="invert", task="sketch-to-photo", architecture="255 - x")
 DOUBLE = ModelSpec(name="double", task="super-resolution", architecture="nearest", scale=2)
@@ -320,14 +320,6 @@ def chromium() -> str:
     return path
 
 
-@pytest.fixture(scope="module")
-def playwright() -> Generator["Playwright"]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        yield playwright
-
-
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Generator["Served"]:
     """One page with tiny models of every kind, for all browser tests that change nothing that others see."""
@@ -337,13 +329,26 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Generator["Served"]:
         yield site
 
 
-@pytest.fixture(scope="module")
-def browser(playwright: "Playwright", chromium: str) -> Generator["Browser"]:
-    """One browser for all tests of a file."""
+@pytest.fixture(scope="session")
+def started_browser(chromium: str) -> Generator[tuple["Browser", asyncio.AbstractEventLoop]]:
+    """A browser for all tests of a process, since a start takes 3 seconds of CPU; with Playwright's event loop."""
     from browsing import launched
+    from playwright.sync_api import sync_playwright
 
-    with launched(playwright, chromium) as browser:
-        yield browser
+    with sync_playwright() as playwright, launched(playwright, chromium) as browser:
+        loop = asyncio.get_running_loop()
+        asyncio._set_running_loop(None)
+        yield browser, loop
+        asyncio._set_running_loop(loop)
+
+
+@pytest.fixture(scope="module")
+def browser(started_browser: tuple["Browser", asyncio.AbstractEventLoop]) -> Generator["Browser"]:
+    """Playwright's event loop runs all the time; where no browser is used, others may."""
+    browser, loop = started_browser
+    asyncio._set_running_loop(loop)
+    yield browser
+    asyncio._set_running_loop(None)
 
 
 @pytest.fixture

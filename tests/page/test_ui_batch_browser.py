@@ -15,7 +15,7 @@ import pytest
 from browsing import PATIENCE_MS, Held, opened, serving
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
-from playwright.sync_api import Page, Playwright, expect
+from playwright.sync_api import Browser, Page, expect
 from programs import until
 from test_ui_jobs import made, record
 
@@ -90,7 +90,7 @@ def open_tab(page: Page) -> None:
     expect(page.get_by_role("heading", name="Your batches")).to_be_visible(timeout=PATIENCE_MS)
 
 
-def test_a_batch_outlives_the_page_and_the_server(playwright: Playwright, chromium: str, tmp_path: Path) -> None:
+def test_a_batch_outlives_the_page_and_the_server(browser: Browser, chromium: str, tmp_path: Path) -> None:
     model, jobs, profile = save_slow(tmp_path / "slow.onnx"), tmp_path / "jobs", tmp_path / "profile"
     random, folder = np.random.default_rng(0), tmp_path / "pictures"
     folder.mkdir()
@@ -100,7 +100,7 @@ def test_a_batch_outlives_the_page_and_the_server(playwright: Playwright, chromi
         os.utime(path, (1_700_000_000 + number, 1_700_000_000 + number))
 
     with serving(jobs, model) as (address, process), ExitStack() as hold:
-        with opened(playwright, chromium, address, profile) as page:
+        with opened(browser, chromium, address, profile) as page:
             open_tab(page)
             expect(page.get_by_text("Nothing here yet.")).to_be_visible(timeout=PATIENCE_MS)
             page.locator(".batch input[type=file]").set_input_files([*sorted(folder.iterdir()), model])
@@ -117,7 +117,7 @@ def test_a_batch_outlives_the_page_and_the_server(playwright: Playwright, chromi
     with ExitStack() as both:
         address, process = both.enter_context(serving(jobs, model))
         until(lambda: state(jobs) == "finished", process)  # nobody looks
-        page = both.enter_context(opened(playwright, chromium, address, profile))
+        page = both.enter_context(opened(browser, chromium, address, profile))
         open_tab(page)
         expect(page.get_by_text(f"{COUNT} pictures finished")).to_be_visible(timeout=PATIENCE_MS)
         expect(page.locator(".job .grid img")).to_have_count(COUNT, timeout=PATIENCE_MS)

@@ -4,19 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsing import PATIENCE_MS, opened, served
+from browsing import PATIENCE_MS, served, visited
 from conftest import DOUBLE, INVERT, save_model
 from PIL import Image
-from playwright.sync_api import Playwright, expect
+from playwright.sync_api import Browser, expect
 from test_ui_browser import made, upload, wait_for
 from test_ui_sketch import wait_until
 
 pytestmark = pytest.mark.browser
 
 
-def test_a_page_with_a_password_below_a_prefix(
-    playwright: Playwright, chromium: str, tmp_path: Path, image_HWC: np.ndarray
-) -> None:
+def test_a_page_with_a_password_below_a_prefix(browser: Browser, tmp_path: Path, image_HWC: np.ndarray) -> None:
     (tmp_path / "samples").mkdir()
     Image.new("L", (64, 64), 100).save(tmp_path / "samples" / "grey.png")
     sketch = save_model(tmp_path / "sketch.onnx", INVERT)
@@ -27,13 +25,7 @@ def test_a_page_with_a_password_below_a_prefix(
     options = ["--auth-file", tmp_path / "accounts.txt", "--root-path", "/tool"]
     with (
         served(sketch, double, options=options) as address,
-        opened(
-            playwright,
-            chromium,
-            f"{address}tool/",
-            tmp_path / "profile",
-            http_credentials={"username": "anna", "password": "secret"},
-        ) as page,
+        visited(browser, f"{address}tool/", http_credentials={"username": "anna", "password": "secret"}) as page,
     ):
         wait_until(page, lambda found: found.shape == (64, 64, 3) and abs(found - 155).max() < 3)
         page.get_by_role("tab", name="Super resolution").click()

@@ -11,9 +11,9 @@ from time import monotonic
 
 import numpy as np
 import pytest
-from browsing import PATIENCE_MS, SLOW_PICTURES, Held, Served, carry, opened, served
+from browsing import PATIENCE_MS, SLOW_PICTURES, Held, Served, carry, served, visited
 from PIL import Image
-from playwright.sync_api import Page, Playwright, Request, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from translate.cli.main import main
 from translate.inference.models import shipped
@@ -344,10 +344,8 @@ def test_a_page_without_its_program_says_so(page: Page) -> None:
 
 
 @pytest.mark.skipif(not shipped(), reason="no model is shipped")
-def test_the_photo_follows_the_pen(
-    playwright: Playwright, chromium: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with served("sketch-to-photo") as address, opened(playwright, chromium, address, tmp_path) as page:
+def test_the_photo_follows_the_pen(browser: Browser, capsys: pytest.CaptureFixture[str]) -> None:
+    with served("sketch-to-photo") as address, visited(browser, address) as page:
         result = page.locator(".studio .result")
         expect(result).to_have_attribute("data-pictures", "1", timeout=PATIENCE_MS)
         sent: list[str] = []
