@@ -77,9 +77,9 @@ FIRST = (
     "test_ray.py", "test_export.py", "test_import.py", "test_ui_train_browser.py", "test_export_command.py",
     "test_fine_tune.py", "test_precision.py", "test_engine_windows.py", "test_resume.py", "test_ui.py",
     "test_game_theory.py", "test_distributed.py", "test_ui_runs.py", "test_ui_sketch.py", "test_target_web.py",
-    "test_ui_access.py", "test_ui_batch_browser.py", "test_ui_browser.py", "test_remedy_runs.py", "test_warnings.py",
-    "test_evaluate.py", "test_convert_faults.py", "test_pix2pix.py", "test_ui_server.py", "test_ui_behind_proxy.py",
-    "test_chaos.py", "test_train_disturbed.py",
+    "test_ui_access.py", "test_ui_batch_browser.py", "test_ui_browser.py", "test_ui_late_browser.py",
+    "test_remedy_runs.py", "test_warnings.py", "test_evaluate.py", "test_convert_faults.py", "test_pix2pix.py",
+    "test_ui_server.py", "test_ui_behind_proxy.py", "test_chaos.py", "test_train_disturbed.py",
 )  # fmt: skip
 """Files with long tests: begun last, one of them would keep one core busy while the others wait."""
 

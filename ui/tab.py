@@ -119,7 +119,8 @@ class TaskTab:
         for chosen in (model.input, suggested.then):
             filled.append(chosen(self._on_model, model, self.controls, **last, **_QUICK))
         for known in filled:
-            known.then(self._on_run, inputs, outputs, **event)
+            run = known.then(self._on_run, inputs, outputs, **event)
+            run.then(self._on_other_picture, inputs, outputs, show_progress="hidden", **_EVENT)
         # What is shown stays, and is mixed already; only the file to download is made again.
         quiet = {**event, "show_progress_on": self.download}
         for changed in (output_format.input, credentials.input, self.result.release):
@@ -179,6 +180,13 @@ class TaskTab:
             return [gr.skip()] * 4
         return self._on_run(request, value, *raw)
 
+    def _on_other_picture(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
+        """A picture that was sent right after what is shown was asked for can have come before it."""
+        compared = Choices(*raw).compared
+        if not value or not compared or compared.get("source") == value.get("path"):
+            return [gr.skip()] * 4
+        return self._on_run(request, value, *raw)
+
     def _on_sample(self, request: gr.Request, event: gr.SelectData, *raw: Any) -> list[Any]:
         return self._example(request, event.index, Choices(*raw))
 
@@ -207,13 +215,13 @@ class TaskTab:
     # --- helpers of the event handlers
 
     def _run(self, request: gr.Request, value: Any, choices: Choices) -> list[Any]:
+        """Before and after, notes, the file to download, and the newest result, which begins with its full strength."""
         if not value:
             return [gr.skip()] * 4
-        return self._show(request, actions.uploaded_file(value, self.cache), choices)
-
-    def _show(self, request: gr.Request, source: Path, choices: Choices) -> list[Any]:
-        """Before and after, notes, the file to download, and the newest result, which begins with its full strength."""
+        source = actions.uploaded_file(value, self.cache)
         compared, *others = self._made(request, source, choices, 1.0, shown=True)
+        if compared:
+            compared["source"] = value["path"]
         return [compared, *others, compared and compared["after"]]
 
     def _made(self, request: gr.Request, source: Path, choices: Choices, strength: Any, *, shown: bool) -> list[Any]:
