@@ -301,6 +301,12 @@ def small_squares(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def no_watermarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are not looked for, which takes 0.15 seconds a picture; see `test_watermark.py`."""
+    monkeypatch.setattr("translate.credentials.watermark.available", lambda: False)
+
+
+@pytest.fixture
 def pairs_folder(tmp_path: Path) -> Path:
     """Three pairs; targets are the sources, 10 levels brighter."""
     for number in range(3):

@@ -16,6 +16,8 @@ from translate.inference.engine import Engine
 from translate.pictures.animation import count_frames, frames
 from translate.pictures.operations import read_picture
 
+pytestmark = pytest.mark.usefixtures("no_watermarks")
+
 STILLS = ("still.png", "still.jpg", "still.webp", "still.avif", "still.tif")
 MOVING = ("moving.gif", "moving.webp", "film.mp4", "film.mov")
 

@@ -33,6 +33,8 @@ from translate.pictures.operations import read_picture
 from translate.pictures.pages import count_pages
 from translate.tasks import TASKS
 
+pytestmark = pytest.mark.usefixtures("no_watermarks")
+
 ADDRESS = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 CAMERA = b"http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
 

@@ -21,6 +21,8 @@ from translate.credentials.library import context
 from translate.credentials.manifest import Maker
 from translate.credentials.sign import MARK, Signer
 
+pytestmark = pytest.mark.usefixtures("no_watermarks")
+
 
 @pytest.fixture
 def signed(tmp_path: Path, image_HWC: np.ndarray) -> Path:
