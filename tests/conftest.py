@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Before torch is imported. On tiny tensors threads only wait for each other; and a forked process would use another
 # number than this one, so that its sums, and with them its weights, would differ in the last bits.
@@ -73,15 +73,34 @@ def save_model(path: Path, spec: ModelSpec | None, *, external: bool = False) ->
     return path
 
 
+BROWSER = (
+    "test_ui_train_browser.py", "test_ui_sketch.py", "test_ui_access.py", "test_ui_batch_browser.py",
+    "test_ui_browser.py", "test_ui_late_browser.py", "test_ui_models_browser.py", "test_ui_behind_proxy.py",
+    "test_target_web.py", "test_page.py",
+)  # fmt: skip
+EXPORT = (
+    "test_export.py", "test_import.py", "test_export_command.py", "test_precision.py", "test_engine_windows.py",
+    "test_compatibility.py", "test_enlargers.py", "test_fine_tune.py", "test_trace.py",
+)  # fmt: skip
+TOGETHER = {**dict.fromkeys(BROWSER, "browser"), **dict.fromkeys(EXPORT, "export")}
+"""Files for one worker: a browser with the page takes 5 seconds of CPU to start, and PyTorch's exporter 4."""
 FIRST = (
-    "test_ray.py", "test_export.py", "test_import.py", "test_ui_train_browser.py", "test_export_command.py",
-    "test_fine_tune.py", "test_precision.py", "test_engine_windows.py", "test_resume.py", "test_ui.py",
-    "test_game_theory.py", "test_distributed.py", "test_ui_runs.py", "test_ui_sketch.py", "test_target_web.py",
-    "test_ui_access.py", "test_ui_batch_browser.py", "test_ui_browser.py", "test_ui_late_browser.py",
-    "test_remedy_runs.py", "test_warnings.py", "test_evaluate.py", "test_convert_faults.py", "test_pix2pix.py",
-    "test_ui_server.py", "test_ui_behind_proxy.py", "test_chaos.py", "test_train_disturbed.py",
+    *TOGETHER, "test_ray.py", "test_resume.py", "test_ui.py", "test_game_theory.py", "test_distributed.py",
+    "test_ui_runs.py", "test_remedy_runs.py", "test_warnings.py", "test_evaluate.py", "test_convert_faults.py",
+    "test_pix2pix.py", "test_ui_server.py", "test_chaos.py", "test_train_disturbed.py",
 )  # fmt: skip
 """Files with long tests: begun last, one of them would keep one core busy while the others wait."""
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return TOGETHER.get(file.rpartition("/")[2], file)
+
+    return Scheduling(config, log)
 
 
 def pytest_xdist_auto_num_workers() -> int:
