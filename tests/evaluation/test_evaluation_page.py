@@ -65,6 +65,17 @@ def test_green_is_strictly_better_than_every_other_column(tmp_path: Path, same: 
     assert greens((tmp_path / "out" / "index.html").read_text(), "psnr_db") == [True, False, False]
 
 
+def test_metrics_of_each_picture_have_charts_with_both_models(tmp_path: Path, same: Path, pairs_folder: Path) -> None:
+    bright = model(tmp_path / "kinds.onnx", spec_of("pix2pix", labels=("plain", "bright")), "label")
+    evaluate(tmp_path / "out", bright, "--data", pairs_folder, "--label", "bright", "--against", same)
+    page = (tmp_path / "out" / "index.html").read_text()
+    charts = re.findall(r"<figcaption>([^<]*)</figcaption>(<svg.*?</svg>)", page, re.DOTALL)
+    assert [title for title, _ in charts] == ["PSNR, dB", "SSIM"]
+    for _, svg in charts:
+        assert {"pictures", "same", "same (same)"} <= set(re.findall(r"<text[^>]*>(.*?)</text>", svg))
+        assert {"var(--series-1)", "var(--series-2)"} <= set(re.findall(r"stroke: (var[^;]*);", svg))
+
+
 def test_pictures_of_the_page_are_made_again_where_they_were_not_kept(
     tmp_path: Path, same: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

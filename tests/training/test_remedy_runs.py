@@ -51,7 +51,7 @@ EARLY: dict[str, dict[str, Any]] = {
 @cache
 def weights_after(folder: Path, task: str, data: Path, option: str) -> tuple[dict[str, Tensor], Set[str]]:
     chosen = OPTIONS[option] if option in OPTIONS else PLAIN.get(option.removeprefix("plain "), {})
-    changes = {"max_images": 8, "held_out": 1, "validations": 0, **EARLY.get(task, {}), **chosen}
+    changes = {"max_images": 4, "held_out": 1, "validations": 0, **EARLY.get(task, {}), **chosen}
     run = new_run(folder, settings(task, **changes), task)
     assert train(run, data) == "done"
     weights = {name: weight.detach().clone() for name, weight in run.trainer.named_parameters()}
