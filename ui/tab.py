@@ -119,8 +119,7 @@ class TaskTab:
         for chosen in (model.input, suggested.then):
             filled.append(chosen(self._on_model, model, self.controls, **last, **_QUICK))
         for known in filled:
-            run = known.then(self._on_run, inputs, outputs, **event)
-            run.then(self._on_other_picture, inputs, outputs, show_progress="hidden", **_EVENT)
+            self._newest_stays(known.then(self._on_run, inputs, outputs, **event).then)
         # What is shown stays, and is mixed already; only the file to download is made again.
         quiet = {**event, "show_progress_on": self.download}
         for changed in (output_format.input, credentials.input, self.result.release):
@@ -129,11 +128,17 @@ class TaskTab:
     def begin_with_example(self, when: Callable[..., Any]) -> None:
         """Show the first sample with its result `when` an event happens, if nothing is shown yet."""
         known = when(self._on_first, self.inputs, [self.source, self.choices.label], **_QUICK)
-        known.then(self._on_first_run, self.inputs, self.outputs, show_progress_on=self.result, **_EVENT)
+        run = known.then(self._on_first_run, self.inputs, self.outputs, show_progress_on=self.result, **_EVENT)
+        self._newest_stays(run.then)
 
     def follow(self, event: Callable[..., Any]) -> None:
         """Make what is shown again after an `event` that may have selected another model."""
         event(self._on_other_model, self.inputs, self.outputs, show_progress_on=self.result, **_EVENT)
+
+    def _newest_stays(self, event: Callable[..., Any]) -> None:
+        """Requests that are sent at once can arrive in another order: after an `event` that showed the result of an
+        older picture, show that of the newest one again."""
+        event(self._on_other_picture, self.inputs, self.outputs, show_progress="hidden", **_EVENT)
 
     def refreshed(self, selected: int | None) -> list[Any]:
         """Values for the choice of models and `controls`: the models of now, and `selected`, or what was selected."""
@@ -181,7 +186,6 @@ class TaskTab:
         return self._on_run(request, value, *raw)
 
     def _on_other_picture(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
-        """A picture that was sent right after what is shown was asked for can have come before it."""
         compared = Choices(*raw).compared
         if not value or not compared or compared.get("source") == value.get("path"):
             return [gr.skip()] * 4

@@ -55,6 +55,7 @@ def test_what_is_chosen_while_a_result_is_made(page: Page, site: Served, tmp_pat
     asked.go(example)
     expect(page.get_by_text("Download square-2-night.png")).to_be_visible()
     asked.go(own)
+    asked.go()  # whether there is a newer picture
     wait_for(page, made(night, mine, tmp_path / "1", label="square"))
     page.get_by_role("radio", name="Street").click()
     asked.go()
@@ -76,7 +77,7 @@ def test_what_is_chosen_while_a_result_is_made(page: Page, site: Served, tmp_pat
     other = asked.next()
     asked.go(example)
     wait_for(page, made(night, samples / "street-1.png", tmp_path / "street", label="street"))
-    asked.go()  # whether there is another picture already
+    asked.go()  # whether there is a newer picture
     asked.go(other)
     wait_for(page, made(night, samples / "street-1.png", tmp_path / "4", label="square"))
     expect(page.get_by_role("radio", name="Square")).to_be_checked()
