@@ -119,7 +119,7 @@ class TaskTab:
         for chosen in (model.input, suggested.then):
             filled.append(chosen(self._on_model, model, self.controls, **last, **_QUICK))
         for known in filled:
-            self._newest_stays(known.then(self._on_run, inputs, outputs, **event).then)
+            known.then(self._on_run, inputs, outputs, **event)
         # What is shown stays, and is mixed already; only the file to download is made again.
         quiet = {**event, "show_progress_on": self.download}
         for changed in (output_format.input, credentials.input, self.result.release):
@@ -128,17 +128,11 @@ class TaskTab:
     def begin_with_example(self, when: Callable[..., Any]) -> None:
         """Show the first sample with its result `when` an event happens, if nothing is shown yet."""
         known = when(self._on_first, self.inputs, [self.source, self.choices.label], **_QUICK)
-        run = known.then(self._on_first_run, self.inputs, self.outputs, show_progress_on=self.result, **_EVENT)
-        self._newest_stays(run.then)
+        known.then(self._on_first_run, self.inputs, self.outputs, show_progress_on=self.result, **_EVENT)
 
     def follow(self, event: Callable[..., Any]) -> None:
         """Make what is shown again after an `event` that may have selected another model."""
         event(self._on_other_model, self.inputs, self.outputs, show_progress_on=self.result, **_EVENT)
-
-    def _newest_stays(self, event: Callable[..., Any]) -> None:
-        """Requests that are sent at once can arrive in another order: after an `event` that showed the result of an
-        older picture, show that of the newest one again."""
-        event(self._on_other_picture, self.inputs, self.outputs, show_progress="hidden", **_EVENT)
 
     def refreshed(self, selected: int | None) -> list[Any]:
         """Values for the choice of models and `controls`: the models of now, and `selected`, or what was selected."""
@@ -185,12 +179,6 @@ class TaskTab:
             return [gr.skip()] * 4
         return self._on_run(request, value, *raw)
 
-    def _on_other_picture(self, request: gr.Request, value: Any, *raw: Any) -> list[Any]:
-        compared = Choices(*raw).compared
-        if not value or not compared or compared.get("source") == value.get("path"):
-            return [gr.skip()] * 4
-        return self._on_run(request, value, *raw)
-
     def _on_sample(self, request: gr.Request, event: gr.SelectData, *raw: Any) -> list[Any]:
         return self._example(request, event.index, Choices(*raw))
 
@@ -219,13 +207,13 @@ class TaskTab:
     # --- helpers of the event handlers
 
     def _run(self, request: gr.Request, value: Any, choices: Choices) -> list[Any]:
-        """Before and after, notes, the file to download, and the newest result, which begins with its full strength."""
         if not value:
             return [gr.skip()] * 4
-        source = actions.uploaded_file(value, self.cache)
+        return self._show(request, actions.uploaded_file(value, self.cache), choices)
+
+    def _show(self, request: gr.Request, source: Path, choices: Choices) -> list[Any]:
+        """Before and after, notes, the file to download, and the newest result, which begins with its full strength."""
         compared, *others = self._made(request, source, choices, 1.0, shown=True)
-        if compared:
-            compared["source"] = value["path"]
         return [compared, *others, compared and compared["after"]]
 
     def _made(self, request: gr.Request, source: Path, choices: Choices, strength: Any, *, shown: bool) -> list[Any]:
