@@ -369,7 +369,7 @@ def started_browser(chromium: str) -> Generator[tuple["Browser", asyncio.Abstrac
 
 @pytest.fixture(scope="module")
 def browser(started_browser: tuple["Browser", asyncio.AbstractEventLoop]) -> Generator["Browser"]:
-    """Playwright's event loop runs all the time; where no browser is used, others may."""
+    """Between calls, Playwright leaves its event loop marked as running; elsewhere, tests run loops of their own."""
     browser, loop = started_browser
     asyncio._set_running_loop(loop)
     yield browser

@@ -1,6 +1,6 @@
 """A model on the page."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,14 +47,14 @@ def models_of(engines: Sequence[tuple[Engine, Path]]) -> list[Model]:
     """The models of the page, in the order given, each with the pictures in its folder of samples."""
     models: list[Model] = []
     for index, (engine, samples) in enumerate(engines):
-        command = command_of(engine.path, [model.command for model in models])
-        models.append(Model(engine, picture_files(samples), index, command))
+        models.append(Model(engine, picture_files(samples), index, command_of(engine.path, models)))
     return models
 
 
-def command_of(path: Path, taken: Collection[str]) -> str:
-    """What `translate convert --model` takes: the name of the model, or the file without its folder, or with as much of
-    it as tells the file from those of other models."""
+def command_of(path: Path, others: Sequence[Model]) -> str:
+    """What `translate convert --model` takes: the name of the model, or the file, with as many of its folders as tell
+    it from the other models of the page."""
+    taken = {model.command for model in others}
     parts = path.absolute().parts
     names = [name_of(path) or path.name, *(Path(*parts[-count:]).as_posix() for count in range(2, len(parts) + 1))]
     return next((name for name in names if name not in taken), names[-1])

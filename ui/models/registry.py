@@ -61,7 +61,6 @@ class Registry:
         others = (model.samples for model in self._models if model.engine.spec.task == task and model.samples)
         samples = picture_files(path.parent / path.stem) or next(others, [])
         if place == len(self._models):
-            command = command_of(path, [model.command for model in self._models])
-            self._models.append(Model(engine, samples, place, command))
+            self._models.append(Model(engine, samples, place, command_of(path, self._models)))
         else:
             self._models[place] = replace(self._models[place], engine=engine)
